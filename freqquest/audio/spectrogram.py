@@ -1,0 +1,120 @@
+"""Turn a waveform into a log-mel spectrogram.
+
+NumPy and SciPy only, so that neither TensorFlow nor torch is loaded where clips are prepared. SciPy's real FFT keeps
+float32 and was the fastest of NumPy, SciPy and torch on one thread (jobs/benchmark.py measures it).
+Shapes: S samples, F FFT bins, M mel bands, T frames.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpectrogramConfig:
+    """How a waveform becomes an image. Saved in every dataset's manifest and with every model."""
+
+    n_fft: int = 2048
+    """Analysis window (periodic Hann), in samples."""
+
+    hop_length: int = 512
+    """Step between frames, in samples."""
+
+    num_mels: int = 128
+    """Mel bands between 0 Hz and half the sample rate."""
+
+    num_frames: int = 173
+    """Frames kept: longer spectrograms are cut, shorter ones padded with zeros."""
+
+    mel_scale: Literal["slaney", "htk"] = "slaney"
+    """`slaney` with area-normalised filters (librosa's default), `htk` with unit peaks (torchaudio's)."""
+
+    padding: Literal["constant", "reflect"] = "constant"
+    """How the waveform is continued by half a window at both ends, so that frames are centred."""
+
+    compression: Literal["decibel", "log1p"] = "decibel"
+    """`decibel`: power in dB below the clip's own maximum; `log1p`: ln(1 + power), which keeps the level."""
+
+    top_db: float = 80.0
+    """Floor of the `decibel` compression, in dB below the maximum."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hop_length <= self.n_fft:
+            raise ValueError(
+                f"hop_length={self.hop_length} must be between 1 and n_fft={self.n_fft}: "
+                "a longer hop would skip audio between frames"
+            )
+        for name in ("num_mels", "num_frames", "top_db"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be above 0")
+
+
+CNN_VIEW = SpectrogramConfig()
+"""Recipe 1's view: librosa's melspectrogram and power_to_db(ref=max)."""
+
+CGAN_VIEW = SpectrogramConfig(
+    n_fft=1024, hop_length=256, num_frames=512, mel_scale="htk", padding="reflect", compression="log1p"
+)
+"""Recipe 2's view: torchaudio's MelSpectrogram and log1p."""
+
+
+@lru_cache(maxsize=8)
+def mel_filter_bank(config: SpectrogramConfig, sample_rate_hz: int) -> np.ndarray:
+    """Mel filters `[M, F]`, float32.
+
+    Source: the Slaney scale of the Auditory Toolbox (1998), and the HTK book (1995), as librosa builds them.
+    """
+    from librosa.filters import mel
+
+    filters: np.ndarray = mel(
+        sr=sample_rate_hz,
+        n_fft=config.n_fft,
+        n_mels=config.num_mels,
+        htk=config.mel_scale == "htk",
+        norm="slaney" if config.mel_scale == "slaney" else None,
+        dtype=np.float32,
+    )
+    return filters
+
+
+def log_mel(waveform: np.ndarray, config: SpectrogramConfig, sample_rate_hz: int) -> np.ndarray:
+    """Log-mel spectrogram of a waveform.
+
+    Args:
+        waveform: `[S]`, float32, mono, full scale 1.0, at least half a window long.
+        config: The analysis.
+        sample_rate_hz: The waveform's rate.
+
+    Returns:
+        `[M, T]`, float32: dB between `-top_db` and 0, or ln(1 + power) from 0 up.
+
+    Raises:
+        ValueError: The waveform is not mono.
+    """
+    if waveform.ndim != 1:
+        raise ValueError(f"waveform of shape {waveform.shape} is not mono: expected [S]; average its channels first")
+    mel_power = mel_filter_bank(config, sample_rate_hz) @ _power_spectrogram(waveform, config)
+    compressed = _to_decibel(mel_power, config.top_db) if config.compression == "decibel" else np.log1p(mel_power)
+    kept = compressed[:, : config.num_frames]
+    return np.pad(kept, ((0, 0), (0, config.num_frames - kept.shape[1])))
+
+
+def _power_spectrogram(waveform: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
+    """Squared magnitudes `[F, T]` of centred, windowed frames."""
+    padded = np.pad(waveform, config.n_fft // 2, mode=config.padding)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, config.n_fft)[:: config.hop_length]
+    window = scipy.signal.get_window("hann", config.n_fft).astype(np.float32)
+    spectrum = scipy.fft.rfft(frames * window, axis=-1)
+    power: np.ndarray = np.square(spectrum.real) + np.square(spectrum.imag)
+    return power.T
+
+
+def _to_decibel(power: np.ndarray, top_db: float) -> np.ndarray:
+    """Power `[M, T]` in dB below its own maximum, floored at `-top_db`; digital silence is 0 dB throughout."""
+    smallest = 1e-10
+    decibel = 10.0 * np.log10(np.maximum(power, smallest) / max(float(power.max()), smallest))
+    return np.maximum(decibel, -top_db, dtype=np.float32)

@@ -1,0 +1,91 @@
+"""Settings of the dataset stage. Light to import: `--help` reads it."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from freqquest.audio.files import ClipConfig
+from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig
+
+Preset = Literal["default", "reference"]
+"""`reference` is the published recipe exactly; `default` is the best that was measured."""
+
+ViewName = Literal["cnn", "cgan"]
+
+VIEWS: dict[ViewName, SpectrogramConfig] = {"cnn": CNN_VIEW, "cgan": CGAN_VIEW}
+"""The spectrograms stored of every clip; both presets use the recipes' views."""
+
+CLIP = ClipConfig()
+"""The waveform form that both recipes share."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreprocessConfig:
+    """From a folder of labelled clips to a sharded spectrogram dataset."""
+
+    audio_dir: str
+    """Folder with one folder of clips for each class (at any depth)."""
+
+    dataset_dir: str
+    """Where the dataset is written."""
+
+    metadata: str | None = None
+    """CSV with UrbanSound8K's columns (slice_file_name, fsID, fold, classID, class): which recording each clip is
+    cut from, and the folds."""
+
+    test_dir: str | None = None
+    """Folder of unlabelled clips, stored as the split `test`."""
+
+    preset: Preset = "default"
+    """Recorded with the dataset. Both presets store the recipes' spectrograms."""
+
+    split: Literal["recording", "random"] = "recording"
+    """`recording`: no recording is in two splits (and whole folds where the metadata has them). `random`: the
+    recipe's split, which lets clips of one recording into both: its accuracy measures memory."""
+
+    validation_fraction: float = 0.2
+    """Share of the clips wanted for validation."""
+
+    validation_fold: int | None = None
+    """Fold to validate on; by default the one whose share is nearest to validation_fraction."""
+
+    recording_pattern: str | None = None
+    """Regular expression whose first group is the recording, searched in each file name."""
+
+    num_augmented_copies: int = 0
+    """Copies of each training clip with pitch and speed changed (the recipe's second author used them)."""
+
+    clips_per_shard: int = 64
+    """Rows of a Parquet file; also what one task holds in memory (about 0.2 MB a row)."""
+
+    max_quarantined_fraction: float = 0.05
+    """With more unreadable clips than this share, the job stops and commits nothing."""
+
+    seed: int = 0
+    """Seed of the split and of the augmented copies."""
+
+    overwrite: bool = False
+    """Replace a dataset made with other settings or other clips."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction={self.validation_fraction} must be between 0 and 1")
+        if not 0 <= self.max_quarantined_fraction <= 1:
+            raise ValueError(f"max_quarantined_fraction={self.max_quarantined_fraction} must be from 0 to 1")
+        if self.num_augmented_copies < 0:
+            raise ValueError(f"num_augmented_copies={self.num_augmented_copies} must be 0 or more")
+        if self.clips_per_shard < 1:
+            raise ValueError(f"clips_per_shard={self.clips_per_shard} must be 1 or more")
+        if self.recording_pattern is not None:
+            _check_pattern(self.recording_pattern)
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"recording_pattern={pattern!r} is not a regular expression: {error}") from error
+    if groups != 1:
+        raise ValueError(
+            f"recording_pattern={pattern!r} has {groups} groups; it needs exactly one, around the recording's name"
+        )

@@ -1,0 +1,125 @@
+"""What a dataset folder says about itself: `manifest.json`, written last.
+
+Without a manifest there is no dataset; its hashes name a damaged shard.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from freqquest.audio.files import ClipConfig
+from freqquest.audio.spectrogram import SpectrogramConfig
+from freqquest.errors import UserError
+from freqquest.runs.storage import Location
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+QUARANTINE_NAME = "quarantine.csv"
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """One Parquet file."""
+
+    split: str
+    name: str
+    num_rows: int
+    num_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Normalisation:
+    """Mean and standard deviation of a view over the training split, for all of it and for each mel band."""
+
+    mean: float
+    standard_deviation: float
+    band_means: list[float]
+    band_standard_deviations: list[float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """The dataset's contents and how they were made."""
+
+    version: int
+    settings: dict[str, Any]
+    """The settings that made it, without the folders."""
+    sources_sha256: str
+    """Hash of what the clips are: other clips make another dataset."""
+    classes: list[str]
+    """Class names; a clip's class_index is its label's place here."""
+    clip: ClipConfig
+    views: dict[str, SpectrogramConfig]
+    split_description: str
+    """Names the split for all who quote an accuracy over it."""
+    num_clips: dict[str, dict[str, int]]
+    """By split and class, without augmented copies; unlabelled clips stand under the empty name."""
+    num_recordings: dict[str, dict[str, int]]
+    """By split and class."""
+    num_rows: dict[str, int]
+    """By split, augmented copies included."""
+    num_quarantined: int
+    normalisation: dict[str, Normalisation]
+    """By view, over the training split."""
+    shards: list[Shard]
+
+    def summary(self, dataset_dir: str) -> str:
+        """What is in the dataset, for people."""
+        lines = [f"{'class':<24}" + "".join(f"{split + ' clips (rec.)':>26}" for split in ("train", "validation"))]
+        for label in self.classes:
+            cells = [
+                f"{self.num_clips[split].get(label, 0)} ({self.num_recordings[split].get(label, 0)})"
+                for split in ("train", "validation")
+            ]
+            lines.append(f"{label:<24}" + "".join(f"{cell:>26}" for cell in cells))
+        return "\n".join(
+            [
+                *lines,
+                f"rows: {', '.join(f'{count} {split}' for split, count in self.num_rows.items())}",
+                f"validation: {self.split_description}",
+                f"refused clips: {self.num_quarantined} (listed in {dataset_dir}/{QUARANTINE_NAME})",
+                f"dataset: {dataset_dir}",
+            ]
+        )
+
+    def save(self, dataset: Location) -> None:
+        """Commit the dataset: everything else must be in place."""
+        (dataset / MANIFEST_NAME).write_text(json.dumps(dataclasses.asdict(self), indent=1))
+
+
+def load_manifest(dataset: Location) -> Manifest:
+    """Read and check a dataset's manifest.
+
+    Raises:
+        UserError: No dataset is there, the manifest is damaged, or its version is not known.
+    """
+    place = dataset / MANIFEST_NAME
+    if not place.is_file():
+        raise UserError(f"{dataset} holds no dataset ({MANIFEST_NAME} is missing): run jobs/preprocess.py first")
+    try:
+        content = json.loads(place.read_text())
+        version = content["version"]
+        if version != FORMAT_VERSION:
+            raise UserError(
+                f"{place} is of format version {version}; this freqquest reads {FORMAT_VERSION}: preprocess again"
+            )
+        return Manifest(
+            **content
+            | {
+                "clip": ClipConfig(**content["clip"]),
+                "views": {name: SpectrogramConfig(**view) for name, view in content["views"].items()},
+                "normalisation": {name: Normalisation(**item) for name, item in content["normalisation"].items()},
+                "shards": [Shard(**shard) for shard in content["shards"]],
+            }
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{place} is damaged ({error}): preprocess again with --overwrite") from error
+
+
+def sha256(content: bytes) -> str:
+    """Hexadecimal SHA-256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,113 @@
+"""Divide labelled clips into training and validation, without dividing a recording.
+
+scikit-learn and pandas; pure functions of the table and the settings.
+"""
+
+import pandas as pd
+
+from freqquest.dataset.config import PreprocessConfig
+from freqquest.errors import UserError
+
+_NUM_PARTITIONS_TRIED = 5
+
+
+def assign_splits(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Series, str]:
+    """Where each clip goes.
+
+    Args:
+        clips: Table of labelled clips (`freqquest.dataset.sources`).
+        config: `split`, `validation_fraction`, `validation_fold` and `seed` count here.
+
+    Returns:
+        `train` or `validation` for each row, and the split's description, for all who quote an accuracy over it.
+
+    Raises:
+        UserError: Some class cannot be in both splits.
+    """
+    if config.split == "random":
+        return _random_split(clips, config), "random split of clips (recordings are in both: remembered, not heard)"
+    has_folds = bool(clips["fold"].notna().all()) and clips["fold"].nunique() > 1
+    if config.validation_fold is not None and not has_folds:
+        raise UserError(
+            f"--validation-fold {config.validation_fold} needs --metadata with at least two folds, "
+            "and a fold for every clip"
+        )
+    if has_folds:
+        fold = _choose_fold(clips, config)
+        splits = (clips["fold"] == fold).map({True: "validation", False: "train"})
+        _require_no_shared_recording(clips, splits, fold)
+        return splits, f"fold {fold}, recordings never heard in training"
+    return _recording_split(clips, config), "recordings never heard in training"
+
+
+def _random_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
+    """The recipe's stratified split, which ignores recordings."""
+    from sklearn.model_selection import train_test_split
+
+    counts = clips["label"].value_counts()
+    if counts.min() < 2:
+        raise UserError(f"class {counts.idxmin()} has one clip only: a split needs at least two of each class")
+    try:
+        _, validation = train_test_split(
+            clips.index, test_size=config.validation_fraction, stratify=clips["label"], random_state=config.seed
+        )
+    except ValueError as error:
+        raise UserError(f"{len(clips)} clips are too few for a split by class: {error}") from error
+    return pd.Series(clips.index.isin(validation), index=clips.index).map({True: "validation", False: "train"})
+
+
+def _choose_fold(clips: pd.DataFrame, config: PreprocessConfig) -> int:
+    """The fold asked for, else the one nearest in size to the fraction wanted among those with every class."""
+    shares = clips["fold"].value_counts(normalize=True).sort_index()
+    if config.validation_fold is not None:
+        if config.validation_fold not in shares.index:
+            known = ", ".join(str(fold) for fold in shares.index)
+            raise UserError(f"--validation-fold {config.validation_fold} is not in the metadata; folds: {known}")
+        candidates = [config.validation_fold]
+    else:
+        candidates = (shares - config.validation_fraction).abs().sort_values(kind="stable").index.tolist()
+    num_classes = clips["label"].nunique()
+    for fold in candidates:
+        inside = clips["fold"] == fold
+        if clips["label"][inside].nunique() == clips["label"][~inside].nunique() == num_classes:
+            return int(fold)
+    raise UserError(
+        f"no fold of {candidates} leaves every class in both splits: each class needs clips in at least two folds"
+    )
+
+
+def _require_no_shared_recording(clips: pd.DataFrame, splits: pd.Series, fold: int) -> None:
+    """Folds made without regard to recordings would leak."""
+    held_out = set(clips["recording"][splits == "validation"])
+    shared = held_out & set(clips["recording"][splits == "train"])
+    if shared:
+        raise UserError(
+            f"recording {min(shared)} has clips in fold {fold} and in others: correct the fold column of the metadata, "
+            "or leave it out to split by recording"
+        )
+
+
+def _recording_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
+    """Whole recordings; of several partitions, the part in which each class's share is nearest to the one wanted."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    recordings = clips.groupby("label")["recording"].nunique()
+    if recordings.min() < 2:
+        raise UserError(
+            f"class {recordings.idxmin()} has one recording only: a split by recording needs two or more of each class; "
+            "add recordings, or use --split random and distrust its accuracy"
+        )
+    smallest_class = int(clips["label"].value_counts().min())
+    num_parts = max(2, min(round(1 / config.validation_fraction), smallest_class))
+    best, best_distance = None, float("inf")
+    for attempt in range(_NUM_PARTITIONS_TRIED):
+        splitter = StratifiedGroupKFold(num_parts, shuffle=True, random_state=config.seed + attempt)
+        for _, validation in splitter.split(clips, clips["label"], clips["recording"]):
+            inside = pd.Series(clips.index.isin(clips.index[validation]), index=clips.index)
+            shares = inside.groupby(clips["label"]).mean()
+            distance = float((shares - config.validation_fraction).abs().max())
+            if shares.between(0, 1, inclusive="neither").all() and distance < best_distance:
+                best, best_distance = inside, distance
+    if best is None:
+        raise UserError("no split by recording leaves every class in both parts: add recordings of the rarest class")
+    return best.map({True: "validation", False: "train"})

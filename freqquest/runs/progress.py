@@ -1,0 +1,60 @@
+"""Progress of a long step: a bar in a terminal, now and then a plain line in a log."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+LOG_INTERVAL_S = 10.0
+"""Time between two lines in a log."""
+
+
+class Progress:
+    """Shows how far a step is, how fast, and how long it will take.
+
+    Use as a context manager; what is shown goes to standard error.
+    """
+
+    def __init__(self, description: str, total: int, unit: str) -> None:
+        self._in_terminal = sys.stderr.isatty()
+        self._bar = tqdm(
+            desc=description, total=total, unit=f" {unit}", disable=not self._in_terminal, dynamic_ncols=True
+        )
+        self._description, self._total, self._unit = description, total, unit
+        self._done, self._note = 0, ""
+        self._started = self._last_line = time.monotonic()
+
+    def update(self, count: int, note: str = "") -> None:
+        """Count more as done; `note` is shown behind the figures."""
+        self._done += count
+        self._note = note or self._note
+        if self._in_terminal:
+            self._bar.set_postfix_str(self._note, refresh=False)
+            self._bar.update(count)
+        elif time.monotonic() - self._last_line >= LOG_INTERVAL_S:
+            self._print_line()
+
+    def _print_line(self) -> None:
+        self._last_line = time.monotonic()
+        line = tqdm.format_meter(
+            self._done,
+            self._total,
+            self._last_line - self._started,
+            ncols=0,
+            prefix=self._description,
+            unit=f" {self._unit}",
+            postfix=self._note,
+        )
+        print(line, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+        if not self._in_terminal:
+            self._print_line()

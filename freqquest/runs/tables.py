@@ -1,0 +1,20 @@
+"""Write CSV files that are safe to open in a spreadsheet."""
+
+import pandas as pd
+
+from freqquest.runs.storage import Location
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_csv(table: pd.DataFrame, place: Location) -> None:
+    """Write a table; text cells that a spreadsheet would run as a formula get an apostrophe in front.
+
+    Source: OWASP, "CSV Injection".
+    """
+    safe = table.map(_neutralise)
+    place.write_text(safe.to_csv(index=False, lineterminator="\n"))
+
+
+def _neutralise(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
