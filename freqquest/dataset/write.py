@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from freqquest import cluster
 from freqquest.dataset.config import CLIP, VIEWS, PreprocessConfig
 from freqquest.dataset.manifest import (
     FORMAT_VERSION,
@@ -85,9 +86,9 @@ def _finished_dataset(dataset: Location, plan: DatasetPlan) -> Manifest | None:
 
 def _write_shards(shards: list[ShardPlan], dataset: Location, seed: int) -> list[WrittenShard]:
     """Run the plan as a Ray Data pipeline; results come in the order of the plan."""
-    import ray
+    import ray.data
 
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    cluster.quiet("data")
     pipeline = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
         partial(_write_planned, plan=ray.put(shards), dataset=dataset, seed=seed)
     )

@@ -7,7 +7,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-LOG_INTERVAL_S = 10.0
+_LOG_INTERVAL_S = 10.0
 """Time between two lines in a log."""
 
 
@@ -33,7 +33,7 @@ class Progress:
         if self._in_terminal:
             self._bar.set_postfix_str(self._note, refresh=False)
             self._bar.update(count)
-        elif time.monotonic() - self._last_line >= LOG_INTERVAL_S:
+        elif time.monotonic() - self._last_line >= _LOG_INTERVAL_S:
             self._print_line()
 
     def _print_line(self) -> None:
@@ -49,12 +49,16 @@ class Progress:
         )
         print(line, file=sys.stderr, flush=True)
 
+    def close(self) -> None:
+        """Show the last state and leave the line."""
+        self._bar.close()
+        if not self._in_terminal:
+            self._print_line()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
-        if not self._in_terminal:
-            self._print_line()
+        self.close()

@@ -1,0 +1,68 @@
+"""What freqquest asks of Ray: a connection, enough resources, and quiet.
+
+Light to import: Ray is loaded by the functions that need it.
+"""
+
+import logging
+import os
+
+from freqquest.errors import UserError
+
+_LOCAL_OBJECT_STORE_BYTES = 512 * 2**20
+"""Ray would take 30 % of the machine's memory; what the jobs pass between processes is far smaller."""
+
+
+def connect() -> None:
+    """Connect to the Ray cluster this machine belongs to, else start Ray here."""
+    # Read by Ray when it is imported or started; where a cluster exists already, it has settings of its own.
+    os.environ.setdefault("RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES", str(_LOCAL_OBJECT_STORE_BYTES))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials write their own logs
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables even when told to be silent
+    import ray
+
+    if not ray.is_initialized():
+        # The driver shows progress; workers' prints lie in Ray's logs, and their errors come as exceptions.
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+
+
+def quiet(library: str) -> None:
+    """Silence a Ray library's own progress and warnings, in favour of ours; call after importing it."""
+    logging.getLogger(f"ray.{library}").setLevel(logging.ERROR)
+    if library == "data":
+        from ray.data import DataContext
+
+        DataContext.get_current().enable_progress_bars = False
+        DataContext.get_current().print_on_execution_start = False
+
+
+def require(*, num_workers: int, cpus_per_worker: int | None, use_gpu: bool) -> dict[str, float]:
+    """Resources of one worker, if the cluster can run all of them at once.
+
+    Args:
+        num_workers: Workers that must run side by side.
+        cpus_per_worker: Cores of each; None shares the largest node's cores among the workers.
+        use_gpu: One GPU for each worker.
+
+    Returns:
+        Ray's resources for each worker, at most what the largest node has.
+
+    Raises:
+        UserError: The cluster lacks GPUs or cores; Ray itself would wait for them forever.
+    """
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    num_gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    if use_gpu and num_gpus < num_workers:
+        raise UserError(
+            f"--use-gpu with {num_workers} worker(s) needs {num_workers} GPU(s), the cluster has {num_gpus}: "
+            "leave out --use-gpu, or ask for fewer workers"
+        )
+    num_cpus = int(sum(node.get("CPU", 0) for node in nodes))
+    if num_cpus < num_workers:
+        raise UserError(f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: ask for fewer workers")
+    largest = max(int(node.get("CPU", 0)) for node in nodes)
+    cpus = min(cpus_per_worker or max(1, num_cpus // num_workers), largest)
+    return {"CPU": cpus, "GPU": int(use_gpu)}

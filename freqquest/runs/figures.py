@@ -1,0 +1,88 @@
+"""Pictures of spectrograms and scores, for run folders and TensorBoard alike.
+
+matplotlib without a display. Every function returns the picture as RGB `[H, W, 3]`, uint8. Shapes: M mel bands,
+T frames, K classes.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib.image
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+_DOTS_PER_INCH = 100
+
+
+def png(picture: np.ndarray) -> bytes:
+    """A picture `[H, W, 3]` as a PNG file."""
+    buffer = io.BytesIO()
+    matplotlib.image.imsave(buffer, picture, format="png")
+    return buffer.getvalue()
+
+
+def spectrogram_grid(spectrograms: Mapping[str, np.ndarray], title: str, seconds: float) -> np.ndarray:
+    """One spectrogram `[M, T]` for each name, side by side on one colour scale."""
+    num_columns = min(3, len(spectrograms))
+    num_rows = -(-len(spectrograms) // num_columns)
+    figure = Figure(figsize=(4.2 * num_columns, 2.6 * num_rows + 0.4), layout="constrained")
+    panels = figure.subplots(num_rows, num_columns, squeeze=False, sharex=True, sharey=True)
+    lowest = min(float(values.min()) for values in spectrograms.values())
+    highest = max(float(values.max()) for values in spectrograms.values())
+    for panel, (name, values) in zip(panels.flat, spectrograms.items(), strict=False):
+        panel.imshow(
+            values,
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            vmin=lowest,
+            vmax=max(highest, lowest + 1e-6),
+            extent=(0, seconds, 0, values.shape[0]),
+        )
+        panel.set_title(name, fontsize=10)
+    for panel in panels.flat[len(spectrograms) :]:
+        panel.axis("off")
+    figure.supxlabel("time (s)", fontsize=9)
+    figure.supylabel("mel band", fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    return _draw(figure)
+
+
+def confusion_matrix(counts: np.ndarray, classes: Sequence[str], title: str) -> np.ndarray:
+    """Counts `[K, K]`, rows the true class; colours show each row's shares."""
+    size = max(4.5, 0.7 * len(classes) + 2)
+    figure = Figure(figsize=(size + 0.5, size), layout="constrained")
+    panel = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(*counts.shape):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        panel.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
+    panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    panel.set_yticks(range(len(classes)), classes)
+    panel.set_xlabel("predicted")
+    panel.set_ylabel("true")
+    panel.set_title(title, fontsize=10)
+    return _draw(figure)
+
+
+def curves(series: Mapping[str, Sequence[float]], title: str, x_label: str, y_label: str) -> np.ndarray:
+    """One line for each name, over 1, 2, 3, ..."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    panel = figure.subplots()
+    for name, values in series.items():
+        panel.plot(range(1, len(values) + 1), values, label=name, marker="." if len(values) < 30 else None)
+    panel.set_xlabel(x_label)
+    panel.set_ylabel(y_label)
+    panel.set_title(title, fontsize=10)
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=8)
+    return _draw(figure)
+
+
+def _draw(figure: Figure) -> np.ndarray:
+    figure.set_dpi(_DOTS_PER_INCH)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,97 @@
+"""A run folder: `config.json` and `metrics.json` with one section a stage, and the stages' own files beside them.
+
+A stage's section in metrics.json is written last, so it says that the stage is finished.
+"""
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from freqquest.errors import UserError
+from freqquest.runs.storage import Location, locate
+
+CONFIG_NAME = "config.json"
+METRICS_NAME = "metrics.json"
+TENSORBOARD_DIR = "tensorboard"
+
+
+class RunFolder:
+    """One stage's hold on a run folder."""
+
+    def __init__(self, run_dir: str, stage: str, settings: dict[str, Any]) -> None:
+        """Open the folder, or make it, and record the stage's settings.
+
+        Args:
+            run_dir: Path or URI of the folder.
+            stage: Name of the stage's sections.
+            settings: All that shapes the stage's results, JSON-compatible.
+
+        Raises:
+            UserError: The folder is something else, or holds this stage with other settings.
+        """
+        self.location = locate(run_dir)
+        self.stage = stage
+        wanted = json.loads(json.dumps(settings))
+        sections = read_sections(self.location, CONFIG_NAME)
+        if not sections:
+            _require_empty(self.location)
+        there = sections.get(stage, wanted)
+        changed = [
+            f"{name}={wanted.get(name)} (there: {there.get(name)})"
+            for name in sorted(wanted.keys() | there.keys())
+            if wanted.get(name) != there.get(name)
+        ]
+        if changed:
+            raise UserError(
+                f"{self.location} holds a {stage} run with other settings: {', '.join(changed)}; "
+                "choose another --run-dir, or remove that one"
+            )
+        if stage not in sections:
+            _write_section(self.location, CONFIG_NAME, stage, wanted)
+
+    def __truediv__(self, name: str) -> Location:
+        return self.location / name
+
+    def finished(self) -> dict[str, Any] | None:
+        """The stage's metrics, if it was finished before."""
+        return read_sections(self.location, METRICS_NAME).get(self.stage)
+
+    def finish(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Record the stage's metrics, which marks it as finished; returns them."""
+        _write_section(self.location, METRICS_NAME, self.stage, metrics | {"machine": describe_machine()})
+        return metrics
+
+
+def read_sections(run: Location, name: str) -> dict[str, dict[str, Any]]:
+    """All stages' sections of config.json or metrics.json; none where the file is missing.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    if not (run / name).is_file():
+        return {}
+    try:
+        sections: dict[str, dict[str, Any]] = json.loads((run / name).read_text())
+    except ValueError as error:
+        raise UserError(f"{run / name} is damaged ({error}): remove it, or choose another --run-dir") from error
+    return sections
+
+
+def describe_machine() -> str:
+    """Where a run took place, for its figures."""
+    versions = ", ".join(f"{name} {version(name)}" for name in ("ray", "tensorflow", "torch"))
+    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {versions}"
+
+
+def _write_section(run: Location, name: str, stage: str, content: dict[str, Any]) -> None:
+    sections = read_sections(run, name) | {stage: content}
+    (run / name).write_text(json.dumps(sections, indent=1, allow_nan=False))
+
+
+def _require_empty(run: Location) -> None:
+    if run.exists() and not run.is_dir():
+        raise UserError(f"{run} is a file: choose another --run-dir")
+    if run.is_dir() and (found := run.list_dir()):
+        raise UserError(f"{run} holds {found[0].name} and is no run folder: choose an empty or new --run-dir")
