@@ -5,6 +5,7 @@ Light to import: Ray is loaded by the functions that need it.
 
 import logging
 import os
+import warnings
 
 from freqquest.errors import UserError
 
@@ -35,6 +36,8 @@ def quiet(library: str) -> None:
 
         DataContext.get_current().enable_progress_bars = False
         DataContext.get_current().print_on_execution_start = False
+        # max_restarts of an actor pool has no named parameter yet.
+        warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
 
 
 def require(*, num_workers: int, cpus_per_worker: int | None, use_gpu: bool) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""The conditional GAN: the only room that trains in PyTorch."""

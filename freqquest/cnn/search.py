@@ -118,6 +118,7 @@ def _run_trials(
                 max_t=config.max_epochs, grace_period=max(1, config.max_epochs // 4), reduction_factor=3
             ),
             search_alg=BasicVariantGenerator(points_to_evaluate=[_first_point(config)], random_state=config.seed),
+            trial_dirname_creator=_trial_id,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -128,6 +129,11 @@ def _run_trials(
             verbose=0,
         ),
     ).fit()
+
+
+def _trial_id(trial: Any) -> str:
+    """Folder names that a shell can be given."""
+    return str(trial.trial_id)
 
 
 def _first_point(config: TuneConfig) -> dict[str, Any]:

@@ -1,0 +1,20 @@
+"""Classify a folder of clips into a submission (Ray Data)."""
+
+from freqquest.cnn.config import PredictConfig
+from freqquest.command import on_ray, parse
+
+
+def main() -> None:
+    config = parse(PredictConfig, __doc__)
+    with on_ray():
+        from freqquest.cnn.predict import predict_submission
+
+        predictions = predict_submission(config)
+        unreadable = int((predictions["reason"] != "").sum())
+        if unreadable:
+            print(f"{unreadable} clip(s) could not be read: see {config.output}.unreadable.csv")
+        print(f"submission: {config.output} ({len(predictions)} rows)")
+
+
+if __name__ == "__main__":
+    main()
