@@ -41,6 +41,7 @@ class CganTrainer:
         self.generator = generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged_generator = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self._num_updates = 0
         self._generate, self._discriminate = (
             (_replicate(self.generator), _replicate(self.discriminator))
             if distributed
@@ -81,6 +82,7 @@ class CganTrainer:
             loss_g.backward()
             self.generator_optimizer.step()
         self._update_average()
+        self._num_updates += 1
         return {"loss_D": loss_d.detach(), "loss_G": loss_g.detach()}
 
     @torch.no_grad()
@@ -91,12 +93,13 @@ class CganTrainer:
 
     def state_dict(self) -> dict[str, Any]:
         """All that continues the training, tensors and plain values only."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        return {name: part.state_dict() for name, part in self._parts().items()} | {"num_updates": self._num_updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+        self._num_updates = state["num_updates"]
 
     def _parts(self) -> dict[str, Any]:
         return {
@@ -113,10 +116,12 @@ class CganTrainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
+        # Short at first, so that the initial weights are forgotten.
+        decay = min(self.config.ema_decay, (1 + self._num_updates) / (10 + self._num_updates))
         averaged, current = self.averaged_generator.state_dict(), self.generator.state_dict()
         for name, value in averaged.items():
             if value.is_floating_point():
-                value.lerp_(current[name], 1 - self.config.ema_decay)
+                value.lerp_(current[name], 1 - decay)
             else:
                 value.copy_(current[name])
 

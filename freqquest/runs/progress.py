@@ -36,6 +36,10 @@ class Progress:
         elif time.monotonic() - self._last_line >= _LOG_INTERVAL_S:
             self._print_line()
 
+    def update_to(self, done: int, note: str = "") -> None:
+        """Set how much is done."""
+        self.update(done - self._done, note)
+
     def _print_line(self) -> None:
         self._last_line = time.monotonic()
         line = tqdm.format_meter(
