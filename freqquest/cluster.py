@@ -65,7 +65,9 @@ def require(*, num_workers: int, cpus_per_worker: int | None, use_gpu: bool) -> 
         )
     num_cpus = int(sum(node.get("CPU", 0) for node in nodes))
     if num_cpus < num_workers:
-        raise UserError(f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: ask for fewer workers")
+        raise UserError(
+            f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: ask for fewer workers"
+        )
     largest = max(int(node.get("CPU", 0)) for node in nodes)
     cpus = min(cpus_per_worker or max(1, num_cpus // num_workers), largest)
     return {"CPU": cpus, "GPU": int(use_gpu)}

@@ -9,8 +9,8 @@ def main() -> None:
     with on_ray():
         from freqquest.cgan.generate import generate_clips
 
-        paths = generate_clips(config)
-        print(f"{len(paths)} clips in {config.output_dir}: {paths[0]} ...")
+        clips = generate_clips(config)
+        print(f"{len(clips)} clips in {config.output_dir}, the first is {clips[0].name}")
 
 
 if __name__ == "__main__":

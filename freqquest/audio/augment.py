@@ -19,7 +19,7 @@ def vary(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) ->
 
     The same generator state gives the same copy.
     """
-    from librosa import effects
+    import librosa.effects as effects
 
     semitones = rng.uniform(-MAX_PITCH_SEMITONES, MAX_PITCH_SEMITONES)
     speed = float(np.exp(rng.uniform(-1, 1) * np.log(MAX_SPEED_CHANGE)))

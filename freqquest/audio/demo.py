@@ -78,9 +78,7 @@ class DemoConfig:
                 )
         for name in ("clips_per_recording", "clips_per_test_recording"):
             if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name}={getattr(self, name)} must be at least 1, else no clip would be written"
-                )
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1, else no clip would be written")
         if not 8_000 <= self.sample_rate_hz <= 192_000:
             raise ValueError(
                 f"sample_rate_hz={self.sample_rate_hz} must be between 8000 and 192000: "
@@ -233,12 +231,12 @@ def _synthesize(clip: _Clip, config: DemoConfig) -> Signal:
     axes = make_axes(config.sample_rate_hz, config.duration_s)
 
     level_db, background_db = traits.uniform(-32, -13), traits.uniform(-30, -3)
-    place, microphone = _room(traits, axes), _microphone(traits, axes)
+    room, microphone = _room(traits, axes), _microphone(traits, axes)
     background = _background(traits, moment, axes, clip.class_name)
-    sound = SOUNDS[clip.class_name](traits, moment, axes)
+    sound = filtered(SOUNDS[clip.class_name](traits, moment, axes), room)
 
-    mix = filtered(unit_level(filtered(sound, place)) + gain(background_db) * background, microphone)
-    mix = unit_level(mix) * gain(level_db + moment.uniform(-2, 2))
+    mix = filtered(unit_level(sound) + gain(background_db) * background, microphone)
+    mix = unit_level(mix[: round(config.sample_rate_hz * config.duration_s)]) * gain(level_db + moment.uniform(-2, 2))
     return mix * min(1.0, 0.95 / float(np.abs(mix).max()))
 
 
@@ -280,11 +278,11 @@ def _background(traits: Generator, moment: Generator, axes: Axes, class_name: st
 
 
 def _talk(traits: Generator, moment: Generator, axes: Axes) -> Signal:
-    """A few people talking at once, no word understood; at unit level."""
+    """Two people talking at once, no word understood; at unit level."""
     lowest, middle, highest = traits.uniform((350, 900, 2200), (700, 1800, 3000))
     vowels = resonances(axes, [lowest, middle, highest], quality=4)
     talk = np.zeros_like(axes.time_s)
-    for pitch_hz in [log_uniform(traits, 90, 250) for _ in range(3)]:
+    for pitch_hz in [log_uniform(traits, 90, 250) for _ in range(2)]:
         melody = pitch_hz * (1 + 0.2 * wander(moment, axes, 0.25))
         syllables = np.maximum(wander(moment, axes, 0.12), 0)
         talk += syllables * sweep(axes, melody, falling_harmonics(axes, 2 * pitch_hz, 1.2))

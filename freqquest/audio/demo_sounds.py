@@ -42,8 +42,8 @@ Sound = Callable[[Generator, Generator, Axes], Signal]
 
 
 def make_axes(sample_rate_hz: int, duration_s: float) -> Axes:
-    """Lays out the samples of a clip and the bins of its Fourier transform."""
-    num_samples = round(sample_rate_hz * duration_s)
+    """Lays out a clip's samples and frequencies; a few samples too many, as some lengths transform twice as fast."""
+    num_samples = fft.next_fast_len(round(sample_rate_hz * duration_s), real=True)
     return Axes(
         sample_rate_hz=sample_rate_hz,
         duration_s=duration_s,
@@ -79,7 +79,7 @@ def oscillator(cycles: NDArray[np.floating], harmonics: Signal) -> Signal:
     Looked up in a table of one period, so that a hundred harmonics cost no more than one.
     """
     table: Signal = fft.irfft(np.concatenate([[0], -1j * harmonics]).astype(np.complex64), _TABLE_SIZE)
-    return table[(cycles * _TABLE_SIZE).astype(np.int64) & (_TABLE_SIZE - 1)] * _TABLE_SIZE
+    return (table * _TABLE_SIZE)[(cycles * _TABLE_SIZE).astype(np.int64) % _TABLE_SIZE]
 
 
 def sweep(axes: Axes, pitch_hz: Signal, harmonics: Signal) -> Signal:
@@ -95,7 +95,8 @@ def filtered(sound: Signal, response: Response) -> Signal:
 
 def coloured_noise(random: Generator, axes: Axes, response: Signal) -> Signal:
     """Gaussian noise of the spectrum `response` [F], at unit level."""
-    white = random.standard_normal(2 * len(response), dtype=np.float32).view(np.complex64)
+    # The sum of so many bins is Gaussian, whatever each of them is, and uniform numbers come fastest.
+    white = random.random(2 * len(response), dtype=np.float32).view(np.complex64) - (0.5 + 0.5j)
     noise: Signal = fft.irfft(white * response * (axes.frequency_hz > LOWEST_HZ), len(axes.time_s))
     return unit_level(noise)
 
@@ -194,9 +195,7 @@ def engine_idling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     """Uneven explosions, 10 to 40 a second, through an exhaust; rumble, clatter, and now and then a rev."""
     rate_hz, roughness = log_uniform(traits, 10, 40), traits.uniform(0.01, 0.06)
     cylinders = [traits.uniform(0.5, 1) for _ in range(traits.integers(2, 7))]
-    pipe = resonances(
-        axes, [log_uniform(traits, 45, 260) for _ in range(3)], traits.uniform(1, 4), floor=0.01
-    )
+    pipe = resonances(axes, [log_uniform(traits, 45, 260) for _ in range(3)], traits.uniform(1, 4), floor=0.01)
     block = resonances(axes, [log_uniform(traits, 400, 3000) for _ in range(4)], 2)
     clatter, rumble, hiss = (
         gain(traits.uniform(-35, -5)),
@@ -278,9 +277,7 @@ def _instrument(traits: Generator, axes: Axes) -> Callable[[float, float], Signa
         else:
             envelope = np.minimum(1, np.minimum(time_s, length_s - time_s) / attack_s)
             time_s = time_s + depth * np.sin(2 * np.pi * vibrato_hz * time_s) / (2 * np.pi * vibrato_hz)
-        return (
-            loudness * envelope * oscillator(pitch_hz * time_s, falling_harmonics(axes, pitch_hz, exponent))
-        )
+        return loudness * envelope * oscillator(pitch_hz * time_s, falling_harmonics(axes, pitch_hz, exponent))
 
     return play
 

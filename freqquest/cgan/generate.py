@@ -57,7 +57,9 @@ def load_generator(place: Location) -> tuple[Generator, GeneratorCard]:
         text = json.loads(content[8 : 8 + header_size])["__metadata__"][_CARD_NAME]
         fields = json.loads(text)
         if fields["version"] != _CARD_VERSION:
-            raise UserError(f"--generator {place} is of version {fields['version']}; this freqquest reads {_CARD_VERSION}")
+            raise UserError(
+                f"--generator {place} is of version {fields['version']}; this freqquest reads {_CARD_VERSION}"
+            )
         card = GeneratorCard(**fields | {"view": SpectrogramConfig(**fields["view"])})
         generator = Generator(len(card.classes), card.noise_dim)
         generator.load_state_dict(load(content))
@@ -81,11 +83,20 @@ def choose_labels(label: str, classes: list[str]) -> list[str]:
     return [label]
 
 
-def generate_clips(config: GenerateConfig) -> list[str]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GeneratedClip:
+    """A WAV file and the class it was made for."""
+
+    label: str
+    path: str
+    name: str
+
+
+def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
     """Write WAV files of the classes asked for; the same seed writes the same files.
 
     Returns:
-        Paths of the files.
+        The files, by class and index.
 
     Raises:
         UserError: The generator cannot be used, does not know the label, or a file of the name exists.
@@ -107,7 +118,7 @@ def generate_clips(config: GenerateConfig) -> list[str]:
             spectrogram = generator(noise, torch.tensor([class_index]))[0, 0].numpy()
         waveform = invert(spectrogram, card.view, card.sample_rate_hz, seed=config.seed)
         place.write_bytes(encode_wav(waveform, card.sample_rate_hz))
-    return [str(place) for place in places.values()]
+    return [GeneratedClip(label=label, path=str(place), name=place.name) for (label, _), place in places.items()]
 
 
 def draw_noise(noise_dim: int, seed: int, class_index: int, index: int) -> torch.Tensor:

@@ -21,7 +21,13 @@ class CganTrainer:
     """Both networks, their optimisers, and the averaged generator that is saved and heard."""
 
     def __init__(
-        self, config: CganConfig, num_classes: int, device: torch.device, *, seed: int, distributed: bool = False
+        self,
+        config: CganConfig,
+        num_classes: int,
+        device: torch.device,
+        *,
+        seed: int,
+        distributed: bool = False,
     ) -> None:
         """Build networks with the seed's initial weights, the same on every worker.
 
@@ -42,11 +48,8 @@ class CganTrainer:
         self.discriminator = discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged_generator = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self._num_updates = 0
-        self._generate, self._discriminate = (
-            (_replicate(self.generator), _replicate(self.discriminator))
-            if distributed
-            else (self.generator, self.discriminator)
-        )
+        self._generate: nn.Module = _replicate(self.generator) if distributed else self.generator
+        self._discriminate: nn.Module = _replicate(self.discriminator) if distributed else self.discriminator
         self.generator_optimizer = torch.optim.Adam(
             self.generator.parameters(), config.learning_rate, config.adam_betas
         )

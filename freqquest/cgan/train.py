@@ -141,9 +141,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
     for epoch in range(len(history), job.config.epochs):
         post = _Poster(job.progress if worker.rank == 0 else None, epoch * steps_per_epoch, _note(history, job))
         started = time.monotonic()
-        losses = train_epoch(
-            trainer, clips, epoch=epoch, seed=job.config.seed, worker=worker, on_step=post
-        )
+        losses = train_epoch(trainer, clips, epoch=epoch, seed=job.config.seed, worker=worker, on_step=post)
         seconds = time.monotonic() - started
         history.append(
             {"epoch": epoch + 1}

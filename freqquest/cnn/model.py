@@ -95,7 +95,9 @@ def read_card(model_file: Location) -> ModelCard:
         with model_file.open() as stream, zipfile.ZipFile(stream) as archive:
             content = json.loads(archive.read(_CARD_NAME))
         if content["version"] != _CARD_VERSION:
-            raise UserError(f"--model {model_file} is of version {content['version']}; this freqquest reads {_CARD_VERSION}")
+            raise UserError(
+                f"--model {model_file} is of version {content['version']}; this freqquest reads {_CARD_VERSION}"
+            )
         return ModelCard(
             **content | {"clip": ClipConfig(**content["clip"]), "view": SpectrogramConfig(**content["view"])}
         )

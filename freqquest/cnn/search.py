@@ -158,9 +158,7 @@ def _load_data(dataset: Location, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _run_trial(
-    params: dict[str, Any], data: dict[str, Any], max_epochs: int, logs: Location, num_threads: int
-) -> None:
+def _run_trial(params: dict[str, Any], data: dict[str, Any], max_epochs: int, logs: Location, num_threads: int) -> None:
     """One trial, in its own process: fit, report every epoch, keep the best epoch's model."""
     from freqquest.cnn.logs import TrialLogs
     from freqquest.cnn.trial import TrialData, fit, prepare_tensorflow
@@ -241,7 +239,9 @@ class _Watch(tune.Callback):
     def setup(self, **info: Any) -> None:
         self._progress = Progress("tune", self._num_trials * self._max_epochs, "epochs")
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         self._best = max(self._best, result[OBJECTIVE])
         self._show(1)
 

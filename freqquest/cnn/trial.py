@@ -114,9 +114,7 @@ def fit(
 
     model.fit(
         SpectrogramBatches(data.train_spectrograms, data.train_classes, config.batch_size, seed),
-        validation_data=SpectrogramBatches(
-            data.validation_spectrograms, data.validation_classes, config.batch_size
-        ),
+        validation_data=SpectrogramBatches(data.validation_spectrograms, data.validation_classes, config.batch_size),
         epochs=max_epochs,
         callbacks=[
             *recipe_callbacks(model_path),

@@ -12,7 +12,7 @@ Preset = Literal["default", "reference"]
 
 ViewName = Literal["cnn", "cgan"]
 
-VIEWS: dict[ViewName, SpectrogramConfig] = {"cnn": CNN_VIEW, "cgan": CGAN_VIEW}
+VIEWS: dict[str, SpectrogramConfig] = {"cnn": CNN_VIEW, "cgan": CGAN_VIEW}
 """The spectrograms stored of every clip; both presets use the recipes' views."""
 
 CLIP = ClipConfig()

@@ -50,9 +50,7 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
         test_clips = find_unlabelled(config.test_dir).assign(split="test")
         clips = pd.concat([clips.astype(object), test_clips.astype(object)], ignore_index=True)
     clips = clips.astype(object).where(clips.notna(), None)
-    settings = {
-        name: value for name, value in dataclasses.asdict(config).items() if name not in _NOT_COMPARED
-    }
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in _NOT_COMPARED}
     classes = sorted(labelled["label"].unique())
     sizes = [locate(path).num_bytes() for path in clips["path"]]
     sources = clips.drop(columns="path").assign(num_bytes=sizes)
@@ -66,9 +64,7 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     )
 
 
-def _plan_shards(
-    clips: pd.DataFrame, split: str, classes: list[str], config: PreprocessConfig
-) -> list[ShardPlan]:
+def _plan_shards(clips: pd.DataFrame, split: str, classes: list[str], config: PreprocessConfig) -> list[ShardPlan]:
     index_of = {label: index for index, label in enumerate(classes)}
     num_copies = config.num_augmented_copies if split == "train" else 0
     rows = [

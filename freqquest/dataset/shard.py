@@ -92,9 +92,7 @@ def _write_parquet(
     pq.write_table(table, buffer, compression="none", use_dictionary=list(_TEXT_COLUMNS))
     content = buffer.getvalue()
     (dataset / plan.split / plan.name).write_bytes(content)
-    return Shard(
-        split=plan.split, name=plan.name, num_rows=len(clips), num_bytes=len(content), sha256=sha256(content)
-    )
+    return Shard(split=plan.split, name=plan.name, num_rows=len(clips), num_bytes=len(content), sha256=sha256(content))
 
 
 def _describe_copy(copy: int) -> str:

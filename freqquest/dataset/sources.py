@@ -20,9 +20,7 @@ URBANSOUND_NAME = re.compile(r"^(\d+)-\d+-\d+-\d+$")
 METADATA_COLUMNS = ["slice_file_name", "fsID"]
 
 
-def find_labelled(
-    audio_dir: str, metadata: str | None = None, recording_pattern: str | None = None
-) -> pd.DataFrame:
+def find_labelled(audio_dir: str, metadata: str | None = None, recording_pattern: str | None = None) -> pd.DataFrame:
     """The clips below a folder; a clip's label is the name of the folder it lies in.
 
     A clip's recording comes from the metadata, else from an UrbanSound8K-style name, else from the pattern, else it
@@ -50,7 +48,9 @@ def find_labelled(
         raise UserError(f"{root} has no class folders: expected <audio-dir>/<class>/<clip>.wav")
     clips_table = pd.DataFrame(rows).sort_values("clip_id", ignore_index=True)
     if clips_table["label"].nunique() < 2:
-        raise UserError(f"{root} has one class only ({rows[0]['label']}): a classifier needs at least two class folders")
+        raise UserError(
+            f"{root} has one class only ({rows[0]['label']}): a classifier needs at least two class folders"
+        )
     return _add_recordings(clips_table, metadata, recording_pattern)[CLIP_COLUMNS]
 
 
@@ -62,10 +62,7 @@ def find_unlabelled(audio_dir: str) -> pd.DataFrame:
     """
     root = _require_dir(audio_dir, "the folder of test clips")
     names = [
-        f"{folder}/{name}" if folder else name
-        for folder, _, files in root.walk()
-        for name in files
-        if is_audio(name)
+        f"{folder}/{name}" if folder else name for folder, _, files in root.walk() for name in files if is_audio(name)
     ]
     if not names:
         raise UserError(f"{root} holds no audio files ({' '.join(AUDIO_SUFFIXES)})")
@@ -89,9 +86,7 @@ def read_csv(path: str, columns: list[str], flag: str) -> pd.DataFrame:
         raise UserError(f"{flag} {location} is not a readable CSV: {error}") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise UserError(
-            f"{flag} {location} lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}"
-        )
+        raise UserError(f"{flag} {location} lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
     return table
 
 
@@ -120,15 +115,16 @@ def _add_recordings(clips: pd.DataFrame, metadata: str | None, pattern: str | No
 
 
 def _read_metadata(path: str) -> pd.DataFrame:
-    """fsID and fold, indexed by the file name without its ending (clips are often converted to another format)."""
+    """FsID and fold, indexed by the file name without its ending (clips are often converted to another format)."""
     table = read_csv(path, METADATA_COLUMNS, "--metadata")
     if "fold" in table.columns:
         table["fold"] = pd.to_numeric(table["fold"], errors="coerce").astype("Int64")
     else:
         table["fold"] = pd.array([pd.NA] * len(table), dtype="Int64")
+    table["fsID"] = table["fsID"].where(table["fsID"] != "")
     stem = table["slice_file_name"].str.rsplit(".", n=1).str[0]
     repeated = stem[stem.duplicated()]
     if len(repeated):
         line = repeated.index[0] + 2
         raise UserError(f"--metadata {path} line {line} names {repeated.iloc[0]} a second time: keep one row a clip")
-    return table.set_index(stem)[["fsID", "fold"]].replace({"fsID": {"": pd.NA}})
+    return table.set_index(stem)[["fsID", "fold"]]

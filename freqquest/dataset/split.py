@@ -49,7 +49,10 @@ def _random_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
         raise UserError(f"class {counts.idxmin()} has one clip only: a split needs at least two of each class")
     try:
         _, validation = train_test_split(
-            clips.index, test_size=config.validation_fraction, stratify=clips["label"], random_state=config.seed
+            clips.index,
+            test_size=config.validation_fraction,
+            stratify=clips["label"],
+            random_state=config.seed,
         )
     except ValueError as error:
         raise UserError(f"{len(clips)} clips are too few for a split by class: {error}") from error

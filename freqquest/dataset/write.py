@@ -136,7 +136,7 @@ def _describe(plan: DatasetPlan, written: list[WrittenShard], refused: pd.DataFr
         sources_sha256=plan.sources_sha256,
         classes=plan.classes,
         clip=CLIP,
-        views=dict(VIEWS),
+        views=VIEWS,
         split_description=plan.split_description,
         num_clips=_count(kept, "path"),
         num_recordings=_count(kept, "recording"),
@@ -151,8 +151,7 @@ def _count(clips: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
     """Different values of a column, by split and class."""
     counts = clips.fillna({"label": ""}).groupby(["split", "label"])[column].nunique()
     return {
-        split: {str(label): int(count) for label, count in counts[split].items()} if split in counts else {}
-        for split in SPLITS
+        split: {str(label): int(count) for (part, label), count in counts.items() if part == split} for split in SPLITS
     }
 
 

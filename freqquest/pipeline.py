@@ -1,0 +1,254 @@
+"""All stages, one after the other, in one run folder: the main job's logic.
+
+Light to import, as `--help` reads the settings: each stage is imported when it begins. Stages know nothing of each
+other; what one leaves in the run folder, the next one takes up.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from freqquest import cluster
+from freqquest.cgan.config import GenerateConfig, TrainConfig
+from freqquest.cnn.config import PredictConfig, TuneConfig
+from freqquest.dataset.config import PreprocessConfig, Preset
+from freqquest.errors import UserError
+from freqquest.runs.folder import RunFolder
+from freqquest.runs.storage import Location
+
+_DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "epochs": 8}
+"""Shows every stage in a few minutes on two cores; the generator has only begun to learn by then."""
+
+_NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
+"""Settings that do not shape the results."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PipelineConfig:
+    """From a folder of clips to a classifier, a submission, a generator and a report."""
+
+    audio_dir: str | None = None
+    """Folder with one folder of clips for each class; without it, demo clips are made."""
+
+    metadata: str | None = None
+    """CSV with UrbanSound8K's columns: which recording each clip is cut from, and the folds."""
+
+    test_dir: str | None = None
+    """Folder of unlabelled clips to classify into submission.csv."""
+
+    sample_submission: str | None = None
+    """CSV with a column ID, which fixes the submission's rows and their order."""
+
+    run_dir: str | None = None
+    """Folder for all results; by default results/demo, or results/<name of the audio folder>."""
+
+    preset: Preset = "default"
+    """`reference`: the published recipes exactly. `default`: the best that was measured."""
+
+    num_trials: int | None = None
+    """CNN configurations to try; by default 2 in the demo, else the stage's own number."""
+
+    max_epochs: int | None = None
+    """Longest training of one CNN configuration; by default 12 in the demo, else 40."""
+
+    epochs: int | None = None
+    """Passes of the CGAN over the training clips; by default 8 in the demo, else 50."""
+
+    num_clips: int = 8
+    """Clips of each class to generate, and to have judged, at the end."""
+
+    num_workers: int = 1
+    """Processes that train the CGAN."""
+
+    use_gpu: bool = False
+    """Give each CNN trial and each CGAN worker a GPU."""
+
+    seed: int = 0
+    """Seed of all that is random."""
+
+    def __post_init__(self) -> None:
+        if self.audio_dir is None and (self.metadata or self.test_dir or self.sample_submission):
+            raise ValueError(
+                "--metadata, --test-dir and --sample-submission need --audio-dir: the demo brings its own clips"
+            )
+        if self.sample_submission and not self.test_dir:
+            raise ValueError("--sample-submission needs --test-dir, where its files lie")
+        _ = self.tune, self.train, self.generate  # each checks its own settings
+
+    @property
+    def run(self) -> str:
+        """The run folder."""
+        return self.run_dir or f"results/{Path(self.audio_dir).name if self.audio_dir else 'demo'}"
+
+    @property
+    def dataset(self) -> str:
+        """The dataset, inside the run folder."""
+        return f"{self.run}/dataset"
+
+    @property
+    def tune(self) -> TuneConfig:
+        """Settings of the search."""
+        given = self._given("num_trials", "max_epochs")
+        return TuneConfig(
+            dataset_dir=self.dataset, run_dir=self.run, preset=self.preset, use_gpu=self.use_gpu, seed=self.seed, **given
+        )  # fmt: skip
+
+    @property
+    def train(self) -> TrainConfig:
+        """Settings of the CGAN's training."""
+        return TrainConfig(
+            dataset_dir=self.dataset, run_dir=self.run, preset=self.preset, use_gpu=self.use_gpu, seed=self.seed,
+            num_workers=self.num_workers, **self._given("epochs"),
+        )  # fmt: skip
+
+    @property
+    def generate(self) -> GenerateConfig:
+        """Settings of the clips made at the end; those of an interrupted run are made again."""
+        return GenerateConfig(
+            generator=f"{self.run}/generator.safetensors", label="all", output_dir=f"{self.run}/generated",
+            num_clips=self.num_clips, seed=self.seed, overwrite=True,
+        )  # fmt: skip
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        """The settings that the user or the demo sets; the stages hold the other defaults."""
+        demo = _DEMO_BUDGET if self.audio_dir is None else {}
+        values = {name: getattr(self, name) if getattr(self, name) is not None else demo.get(name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def run_pipeline(config: PipelineConfig) -> str:
+    """Run every stage that the run folder does not hold yet.
+
+    Needs an initialised Ray.
+
+    Returns:
+        The closing summary, for people.
+
+    Raises:
+        UserError: Something the user gave cannot work; found before any long work wherever it can be.
+    """
+    cluster.require(num_workers=config.num_workers, cpus_per_worker=None, use_gpu=config.use_gpu)
+    _check_sources(config)
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in _NOT_COMPARED}
+    run = RunFolder(config.run, "pipeline", settings).location
+    test_labels = None
+    if config.audio_dir is None:
+        config, test_labels = _with_demo_clips(config, run)
+
+    _preprocess(config)
+    from freqquest.cnn.search import search
+
+    search(config.tune)
+    if config.test_dir is not None:
+        _predict(config, test_labels)
+    from freqquest.cgan.train import train
+
+    train(config.train)
+    _generate_and_judge(config)
+    from freqquest.runs.report import summarise, write_report
+
+    write_report(run)
+    return summarise(run)
+
+
+def _check_sources(config: PipelineConfig) -> None:
+    """Refuse what later stages would stumble over."""
+    if config.audio_dir is None:
+        if "://" in config.run:
+            raise UserError(f"the demo writes its clips to a local folder, not to {config.run}: give a local --run-dir")
+        return
+    from freqquest.cnn.predict import list_wanted
+    from freqquest.dataset.plan import plan_dataset
+
+    plan_dataset(_preprocess_config(config))
+    if config.test_dir is not None:
+        list_wanted(config.test_dir, config.sample_submission)
+
+
+def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineConfig, Path]:
+    """The settings with demo clips as the user's folder, and the CSV of the test clips' true classes."""
+    from freqquest.audio.demo import DemoConfig, write_demo_clips
+
+    demo = write_demo_clips(Path(run.path) / "demo", DemoConfig(seed=config.seed))
+    budget = {name: getattr(config.tune, name) for name in ("num_trials", "max_epochs")}
+    with_clips = dataclasses.replace(
+        config,
+        audio_dir=str(demo.train_dir),
+        test_dir=str(demo.test_dir),
+        sample_submission=str(demo.sample_submission),
+        run_dir=config.run,
+        epochs=config.train.epochs,
+        **budget,
+    )
+    return with_clips, demo.test_labels
+
+
+def _preprocess_config(config: PipelineConfig) -> PreprocessConfig:
+    assert config.audio_dir is not None
+    return PreprocessConfig(
+        audio_dir=config.audio_dir, dataset_dir=config.dataset, metadata=config.metadata, preset=config.preset,
+        seed=config.seed,
+    )  # fmt: skip
+
+
+def _preprocess(config: PipelineConfig) -> None:
+    from freqquest.dataset.write import write_dataset
+
+    manifest = write_dataset(_preprocess_config(config))
+    run = RunFolder(config.run, "dataset", manifest.settings)
+    if run.finished() is None:
+        names = ("classes", "num_clips", "num_recordings", "num_quarantined", "split_description")
+        run.finish({name: getattr(manifest, name) for name in names})
+
+
+def _predict(config: PipelineConfig, test_labels: Path | None) -> None:
+    """Write the submission; where the true classes are known, score it."""
+    from freqquest.cnn.predict import predict_submission
+
+    assert config.test_dir is not None
+    run = RunFolder(config.run, "submission", {"sample_submission": config.sample_submission})
+    if run.finished() is not None:
+        return
+    predictions = predict_submission(
+        PredictConfig(
+            model=f"{config.run}/best_model.keras", audio_dir=config.test_dir, output=f"{config.run}/submission.csv",
+            sample_submission=config.sample_submission, overwrite=True,
+        )
+    )  # fmt: skip
+    metrics: dict[str, Any] = {
+        "num_clips": len(predictions),
+        "num_unreadable": int((predictions["reason"] != "").sum()),
+    }
+    if test_labels is not None:
+        import pandas as pd
+
+        truth = predictions[["ID"]].merge(pd.read_csv(test_labels), on="ID")["Class"]
+        metrics["accuracy"] = float((predictions["Class"] == truth).mean())
+    run.finish(metrics)
+
+
+def _generate_and_judge(config: PipelineConfig) -> None:
+    """Make clips of each class, and ask the classifier what it hears."""
+    from freqquest.cgan.generate import generate_clips
+    from freqquest.cnn.model import read_card
+    from freqquest.cnn.predict import predict_clips
+    from freqquest.runs.storage import locate
+    from freqquest.runs.tables import write_csv
+
+    run = RunFolder(config.run, "generated", {"num_clips": config.num_clips, "seed": config.seed})
+    if run.finished() is not None:
+        return
+    clips = generate_clips(config.generate)
+    model_file = locate(f"{config.run}/best_model.keras")
+    heard = predict_clips(model_file, read_card(model_file), [clip.path for clip in clips])
+    heard = heard.assign(label=[clip.label for clip in clips], path=[clip.name for clip in clips])
+    write_csv(heard[["path", "label", "Class", "probability"]], run / "generated.csv")
+    right = heard["label"] == heard["Class"]
+    run.finish(
+        {
+            "judge_accuracy": float(right.mean()),
+            "by_class": {str(label): float(share) for label, share in right.groupby(heard["label"]).mean().items()},
+            "num_clips": len(heard),
+        }
+    )

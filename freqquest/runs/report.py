@@ -1,0 +1,116 @@
+"""The report: one HTML page and a closing summary, from nothing but what a run folder holds."""
+
+import io
+import json
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from freqquest.runs import figures
+from freqquest.runs.folder import CONFIG_NAME, METRICS_NAME, TENSORBOARD_DIR, read_sections
+from freqquest.runs.storage import Location
+
+REPORT_NAME = "report.html"
+
+
+def write_report(run: Location) -> None:
+    """Write report.html and its figures; stages that the run does not hold are left out."""
+    metrics = read_sections(run, METRICS_NAME)
+    if "cgan" in metrics:
+        epochs = _read_table(run / "cgan_epochs.csv")
+        losses = {name: epochs[name].tolist() for name in ("loss_D", "loss_G")}
+        picture = figures.curves(losses, "conditional GAN", "epoch", "loss")
+        (run / "figures" / "cgan_losses.png").write_bytes(figures.png(picture))
+    template = files("freqquest.runs").joinpath("report.html").read_text()
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    page = environment.from_string(template).render(
+        name=run.name,
+        headlines=headlines(metrics),
+        config=json.dumps(read_sections(run, CONFIG_NAME), indent=1),
+        machine=next((section["machine"] for section in metrics.values()), ""),
+        tensorboard=_tensorboard_command(run),
+        picture=_last_picture(run),
+        clips=_generated_clips(run),
+        **{name: metrics.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
+    )
+    (run / REPORT_NAME).write_text(page)
+
+
+def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
+    """The run's figures, each with what it was measured on.
+
+    Args:
+        metrics: Sections of metrics.json.
+    """
+    lines = []
+    if "cnn" in metrics:
+        cnn = metrics["cnn"]
+        lines.append(
+            f"classifier's accuracy: {cnn['accuracy']:.3f} on {cnn['num_clips']} validation clips of "
+            f"{cnn['num_recordings']} recordings ({cnn['split']})"
+        )
+    if "accuracy" in metrics.get("submission", {}):
+        submission = metrics["submission"]
+        lines.append(
+            f"submission's accuracy: {submission['accuracy']:.3f} on {submission['num_clips']} test clips, of "
+            "recordings used for nothing else"
+        )
+    if "generated" in metrics:
+        generated = metrics["generated"]
+        lines.append(
+            f"judge's accuracy: {generated['judge_accuracy']:.3f} of {generated['num_clips']} generated clips are "
+            "heard by the classifier as the class they were made for"
+        )
+    return lines
+
+
+def summarise(run: Location) -> str:
+    """What came out, where it lies, and how to look at it."""
+    places = {
+        "report": REPORT_NAME,
+        "classifier": "best_model.keras",
+        "submission": "submission.csv",
+        "generator": "generator.safetensors",
+        "generated clips": "generated",
+        "clips by epoch": "samples",
+        "pictures": "spectrograms",
+        "TensorBoard logs": TENSORBOARD_DIR,
+    }
+    metrics = read_sections(run, METRICS_NAME)
+    refused = metrics.get("dataset", {}).get("num_quarantined", 0)
+    return "\n".join(
+        [
+            "",
+            *headlines(metrics),
+            *([f"refused clips: {refused}, listed in {run / 'dataset' / 'quarantine.csv'}"] if refused else []),
+            "",
+            *(f"{name + ':':<18}{run / place}" for name, place in places.items() if (run / place).exists()),
+            f"{'look at it:':<18}{_tensorboard_command(run)}",
+        ]
+    )
+
+
+def _tensorboard_command(run: Location) -> str:
+    return f"{Path(sys.executable).parent / 'tensorboard'} --logdir {run / TENSORBOARD_DIR}"
+
+
+def _read_table(place: Location) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(place.read_bytes()))
+
+
+def _last_picture(run: Location) -> str | None:
+    folder = run / "spectrograms"
+    pictures = folder.list_dir() if folder.is_dir() else []
+    return f"{folder.name}/{pictures[-1].name}" if pictures else None
+
+
+def _generated_clips(run: Location) -> dict[str, list[dict[Any, Any]]]:
+    """Rows of generated.csv by class."""
+    if not (run / "generated.csv").is_file():
+        return {}
+    table = _read_table(run / "generated.csv")
+    return {str(label): rows.to_dict("records") for label, rows in table.groupby("label")}

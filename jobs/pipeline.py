@@ -1,0 +1,14 @@
+"""Run every stage: dataset, classifier, submission, generator, new clips, report. Without a folder, on demo clips."""
+
+from freqquest.command import on_ray, parse
+from freqquest.pipeline import PipelineConfig, run_pipeline
+
+
+def main() -> None:
+    config = parse(PipelineConfig, __doc__)
+    with on_ray():
+        print(run_pipeline(config))
+
+
+if __name__ == "__main__":
+    main()
