@@ -13,14 +13,18 @@ _LOCAL_OBJECT_STORE_BYTES = 512 * 2**20
 """Ray would take 30 % of the machine's memory; what the jobs pass between processes is far smaller."""
 
 
-def connect() -> None:
-    """Connect to the Ray cluster this machine belongs to, else start Ray here."""
-    # Read by Ray when it is imported or started; where a cluster exists already, it has settings of its own.
+def prepare_environment() -> None:
+    """Set what Ray reads when it is imported or started; a cluster that exists already has settings of its own."""
     os.environ.setdefault("RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES", str(_LOCAL_OBJECT_STORE_BYTES))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials write their own logs
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables even when told to be silent
+
+
+def connect() -> None:
+    """Connect to the Ray cluster this machine belongs to, else start Ray here."""
+    prepare_environment()
     import ray
 
     if not ray.is_initialized():

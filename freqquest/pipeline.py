@@ -91,24 +91,38 @@ class PipelineConfig:
         """Settings of the search."""
         given = self._given("num_trials", "max_epochs")
         return TuneConfig(
-            dataset_dir=self.dataset, run_dir=self.run, preset=self.preset, use_gpu=self.use_gpu, seed=self.seed, **given
-        )  # fmt: skip
+            dataset_dir=self.dataset,
+            run_dir=self.run,
+            preset=self.preset,
+            use_gpu=self.use_gpu,
+            seed=self.seed,
+            **given,
+        )
 
     @property
     def train(self) -> TrainConfig:
         """Settings of the CGAN's training."""
         return TrainConfig(
-            dataset_dir=self.dataset, run_dir=self.run, preset=self.preset, use_gpu=self.use_gpu, seed=self.seed,
-            num_workers=self.num_workers, **self._given("epochs"),
-        )  # fmt: skip
+            dataset_dir=self.dataset,
+            run_dir=self.run,
+            preset=self.preset,
+            use_gpu=self.use_gpu,
+            seed=self.seed,
+            num_workers=self.num_workers,
+            **self._given("epochs"),
+        )
 
     @property
     def generate(self) -> GenerateConfig:
         """Settings of the clips made at the end; those of an interrupted run are made again."""
         return GenerateConfig(
-            generator=f"{self.run}/generator.safetensors", label="all", output_dir=f"{self.run}/generated",
-            num_clips=self.num_clips, seed=self.seed, overwrite=True,
-        )  # fmt: skip
+            generator=f"{self.run}/generator.safetensors",
+            label="all",
+            output_dir=f"{self.run}/generated",
+            num_clips=self.num_clips,
+            seed=self.seed,
+            overwrite=True,
+        )
 
     def _given(self, *names: str) -> dict[str, Any]:
         """The settings that the user or the demo sets; the stages hold the other defaults."""
@@ -187,9 +201,12 @@ def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineCon
 def _preprocess_config(config: PipelineConfig) -> PreprocessConfig:
     assert config.audio_dir is not None
     return PreprocessConfig(
-        audio_dir=config.audio_dir, dataset_dir=config.dataset, metadata=config.metadata, preset=config.preset,
+        audio_dir=config.audio_dir,
+        dataset_dir=config.dataset,
+        metadata=config.metadata,
+        preset=config.preset,
         seed=config.seed,
-    )  # fmt: skip
+    )
 
 
 def _preprocess(config: PipelineConfig) -> None:
@@ -212,10 +229,13 @@ def _predict(config: PipelineConfig, test_labels: Path | None) -> None:
         return
     predictions = predict_submission(
         PredictConfig(
-            model=f"{config.run}/best_model.keras", audio_dir=config.test_dir, output=f"{config.run}/submission.csv",
-            sample_submission=config.sample_submission, overwrite=True,
+            model=f"{config.run}/best_model.keras",
+            audio_dir=config.test_dir,
+            output=f"{config.run}/submission.csv",
+            sample_submission=config.sample_submission,
+            overwrite=True,
         )
-    )  # fmt: skip
+    )
     metrics: dict[str, Any] = {
         "num_clips": len(predictions),
         "num_unreadable": int((predictions["reason"] != "").sum()),

@@ -1,9 +1,9 @@
 """Write a small folder of synthesized city sounds, for users who have no clips of their own yet.
 
-NumPy, SciPy and soundfile only. The folder looks like a Kaggle competition's: labelled training clips, unlabelled
-test clips, a sample submission. Clips come from made-up recordings: those of one recording share their source,
-place and microphone, and test clips come from recordings that training never hears, so that accuracy means here
-what it means with real clips. `demo_sounds` holds the sounds themselves.
+NumPy, SciPy and soundfile only. The folder looks like a Kaggle competition's: labelled training clips,
+unlabelled test clips, a sample submission. Clips come from made-up recordings: those of one recording share
+their source, place and microphone, and test clips come from recordings that training never hears, so that
+accuracy means here what it means with real clips. `demo_sounds` holds the sounds themselves.
 Shapes: S samples, F frequency bins.
 """
 
@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.random import Generator
+from numpy.typing import NDArray
 from scipy import fft
 
 from freqquest.audio.demo_sounds import (
     LOWEST_HZ,
     SOUNDS,
     Axes,
-    Response,
     Signal,
     coloured_noise,
     falling_harmonics,
@@ -33,7 +33,6 @@ from freqquest.audio.demo_sounds import (
     oscillator,
     power_law,
     resonances,
-    sweep,
     unit_level,
     wander,
 )
@@ -78,7 +77,9 @@ class DemoConfig:
                 )
         for name in ("clips_per_recording", "clips_per_test_recording"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1, else no clip would be written")
+                raise ValueError(
+                    f"{name}={getattr(self, name)} must be at least 1, else no clip would be written"
+                )
         if not 8_000 <= self.sample_rate_hz <= 192_000:
             raise ValueError(
                 f"sample_rate_hz={self.sample_rate_hz} must be between 8000 and 192000: "
@@ -135,7 +136,7 @@ def write_demo_clips(folder: Path, config: DemoConfig = DemoConfig()) -> DemoFol
     The same configuration gives the same bytes, and an interrupted call is taken up by the next one.
 
     Args:
-        folder: Created if missing. Gets `train/`, `test/`, two CSV files, and `demo.json` once all is written.
+        folder: Created if missing. Gets `train/`, `test/`, two CSV files and, at last, `demo.json`.
         config: How many clips, how long, and from which seed.
 
     Raises:
@@ -232,47 +233,52 @@ def _synthesize(clip: _Clip, config: DemoConfig) -> Signal:
 
     level_db, background_db = traits.uniform(-32, -13), traits.uniform(-30, -3)
     room, microphone = _room(traits, axes), _microphone(traits, axes)
-    background = _background(traits, moment, axes, clip.class_name)
-    sound = filtered(SOUNDS[clip.class_name](traits, moment, axes), room)
+    background = _background(traits, moment, axes, microphone, clip.class_name)
+    sound = filtered(SOUNDS[clip.class_name](traits, moment, axes), room * microphone)
 
-    mix = filtered(unit_level(sound) + gain(background_db) * background, microphone)
-    mix = unit_level(mix[: round(config.sample_rate_hz * config.duration_s)]) * gain(level_db + moment.uniform(-2, 2))
+    mix = unit_level(sound) + gain(background_db) * background
+    mix = unit_level(mix[: round(config.sample_rate_hz * config.duration_s)]) * gain(
+        level_db + moment.uniform(-2, 2)
+    )
     return mix * min(1.0, 0.95 / float(np.abs(mix).max()))
 
 
-def _room(traits: Generator, axes: Axes) -> Response:
+def _room(traits: Generator, axes: Axes) -> NDArray[np.complex64]:
     """The response [F] of a place: the direct sound and a tail of dying echoes."""
     decay_s, tail_level = log_uniform(traits, 0.02, 0.25), gain(traits.uniform(-20, 0))
     time_s = axes.time_s[: axes.sample_rate_hz]
     tail = traits.standard_normal(len(time_s), dtype=np.float32) * np.exp(-time_s / decay_s)
     tail *= tail_level / np.sqrt(np.sum(tail**2))
     tail[0] += 1
-    response: Response = fft.rfft(tail, len(axes.time_s))
+    response: NDArray[np.complex64] = fft.rfft(tail, len(axes.time_s))
     return response
 
 
-def _microphone(traits: Generator, axes: Axes) -> Response:
+def _microphone(traits: Generator, axes: Axes) -> Signal:
     """The response [F] of a microphone: dull or bright, with an upper limit, deaf below hearing."""
     tilt = power_law(axes, traits.uniform(-0.4, 0.6), 1000)
     limit_hz = log_uniform(traits, 3_500, 20_000)
-    return tilt * (axes.frequency_hz > LOWEST_HZ) / np.sqrt(1 + (axes.frequency_hz / limit_hz) ** 8)
+    is_heard = axes.frequency_hz > LOWEST_HZ
+    return tilt * is_heard / np.sqrt(1 + (axes.frequency_hz / limit_hz) ** 8)
 
 
-def _background(traits: Generator, moment: Generator, axes: Axes, class_name: str) -> Signal:
+def _background(
+    traits: Generator, moment: Generator, axes: Axes, microphone: Signal, class_name: str
+) -> Signal:
     """Air and traffic, perhaps mains hum, talk, or another class's sound far off; at unit level."""
     has_hum, has_talk, has_distant = traits.random(3) < (0.3, 0.35, 0.4)
     hum_level, talk_level, distant_level = (gain(traits.uniform(-12, 3)) for _ in range(3))
     exponent, mains_hz = traits.uniform(0.3, 1.6), int(traits.choice([50, 60]))
     distant = str(traits.choice([name for name in CLASS_NAMES if name != class_name]))
 
-    background = coloured_noise(moment, axes, power_law(axes, exponent))
+    background = coloured_noise(moment, axes, power_law(axes, exponent) * microphone)
     if has_hum:
-        hum = oscillator(mains_hz * axes.time_s + moment.random(), falling_harmonics(axes, 1500, 0.7))
+        hum = oscillator(axes, np.full_like(axes.time_s, mains_hz), falling_harmonics(axes, 1500, 0.7))
         background += hum_level * unit_level(hum)
     if has_talk:
         background += talk_level * _talk(traits, moment, axes)
     if has_distant:
-        far = filtered(SOUNDS[distant](traits, moment, axes), power_law(axes, 2, 1500))
+        far = filtered(SOUNDS[distant](traits, moment, axes), power_law(axes, 2, 1500) * microphone)
         background += distant_level * unit_level(far)
     return unit_level(background)
 
@@ -285,5 +291,5 @@ def _talk(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     for pitch_hz in [log_uniform(traits, 90, 250) for _ in range(2)]:
         melody = pitch_hz * (1 + 0.2 * wander(moment, axes, 0.25))
         syllables = np.maximum(wander(moment, axes, 0.12), 0)
-        talk += syllables * sweep(axes, melody, falling_harmonics(axes, 2 * pitch_hz, 1.2))
+        talk += syllables * oscillator(axes, melody, falling_harmonics(axes, 2 * pitch_hz, 1.2))
     return unit_level(filtered(talk, vowels))

@@ -11,6 +11,7 @@ Samples are single precision, which halves the time. Shapes: S samples, F freque
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.random import Generator
@@ -23,7 +24,7 @@ Response = NDArray[np.float32] | NDArray[np.complex64]
 LOWEST_HZ = 25.0
 """Nothing sounds below this, so that no clip carries an offset or inaudible rumble."""
 
-_TABLE_SIZE = 4096
+_TABLE_BITS = 12
 _MAX_HARMONICS = 512
 
 
@@ -41,8 +42,9 @@ Sound = Callable[[Generator, Generator, Axes], Signal]
 """`sound(traits, moment, axes)` returns a clip [S] of any loudness."""
 
 
+@lru_cache(maxsize=1)
 def make_axes(sample_rate_hz: int, duration_s: float) -> Axes:
-    """Lays out a clip's samples and frequencies; a few samples too many, as some lengths transform twice as fast."""
+    """Lays out a clip's samples and frequencies: some samples too many, for a faster Fourier transform."""
     num_samples = fft.next_fast_len(round(sample_rate_hz * duration_s), real=True)
     return Axes(
         sample_rate_hz=sample_rate_hz,
@@ -70,21 +72,23 @@ def unit_level(sound: Signal) -> Signal:
 def falling_harmonics(axes: Axes, highest_pitch_hz: float, exponent: float) -> Signal:
     """Amplitudes `1 / k ** exponent` [H] of the harmonics that stay below the Nyquist frequency."""
     num_harmonics = np.clip(int(axes.sample_rate_hz / 2 / highest_pitch_hz), 1, _MAX_HARMONICS)
-    return np.arange(1, num_harmonics + 1, dtype=np.float32) ** -exponent
+    return np.power(np.arange(1, num_harmonics + 1, dtype=np.float32), -exponent, dtype=np.float32)
 
 
-def oscillator(cycles: NDArray[np.floating], harmonics: Signal) -> Signal:
-    """A periodic wave at the phases `cycles` [S], where 1.0 is a whole period, from harmonic amplitudes [H].
+def oscillator(axes: Axes, pitch_hz: Signal, harmonics: Signal) -> Signal:
+    """A periodic wave whose pitch follows `pitch_hz` [S], from harmonic amplitudes [H].
 
     Looked up in a table of one period, so that a hundred harmonics cost no more than one.
     """
-    table: Signal = fft.irfft(np.concatenate([[0], -1j * harmonics]).astype(np.complex64), _TABLE_SIZE)
-    return (table * _TABLE_SIZE)[(cycles * _TABLE_SIZE).astype(np.int64) % _TABLE_SIZE]
+    spectrum = np.concatenate([[0], -1j * harmonics]).astype(np.complex64)
+    table: Signal = fft.irfft(spectrum, 2**_TABLE_BITS) * 2**_TABLE_BITS
+    return table[_phases(axes, pitch_hz) >> (32 - _TABLE_BITS)]
 
 
-def sweep(axes: Axes, pitch_hz: Signal, harmonics: Signal) -> Signal:
-    """A periodic wave whose pitch follows `pitch_hz` [S]."""
-    return oscillator(np.cumsum(pitch_hz, dtype=np.float64) / axes.sample_rate_hz, harmonics)
+def _phases(axes: Axes, rate_hz: Signal) -> NDArray[np.uint32]:
+    """The phase [S] of a cycle of changing rate, as a fraction in 32 bits that overflow when a period ends."""
+    steps = (rate_hz * (2**32 / axes.sample_rate_hz)).astype(np.uint32)
+    return np.cumsum(steps, dtype=np.uint32)
 
 
 def filtered(sound: Signal, response: Response) -> Signal:
@@ -95,7 +99,7 @@ def filtered(sound: Signal, response: Response) -> Signal:
 
 def coloured_noise(random: Generator, axes: Axes, response: Signal) -> Signal:
     """Gaussian noise of the spectrum `response` [F], at unit level."""
-    # The sum of so many bins is Gaussian, whatever each of them is, and uniform numbers come fastest.
+    # A sum of so many bins is Gaussian whatever each of them is, and uniform numbers come fastest.
     white = random.random(2 * len(response), dtype=np.float32).view(np.complex64) - (0.5 + 0.5j)
     noise: Signal = fft.irfft(white * response * (axes.frequency_hz > LOWEST_HZ), len(axes.time_s))
     return unit_level(noise)
@@ -116,9 +120,11 @@ def resonances(axes: Axes, centres_hz: list[float], quality: float, floor: float
 
 def wander(random: Generator, axes: Axes, step_s: float) -> Signal:
     """A curve [S] between -1 and 1 that heads for a new random value every `step_s` seconds."""
-    num_knots = int(axes.duration_s / step_s) + 3
-    knots_s = (np.arange(num_knots) - random.random()) * step_s
-    return np.interp(axes.time_s, knots_s, random.uniform(-1, 1, num_knots)).astype(np.float32)
+    step = round(step_s * axes.sample_rate_hz)
+    knots = random.uniform(-1, 1, len(axes.time_s) // step + 3).astype(np.float32)
+    ramps = np.linspace(knots[:-1], knots[1:], step, endpoint=False, axis=1, dtype=np.float32).ravel()
+    start = random.integers(step)
+    return ramps[start : start + len(axes.time_s)]
 
 
 def place(clip: Signal, event: Signal, start: int) -> None:
@@ -133,8 +139,8 @@ def beats(random: Generator, axes: Axes, rate_hz: Signal, strengths: list[float]
 
     `jitter` is the standard deviation of their relative heights and, in periods, of their delays.
     """
-    cycles = np.cumsum(rate_hz, dtype=np.float64) / axes.sample_rate_hz + random.random()
-    starts = np.flatnonzero(np.diff(np.floor(cycles)))
+    phases = _phases(axes, rate_hz) + random.integers(2**32, dtype=np.uint32)
+    starts = np.flatnonzero(phases[1:] < phases[:-1])
     delays = random.normal(0, jitter, len(starts)) * axes.sample_rate_hz / rate_hz[starts]
     impulses = np.zeros_like(axes.time_s)
     heights = np.resize(strengths, len(starts)) * random.normal(1, jitter, len(starts))
@@ -143,7 +149,7 @@ def beats(random: Generator, axes: Axes, rate_hz: Signal, strengths: list[float]
 
 
 def dog_bark(traits: Generator, moment: Generator, axes: Axes) -> Signal:
-    """Groups of barks: short, harsh bursts of harmonics whose pitch jumps up and falls, shaped by a muzzle."""
+    """Groups of barks: short, harsh bursts of harmonics, their pitch jumping up and falling."""
     pitch_hz, length_s = log_uniform(traits, 230, 1100), log_uniform(traits, 0.1, 0.3)
     depth, harshness = traits.uniform(0.3, 0.65), traits.uniform(0.05, 0.6)
     group, gap_s, pause_s = traits.integers(1, 5), traits.uniform(0.08, 0.35), traits.uniform(0.4, 1.5)
@@ -159,7 +165,7 @@ def dog_bark(traits: Generator, moment: Generator, axes: Axes) -> Signal:
             bark_s = length_s * moment.uniform(0.8, 1.2)
             part = np.linspace(0, 1, int(bark_s * axes.sample_rate_hz), dtype=np.float32)
             contour = 1 - depth + depth * np.sin(np.pi * np.sqrt(part))
-            voice = unit_level(sweep(axes, pitch_hz * moment.uniform(0.9, 1.1) * contour, harmonics))
+            voice = unit_level(oscillator(axes, pitch_hz * moment.uniform(0.9, 1.1) * contour, harmonics))
             breath = moment.standard_normal(len(part), dtype=np.float32)
             swell = np.minimum(part / 0.08, 1) * (1 - part) ** 1.3 * moment.uniform(0.5, 1)
             bark = swell * ((1 - harshness) * voice + harshness * breath)
@@ -174,7 +180,7 @@ def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     hammers, in_bursts = traits.random(2) < (0.6, 0.5)
     rate_hz = log_uniform(traits, 15, 40) if hammers else log_uniform(traits, 250, 1400)
     steadiness, burst_s = traits.uniform(0.01, 0.06), log_uniform(traits, 0.4, 2)
-    metal = resonances(axes, [log_uniform(traits, 700, 7500) for _ in range(6)], traits.uniform(4, 20))
+    metal = resonances(axes, [log_uniform(traits, 700, 7500) for _ in range(5)], traits.uniform(4, 20))
     roar_response = resonances(axes, [log_uniform(traits, 500, 6000) for _ in range(3)], 0.7, floor=0.1)
     tone, whine_exponent = gain(traits.uniform(-12, 4)), traits.uniform(0.6, 1.5)
 
@@ -185,7 +191,9 @@ def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
         shaken = np.minimum(1, filtered(blows, power_law(axes, 1, rate_hz)) * axes.sample_rate_hz / rate_hz)
         clip = tone * unit_level(filtered(blows, metal)) + roar * (0.4 + shaken)
     else:
-        clip = tone * unit_level(sweep(axes, rate, falling_harmonics(axes, rate_hz, whine_exponent))) + roar
+        clip = (
+            tone * unit_level(oscillator(axes, rate, falling_harmonics(axes, rate_hz, whine_exponent))) + roar
+        )
     if in_bursts:
         clip *= np.clip(12 * (wander(moment, axes, burst_s) + 0.25), 0.02, 1)
     return clip * (1 + 0.2 * wander(moment, axes, 0.15))
@@ -195,7 +203,9 @@ def engine_idling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     """Uneven explosions, 10 to 40 a second, through an exhaust; rumble, clatter, and now and then a rev."""
     rate_hz, roughness = log_uniform(traits, 10, 40), traits.uniform(0.01, 0.06)
     cylinders = [traits.uniform(0.5, 1) for _ in range(traits.integers(2, 7))]
-    pipe = resonances(axes, [log_uniform(traits, 45, 260) for _ in range(3)], traits.uniform(1, 4), floor=0.01)
+    pipe = resonances(
+        axes, [log_uniform(traits, 45, 260) for _ in range(3)], traits.uniform(1, 4), floor=0.01
+    )
     block = resonances(axes, [log_uniform(traits, 400, 3000) for _ in range(4)], 2)
     clatter, rumble, hiss = (
         gain(traits.uniform(-35, -5)),
@@ -222,7 +232,8 @@ def siren(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     horn = resonances(axes, [log_uniform(traits, 700, 2500)], traits.uniform(0.6, 2), floor=0.1)
     exponent, speed = traits.uniform(1, 2.5), traits.uniform(0, 0.05)
 
-    part = (axes.time_s / (period_s * moment.uniform(0.95, 1.05)) + moment.random()) % 1
+    periods = axes.time_s / (period_s * moment.uniform(0.95, 1.05)) + moment.random()
+    part = periods - np.floor(periods)
     if kind == 2:
         height = 0.5 * (part < 0.5).astype(np.float32)
     else:
@@ -230,7 +241,9 @@ def siren(traits: Generator, moment: Generator, axes: Axes) -> Signal:
         height = np.sqrt(np.where(part < rise, part / rise, (1 - part) / (1 - rise)))
     ahead_s = moment.uniform(-1, 2) * axes.duration_s - axes.time_s
     doppler = 1 + speed * np.tanh(ahead_s)
-    clip = sweep(axes, low_hz * 2 ** (octaves * height) * doppler, falling_harmonics(axes, 1900, exponent))
+    clip = oscillator(
+        axes, low_hz * 2 ** (octaves * height) * doppler, falling_harmonics(axes, 1900, exponent)
+    )
     nearness = 1 / np.sqrt(1 + (20 * speed * ahead_s) ** 2)
     return filtered(clip * nearness * (1 + 0.3 * wander(moment, axes, 0.4)), horn)
 
@@ -274,10 +287,11 @@ def _instrument(traits: Generator, axes: Axes) -> Callable[[float, float], Signa
         time_s = axes.time_s[: int(length_s * axes.sample_rate_hz)]
         if is_plucked:
             envelope = np.exp(-3 * time_s / length_s) * np.minimum(time_s / 0.004, 1)
+            pitch = np.full_like(time_s, pitch_hz)
         else:
             envelope = np.minimum(1, np.minimum(time_s, length_s - time_s) / attack_s)
-            time_s = time_s + depth * np.sin(2 * np.pi * vibrato_hz * time_s) / (2 * np.pi * vibrato_hz)
-        return loudness * envelope * oscillator(pitch_hz * time_s, falling_harmonics(axes, pitch_hz, exponent))
+            pitch = pitch_hz * (1 + depth * np.sin(2 * np.pi * vibrato_hz * time_s))
+        return loudness * envelope * oscillator(axes, pitch, falling_harmonics(axes, pitch_hz, exponent))
 
     return play
 

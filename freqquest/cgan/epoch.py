@@ -17,7 +17,7 @@ from freqquest.dataset.read import SplitArrays, epoch_order
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
-    """This process among all that train together."""
+    """One process among all that train together."""
 
     rank: int = 0
     world_size: int = 1

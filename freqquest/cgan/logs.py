@@ -56,8 +56,10 @@ class CganLogs:
 
     def close(self, history: list[dict[str, Any]]) -> None:
         """Write the hyperparameters with the final losses."""
-        plain = {name: str(value) if isinstance(value, tuple) else value
-                 for name, value in dataclasses.asdict(self._config).items()}  # fmt: skip
+        plain = {
+            name: str(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self._config).items()
+        }
         final = {f"final/{name}": history[-1][name] for name in ("loss_D", "loss_G")}
         self._writer.add_hparams(plain, final, run_name=".")
         self._writer.close()

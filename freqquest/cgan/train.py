@@ -63,9 +63,13 @@ def train(config: TrainConfig) -> dict[str, Any]:
     steps = config.epochs * num_steps(manifest.num_rows["train"], PRESETS[config.preset].batch_size)
     with _shown_progress(steps) as progress:
         job = _Job(
-            dataset=dataset, manifest=manifest, run=run.location, config=config, progress=progress,
+            dataset=dataset,
+            manifest=manifest,
+            run=run.location,
+            config=config,
+            progress=progress,
             num_threads=int(resources["CPU"]),
-        )  # fmt: skip
+        )
         result = _run_workers(job, resources)
     assert result.metrics is not None, "every epoch reports a checkpoint"
     names = ("epoch", "loss_D", "loss_G", "clips_per_s", "seconds")

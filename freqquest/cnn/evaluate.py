@@ -43,10 +43,14 @@ def finish_search(
         "num_recordings": len(set(validation.recordings)),
         "network": dataclasses.asdict(config),
         "report": classification_report(
-            validation.class_indices, predicted, labels=labels, target_names=manifest.classes, output_dict=True,
+            validation.class_indices,
+            predicted,
+            labels=labels,
+            target_names=manifest.classes,
+            output_dict=True,
             zero_division=0.0,
         ),
-    }  # fmt: skip
+    }
     picture = figures.confusion_matrix(counts, manifest.classes, f"validation: {manifest.split_description}")
     (run / "confusion_matrix.png").write_bytes(figures.png(picture))
     TrialLogs(run / TENSORBOARD_DIR / "cnn" / "best").log_picture("validation/confusion_matrix", picture)

@@ -36,7 +36,7 @@ def find_labelled(audio_dir: str, metadata: str | None = None, recording_pattern
         clips = [name for name in files if is_audio(name)]
         if folder and not clips and not subfolders:
             raise UserError(
-                f"class folder {root / folder} has no audio: add clips ({' '.join(AUDIO_SUFFIXES)}) or remove the folder"
+                f"class folder {root / folder} has no audio: add clips ({' '.join(AUDIO_SUFFIXES)}) or remove it"
             )
         if clips and not folder:
             raise UserError(

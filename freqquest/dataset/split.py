@@ -97,7 +97,7 @@ def _recording_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series
     recordings = clips.groupby("label")["recording"].nunique()
     if recordings.min() < 2:
         raise UserError(
-            f"class {recordings.idxmin()} has one recording only: a split by recording needs two or more of each class; "
+            f"class {recordings.idxmin()} has one recording only: a split by recording needs at least two of each; "
             "add recordings, or use --split random and distrust its accuracy"
         )
     smallest_class = int(clips["label"].value_counts().min())

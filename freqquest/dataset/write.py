@@ -149,10 +149,10 @@ def _describe(plan: DatasetPlan, written: list[WrittenShard], refused: pd.DataFr
 
 def _count(clips: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
     """Different values of a column, by split and class."""
-    counts = clips.fillna({"label": ""}).groupby(["split", "label"])[column].nunique()
-    return {
-        split: {str(label): int(count) for (part, label), count in counts.items() if part == split} for split in SPLITS
-    }
+    counts: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
+    for (split, label), group in clips.fillna({"label": ""}).groupby(["split", "label"]):
+        counts[str(split)][str(label)] = int(group[column].nunique())
+    return counts
 
 
 def _normalisation(written: list[WrittenShard], view: str) -> Normalisation:

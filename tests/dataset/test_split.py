@@ -1,0 +1,109 @@
+import pandas as pd
+import pytest
+
+from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.sources import find_labelled
+from freqquest.dataset.split import assign_splits
+from freqquest.errors import UserError
+
+
+def config(**settings):
+    return PreprocessConfig(audio_dir="unused", dataset_dir="unused", **settings)
+
+
+def table(recordings_per_class, clips_per_recording=3, folds=None):
+    rows = [
+        {"clip_id": f"{label}{recording}{clip}", "label": label, "recording": f"{label}{recording}"}
+        for label, count in recordings_per_class.items()
+        for recording in range(count)
+        for clip in range(clips_per_recording)
+    ]
+    clips = pd.DataFrame(rows)
+    fold_of = folds or (lambda recording: pd.NA)
+    return clips.assign(fold=[fold_of(int(name[1:])) for name in clips["recording"]])
+
+
+def recordings_in(clips, splits, split):
+    return set(clips["recording"][splits == split])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_recording_is_in_two_splits_and_every_class_in_both(seed):
+    clips = table({"a": 10, "b": 3, "c": 2})
+    splits, description = assign_splits(clips, config(seed=seed))
+    assert not recordings_in(clips, splits, "train") & recordings_in(clips, splits, "validation")
+    for split in ("train", "validation"):
+        assert set(clips["label"][splits == split]) == {"a", "b", "c"}
+    assert 0.1 < (splits == "validation").mean() < 0.35
+    assert description == "recordings never heard in training"
+
+
+def test_no_recording_of_the_real_clips_is_in_two_splits(real_data):
+    clips = find_labelled(str(real_data / "train"), str(real_data / "metadata.csv"))
+    for table_of_clips in (clips, clips.assign(fold=pd.NA)):
+        splits, _ = assign_splits(table_of_clips, config())
+        assert not recordings_in(clips, splits, "train") & recordings_in(clips, splits, "validation")
+
+
+def test_a_whole_fold_validates_where_there_are_folds():
+    clips = table({"a": 10, "b": 10}, folds=lambda recording: 1 + (recording >= 2) + (recording >= 5))
+    splits, description = assign_splits(clips, config())
+    assert set(clips["fold"][splits == "validation"]) == {1}  # two of ten recordings: the fraction wanted
+    assert description == "fold 1, recordings never heard in training"
+    splits, _ = assign_splits(clips, config(validation_fold=3))
+    assert set(clips["fold"][splits == "validation"]) == {3}
+
+
+def test_the_random_split_is_stratified_and_says_what_it_is():
+    clips = table({"a": 10, "b": 10})
+    splits, description = assign_splits(clips, config(split="random"))
+    assert (splits == "validation").groupby(clips["label"]).sum().tolist() == [6, 6]
+    assert recordings_in(clips, splits, "train") & recordings_in(clips, splits, "validation")
+    assert "remembered, not heard" in description
+
+
+def test_the_seed_alone_decides():
+    clips = table({"a": 10, "b": 10})
+    first, again, other = (assign_splits(clips, config(seed=seed))[0] for seed in (1, 1, 2))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+@pytest.mark.parametrize(
+    ("clips", "settings", "message"),
+    [
+        (table({"a": 5, "b": 1}), {}, "class b has one recording only.*--split random"),
+        (table({"a": 5, "b": 1}, clips_per_recording=1), {"split": "random"}, "class b has one clip only"),
+        (table({"a": 5, "b": 5}), {"validation_fold": 1}, "--validation-fold 1 needs --metadata with at least two"),
+        (
+            table({"a": 4, "b": 4}, folds=lambda recording: 1 + recording % 2),
+            {"validation_fold": 9},
+            "--validation-fold 9 is not in the metadata; folds: 1, 2",
+        ),
+    ],
+    ids=["one recording", "one clip", "no folds", "unknown fold"],
+)
+def test_splits_that_cannot_be_made_are_refused(clips, settings, message):
+    with pytest.raises(UserError, match=message):
+        assign_splits(clips, config(**settings))
+
+
+def test_folds_that_divide_a_recording_are_refused():
+    clips = table({"a": 4, "b": 4}, folds=lambda recording: 1 + recording % 2)
+    clips.loc[0, "fold"] = 2
+    with pytest.raises(UserError, match="recording a0 has clips in fold . and in others"):
+        assign_splits(clips, config())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"validation_fraction": 1.0}, "validation_fraction=1.0 must be between 0 and 1"),
+        ({"recording_pattern": "("}, "is not a regular expression"),
+        ({"recording_pattern": "abc"}, "has 0 groups; it needs exactly one"),
+        ({"clips_per_shard": 0}, "clips_per_shard=0 must be 1 or more"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        config(**settings)

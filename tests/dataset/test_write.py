@@ -1,0 +1,161 @@
+"""The dataset on disk: its contract, and what happens to bad clips and to folders that are taken."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW
+from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.manifest import load_manifest
+from freqquest.dataset.read import read_split
+from freqquest.dataset.write import write_dataset
+from freqquest.errors import UserError
+from freqquest.runs.storage import locate
+
+COLUMNS = ["clip_id", "path", "label", "class_index", "recording", "fold", "split", "augmentation", "cnn", "cgan"]
+
+
+@pytest.fixture(scope="module")
+def dataset_dir(local_ray, audio_dir, test_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dataset") / "dataset"
+    write_dataset(
+        PreprocessConfig(
+            audio_dir=str(audio_dir),
+            dataset_dir=str(folder),
+            test_dir=str(test_dir),
+            num_augmented_copies=1,
+            clips_per_shard=7,
+        )
+    )
+    return folder
+
+
+@pytest.fixture
+def copy_of_dataset(dataset_dir, tmp_path):
+    shutil.copytree(dataset_dir, tmp_path / "dataset")
+    return tmp_path / "dataset"
+
+
+def test_shards_are_read_by_plain_pyarrow_and_pandas(dataset_dir):
+    files = sorted((dataset_dir / "train").glob("*.parquet"))
+    table = pq.read_table(files[0])
+    assert table.column_names == COLUMNS
+    assert table.schema.field("cnn").type.value_type == "halffloat"
+    assert list(table.schema.field("cgan").type.shape) == [CGAN_VIEW.num_mels, CGAN_VIEW.num_frames]
+    frame = pd.read_parquet(files[0])
+    assert len(frame) == 7
+    assert frame["cnn"][0].shape == (CNN_VIEW.num_mels * CNN_VIEW.num_frames,)
+
+
+def test_the_manifest_tells_what_is_in_the_folder(dataset_dir):
+    manifest = load_manifest(locate(dataset_dir))
+    assert manifest.version == 1
+    assert manifest.classes == ["high", "low"]
+    # Of ten recordings, one of each class validates; each training clip has one copy; one test clip is broken.
+    assert manifest.num_rows == {"train": 32, "validation": 4, "test": 3}
+    assert manifest.num_clips["train"] == {"high": 8, "low": 8}
+    assert manifest.num_recordings["train"] == {"high": 4, "low": 4}
+    assert manifest.num_quarantined == 1
+    assert {shard.split for shard in manifest.shards} == {"train", "validation", "test"}
+    for shard in manifest.shards:
+        place = dataset_dir / shard.split / shard.name
+        assert place.stat().st_size == shard.num_bytes
+        assert pq.read_metadata(place).num_rows == shard.num_rows
+
+
+def test_copies_are_of_training_clips_only_and_marked(dataset_dir):
+    train = pd.concat(pd.read_parquet(path, columns=["augmentation"]) for path in (dataset_dir / "train").glob("*"))
+    assert train["augmentation"].value_counts().to_dict() == {"none": 16, "pitch and speed, copy 1": 16}
+    validation = pd.concat(pd.read_parquet(path) for path in (dataset_dir / "validation").glob("*"))
+    assert set(validation["augmentation"]) == {"none"}
+
+
+def test_normalisation_is_of_the_training_split(dataset_dir):
+    manifest = load_manifest(locate(dataset_dir))
+    train = read_split(locate(dataset_dir), manifest, "train", "cnn").spectrograms.astype(np.float64)
+    statistics = manifest.normalisation["cnn"]
+    np.testing.assert_allclose(statistics.mean, train.mean(), rtol=1e-4)
+    np.testing.assert_allclose(statistics.standard_deviation, train.std(), rtol=1e-4)
+    np.testing.assert_allclose(statistics.band_means, train.mean(axis=(0, 2)), rtol=1e-4)
+
+
+def test_unreadable_clips_are_listed_with_the_reason_and_the_rest_goes_on(dataset_dir):
+    refused = pd.read_csv(dataset_dir / "quarantine.csv")
+    assert len(refused) == 1
+    assert refused["path"][0].endswith("broken.wav")
+    assert "not readable as audio" in refused["reason"][0]
+
+
+def test_a_split_is_read_as_arrays_and_unlabelled_clips_have_no_class(dataset_dir):
+    manifest = load_manifest(locate(dataset_dir))
+    train = read_split(locate(dataset_dir), manifest, "train", "cgan")
+    assert train.spectrograms.shape == (32, 128, 512)
+    assert train.spectrograms.dtype == np.float16
+    labels = [clip_id.split("/")[0] for clip_id in train.clip_ids]
+    assert [manifest.classes[index] for index in train.class_indices] == labels
+    test = read_split(locate(dataset_dir), manifest, "test", "cnn")
+    assert test.class_indices.tolist() == [-1, -1, -1]
+
+
+def test_the_same_settings_give_the_same_bytes_and_a_rerun_changes_nothing(dataset_dir, audio_dir, test_dir, tmp_path):
+    settings = {"audio_dir": str(audio_dir), "test_dir": str(test_dir), "num_augmented_copies": 1, "clips_per_shard": 7}
+    again = write_dataset(PreprocessConfig(dataset_dir=str(tmp_path / "again"), **settings))
+    assert again.shards == load_manifest(locate(dataset_dir)).shards
+    written = (tmp_path / "again" / "manifest.json").stat().st_mtime_ns
+    assert write_dataset(PreprocessConfig(dataset_dir=str(tmp_path / "again"), **settings)) == again
+    assert (tmp_path / "again" / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_other_settings_or_clips_are_refused_naming_the_difference(copy_of_dataset, audio_dir, test_dir, tmp_path):
+    same = {"dataset_dir": str(copy_of_dataset), "num_augmented_copies": 1, "clips_per_shard": 7}
+    with pytest.raises(UserError, match=r"made differently: seed=3 \(there: 0\).*--overwrite"):
+        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), test_dir=str(test_dir), seed=3, **same))
+    with pytest.raises(UserError, match="made differently: the clips, their labels"):
+        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), **same))
+
+
+def test_a_folder_with_other_files_is_left_alone(local_ray, audio_dir, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match="holds thesis.tex, which is no part of a dataset"):
+        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(tmp_path)))
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_too_many_bad_clips_stop_the_job_and_commit_nothing(local_ray, audio_dir, tmp_path):
+    shutil.copytree(audio_dir, tmp_path / "audio")
+    for path in sorted((tmp_path / "audio" / "low").glob("*"))[:3]:
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="3 of 20 clips cannot be read.*quarantine.csv"):
+        write_dataset(PreprocessConfig(audio_dir=str(tmp_path / "audio"), dataset_dir=str(tmp_path / "dataset")))
+    assert not (tmp_path / "dataset" / "manifest.json").exists()
+    assert len(pd.read_csv(tmp_path / "dataset" / "quarantine.csv")) == 3
+
+
+def test_a_damaged_shard_is_named(copy_of_dataset):
+    shard = copy_of_dataset / "validation" / "part-00000.parquet"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    manifest = load_manifest(locate(copy_of_dataset))
+    with pytest.raises(UserError, match="validation/part-00000.parquet is damaged"):
+        read_split(locate(copy_of_dataset), manifest, "validation", "cnn")
+    shard.unlink()
+    with pytest.raises(UserError, match="validation/part-00000.parquet is missing"):
+        read_split(locate(copy_of_dataset), manifest, "validation", "cnn")
+
+
+def test_manifests_that_cannot_be_used_are_refused(copy_of_dataset, tmp_path):
+    with pytest.raises(UserError, match="holds no dataset.*run jobs/preprocess.py first"):
+        load_manifest(locate(tmp_path / "nowhere"))
+    place = copy_of_dataset / "manifest.json"
+    text = place.read_text()
+    place.write_text(json.dumps(json.loads(text) | {"version": 99}))
+    with pytest.raises(UserError, match="format version 99; this freqquest reads 1"):
+        load_manifest(locate(copy_of_dataset))
+    place.write_text(text[: len(text) // 2])
+    with pytest.raises(UserError, match="manifest.json is damaged"):
+        load_manifest(locate(copy_of_dataset))

@@ -1,0 +1,46 @@
+import json
+
+import pytest
+
+from freqquest.errors import UserError
+from freqquest.runs.folder import RunFolder
+
+
+def test_each_stage_has_its_section_and_finishes_once(tmp_path):
+    folder = str(tmp_path / "run")
+    cnn = RunFolder(folder, "cnn", {"seed": 0, "shape": (1, 2)})
+    assert cnn.finished() is None
+    cnn.finish({"accuracy": 0.5})
+    RunFolder(folder, "cgan", {"seed": 1})
+    again = RunFolder(folder, "cnn", {"seed": 0, "shape": (1, 2)}).finished()
+    assert again is not None
+    assert again["accuracy"] == 0.5
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config == {"cnn": {"seed": 0, "shape": [1, 2]}, "cgan": {"seed": 1}}
+
+
+def test_other_settings_are_refused_naming_which(tmp_path):
+    RunFolder(str(tmp_path / "run"), "cnn", {"seed": 0, "preset": "default"})
+    with pytest.raises(UserError, match=r"cnn run with other settings: seed=1 \(there: 0\); choose another --run-dir"):
+        RunFolder(str(tmp_path / "run"), "cnn", {"seed": 1, "preset": "default"})
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match=r"holds thesis.tex and is no run folder"):
+        RunFolder(str(tmp_path), "cnn", {})
+    with pytest.raises(UserError, match="is a file: choose another --run-dir"):
+        RunFolder(str(tmp_path / "thesis.tex"), "cnn", {})
+
+
+def test_a_damaged_config_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"cnn": ')
+    with pytest.raises(UserError, match="config.json is damaged"):
+        RunFolder(str(tmp_path), "cnn", {})
+
+
+def test_metrics_that_are_not_finite_are_never_written(tmp_path):
+    run = RunFolder(str(tmp_path / "run"), "cnn", {})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        run.finish({"accuracy": float("nan")})
+    assert run.finished() is None

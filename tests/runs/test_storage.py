@@ -1,0 +1,44 @@
+import os
+
+import pytest
+
+from freqquest.errors import UserError
+from freqquest.runs.storage import locate, upload_dir
+
+
+def test_local_paths_become_absolute_and_uris_are_understood(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert str(locate("some/file")) == f"{tmp_path}/some/file"
+    assert str(locate(f"file://{tmp_path}/x")) == f"{tmp_path}/x"
+    assert str(locate("~/x")) == os.path.expanduser("~/x")  # noqa: PTH111
+
+
+def test_an_unknown_scheme_is_refused_with_those_that_work():
+    with pytest.raises(UserError, match="cannot open ftp://host/x.*s3://, gs:// or file://"):
+        locate("ftp://host/x")
+
+
+def test_a_file_is_written_whole_and_read_back(tmp_path):
+    place = locate(tmp_path) / "new" / "folder" / "x.txt"
+    place.write_text("über")
+    assert place.read_text() == "über"
+    assert place.num_bytes() == 5
+    assert [item.name for item in place.parent.list_dir()] == ["x.txt"]  # nothing staged is left
+
+
+def test_a_write_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
+    place = locate(tmp_path) / "x.txt"
+    place.write_text("before")
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        place.write_text("after")
+    monkeypatch.undo()
+    assert place.read_text() == "before"
+    assert [item.name for item in place.parent.list_dir()] == ["x.txt"]
+
+
+def test_uploading_a_folder_keeps_its_shape(tmp_path):
+    (tmp_path / "from" / "inner").mkdir(parents=True)
+    (tmp_path / "from" / "inner" / "a.txt").write_text("a")
+    upload_dir(tmp_path / "from", locate(tmp_path / "to"))
+    assert (tmp_path / "to" / "inner" / "a.txt").read_text() == "a"
