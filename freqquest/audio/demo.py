@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from freqquest.audio.demo_sounds import (
-    LOWEST_HZ,
     SOUNDS,
     Axes,
     Signal,
@@ -225,7 +224,7 @@ def _write_csv(path: Path, rows: Iterable[tuple[str, str]]) -> None:
 
 
 def _synthesize(clip: _Clip, config: DemoConfig) -> Signal:
-    """A clip [S]: the sound in its place, what else is heard there, and the microphone's level."""
+    """A clip [S], peak below 1: the sound in its room, what else is heard there, the recorder's level."""
     seed = np.random.SeedSequence([config.seed, clip.class_index, clip.recording])
     traits = np.random.default_rng(seed)
     moment = np.random.default_rng(seed.spawn(clip.slice + 1)[-1])
@@ -237,9 +236,8 @@ def _synthesize(clip: _Clip, config: DemoConfig) -> Signal:
     sound = filtered(SOUNDS[clip.class_name](traits, moment, axes), room * microphone)
 
     mix = unit_level(sound) + gain(background_db) * background
-    mix = unit_level(mix[: round(config.sample_rate_hz * config.duration_s)]) * gain(
-        level_db + moment.uniform(-2, 2)
-    )
+    mix = unit_level(mix[: round(config.sample_rate_hz * config.duration_s)])
+    mix *= gain(level_db + moment.uniform(-2, 2))
     return mix * min(1.0, 0.95 / float(np.abs(mix).max()))
 
 
@@ -255,24 +253,23 @@ def _room(traits: Generator, axes: Axes) -> NDArray[np.complex64]:
 
 
 def _microphone(traits: Generator, axes: Axes) -> Signal:
-    """The response [F] of a microphone: dull or bright, with an upper limit, deaf below hearing."""
+    """The response [F] of a microphone: dull or bright, up to some limit, and deaf below 25 Hz."""
     tilt = power_law(axes, traits.uniform(-0.4, 0.6), 1000)
     limit_hz = log_uniform(traits, 3_500, 20_000)
-    is_heard = axes.frequency_hz > LOWEST_HZ
-    return tilt * is_heard / np.sqrt(1 + (axes.frequency_hz / limit_hz) ** 8)
+    return tilt * (axes.frequency_hz > 25) / (1 + (axes.frequency_hz / limit_hz) ** 4)
 
 
 def _background(
     traits: Generator, moment: Generator, axes: Axes, microphone: Signal, class_name: str
 ) -> Signal:
     """Air and traffic, perhaps mains hum, talk, or another class's sound far off; at unit level."""
-    has_hum, has_talk, has_distant = traits.random(3) < (0.3, 0.35, 0.4)
+    has_hum, has_talk, has_distant = traits.random(3) < (0.3, 0.3, 0.35)
     hum_level, talk_level, distant_level = (gain(traits.uniform(-12, 3)) for _ in range(3))
     exponent, mains_hz = traits.uniform(0.3, 1.6), int(traits.choice([50, 60]))
     distant = str(traits.choice([name for name in CLASS_NAMES if name != class_name]))
 
     background = coloured_noise(moment, axes, power_law(axes, exponent) * microphone)
-    if has_hum:
+    if has_hum:  # It enters behind the microphone, by the cable.
         hum = oscillator(axes, np.full_like(axes.time_s, mains_hz), falling_harmonics(axes, 1500, 0.7))
         background += hum_level * unit_level(hum)
     if has_talk:

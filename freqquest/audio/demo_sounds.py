@@ -19,13 +19,8 @@ from numpy.typing import NDArray
 from scipy import fft
 
 Signal = NDArray[np.float32]
-Response = NDArray[np.float32] | NDArray[np.complex64]
 
-LOWEST_HZ = 25.0
-"""Nothing sounds below this, so that no clip carries an offset or inaudible rumble."""
-
-_TABLE_BITS = 12
-_MAX_HARMONICS = 512
+_TABLE_BITS = 11
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +66,7 @@ def unit_level(sound: Signal) -> Signal:
 
 def falling_harmonics(axes: Axes, highest_pitch_hz: float, exponent: float) -> Signal:
     """Amplitudes `1 / k ** exponent` [H] of the harmonics that stay below the Nyquist frequency."""
-    num_harmonics = np.clip(int(axes.sample_rate_hz / 2 / highest_pitch_hz), 1, _MAX_HARMONICS)
+    num_harmonics = np.clip(int(axes.sample_rate_hz / 2 / highest_pitch_hz), 1, 2 ** (_TABLE_BITS - 2))
     return np.power(np.arange(1, num_harmonics + 1, dtype=np.float32), -exponent, dtype=np.float32)
 
 
@@ -82,16 +77,17 @@ def oscillator(axes: Axes, pitch_hz: Signal, harmonics: Signal) -> Signal:
     """
     spectrum = np.concatenate([[0], -1j * harmonics]).astype(np.complex64)
     table: Signal = fft.irfft(spectrum, 2**_TABLE_BITS) * 2**_TABLE_BITS
-    return table[_phases(axes, pitch_hz) >> (32 - _TABLE_BITS)]
+    wave: Signal = table[_phases(axes, pitch_hz) >> (32 - _TABLE_BITS)]
+    return wave
 
 
 def _phases(axes: Axes, rate_hz: Signal) -> NDArray[np.uint32]:
-    """The phase [S] of a cycle of changing rate, as a fraction in 32 bits that overflow when a period ends."""
+    """The phase [S] of a cycle of changing rate: a fraction in 32 bits that overflow when a period ends."""
     steps = (rate_hz * (2**32 / axes.sample_rate_hz)).astype(np.uint32)
     return np.cumsum(steps, dtype=np.uint32)
 
 
-def filtered(sound: Signal, response: Response) -> Signal:
+def filtered(sound: Signal, response: Signal | NDArray[np.complex64]) -> Signal:
     """Applies a frequency response [F]. Its tail wraps round to the start, as an echo of what came before."""
     result: Signal = fft.irfft(fft.rfft(sound) * response, len(sound))
     return result
@@ -101,7 +97,7 @@ def coloured_noise(random: Generator, axes: Axes, response: Signal) -> Signal:
     """Gaussian noise of the spectrum `response` [F], at unit level."""
     # A sum of so many bins is Gaussian whatever each of them is, and uniform numbers come fastest.
     white = random.random(2 * len(response), dtype=np.float32).view(np.complex64) - (0.5 + 0.5j)
-    noise: Signal = fft.irfft(white * response * (axes.frequency_hz > LOWEST_HZ), len(axes.time_s))
+    noise: Signal = fft.irfft(white * response, len(axes.time_s))
     return unit_level(noise)
 
 
@@ -129,9 +125,9 @@ def wander(random: Generator, axes: Axes, step_s: float) -> Signal:
 
 def place(clip: Signal, event: Signal, start: int) -> None:
     """Adds an event to a clip in place, from sample `start`; what lies outside the clip is not heard."""
-    first, last = max(start, 0), min(start + len(event), len(clip))
-    if first < last:
-        clip[first:last] += event[first - start : last - start]
+    event = event[max(-start, 0) :]
+    window = clip[max(start, 0) :][: len(event)]
+    window += event[: len(window)]
 
 
 def beats(random: Generator, axes: Axes, rate_hz: Signal, strengths: list[float], jitter: float) -> Signal:
@@ -163,7 +159,7 @@ def dog_bark(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     while start_s < axes.duration_s:
         for _ in range(moment.integers(1, group + 1)):
             bark_s = length_s * moment.uniform(0.8, 1.2)
-            part = np.linspace(0, 1, int(bark_s * axes.sample_rate_hz), dtype=np.float32)
+            part = axes.time_s[: int(bark_s * axes.sample_rate_hz)] / bark_s
             contour = 1 - depth + depth * np.sin(np.pi * np.sqrt(part))
             voice = unit_level(oscillator(axes, pitch_hz * moment.uniform(0.9, 1.1) * contour, harmonics))
             breath = moment.standard_normal(len(part), dtype=np.float32)
@@ -182,37 +178,32 @@ def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     steadiness, burst_s = traits.uniform(0.01, 0.06), log_uniform(traits, 0.4, 2)
     metal = resonances(axes, [log_uniform(traits, 700, 7500) for _ in range(5)], traits.uniform(4, 20))
     roar_response = resonances(axes, [log_uniform(traits, 500, 6000) for _ in range(3)], 0.7, floor=0.1)
-    tone, whine_exponent = gain(traits.uniform(-12, 4)), traits.uniform(0.6, 1.5)
+    tone, exponent = gain(traits.uniform(-12, 4)), traits.uniform(0.6, 1.5)
 
     rate = rate_hz * (1 + steadiness * wander(moment, axes, 0.7))
     roar = coloured_noise(moment, axes, roar_response)
     if hammers:
         blows = beats(moment, axes, rate, [1.0], jitter=0.06)
-        shaken = np.minimum(1, filtered(blows, power_law(axes, 1, rate_hz)) * axes.sample_rate_hz / rate_hz)
-        clip = tone * unit_level(filtered(blows, metal)) + roar * (0.4 + shaken)
+        clip = tone * unit_level(filtered(blows, metal))
+        # Each blow shakes loose a puff of the roar.
+        puffs = filtered(blows, power_law(axes, 1, rate_hz)) * axes.sample_rate_hz / rate_hz
+        roar *= 0.4 + np.minimum(1, puffs)
     else:
-        clip = (
-            tone * unit_level(oscillator(axes, rate, falling_harmonics(axes, rate_hz, whine_exponent))) + roar
-        )
+        clip = tone * unit_level(oscillator(axes, rate, falling_harmonics(axes, rate_hz, exponent)))
+    clip = (clip + roar) * (1 + 0.2 * wander(moment, axes, 0.15))
     if in_bursts:
         clip *= np.clip(12 * (wander(moment, axes, burst_s) + 0.25), 0.02, 1)
-    return clip * (1 + 0.2 * wander(moment, axes, 0.15))
+    return clip
 
 
 def engine_idling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     """Uneven explosions, 10 to 40 a second, through an exhaust; rumble, clatter, and now and then a rev."""
     rate_hz, roughness = log_uniform(traits, 10, 40), traits.uniform(0.01, 0.06)
     cylinders = [traits.uniform(0.5, 1) for _ in range(traits.integers(2, 7))]
-    pipe = resonances(
-        axes, [log_uniform(traits, 45, 260) for _ in range(3)], traits.uniform(1, 4), floor=0.01
-    )
+    pipe = resonances(axes, [log_uniform(traits, 45, 260) for _ in range(3)], traits.uniform(1, 4), 0.01)
     block = resonances(axes, [log_uniform(traits, 400, 3000) for _ in range(4)], 2)
-    clatter, rumble, hiss = (
-        gain(traits.uniform(-35, -5)),
-        gain(traits.uniform(-20, 0)),
-        traits.uniform(0, 0.1),
-    )
-    air = power_law(axes, traits.uniform(1, 2), 100) + hiss * power_law(axes, 1, 2000)
+    clatter, rumble = gain(traits.uniform(-35, -5)), gain(traits.uniform(-20, 0))
+    air = power_law(axes, traits.uniform(1, 2), 100) + traits.uniform(0, 0.1) * power_law(axes, 1, 2000)
     revs = traits.random() < 0.3
 
     rate = rate_hz * (1 + roughness * wander(moment, axes, 0.3))
@@ -220,8 +211,10 @@ def engine_idling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
         peak_s, width_s = moment.uniform(0, axes.duration_s), moment.uniform(0.3, 0.7)
         rate *= 1 + moment.uniform(0.5, 2) * np.exp(-(((axes.time_s - peak_s) / width_s) ** 2))
     explosions = beats(moment, axes, rate, cylinders, jitter=roughness)
-    motor = unit_level(filtered(explosions, pipe + clatter * block))
-    return (motor + rumble * coloured_noise(moment, axes, air)) * np.sqrt(rate / rate_hz)
+    clip = unit_level(filtered(explosions, pipe + clatter * block))
+    clip += rumble * coloured_noise(moment, axes, air)
+    clip *= np.sqrt(rate / rate_hz)
+    return clip
 
 
 def siren(traits: Generator, moment: Generator, axes: Axes) -> Signal:
@@ -240,41 +233,35 @@ def siren(traits: Generator, moment: Generator, axes: Axes) -> Signal:
         # The square root rounds the sweep as an electronic siren's charging capacitor does.
         height = np.sqrt(np.where(part < rise, part / rise, (1 - part) / (1 - rise)))
     ahead_s = moment.uniform(-1, 2) * axes.duration_s - axes.time_s
-    doppler = 1 + speed * np.tanh(ahead_s)
-    clip = oscillator(
-        axes, low_hz * 2 ** (octaves * height) * doppler, falling_harmonics(axes, 1900, exponent)
-    )
+    pitch_hz = low_hz * 2 ** (octaves * height) * (1 + speed * np.tanh(ahead_s))
+    clip = oscillator(axes, pitch_hz, falling_harmonics(axes, 1900, exponent))
     nearness = 1 / np.sqrt(1 + (20 * speed * ahead_s) ** 2)
     return filtered(clip * nearness * (1 + 0.3 * wander(moment, axes, 0.4)), horn)
 
 
-SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10))
-"""Major, minor and Dorian, in semitones above the key note."""
-
-
 def street_music(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     """A few musicians: broken chords under a wandering melody, over a beat, in some key and tempo."""
-    key_hz, scale = log_uniform(traits, 98, 196), SCALES[traits.integers(len(SCALES))]
+    major, minor = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
+    key_hz, scale = log_uniform(traits, 98, 196), major if traits.random() < 0.5 else minor
     step_s, chords = log_uniform(traits, 0.14, 0.36), traits.permutation([0, 3, 4, 5])
+    pitches_hz = [key_hz * 2 ** (degree // 7 + scale[degree % 7] / 12) for degree in range(19)]
     accompanist, soloist = _instrument(traits, axes), _instrument(traits, axes)
     restlessness, drum_level = traits.uniform(0.3, 0.9), gain(traits.uniform(-25, 0))
     is_drummed = traits.random(8) < traits.uniform(0.2, 0.8)
 
-    def pitch_hz(degree: int) -> float:
-        return float(key_hz * 2 ** (degree // 7 + scale[degree % 7] / 12))
-
     clip = np.zeros_like(axes.time_s)
-    now_s, degree, first = moment.uniform(-1, 0), int(moment.integers(7, 14)), int(moment.integers(32))
-    for step in range(first, first + int((axes.duration_s + 1) / step_s) + 1):
-        start = int(now_s * axes.sample_rate_hz)
+    start_s = -moment.uniform(1, 2) * step_s
+    degree, first = int(moment.integers(7, 14)), int(moment.integers(32))
+    for step in range(first, first + int(axes.duration_s / step_s) + 2):
+        start = int(start_s * axes.sample_rate_hz)
         chord_note = int(chords[step // 8 % 4]) + (0, 2, 4, 7)[step % 4]
-        place(clip, accompanist(pitch_hz(chord_note), 3 * step_s), start)
+        place(clip, accompanist(pitches_hz[chord_note], 3 * step_s), start)
         if moment.random() < restlessness:
             degree = min(max(degree + int(moment.integers(-2, 3)), 7), 18)
-            place(clip, soloist(pitch_hz(degree), step_s * int(moment.integers(1, 4))), start)
+            place(clip, soloist(pitches_hz[degree], step_s * int(moment.integers(1, 4))), start)
         if is_drummed[step % 8]:
             place(clip, drum_level * _drum(moment, axes, deep=step % 4 == 0), start)
-        now_s += step_s
+        start_s += step_s
     return clip
 
 
@@ -291,7 +278,9 @@ def _instrument(traits: Generator, axes: Axes) -> Callable[[float, float], Signa
         else:
             envelope = np.minimum(1, np.minimum(time_s, length_s - time_s) / attack_s)
             pitch = pitch_hz * (1 + depth * np.sin(2 * np.pi * vibrato_hz * time_s))
-        return loudness * envelope * oscillator(axes, pitch, falling_harmonics(axes, pitch_hz, exponent))
+        note = oscillator(axes, pitch, falling_harmonics(axes, pitch_hz, exponent))
+        note *= loudness * envelope
+        return note
 
     return play
 
@@ -299,16 +288,12 @@ def _instrument(traits: Generator, axes: Axes) -> Callable[[float, float], Signa
 def _drum(moment: Generator, axes: Axes, *, deep: bool) -> Signal:
     """One blow: a bass drum whose pitch drops, or a burst of noise as from a shaker."""
     time_s = axes.time_s[: axes.sample_rate_hz // 5]
-    if deep:
-        return np.sin(2 * np.pi * (60 * time_s - 4 * np.exp(-time_s / 0.03))) * np.exp(-time_s / 0.06)
-    return moment.standard_normal(len(time_s), dtype=np.float32) * np.exp(-time_s / 0.025)
+    skin: Signal = np.sin(2 * np.pi * (60 * time_s - 4 * np.exp(-time_s / 0.03))) * np.exp(-time_s / 0.06)
+    rattle: Signal = moment.standard_normal(len(time_s), dtype=np.float32) * np.exp(-time_s / 0.025)
+    return skin if deep else rattle
 
 
 SOUNDS: dict[str, Sound] = {
-    "dog_bark": dog_bark,
-    "drilling": drilling,
-    "engine_idling": engine_idling,
-    "siren": siren,
-    "street_music": street_music,
+    sound.__name__: sound for sound in (dog_bark, drilling, engine_idling, siren, street_music)
 }
 """Each class and its sound; the order gives the class index."""

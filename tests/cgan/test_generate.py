@@ -1,0 +1,113 @@
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from freqquest.audio.spectrogram import CGAN_VIEW
+from freqquest.cgan.config import GenerateConfig
+from freqquest.cgan.generate import GeneratorCard, generate_clips, load_generator, save_generator
+from freqquest.cgan.networks import Generator
+from freqquest.errors import UserError
+from freqquest.runs.storage import locate
+
+CARD = GeneratorCard(
+    classes=["bark", "siren"],
+    sample_rate_hz=22_050,
+    view=CGAN_VIEW,
+    noise_dim=100,
+    preset="reference",
+    epochs=1,
+    dataset_sha256="0",
+)
+
+
+def loud_generator():
+    """Untrained, with its last layer turned up until it can be heard."""
+    torch.manual_seed(0)
+    generator = Generator(2)
+    with torch.no_grad():
+        generator.upsample[-2].weight *= 500
+    return generator
+
+
+@pytest.fixture(scope="module")
+def generator_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("generator") / "generator.safetensors"
+    save_generator(loud_generator(), CARD, locate(path))
+    return path
+
+
+def config(generator_file, folder, **settings):
+    return GenerateConfig(
+        generator=str(generator_file), output_dir=str(folder), **{"label": "siren", "num_clips": 1} | settings
+    )
+
+
+def test_a_generator_comes_back_with_its_card(generator_file):
+    generator, card = load_generator(locate(generator_file))
+    assert card == CARD
+    assert not generator.training
+    for name, value in loud_generator().state_dict().items():
+        assert torch.equal(value, generator.state_dict()[name])
+
+
+def test_clips_are_named_for_label_seed_and_index_and_are_sound(generator_file, tmp_path):
+    clips = generate_clips(config(generator_file, tmp_path, label="all", num_clips=2, seed=4))
+    assert [clip.name for clip in clips] == ["bark_4_000.wav", "bark_4_001.wav", "siren_4_000.wav", "siren_4_001.wav"]
+    for path in tmp_path.iterdir():
+        samples, rate = soundfile.read(path)
+        assert rate == 22_050
+        assert soundfile.info(path).subtype == "PCM_16"
+        assert 0.001 < np.abs(samples).max() < 1
+
+
+def test_a_seed_gives_the_same_clip_however_many_are_made(generator_file, tmp_path):
+    generate_clips(config(generator_file, tmp_path / "a", num_clips=1))
+    generate_clips(config(generator_file, tmp_path / "b", num_clips=2))
+    generate_clips(config(generator_file, tmp_path / "c", seed=1))
+    first = (tmp_path / "a" / "siren_0_000.wav").read_bytes()
+    assert (tmp_path / "b" / "siren_0_000.wav").read_bytes() == first
+    assert (tmp_path / "b" / "siren_0_001.wav").read_bytes() != first
+    assert (tmp_path / "c" / "siren_1_000.wav").read_bytes() != first
+
+
+def test_an_unknown_label_lists_the_known(generator_file, tmp_path):
+    with pytest.raises(UserError, match=r"--label cat is not known to this generator; it makes bark, siren \(or all\)"):
+        generate_clips(config(generator_file, tmp_path, label="cat"))
+
+
+def test_clips_that_exist_are_kept(generator_file, tmp_path):
+    generate_clips(config(generator_file, tmp_path))
+    with pytest.raises(UserError, match="siren_0_000.wav exists: choose another --output-dir or --seed"):
+        generate_clips(config(generator_file, tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "pickle", "other"])
+def test_files_that_are_no_generator_are_refused_in_words(generator_file, tmp_path, damage):
+    path = tmp_path / "generator.safetensors"
+    if damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "cut":
+        path.write_bytes(generator_file.read_bytes()[:-100])
+    elif damage == "pickle":
+        torch.save({"weights": torch.zeros(3)}, path)
+    elif damage == "other":
+        from safetensors.torch import save
+
+        path.write_bytes(save({"weights": torch.zeros(3)}))
+    message = "does not exist" if damage == "missing" else "is damaged, or no generator of jobs/train_cgan.py"
+    with pytest.raises(UserError, match=message):
+        load_generator(locate(path))
+
+
+def test_settings_out_of_range_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="num_clips=0 must be 1 or more"):
+        config("g", tmp_path, num_clips=0)
+
+
+def test_wav_bytes_are_a_file_that_soundfile_reads(generator_file, tmp_path):
+    generate_clips(config(generator_file, tmp_path))
+    content = (tmp_path / "siren_0_000.wav").read_bytes()
+    assert soundfile.info(io.BytesIO(content)).frames == (512 - 1) * 256

@@ -1,0 +1,47 @@
+import pytest
+
+from freqquest.cnn.predict import list_wanted
+from freqquest.errors import UserError
+
+
+@pytest.fixture
+def clips(tmp_path):
+    for name in ("b.wav", "a.wav", "c.flac"):
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+def write_sample(folder, *ids):
+    path = folder / "sample.csv"
+    path.write_text("ID,Class\n" + "".join(f'"{name}",x\n' for name in ids))
+    return str(path)
+
+
+def test_the_sample_fixes_the_rows_and_their_order(clips):
+    wanted = list_wanted(str(clips), write_sample(clips, "c.flac", "a.wav", "c.flac"))
+    assert wanted["ID"].tolist() == ["c.flac", "a.wav", "c.flac"]
+    assert wanted["path"].tolist() == [str(clips / name) for name in ("c.flac", "a.wav", "c.flac")]
+
+
+def test_without_a_sample_every_clip_is_wanted_sorted(clips):
+    assert list_wanted(str(clips), None)["ID"].tolist() == ["a.wav", "b.wav", "c.flac"]
+
+
+@pytest.mark.parametrize(
+    ("bad_id", "message"),
+    [
+        ("missing.wav", r"line 3: ID 'missing.wav' has no file in"),
+        ("../secret.wav", r"line 3: ID '../secret.wav' is not the name of a file inside the folder"),
+        ("/etc/passwd", r"line 3: ID '/etc/passwd' is not the name of a file inside"),
+        ("a\nb.wav", r"is not the name of a file inside"),
+    ],
+)
+def test_an_id_without_a_file_is_named_with_its_line(clips, bad_id, message):
+    with pytest.raises(UserError, match=message):
+        list_wanted(str(clips), write_sample(clips, "a.wav", bad_id))
+
+
+def test_a_sample_without_the_column_is_refused(clips):
+    (clips / "sample.csv").write_text("file,Class\na.wav,x\n")
+    with pytest.raises(UserError, match="lacks the column ID; it has file, Class"):
+        list_wanted(str(clips), str(clips / "sample.csv"))

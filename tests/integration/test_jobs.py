@@ -1,0 +1,229 @@
+"""Each job as a user runs it: its own process, its command line, what it leaves on disk, its exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from freqquest.cnn.model import read_card
+from freqquest.runs.storage import locate
+
+ROOT = Path(__file__).parent.parent.parent
+JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def job(local_ray):
+    """Runs a job on the session's Ray, as on any cluster, and gives what became of it."""
+
+    def run(name, *arguments, expect=0):
+        done = subprocess.run(
+            [sys.executable, f"jobs/{name}.py", *map(str, arguments)],
+            cwd=ROOT,
+            env=os.environ | {"RAY_ADDRESS": local_ray},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def dataset_dir(job, audio_dir, test_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("jobs") / "dataset"
+    job("preprocess", "--audio-dir", audio_dir, "--dataset-dir", folder, "--test-dir", test_dir)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cnn_run(job, dataset_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("jobs") / "cnn"
+    job("tune_cnn", "--dataset-dir", dataset_dir, "--run-dir", folder, "--num-trials", 2, "--max-epochs", 2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cgan_run(job, dataset_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("jobs") / "cgan"
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", folder, "--epochs", 2, "--preset", "reference"]
+    job("train_cgan", *arguments, "--num-workers", 2)
+    return folder
+
+
+def events_of(folder):
+    accumulator = EventAccumulator(str(folder), size_guidance={"audio": 0, "images": 0, "scalars": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_help_comes_from_the_settings_without_loading_a_framework(name):
+    code = (
+        "import runpy, sys; sys.argv = ['job', '--help']\n"
+        f"try: runpy.run_path('jobs/{name}.py', run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "loaded = {'ray', 'tensorflow', 'torch', 'pandas', 'sklearn'} & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--help" in done.stdout
+
+
+def test_preprocess_writes_the_dataset(dataset_dir):
+    assert {path.name for path in dataset_dir.iterdir()} == {
+        "manifest.json",
+        "quarantine.csv",
+        "train",
+        "validation",
+        "test",
+    }
+
+
+def test_tune_leaves_a_model_that_carries_what_prediction_needs(cnn_run):
+    card = read_card(locate(cnn_run / "best_model.keras"))
+    assert card.classes == ["high", "low"]
+    assert card.scores["split"] == "recordings never heard in training"
+    assert keras.models.load_model(cnn_run / "best_model.keras").output_shape == (None, 2)
+    metrics = json.loads((cnn_run / "metrics.json").read_text())["cnn"]
+    assert metrics["split"] == "recordings never heard in training"
+    assert metrics["num_clips"] == 4
+    assert (cnn_run / "confusion_matrix.png").stat().st_size > 1000
+
+
+def test_tune_lists_every_trial_and_logs_its_curves(cnn_run):
+    trials = pd.read_csv(cnn_run / "trials.csv")
+    assert len(trials) == 2
+    assert trials["learning_rate"][0] == 1e-3  # the preset itself is the first
+    assert trials["error"].isna().all()
+    for trial in trials["trial"]:
+        events = events_of(cnn_run / "tensorboard" / "cnn" / trial)
+        assert {"train/loss", "validation/accuracy", "config"} <= set(events.Tags()["tensors"])
+        assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_a_finished_search_is_not_repeated_and_other_settings_are_refused(job, cnn_run, dataset_dir):
+    before = (cnn_run / "best_model.keras").stat().st_mtime_ns
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", cnn_run, "--num-trials", 2]
+    job("tune_cnn", *arguments, "--max-epochs", 2)
+    assert (cnn_run / "best_model.keras").stat().st_mtime_ns == before
+    refused = job("tune_cnn", *arguments, "--max-epochs", 3, expect=2)
+    assert "cnn run with other settings: max_epochs=3 (there: 2); choose another --run-dir" in refused.stderr
+
+
+def test_predict_writes_the_samples_rows_in_its_order(job, cnn_run, test_dir, tmp_path):
+    sample = tmp_path / "sample.csv"
+    sample.write_text("ID,Class\nc.wav,low\nbroken.wav,low\na.wav,low\nb.WAV,low\n")
+    output = tmp_path / "submission.csv"
+    arguments = ["--model", cnn_run / "best_model.keras", "--audio-dir", test_dir, "--output", output]
+    done = job("predict", *arguments, "--sample-submission", sample)
+    submission = pd.read_csv(output)
+    assert submission.columns.tolist() == ["ID", "Class"]
+    assert submission["ID"].tolist() == ["c.wav", "broken.wav", "a.wav", "b.WAV"]
+    assert set(submission["Class"]) <= {"high", "low"}
+    assert "1 clip(s) could not be read" in done.stdout
+    assert pd.read_csv(f"{output}.unreadable.csv")["ID"].tolist() == ["broken.wav"]
+    assert "exists: choose another, or --overwrite it" in job("predict", *arguments, expect=2).stderr
+
+
+def test_two_workers_train_a_generator_with_sounds_and_pictures_of_each_epoch(cgan_run):
+    samples = {path.name for path in (cgan_run / "samples").iterdir()}
+    assert samples == {f"{label}_ep{epoch}.wav" for label in ("high", "low") for epoch in (1, 2)}
+    assert {path.name for path in (cgan_run / "spectrograms").iterdir()} == {"epoch_001.png", "epoch_002.png"}
+    for name in samples:
+        sound, rate = soundfile.read(cgan_run / "samples" / name)
+        assert (rate, sound.shape) == (22_050, ((512 - 1) * 256,))
+        assert np.isfinite(sound).all()
+    epochs = pd.read_csv(cgan_run / "cgan_epochs.csv")
+    assert epochs["epoch"].tolist() == [1, 2]
+    assert np.isfinite(epochs[["loss_D", "loss_G", "clips_per_s"]]).all(axis=None)
+
+
+def test_tensorboard_has_scalars_pictures_sounds_and_settings_of_the_training(cgan_run):
+    events = events_of(cgan_run / "tensorboard" / "cgan")
+    assert {"loss/loss_D", "loss/loss_G", "speed/clips_per_s"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Images("generated/spectrograms")] == [1, 2]
+    assert {"generated/high", "generated/low"} <= set(events.Tags()["audio"])
+    assert "config/text_summary" in events.Tags()["tensors"]
+    assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_generate_makes_clips_and_lists_the_labels_it_knows(job, cgan_run, tmp_path):
+    arguments = ["--generator", cgan_run / "generator.safetensors", "--output-dir", tmp_path, "--num-clips", 2]
+    job("generate", *arguments, "--label", "low")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["low_0_000.wav", "low_0_001.wav"]
+    refused = job("generate", *arguments, "--label", "cat", expect=2)
+    assert "--label cat is not known to this generator; it makes high, low (or all)" in refused.stderr
+
+
+def test_the_pipeline_does_all_of_it_in_one_run_folder_and_repeats_nothing(job, audio_dir, test_dir, tmp_path):
+    sample, run = tmp_path / "sample.csv", tmp_path / "run"
+    sample.write_text("ID\nc.wav\na.wav\n")
+    arguments = ["--audio-dir", audio_dir, "--test-dir", test_dir, "--sample-submission", sample, "--run-dir", run]
+    arguments += ["--num-trials", 1, "--max-epochs", 1, "--epochs", 1, "--num-clips", 1]
+    done = job("pipeline", *arguments)
+    assert "validation clips of 2 recordings (recordings never heard in training)" in done.stdout
+    assert "judge's accuracy:" in done.stdout
+    assert f"--logdir {run}/tensorboard" in done.stdout
+    for name in ("best_model.keras", "submission.csv", "generator.safetensors", "trials.csv", "generated.csv"):
+        assert (run / name).is_file(), name
+    assert pd.read_csv(run / "submission.csv")["ID"].tolist() == ["c.wav", "a.wav"]
+    page = (run / "report.html").read_text()
+    assert 'src="generated/high_0_000.wav"' in page
+    for link in ("confusion_matrix.png", "figures/cgan_losses.png", "spectrograms/epoch_001.png"):
+        assert link in page
+        assert (run / link).is_file()
+    before = {path: path.stat().st_mtime_ns for path in run.glob("*.*") if path.name != "report.html"}
+    assert job("pipeline", *arguments).stdout == done.stdout
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("pipeline", ["--audio-dir", "nowhere"], "--audio-dir .*nowhere does not exist"),
+        ("preprocess", ["--audio-dir", "nowhere", "--dataset-dir", "{tmp}/d"], "--audio-dir .*nowhere does not exist"),
+        ("tune_cnn", ["--dataset-dir", "nowhere", "--run-dir", "{tmp}/r"], "nowhere holds no dataset"),
+        (
+            "tune_cnn",
+            ["--dataset-dir", "{data}", "--run-dir", "{tmp}/r", "--use-gpu"],
+            "--use-gpu .* the cluster has 0",
+        ),
+        (
+            "train_cgan",
+            ["--dataset-dir", "{data}", "--run-dir", "{tmp}/r", "--num-workers", "8"],
+            "8 workers need a CPU core each, the cluster has 2",
+        ),
+        ("train_cgan", ["--dataset-dir", "nowhere", "--run-dir", "{tmp}/r"], "nowhere holds no dataset"),
+        (
+            "predict",
+            ["--model", "nowhere.keras", "--audio-dir", "{data}", "--output", "{tmp}/s.csv"],
+            "nowhere.keras does not exist",
+        ),
+        (
+            "generate",
+            ["--generator", "nowhere", "--label", "a", "--output-dir", "{tmp}/w"],
+            "nowhere does not exist: jobs/train_cgan.py makes",
+        ),
+    ],
+)
+def test_bad_input_ends_in_one_clear_line(job, dataset_dir, tmp_path, name, arguments, message):
+    filled = [argument.format(tmp=tmp_path, data=dataset_dir) for argument in arguments]
+    refused = job(name, *filled, expect=2)
+    lines = refused.stderr.strip().splitlines()
+    assert len(lines) == 1, refused.stderr
+    import re
+
+    assert re.search(message, lines[0]), lines[0]
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
