@@ -230,7 +230,7 @@ def _synthesize(clip: _Clip, config: DemoConfig) -> Signal:
     moment = np.random.default_rng(seed.spawn(clip.slice + 1)[-1])
     axes = make_axes(config.sample_rate_hz, config.duration_s)
 
-    level_db, background_db = traits.uniform(-32, -13), traits.uniform(-30, -3)
+    level_db, background_db = traits.uniform(-32, -13), traits.uniform(-34, -9)
     room, microphone = _room(traits, axes), _microphone(traits, axes)
     background = _background(traits, moment, axes, microphone, clip.class_name)
     sound = filtered(SOUNDS[clip.class_name](traits, moment, axes), room * microphone)
@@ -254,8 +254,8 @@ def _room(traits: Generator, axes: Axes) -> NDArray[np.complex64]:
 
 def _microphone(traits: Generator, axes: Axes) -> Signal:
     """The response [F] of a microphone: dull or bright, up to some limit, and deaf below 25 Hz."""
-    tilt = power_law(axes, traits.uniform(-0.4, 0.6), 1000)
-    limit_hz = log_uniform(traits, 3_500, 20_000)
+    tilt = power_law(axes, traits.uniform(-0.3, 0.4), 1000)
+    limit_hz = log_uniform(traits, 4_500, 20_000)
     return tilt * (axes.frequency_hz > 25) / (1 + (axes.frequency_hz / limit_hz) ** 4)
 
 
@@ -264,7 +264,7 @@ def _background(
 ) -> Signal:
     """Air and traffic, perhaps mains hum, talk, or another class's sound far off; at unit level."""
     has_hum, has_talk, has_distant = traits.random(3) < (0.3, 0.3, 0.35)
-    hum_level, talk_level, distant_level = (gain(traits.uniform(-12, 3)) for _ in range(3))
+    hum_level, talk_level, distant_level = (gain(traits.uniform(-12, 0)) for _ in range(3))
     exponent, mains_hz = traits.uniform(0.3, 1.6), int(traits.choice([50, 60]))
     distant = str(traits.choice([name for name in CLASS_NAMES if name != class_name]))
 

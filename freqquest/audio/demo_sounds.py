@@ -177,7 +177,7 @@ def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     rate_hz = log_uniform(traits, 15, 40) if hammers else log_uniform(traits, 250, 1400)
     steadiness, burst_s = traits.uniform(0.01, 0.06), log_uniform(traits, 0.4, 2)
     metal = resonances(axes, [log_uniform(traits, 700, 7500) for _ in range(5)], traits.uniform(4, 20))
-    roar_response = resonances(axes, [log_uniform(traits, 500, 6000) for _ in range(3)], 0.7, floor=0.1)
+    roar_response = resonances(axes, [log_uniform(traits, 900, 6000) for _ in range(3)], 0.7, floor=0.1)
     tone, exponent = gain(traits.uniform(-12, 4)), traits.uniform(0.6, 1.5)
 
     rate = rate_hz * (1 + steadiness * wander(moment, axes, 0.7))
@@ -202,8 +202,8 @@ def engine_idling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     cylinders = [traits.uniform(0.5, 1) for _ in range(traits.integers(2, 7))]
     pipe = resonances(axes, [log_uniform(traits, 45, 260) for _ in range(3)], traits.uniform(1, 4), 0.01)
     block = resonances(axes, [log_uniform(traits, 400, 3000) for _ in range(4)], 2)
-    clatter, rumble = gain(traits.uniform(-35, -5)), gain(traits.uniform(-20, 0))
-    air = power_law(axes, traits.uniform(1, 2), 100) + traits.uniform(0, 0.1) * power_law(axes, 1, 2000)
+    clatter, rumble = gain(traits.uniform(-35, -8)), gain(traits.uniform(-20, 0))
+    air = power_law(axes, traits.uniform(1, 2), 100) + traits.uniform(0, 0.04) * power_law(axes, 1, 2000)
     revs = traits.random() < 0.3
 
     rate = rate_hz * (1 + roughness * wander(moment, axes, 0.3))

@@ -17,6 +17,7 @@ from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.cgan.config import GenerateConfig
 from freqquest.cgan.networks import Generator
 from freqquest.errors import UserError
+from freqquest.runs.progress import Progress
 from freqquest.runs.storage import Location, locate
 
 _CARD_NAME = "freqquest"
@@ -111,13 +112,15 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
     existing = [place for place in places.values() if place.exists()]
     if existing and not config.overwrite:
         raise UserError(f"{existing[0]} exists: choose another --output-dir or --seed, or --overwrite it")
-    for (label, index), place in places.items():
-        class_index = card.classes.index(label)
-        noise = draw_noise(card.noise_dim, config.seed, class_index, index)
-        with torch.no_grad():
-            spectrogram = generator(noise, torch.tensor([class_index]))[0, 0].numpy()
-        waveform = invert(spectrogram, card.view, card.sample_rate_hz, seed=config.seed)
-        place.write_bytes(encode_wav(waveform, card.sample_rate_hz))
+    with Progress("generate", len(places), "clips") as progress:
+        for (label, index), place in places.items():
+            class_index = card.classes.index(label)
+            noise = draw_noise(card.noise_dim, config.seed, class_index, index)
+            with torch.no_grad():
+                spectrogram = generator(noise, torch.tensor([class_index]))[0, 0].numpy()
+            waveform = invert(spectrogram, card.view, card.sample_rate_hz, seed=config.seed)
+            place.write_bytes(encode_wav(waveform, card.sample_rate_hz))
+            progress.update(1)
     return [GeneratedClip(label=label, path=str(place), name=place.name) for (label, _), place in places.items()]
 
 

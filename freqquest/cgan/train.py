@@ -71,9 +71,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
             num_threads=int(resources["CPU"]),
         )
         result = _run_workers(job, resources)
-    assert result.metrics is not None, "every epoch reports a checkpoint"
-    names = ("epoch", "loss_D", "loss_G", "clips_per_s", "seconds")
-    return run.finish({name: result.metrics[name] for name in names})
+    figures: dict[str, Any] = result.return_value
+    return run.finish(figures)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,8 +124,8 @@ def _run_workers(job: _Job, resources: dict[str, float]) -> ray.train.Result:
         raise
 
 
-def _train_worker(settings: dict[str, Any]) -> None:
-    """What each worker runs."""
+def _train_worker(settings: dict[str, Any]) -> dict[str, Any]:
+    """What each worker runs; the last epoch's figures, also where a checkpoint had them all."""
     job: _Job = settings["job"]
     context = ray.train.get_context()
     worker = Worker(rank=context.get_world_rank(), world_size=context.get_world_size())
@@ -159,6 +158,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
     if logs is not None:
         logs.close(history)
         save_generator(trainer.averaged_generator, _card(job), job.run / GENERATOR_NAME)
+    return history[-1]
 
 
 def _restore(trainer: CganTrainer) -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ def _finished_dataset(dataset: Location, plan: DatasetPlan) -> Manifest | None:
     if changed:
         raise UserError(
             f"{dataset} holds a dataset made differently: {', '.join(changed)}; "
-            "choose another --dataset-dir, or --overwrite it"
+            "choose another folder, or replace this one (jobs/preprocess.py --overwrite)"
         )
     return manifest
 

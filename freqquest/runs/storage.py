@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -142,20 +141,6 @@ class Location:
         yield relative, sorted(folders), sorted(files)
         for name in sorted(folders):
             yield from self._walk(f"{relative}/{name}" if relative else name)
-
-    @contextmanager
-    def as_local_dir(self) -> Iterator[Path]:
-        """A local folder to fill, for libraries that write only to local paths; its files end up here.
-
-        The folder itself where it is local; else a temporary one, copied when the block ends.
-        """
-        if self.is_local:
-            self.make_dirs()
-            yield Path(self.path)
-            return
-        with tempfile.TemporaryDirectory() as staged:
-            yield Path(staged)
-            upload_dir(Path(staged), self)
 
 
 def locate(path: str | Path) -> Location:
