@@ -76,9 +76,7 @@ class DemoConfig:
                 )
         for name in ("clips_per_recording", "clips_per_test_recording"):
             if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name}={getattr(self, name)} must be at least 1, else no clip would be written"
-                )
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1, else no clip would be written")
         if not 8_000 <= self.sample_rate_hz <= 192_000:
             raise ValueError(
                 f"sample_rate_hz={self.sample_rate_hz} must be between 8000 and 192000: "
@@ -230,7 +228,7 @@ def _synthesize(clip: _Clip, config: DemoConfig) -> Signal:
     moment = np.random.default_rng(seed.spawn(clip.slice + 1)[-1])
     axes = make_axes(config.sample_rate_hz, config.duration_s)
 
-    level_db, background_db = traits.uniform(-32, -13), traits.uniform(-34, -9)
+    level_db, background_db = traits.uniform(-32, -13), traits.uniform(-36, -12)
     room, microphone = _room(traits, axes), _microphone(traits, axes)
     background = _background(traits, moment, axes, microphone, clip.class_name)
     sound = filtered(SOUNDS[clip.class_name](traits, moment, axes), room * microphone)
@@ -259,9 +257,7 @@ def _microphone(traits: Generator, axes: Axes) -> Signal:
     return tilt * (axes.frequency_hz > 25) / (1 + (axes.frequency_hz / limit_hz) ** 4)
 
 
-def _background(
-    traits: Generator, moment: Generator, axes: Axes, microphone: Signal, class_name: str
-) -> Signal:
+def _background(traits: Generator, moment: Generator, axes: Axes, microphone: Signal, class_name: str) -> Signal:
     """Air and traffic, perhaps mains hum, talk, or another class's sound far off; at unit level."""
     has_hum, has_talk, has_distant = traits.random(3) < (0.3, 0.3, 0.35)
     hum_level, talk_level, distant_level = (gain(traits.uniform(-12, 0)) for _ in range(3))

@@ -192,7 +192,7 @@ def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
         clip = tone * unit_level(oscillator(axes, rate, falling_harmonics(axes, rate_hz, exponent)))
     clip = (clip + roar) * (1 + 0.2 * wander(moment, axes, 0.15))
     if in_bursts:
-        clip *= np.clip(12 * (wander(moment, axes, burst_s) + 0.25), 0.02, 1)
+        clip *= np.clip(12 * (wander(moment, axes, burst_s) + 0.6), 0.02, 1)
     return clip
 
 
@@ -293,7 +293,5 @@ def _drum(moment: Generator, axes: Axes, *, deep: bool) -> Signal:
     return skin if deep else rattle
 
 
-SOUNDS: dict[str, Sound] = {
-    sound.__name__: sound for sound in (dog_bark, drilling, engine_idling, siren, street_music)
-}
+SOUNDS: dict[str, Sound] = {sound.__name__: sound for sound in (dog_bark, drilling, engine_idling, siren, street_music)}
 """Each class and its sound; the order gives the class index."""

@@ -40,9 +40,7 @@ def test_training_clips_are_named_as_in_urbansound8k_one_folder_a_class(tiny):
         assert sorted(slice_index for _, _, _, slice_index in names) == ["0", "0", "1", "1"]
         assert {(index, occurrence) for _, index, occurrence, _ in names} == {(str(class_index), "0")}
         class_of_recording |= {int(recording): class_name for recording, _, _, _ in names}
-    assert len(class_of_recording) == TINY.num_recordings * len(CLASS_NAMES), (
-        "a number names one recording only"
-    )
+    assert len(class_of_recording) == TINY.num_recordings * len(CLASS_NAMES), "a number names one recording only"
 
 
 def test_clips_are_16_bit_mono_of_the_length_asked_for(tiny):
@@ -89,9 +87,7 @@ def test_every_clip_is_different(tiny):
 
 
 def test_another_seed_gives_other_clips(tiny, tmp_path):
-    other = write_demo_clips(
-        tmp_path, DemoConfig(seed=1, num_recordings=1, clips_per_recording=1, duration_s=1.0)
-    )
+    other = write_demo_clips(tmp_path, DemoConfig(seed=1, num_recordings=1, clips_per_recording=1, duration_s=1.0))
     for path in other.train_dir.rglob("*.wav"):
         assert path.read_bytes() != (tiny.train_dir / path.relative_to(other.train_dir)).read_bytes()
 
@@ -122,9 +118,7 @@ def test_clips_of_one_recording_are_more_alike_than_those_of_two(class_name):
 
     def mean_distance_db(traits_step: int) -> float:
         return float(
-            np.mean(
-                [np.abs(spectrum(seed, 1) - spectrum(seed + traits_step, 2)).mean() for seed in range(12)]
-            )
+            np.mean([np.abs(spectrum(seed, 1) - spectrum(seed + traits_step, 2)).mean() for seed in range(12)])
         )
 
     assert mean_distance_db(0) < 0.75 * mean_distance_db(100)
