@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -150,6 +152,25 @@ def test_two_workers_train_a_generator_with_sounds_and_pictures_of_each_epoch(cg
     assert np.isfinite(epochs[["loss_D", "loss_G", "clips_per_s"]]).all(axis=None)
 
 
+def test_a_training_whose_driver_was_killed_continues_with_the_same_command(job, local_ray, dataset_dir, tmp_path):
+    run, epochs = tmp_path / "run", tmp_path / "run" / "cgan_epochs.csv"
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", run, "--epochs", "4", "--preset", "reference"]
+    command = [sys.executable, "jobs/train_cgan.py", *map(str, arguments)]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"RAY_ADDRESS": local_ray}) as first:
+        deadline = time.monotonic() + 120
+        while not epochs.exists() or len(pd.read_csv(epochs)) < 2:  # the first epoch's checkpoint is committed
+            assert first.poll() is None, "ended before its second epoch"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        first.kill()
+    before = pd.read_csv(epochs)
+    job("train_cgan", *arguments)
+    after = pd.read_csv(epochs)
+    assert after["epoch"].tolist() == [1, 2, 3, 4]
+    assert after["seconds"][0] == before["seconds"][0], "the first epoch was trained again"
+    assert (run / "generator.safetensors").is_file()
+
+
 def test_tensorboard_has_scalars_pictures_sounds_and_settings_of_the_training(cgan_run):
     events = events_of(cgan_run / "tensorboard" / "cgan")
     assert {"loss/loss_D", "loss/loss_G", "speed/clips_per_s"} <= set(events.Tags()["scalars"])
@@ -223,7 +244,5 @@ def test_bad_input_ends_in_one_clear_line(job, dataset_dir, tmp_path, name, argu
     refused = job(name, *filled, expect=2)
     lines = refused.stderr.strip().splitlines()
     assert len(lines) == 1, refused.stderr
-    import re
-
     assert re.search(message, lines[0]), lines[0]
     assert not list(tmp_path.iterdir()), "nothing is left behind"
