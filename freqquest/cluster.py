@@ -4,6 +4,7 @@ Light to import: Ray is loaded by the functions that need it.
 """
 
 import logging
+import math
 import os
 import warnings
 
@@ -45,15 +46,15 @@ def quiet(library: str) -> None:
 
 
 def require(*, num_workers: int, cpus_per_worker: int | None, use_gpu: bool) -> dict[str, float]:
-    """Resources of one worker, if the cluster can run all of them at once.
+    """Resources of one worker, such that the cluster can run all of them side by side.
 
     Args:
-        num_workers: Workers that must run side by side.
-        cpus_per_worker: Cores of each; None shares the largest node's cores among the workers.
+        num_workers: How many.
+        cpus_per_worker: CPU cores wanted for each; None asks for as many as fit.
         use_gpu: One GPU for each worker.
 
     Returns:
-        Ray's resources for each worker, at most what the largest node has.
+        Ray's resources for each worker; fewer cores than wanted where no more fit.
 
     Raises:
         UserError: The cluster lacks GPUs or cores; Ray itself would wait for them forever.
@@ -61,17 +62,15 @@ def require(*, num_workers: int, cpus_per_worker: int | None, use_gpu: bool) -> 
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    num_gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    num_gpus, num_cpus = (int(sum(node.get(name, 0) for node in nodes)) for name in ("GPU", "CPU"))
     if use_gpu and num_gpus < num_workers:
         raise UserError(
             f"--use-gpu with {num_workers} worker(s) needs {num_workers} GPU(s), the cluster has {num_gpus}: "
             "leave out --use-gpu, or ask for fewer workers"
         )
-    num_cpus = int(sum(node.get("CPU", 0) for node in nodes))
-    if num_cpus < num_workers:
-        raise UserError(
-            f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: ask for fewer workers"
-        )
-    largest = max(int(node.get("CPU", 0)) for node in nodes)
-    cpus = min(cpus_per_worker or max(1, num_cpus // num_workers), largest)
-    return {"CPU": cpus, "GPU": int(use_gpu)}
+    largest = int(max(node.get("CPU", 0) for node in nodes))
+    for cpus in range(min(cpus_per_worker or largest, largest), 0, -1):
+        places = [min(node.get("CPU", 0) // cpus, node.get("GPU", 0) if use_gpu else math.inf) for node in nodes]
+        if sum(places) >= num_workers:
+            return {"CPU": cpus, "GPU": int(use_gpu)}
+    raise UserError(f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: ask for fewer workers")

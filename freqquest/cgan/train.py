@@ -94,7 +94,7 @@ class _Job:
 def _settings(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
     """What shapes the generator; workers and devices do not."""
     return {
-        "dataset_sha256": manifest.sources_sha256,
+        "dataset_sha256": manifest.content_sha256,
         "preset": config.preset,
         "epochs": config.epochs,
         "seed": config.seed,
@@ -205,7 +205,7 @@ def _card(job: _Job) -> GeneratorCard:
         noise_dim=job.networks.noise_dim,
         preset=job.config.preset,
         epochs=job.config.epochs,
-        dataset_sha256=job.manifest.sources_sha256,
+        dataset_sha256=job.manifest.content_sha256,
     )
 
 

@@ -61,7 +61,7 @@ def finish_search(
         view=manifest.views["cnn"],
         most_frequent_class=max(train_clips, key=lambda label: train_clips[label]),
         network=dataclasses.asdict(config),
-        dataset_sha256=manifest.sources_sha256,
+        dataset_sha256=manifest.content_sha256,
         scores={"accuracy": metrics["accuracy"], "split": metrics["split"]},
     )
     (run / "best_model.keras").write_bytes(add_card(model_file.read_bytes(), card))

@@ -77,7 +77,7 @@ def search_space(config: TuneConfig) -> dict[str, Any]:
 def _settings(config: TuneConfig, manifest: Manifest) -> dict[str, Any]:
     """What shapes the search's results."""
     return {
-        "dataset_sha256": manifest.sources_sha256,
+        "dataset_sha256": manifest.content_sha256,
         "preset": config.preset,
         "num_trials": _num_trials(config),
         "max_epochs": config.max_epochs,

@@ -67,6 +67,11 @@ class Manifest:
     """By view, over the training split."""
     shards: list[Shard]
 
+    @property
+    def content_sha256(self) -> str:
+        """Hash of all rows: names the dataset in what is made from it."""
+        return sha256("".join(shard.sha256 for shard in self.shards).encode())
+
     def summary(self, dataset_dir: str) -> str:
         """What is in the dataset, for people."""
         lines = [f"{'class':<24}" + "".join(f"{split + ' clips (rec.)':>26}" for split in ("train", "validation"))]
