@@ -160,10 +160,9 @@ def run_pipeline(config: PipelineConfig) -> str:
 
     train(config.train)
     _generate_and_judge(config)
-    from freqquest.runs.report import summarise, write_report
+    from freqquest.runs.report import write_report
 
-    write_report(run)
-    return summarise(run)
+    return write_report(config.run)
 
 
 def _check_sources(config: PipelineConfig) -> None:

@@ -8,10 +8,10 @@ def main() -> None:
     config = parse(TrainConfig, __doc__)
     with on_ray():
         from freqquest.cgan.train import train
+        from freqquest.runs.report import write_report
 
-        figures = train(config)
-        print(f"epoch {figures['epoch']}: loss_D {figures['loss_D']:.3f}, loss_G {figures['loss_G']:.3f}")
-        print(f"generator: {config.run_dir}/generator.safetensors")
+        train(config)
+        print(write_report(config.run_dir))
 
 
 if __name__ == "__main__":

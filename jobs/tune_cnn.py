@@ -8,10 +8,10 @@ def main() -> None:
     config = parse(TuneConfig, __doc__)
     with on_ray():
         from freqquest.cnn.search import search
+        from freqquest.runs.report import write_report
 
-        metrics = search(config)
-        print(f"accuracy {metrics['accuracy']:.3f} ({metrics['split']}, {metrics['num_clips']} clips)")
-        print(f"model: {config.run_dir}/best_model.keras")
+        search(config)
+        print(write_report(config.run_dir))
 
 
 if __name__ == "__main__":

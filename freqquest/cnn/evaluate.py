@@ -29,27 +29,28 @@ def finish_search(
     Writes best_model.keras and confusion_matrix.png into the run, and the picture to TensorBoard.
 
     Returns:
-        Accuracy, the split's description, and scikit-learn's classification report.
+        Accuracy, the split's description, and precision and recall of each class.
     """
     validation = read_split(dataset, manifest, "validation", "cnn")
     probabilities = predict_probabilities(load_model(model_file), validation.spectrograms)
     predicted = probabilities.argmax(axis=1)
     labels = range(len(manifest.classes))
     counts = confusion_matrix(validation.class_indices, predicted, labels=labels)
+    report = classification_report(
+        validation.class_indices,
+        predicted,
+        labels=labels,
+        target_names=manifest.classes,
+        output_dict=True,
+        zero_division=0.0,
+    )
     metrics = {
         "accuracy": float(counts.trace() / counts.sum()),
         "split": manifest.split_description,
         "num_clips": len(predicted),
         "num_recordings": len(set(validation.recordings)),
         "network": dataclasses.asdict(config),
-        "report": classification_report(
-            validation.class_indices,
-            predicted,
-            labels=labels,
-            target_names=manifest.classes,
-            output_dict=True,
-            zero_division=0.0,
-        ),
+        "by_class": {label: report[label] for label in manifest.classes},
     }
     picture = figures.confusion_matrix(counts, manifest.classes, f"validation: {manifest.split_description}")
     (run / "confusion_matrix.png").write_bytes(figures.png(picture))

@@ -12,13 +12,18 @@ import pandas as pd
 
 from freqquest.runs import figures
 from freqquest.runs.folder import CONFIG_NAME, METRICS_NAME, TENSORBOARD_DIR, read_sections
-from freqquest.runs.storage import Location
+from freqquest.runs.storage import Location, locate
 
 REPORT_NAME = "report.html"
 
 
-def write_report(run: Location) -> None:
-    """Write report.html and its figures; stages that the run does not hold are left out."""
+def write_report(run_dir: str) -> str:
+    """Write report.html and its figures; stages that the run does not hold are left out.
+
+    Returns:
+        The closing summary: what came out, where it lies, and how to look at it.
+    """
+    run = locate(run_dir)
     metrics = read_sections(run, METRICS_NAME)
     if "cgan" in metrics:
         epochs = _read_table(run / "cgan_epochs.csv")
@@ -38,6 +43,7 @@ def write_report(run: Location) -> None:
         **{name: metrics.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
     )
     (run / REPORT_NAME).write_text(page)
+    return _summarise(run, metrics)
 
 
 def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
@@ -59,6 +65,9 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
             f"submission's accuracy: {submission['accuracy']:.3f} on {submission['num_clips']} test clips, of "
             "recordings used for nothing else"
         )
+    if "cgan" in metrics:
+        cgan = metrics["cgan"]
+        lines.append(f"generator: {cgan['epoch']} epochs, loss_D {cgan['loss_D']:.3f}, loss_G {cgan['loss_G']:.3f}")
     if "generated" in metrics:
         generated = metrics["generated"]
         lines.append(
@@ -68,8 +77,7 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def summarise(run: Location) -> str:
-    """What came out, where it lies, and how to look at it."""
+def _summarise(run: Location, metrics: dict[str, dict[str, Any]]) -> str:
     places = {
         "report": REPORT_NAME,
         "classifier": "best_model.keras",
@@ -80,11 +88,11 @@ def summarise(run: Location) -> str:
         "pictures": "spectrograms",
         "TensorBoard logs": TENSORBOARD_DIR,
     }
-    metrics = read_sections(run, METRICS_NAME)
     refused = metrics.get("dataset", {}).get("num_quarantined", 0)
     return "\n".join(
         [
             "",
+            *_class_table(metrics),
             *headlines(metrics),
             *([f"refused clips: {refused}, listed in {run / 'dataset' / 'quarantine.csv'}"] if refused else []),
             "",
@@ -92,6 +100,17 @@ def summarise(run: Location) -> str:
             f"{'look at it:':<18}{_tensorboard_command(run)}",
         ]
     )
+
+
+def _class_table(metrics: dict[str, dict[str, Any]]) -> list[str]:
+    """The classification report of the validation clips."""
+    if "cnn" not in metrics:
+        return []
+    rows = [
+        f"{label:<24}{row['precision']:>10.2f}{row['recall']:>10.2f}{row['support']:>8.0f}"
+        for label, row in metrics["cnn"]["by_class"].items()
+    ]
+    return [f"{'class':<24}{'precision':>10}{'recall':>10}{'clips':>8}", *rows, ""]
 
 
 def _tensorboard_command(run: Location) -> str:

@@ -102,6 +102,7 @@ def test_tune_leaves_a_model_that_carries_what_prediction_needs(cnn_run):
     assert metrics["split"] == "recordings never heard in training"
     assert metrics["num_clips"] == 4
     assert (cnn_run / "confusion_matrix.png").stat().st_size > 1000
+    assert "confusion_matrix.png" in (cnn_run / "report.html").read_text()
 
 
 def test_tune_lists_every_trial_and_logs_its_curves(cnn_run):
@@ -147,6 +148,7 @@ def test_two_workers_train_a_generator_with_sounds_and_pictures_of_each_epoch(cg
         sound, rate = soundfile.read(cgan_run / "samples" / name)
         assert (rate, sound.shape) == (22_050, ((512 - 1) * 256,))
         assert np.isfinite(sound).all()
+    assert "figures/cgan_losses.png" in (cgan_run / "report.html").read_text()
     epochs = pd.read_csv(cgan_run / "cgan_epochs.csv")
     assert epochs["epoch"].tolist() == [1, 2]
     assert np.isfinite(epochs[["loss_D", "loss_G", "clips_per_s"]]).all(axis=None)
