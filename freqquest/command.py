@@ -23,13 +23,19 @@ def parse(config_type: type[Config], description: str | None) -> Config:
 
 @contextmanager
 def on_ray() -> Iterator[None]:
-    """Connect to Ray; a user's error ends the process in one line with exit code 2, Ctrl-C with 130."""
+    """Connect to Ray; errors of the user (2), of files and network (1), and Ctrl-C (130) end in one line and a code."""
     try:
         cluster.connect()
         yield
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        # Raised in a worker, it is a Ray error too, whose text is the whole remote traceback.
+        _exit(str(getattr(error, "cause", error)), code=2)
+    except OSError as error:
+        _exit(str(error), code=1)
     except KeyboardInterrupt:
-        print("\ninterrupted: the same command again continues", file=sys.stderr)
-        sys.exit(130)
+        _exit("interrupted; finished stages are kept, and the same command takes them up", code=130)
+
+
+def _exit(problem: str, code: int) -> None:
+    print(f"error: {problem}", file=sys.stderr)
+    sys.exit(code)

@@ -15,13 +15,15 @@ from freqquest.cnn.config import PredictConfig, TuneConfig
 from freqquest.dataset.config import PreprocessConfig, Preset
 from freqquest.errors import UserError
 from freqquest.runs.folder import RunFolder
-from freqquest.runs.storage import Location
+from freqquest.runs.storage import Location, locate
 
 _DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "epochs": 8}
 """Shows every stage in a few minutes on two cores; the generator has only begun to learn by then."""
 
 _NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
 """Settings that do not shape the results."""
+
+_PATHS = ("audio_dir", "metadata", "test_dir", "sample_submission")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +35,9 @@ class PipelineConfig:
 
     metadata: str | None = None
     """CSV with UrbanSound8K's columns: which recording each clip is cut from, and the folds."""
+
+    recording_pattern: str | None = None
+    """Regular expression whose first group is the recording, searched in each file name."""
 
     test_dir: str | None = None
     """Folder of unlabelled clips to classify into submission.csv."""
@@ -74,17 +79,29 @@ class PipelineConfig:
             )
         if self.sample_submission and not self.test_dir:
             raise ValueError("--sample-submission needs --test-dir, where its files lie")
-        _ = self.tune, self.train, self.generate  # each checks its own settings
+        _ = self.tune, self.train, self.generate, self.preprocess  # each checks its own settings
 
     @property
     def run(self) -> str:
         """The run folder."""
-        return self.run_dir or f"results/{Path(self.audio_dir).name if self.audio_dir else 'demo'}"
+        return self.run_dir or f"results/{Path(self.audio_dir).absolute().name if self.audio_dir else 'demo'}"
 
     @property
     def dataset(self) -> str:
         """The dataset, inside the run folder."""
         return f"{self.run}/dataset"
+
+    @property
+    def preprocess(self) -> PreprocessConfig:
+        """Settings of the dataset."""
+        return PreprocessConfig(
+            audio_dir=self.audio_dir or f"{self.run}/demo/train",
+            dataset_dir=self.dataset,
+            metadata=self.metadata,
+            recording_pattern=self.recording_pattern,
+            preset=self.preset,
+            seed=self.seed,
+        )
 
     @property
     def tune(self) -> TuneConfig:
@@ -144,8 +161,7 @@ def run_pipeline(config: PipelineConfig) -> str:
     """
     cluster.require(num_workers=config.num_workers, cpus_per_worker=None, use_gpu=config.use_gpu)
     _check_sources(config)
-    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in _NOT_COMPARED}
-    run = RunFolder(config.run, "pipeline", settings).location
+    run = RunFolder(config.run, "pipeline", _settings(config)).location
     test_labels = None
     if config.audio_dir is None:
         config, test_labels = _with_demo_clips(config, run)
@@ -165,6 +181,12 @@ def run_pipeline(config: PipelineConfig) -> str:
     return write_report(config.run)
 
 
+def _settings(config: PipelineConfig) -> dict[str, Any]:
+    """What shapes the results, with paths that mean the same from every folder."""
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in _NOT_COMPARED}
+    return settings | {name: str(locate(settings[name])) for name in _PATHS if settings[name] is not None}
+
+
 def _check_sources(config: PipelineConfig) -> None:
     """Refuse what later stages would stumble over."""
     if config.audio_dir is None:
@@ -174,7 +196,7 @@ def _check_sources(config: PipelineConfig) -> None:
     from freqquest.cnn.predict import list_wanted
     from freqquest.dataset.plan import plan_dataset
 
-    plan_dataset(_preprocess_config(config))
+    plan_dataset(config.preprocess)
     if config.test_dir is not None:
         list_wanted(config.test_dir, config.sample_submission)
 
@@ -197,21 +219,10 @@ def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineCon
     return with_clips, demo.test_labels
 
 
-def _preprocess_config(config: PipelineConfig) -> PreprocessConfig:
-    assert config.audio_dir is not None
-    return PreprocessConfig(
-        audio_dir=config.audio_dir,
-        dataset_dir=config.dataset,
-        metadata=config.metadata,
-        preset=config.preset,
-        seed=config.seed,
-    )
-
-
 def _preprocess(config: PipelineConfig) -> None:
     from freqquest.dataset.write import write_dataset
 
-    manifest = write_dataset(_preprocess_config(config))
+    manifest = write_dataset(config.preprocess)
     run = RunFolder(config.run, "dataset", manifest.settings)
     if run.finished() is None:
         names = ("classes", "num_clips", "num_recordings", "num_quarantined", "split_description")
@@ -223,7 +234,7 @@ def _predict(config: PipelineConfig, test_labels: Path | None) -> None:
     from freqquest.cnn.predict import predict_submission
 
     assert config.test_dir is not None
-    run = RunFolder(config.run, "submission", {"sample_submission": config.sample_submission})
+    run = RunFolder(config.run, "submission", {})
     if run.finished() is not None:
         return
     predictions = predict_submission(
@@ -252,7 +263,6 @@ def _generate_and_judge(config: PipelineConfig) -> None:
     from freqquest.cgan.generate import generate_clips
     from freqquest.cnn.model import read_card
     from freqquest.cnn.predict import predict_clips
-    from freqquest.runs.storage import locate
     from freqquest.runs.tables import write_csv
 
     run = RunFolder(config.run, "generated", {"num_clips": config.num_clips, "seed": config.seed})
@@ -269,5 +279,6 @@ def _generate_and_judge(config: PipelineConfig) -> None:
             "judge_accuracy": float(right.mean()),
             "by_class": {str(label): float(share) for label, share in right.groupby(heard["label"]).mean().items()},
             "num_clips": len(heard),
+            "clips": heard[["path", "label", "Class"]].to_dict("records"),
         }
     )

@@ -29,7 +29,8 @@ class CganConfig:
     """Decay of the running mean of the generator's weights that is saved and heard; 0 saves the weights themselves."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Type of the convolutions' arithmetic; weights and losses stay float32."""
+    """Type of the convolutions' arithmetic, where the device has instructions for it; weights and losses stay
+    float32."""
 
     def __post_init__(self) -> None:
         for name in ("noise_dim", "learning_rate", "discriminator_learning_rate", "batch_size"):

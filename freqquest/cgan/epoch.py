@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from freqquest.cgan.config import CganConfig
+from freqquest.cgan.job import num_steps
 from freqquest.cgan.step import CganTrainer
 from freqquest.dataset.read import SplitArrays, epoch_order
 
@@ -23,11 +24,6 @@ class Worker:
     world_size: int = 1
 
 
-def num_steps(num_clips: int, batch_size: int) -> int:
-    """Steps of an epoch, the same on every worker; a last, smaller batch is left to other epochs' orders."""
-    return max(1, num_clips // batch_size)
-
-
 def train_epoch(
     trainer: CganTrainer,
     clips: SplitArrays,
@@ -37,7 +33,9 @@ def train_epoch(
     worker: Worker,
     on_step: Callable[[int], None],
 ) -> dict[str, float]:
-    """Train on every clip once, in an order that depends on (seed, epoch) alone.
+    """Train once on all clips, but for those of a last, smaller batch, in an order given by (seed, epoch) alone.
+
+    Clips are repeated where they are fewer than a batch.
 
     Args:
         trainer: Networks and optimisers.

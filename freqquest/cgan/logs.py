@@ -15,8 +15,8 @@ from torch.utils.tensorboard import SummaryWriter
 from freqquest.audio.files import encode_wav
 from freqquest.audio.invert import invert
 from freqquest.cgan.config import CganConfig
-from freqquest.cgan.generate import draw_noise
 from freqquest.cgan.step import CganTrainer
+from freqquest.cgan.synthesis import draw_noise
 from freqquest.dataset.manifest import Manifest
 from freqquest.runs import figures
 from freqquest.runs.folder import TENSORBOARD_DIR

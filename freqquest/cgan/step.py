@@ -114,7 +114,7 @@ class CganTrainer:
         }
 
     def _autocast(self) -> torch.autocast:
-        enabled = self.config.precision == "bfloat16"
+        enabled = self.config.precision == "bfloat16" and _computes_bfloat16(self.device)
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     @torch.no_grad()
@@ -127,6 +127,13 @@ class CganTrainer:
                 value.lerp_(current[name], 1 - decay)
             else:
                 value.copy_(current[name])
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it; emulation would be slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _replicate(network: nn.Module) -> DistributedDataParallel:

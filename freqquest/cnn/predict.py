@@ -24,8 +24,6 @@ from freqquest.runs.tables import write_csv
 
 _DECODE_BATCH = 32
 _MODEL_BATCH = 64
-_ACTOR_CPUS = 0.99
-"""Not the 1 of the decoding tasks: Ray Data would fuse stages that ask for the same, and decode in the actors."""
 
 
 def predict_submission(config: PredictConfig) -> pd.DataFrame:
@@ -82,16 +80,18 @@ def predict_clips(model_file: Location, card: ModelCard, paths: list[str]) -> pd
         where it could).
     """
     cluster.quiet("data")
+    # Not the same for both: Ray Data would fuse the stages, and decode in the actors.
+    decode_cpus, model_cpus = (1, 0.99) if ray.cluster_resources().get("CPU", 1) > 1 else (0.5, 0.49)
     results: dict[int, dict[str, Any]] = {}
     rows = [{"row": row, "path": path} for row, path in enumerate(paths)]
     pipeline = (
         ray.data.from_items(rows)
-        .map_batches(partial(_analyse, clip=card.clip, view=card.view), batch_size=_DECODE_BATCH, num_cpus=1)
+        .map_batches(partial(_analyse, clip=card.clip, view=card.view), batch_size=_DECODE_BATCH, num_cpus=decode_cpus)
         .map_batches(
             _Classifier,
             fn_constructor_args=(model_file, card),
             batch_size=_MODEL_BATCH,
-            num_cpus=_ACTOR_CPUS,
+            num_cpus=model_cpus,
             max_restarts=_max_restarts(),
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_max_actors(len(paths))),
         )

@@ -51,6 +51,8 @@ def search(config: TuneConfig) -> dict[str, Any]:
     if finished is not None:
         return finished
     results = _run_trials(config, dataset, manifest, run.location, resources)
+    if len(results) < _num_trials(config):
+        raise UserError(f"only {len(results)} of {_num_trials(config)} trials were started: run the same command again")
     write_csv(_table(results), run / "trials.csv")
     best = _best(results)
     model_file = Location(best.checkpoint.filesystem, best.checkpoint.path) / _MODEL_NAME
@@ -106,7 +108,11 @@ def _run_trials(
     )
     trials = str(run / _TRIALS_DIR)
     if tune.Tuner.can_restore(trials):
-        return tune.Tuner.restore(trials, trainable, restart_errored=True).fit()
+        # A trial keeps no optimiser state: an unfinished one starts again, or it would be given too few epochs.
+        restart = tune.ResumeConfig(
+            unfinished=tune.ResumeConfig.ResumeType.RESTART, errored=tune.ResumeConfig.ResumeType.RESTART
+        )
+        return tune.Tuner.restore(trials, trainable, _resume_config=restart).fit()
     return tune.Tuner(
         trainable,
         param_space=search_space(config),

@@ -6,6 +6,7 @@ Without a manifest there is no dataset; its hashes name a damaged shard.
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from freqquest.runs.storage import Location
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 QUARANTINE_NAME = "quarantine.csv"
+SHARD_NAME = re.compile(r"part-\d{5,}\.parquet")
 SPLITS = ("train", "validation", "test")
 
 
@@ -49,7 +51,7 @@ class Manifest:
     settings: dict[str, Any]
     """The settings that made it, without the folders."""
     sources_sha256: str
-    """Hash of what the clips are: other clips make another dataset."""
+    """Hash of the clips' names, sizes, labels, recordings, folds and splits: other clips make another dataset."""
     classes: list[str]
     """Class names; a clip's class_index is its label's place here."""
     clip: ClipConfig

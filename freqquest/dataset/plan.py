@@ -29,7 +29,7 @@ class DatasetPlan:
     settings: dict[str, Any]
     """The settings that two equal datasets share."""
     sources_sha256: str
-    """Hash of what the clips are: ids, labels, splits, recordings, folds and file sizes."""
+    """Hash of the clips' names, sizes, labels, recordings, folds and splits."""
     split_description: str
     classes: list[str]
     clips: pd.DataFrame

@@ -13,6 +13,7 @@ from freqquest.errors import UserError
 from freqquest.runs.storage import Location, locate
 
 CLIP_COLUMNS = ["clip_id", "path", "label", "recording", "fold"]
+"""A clip of which no recording is known stands as its own: `recording` equals `clip_id` there."""
 
 URBANSOUND_NAME = re.compile(r"^(\d+)-\d+-\d+-\d+$")
 """`<fsID>-<classID>-<occurrence>-<slice>`: the first number names the recording."""
@@ -118,7 +119,14 @@ def _read_metadata(path: str) -> pd.DataFrame:
     """FsID and fold, indexed by the file name without its ending (clips are often converted to another format)."""
     table = read_csv(path, METADATA_COLUMNS, "--metadata")
     if "fold" in table.columns:
-        table["fold"] = pd.to_numeric(table["fold"], errors="coerce").astype("Int64")
+        numbers = pd.to_numeric(table["fold"], errors="coerce")
+        wrong = table.index[numbers.isna() | (numbers % 1 != 0)]
+        if len(wrong):
+            raise UserError(
+                f"--metadata {path} line {wrong[0] + 2}: fold {table['fold'][wrong[0]]!r} is not a whole number; "
+                "give every clip one, or remove the column"
+            )
+        table["fold"] = numbers.astype("Int64")
     else:
         table["fold"] = pd.array([pd.NA] * len(table), dtype="Int64")
     table["fsID"] = table["fsID"].where(table["fsID"] != "")

@@ -26,7 +26,10 @@ def assign_splits(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Ser
     """
     if config.split == "random":
         return _random_split(clips, config), "random split of clips (recordings are in both: remembered, not heard)"
-    has_folds = bool(clips["fold"].notna().all()) and clips["fold"].nunique() > 1
+    has_folds = clips["fold"].nunique() > 1
+    if has_folds and clips["fold"].isna().any():
+        first = clips["clip_id"][clips["fold"].isna()].iloc[0]
+        raise UserError(f"{first} is not in the metadata, which has folds: add its row, or remove the column fold")
     if config.validation_fold is not None and not has_folds:
         raise UserError(
             f"--validation-fold {config.validation_fold} needs --metadata with at least two folds, "
@@ -36,8 +39,18 @@ def assign_splits(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Ser
         fold = _choose_fold(clips, config)
         splits = (clips["fold"] == fold).map({True: "validation", False: "train"})
         _require_no_shared_recording(clips, splits, fold)
-        return splits, f"fold {fold}, recordings never heard in training"
-    return _recording_split(clips, config), "recordings never heard in training"
+        return splits, f"fold {fold}, {_describe_recordings(clips)}"
+    return _recording_split(clips, config), _describe_recordings(clips)
+
+
+def _describe_recordings(clips: pd.DataFrame) -> str:
+    num_unknown = int((clips["recording"] == clips["clip_id"]).sum())
+    if num_unknown == 0:
+        return "recordings never heard in training"
+    return (
+        f"clips never heard in training, but of {num_unknown} of {len(clips)} clips the recording is not known: "
+        "others of the same one may have been"
+    )
 
 
 def _random_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:

@@ -15,6 +15,7 @@ from freqquest.dataset.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
     QUARANTINE_NAME,
+    SHARD_NAME,
     SPLITS,
     Manifest,
     Normalisation,
@@ -39,13 +40,14 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     """
     dataset = locate(config.dataset_dir)
     plan = plan_dataset(config)
+    old_shards = _old_shards(dataset)
     if not config.overwrite:
         finished = _finished_dataset(dataset, plan)
         if finished is not None:
             return finished
     (dataset / MANIFEST_NAME).remove_file()
-    for name in SPLITS:
-        (dataset / name).remove_dir()
+    for shard in old_shards:
+        shard.remove_file()
     written = _write_shards(plan.shards, dataset, config.seed)
     refused = _list_refused(written, dataset, plan, config.max_quarantined_fraction)
     manifest = _describe(plan, written, refused)
@@ -53,20 +55,33 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     return manifest
 
 
+def _old_shards(dataset: Location) -> list[Location]:
+    """Shards of an earlier or interrupted run.
+
+    Raises:
+        UserError: The folder holds anything else, which must not be mixed with a dataset or removed with it.
+    """
+    if not dataset.exists():
+        return []
+    inside = dataset.list_dir() if dataset.is_dir() else [dataset]
+    folders = [item for item in inside if item.name in SPLITS and item.is_dir()]
+    shards = [item for folder in folders for item in folder.list_dir()]
+    foreign = [item for item in shards if not (SHARD_NAME.fullmatch(item.name) and item.is_file())]
+    foreign += [item for item in inside if item not in folders and item.name not in (MANIFEST_NAME, QUARANTINE_NAME)]
+    if foreign:
+        raise UserError(
+            f"{dataset} holds {foreign[0].name}, which is no part of a dataset: choose an empty or new --dataset-dir"
+        )
+    return shards
+
+
 def _finished_dataset(dataset: Location, plan: DatasetPlan) -> Manifest | None:
     """The dataset that is already there, if it is the planned one.
 
     Raises:
-        UserError: The folder holds another dataset, or files that are none.
+        UserError: The folder holds another dataset.
     """
-    if not dataset.exists():
-        return None
     if not (dataset / MANIFEST_NAME).is_file():
-        foreign = [item.name for item in dataset.list_dir() if item.name not in (*SPLITS, QUARANTINE_NAME)]
-        if foreign:
-            raise UserError(
-                f"{dataset} holds {foreign[0]}, which is no part of a dataset: choose an empty or new --dataset-dir"
-            )
         return None
     manifest = load_manifest(dataset)
     changed = [

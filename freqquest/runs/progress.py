@@ -1,23 +1,32 @@
 """Progress of a long step: a bar in a terminal, now and then a plain line in a log."""
 
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tqdm import tqdm
 
+if TYPE_CHECKING:
+    from ray.util.queue import Queue
+
 _LOG_INTERVAL_S = 10.0
 """Time between two lines in a log."""
+
+_POST_INTERVAL_S = 0.5
+"""Time between two messages of a worker."""
 
 
 class Progress:
     """Shows how far a step is, how fast, and how long it will take.
 
-    Use as a context manager; what is shown goes to standard error.
+    Use as a context manager; what is shown goes to standard error. Without a total, only what is done is shown.
     """
 
-    def __init__(self, description: str, total: int, unit: str) -> None:
+    def __init__(self, description: str, total: int | None, unit: str) -> None:
         self._in_terminal = sys.stderr.isatty()
         self._bar = tqdm(
             desc=description, total=total, unit=f" {unit}", disable=not self._in_terminal, dynamic_ncols=True
@@ -66,3 +75,46 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Poster:
+    """Tells the driver from another process how much is done, a few times a second at most."""
+
+    def __init__(self, queue: "Queue | None", done_before: int = 0, note: str = "") -> None:
+        """Without a queue, nothing is told: one of several workers speaks for all."""
+        self._queue, self._done_before, self._note = queue, done_before, note
+        self._last = 0.0
+
+    def __call__(self, done: int) -> None:
+        if self._queue is not None and time.monotonic() - self._last > _POST_INTERVAL_S:
+            self._last = time.monotonic()
+            self._queue.put((self._done_before + done, self._note))
+
+
+@contextmanager
+def shared_progress(description: str, total: int | None, unit: str) -> "Iterator[Queue]":
+    """A queue for Posters in other processes, whose messages are shown here until the block ends. Needs Ray."""
+    from ray.util.queue import Empty, Queue
+
+    queue = Queue(actor_options={"num_cpus": 0})
+    ended = threading.Event()
+    with Progress(description, total, unit) as progress:
+
+        def follow() -> None:
+            while not ended.is_set():
+                try:
+                    progress.update_to(*queue.get(timeout=1))
+                except Empty:
+                    continue
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield queue
+            ended.set()
+            thread.join()
+            if total is not None:
+                progress.update_to(total)
+        finally:
+            ended.set()
+            queue.shutdown()

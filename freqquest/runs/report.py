@@ -39,7 +39,6 @@ def write_report(run_dir: str) -> str:
         machine=next((section["machine"] for section in metrics.values()), ""),
         tensorboard=_tensorboard_command(run),
         picture=_last_picture(run),
-        clips=_generated_clips(run),
         **{name: metrics.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
     )
     (run / REPORT_NAME).write_text(page)
@@ -57,7 +56,7 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
         cnn = metrics["cnn"]
         lines.append(
             f"classifier's accuracy: {cnn['accuracy']:.3f} on {cnn['num_clips']} validation clips of "
-            f"{cnn['num_recordings']} recordings ({cnn['split']})"
+            f"{cnn['num_recordings']} recordings ({cnn['split']}); the same clips chose the model"
         )
     if "accuracy" in metrics.get("submission", {}):
         submission = metrics["submission"]
@@ -125,11 +124,3 @@ def _last_picture(run: Location) -> str | None:
     folder = run / "spectrograms"
     pictures = folder.list_dir() if folder.is_dir() else []
     return f"{folder.name}/{pictures[-1].name}" if pictures else None
-
-
-def _generated_clips(run: Location) -> dict[str, list[dict[Any, Any]]]:
-    """Rows of generated.csv by class."""
-    if not (run / "generated.csv").is_file():
-        return {}
-    table = _read_table(run / "generated.csv")
-    return {str(label): rows.to_dict("records") for label, rows in table.groupby("label")}

@@ -114,9 +114,10 @@ class Location:
             self.filesystem.delete_dir(self.path)
 
     def list_dir(self) -> list["Location"]:
-        """Files and folders directly inside, sorted by path."""
+        """Files and folders directly inside, sorted by path, without hidden ones."""
         infos = self.filesystem.get_file_info(fs.FileSelector(self.path))
-        return sorted((Location(self.filesystem, info.path) for info in infos), key=lambda found: found.path)
+        shown = (info.path for info in infos if not info.base_name.startswith("."))
+        return [Location(self.filesystem, path) for path in sorted(shown)]
 
     def walk(self) -> Iterator[tuple[str, list[str], list[str]]]:
         """Each folder below and including this one, as (relative path, folder names, file names), all sorted.
@@ -152,6 +153,8 @@ def locate(path: str | Path) -> Location:
     text = str(path)
     if "://" not in text:
         return Location(fs.LocalFileSystem(), str(Path(text).expanduser().absolute()))
+    if "?" in text:
+        raise UserError(f"{text} has settings behind its '?': give the plain URI, and the settings by the environment")
     try:
         filesystem, inner = fs.FileSystem.from_uri(text)
     except (OSError, ValueError) as error:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from freqquest.cgan.config import PRESETS, CganConfig, TrainConfig
-from freqquest.cgan.epoch import Worker, num_steps, train_epoch
+from freqquest.cgan.epoch import Worker, train_epoch
+from freqquest.cgan.job import num_steps
 from freqquest.cgan.step import CganTrainer
 from freqquest.dataset.read import SplitArrays
 

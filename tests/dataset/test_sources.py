@@ -72,9 +72,10 @@ def test_a_missing_folder_is_named(tmp_path):
         ("file,id\nx.wav,1\n", "lacks the column slice_file_name, fsID; it has file, id"),
         ("slice_file_name,fsID\nother.wav,1\n", "names none of the 2 clips"),
         ("slice_file_name,fsID\nx.wav,1\nx.wav,2\n", "line 3 names x a second time"),
+        ("slice_file_name,fsID,fold\nx.wav,1,fold1\n", "line 2: fold 'fold1' is not a whole number"),
         ("", "is not a readable CSV"),
     ],
-    ids=["missing", "columns", "other clips", "repeated", "empty"],
+    ids=["missing", "columns", "other clips", "repeated", "fold", "empty"],
 )
 def test_metadata_that_cannot_be_used_is_refused(tmp_path, content, message):
     root = make(tmp_path / "audio", "a/x.wav", "b/y.wav")

@@ -54,6 +54,23 @@ def test_a_whole_fold_validates_where_there_are_folds():
     assert set(clips["fold"][splits == "validation"]) == {3}
 
 
+def test_recordings_that_are_not_known_are_said_aloud():
+    clips = table({"a": 10, "b": 10}, clips_per_recording=1)
+    clips["recording"] = clips["clip_id"]
+    _, description = assign_splits(clips, config())
+    assert description == (
+        "clips never heard in training, but of 20 of 20 clips the recording is not known: "
+        "others of the same one may have been"
+    )
+
+
+def test_folds_that_not_every_clip_has_are_refused():
+    clips = table({"a": 4, "b": 4}, folds=lambda recording: 1 + recording % 2)
+    clips.loc[3, "fold"] = pd.NA
+    with pytest.raises(UserError, match="a10 is not in the metadata, which has folds"):
+        assign_splits(clips, config())
+
+
 def test_the_random_split_is_stratified_and_says_what_it_is():
     clips = table({"a": 10, "b": 10})
     splits, description = assign_splits(clips, config(split="random"))

@@ -125,6 +125,33 @@ def test_a_folder_with_other_files_is_left_alone(local_ray, audio_dir, tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_clips_in_a_folder_called_train_are_never_taken_for_shards(local_ray, audio_dir, tmp_path, overwrite):
+    shutil.copytree(audio_dir, tmp_path / "train")
+    with pytest.raises(UserError, match="which is no part of a dataset: choose an empty or new --dataset-dir"):
+        write_dataset(
+            PreprocessConfig(audio_dir=str(tmp_path / "train"), dataset_dir=str(tmp_path), overwrite=overwrite)
+        )
+    assert len(list((tmp_path / "train").rglob("*.wav"))) == 20
+
+
+def test_shards_left_by_a_killed_run_and_hidden_files_do_not_hinder_the_next(copy_of_dataset, audio_dir):
+    (copy_of_dataset / "manifest.json").unlink()
+    (copy_of_dataset / ".manifest.json-x").write_text("half of it")
+    (copy_of_dataset / "train" / "part-00099.parquet").write_bytes(b"stale")
+    manifest = write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(copy_of_dataset)))
+    left = {path.name for path in (copy_of_dataset / "train").iterdir()}
+    assert left == {shard.name for shard in manifest.shards if shard.split == "train"}
+
+
+def test_overwrite_replaces_a_dataset_made_otherwise(copy_of_dataset, audio_dir):
+    manifest = write_dataset(
+        PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(copy_of_dataset), seed=3, overwrite=True)
+    )
+    assert load_manifest(locate(copy_of_dataset)) == manifest
+    assert manifest.num_rows["test"] == 0
+
+
 def test_too_many_bad_clips_stop_the_job_and_commit_nothing(local_ray, audio_dir, tmp_path):
     shutil.copytree(audio_dir, tmp_path / "audio")
     for path in sorted((tmp_path / "audio" / "low").glob("*"))[:3]:

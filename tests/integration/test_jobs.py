@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -171,6 +173,34 @@ def test_a_training_whose_driver_was_killed_continues_with_the_same_command(job,
     assert after["epoch"].tolist() == [1, 2, 3, 4]
     assert after["seconds"][0] == before["seconds"][0], "the first epoch was trained again"
     assert (run / "generator.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", ["tune_cnn", "train_cgan"])
+def test_ctrl_c_ends_in_one_line_and_finishes_nothing(local_ray, dataset_dir, tmp_path, name):
+    run = tmp_path / "run"
+    command = [sys.executable, f"jobs/{name}.py", "--dataset-dir", str(dataset_dir), "--run-dir", str(run)]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"RAY_ADDRESS": local_ray}, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(run.glob("*/cnn/*/events*")) + list(run.glob("samples/*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1].startswith("error: interrupted; finished stages are kept")
+    assert not (run / "metrics.json").exists()
+
+
+def test_a_damaged_shard_ends_a_training_in_one_line(job, dataset_dir, tmp_path):
+    shutil.copytree(dataset_dir, tmp_path / "dataset")
+    shard = tmp_path / "dataset" / "train" / "part-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    refused = job("train_cgan", "--dataset-dir", tmp_path / "dataset", "--run-dir", tmp_path / "run", expect=2)
+    assert refused.stderr.splitlines()[-1].startswith("error: training stopped: ")
+    assert "train/part-00000.parquet is damaged" in refused.stderr
 
 
 def test_tensorboard_has_scalars_pictures_sounds_and_settings_of_the_training(cgan_run):

@@ -18,6 +18,11 @@ def test_an_unknown_scheme_is_refused_with_those_that_work():
         locate("ftp://host/x")
 
 
+def test_a_uri_with_settings_is_refused():
+    with pytest.raises(UserError, match="settings behind its '\\?'"):
+        locate("s3://bucket/x?region=eu-west-1")
+
+
 def test_a_file_is_written_whole_and_read_back(tmp_path):
     place = locate(tmp_path) / "new" / "folder" / "x.txt"
     place.write_text("über")

@@ -7,8 +7,9 @@ import torch
 
 from freqquest.audio.spectrogram import CGAN_VIEW
 from freqquest.cgan.config import GenerateConfig
-from freqquest.cgan.generate import GeneratorCard, generate_clips, load_generator, save_generator
+from freqquest.cgan.generator_file import GeneratorCard, load_generator, save_generator
 from freqquest.cgan.networks import Generator
+from freqquest.cgan.synthesis import synthesise
 from freqquest.errors import UserError
 from freqquest.runs.storage import locate
 
@@ -54,7 +55,7 @@ def test_a_generator_comes_back_with_its_card(generator_file):
 
 
 def test_clips_are_named_for_label_seed_and_index_and_are_sound(generator_file, tmp_path):
-    clips = generate_clips(config(generator_file, tmp_path, label="all", num_clips=2, seed=4))
+    clips = synthesise(config(generator_file, tmp_path, label="all", num_clips=2, seed=4))
     assert [clip.name for clip in clips] == ["bark_4_000.wav", "bark_4_001.wav", "siren_4_000.wav", "siren_4_001.wav"]
     for path in tmp_path.iterdir():
         samples, rate = soundfile.read(path)
@@ -64,9 +65,9 @@ def test_clips_are_named_for_label_seed_and_index_and_are_sound(generator_file, 
 
 
 def test_a_seed_gives_the_same_clip_however_many_are_made(generator_file, tmp_path):
-    generate_clips(config(generator_file, tmp_path / "a", num_clips=1))
-    generate_clips(config(generator_file, tmp_path / "b", num_clips=2))
-    generate_clips(config(generator_file, tmp_path / "c", seed=1))
+    synthesise(config(generator_file, tmp_path / "a", num_clips=1))
+    synthesise(config(generator_file, tmp_path / "b", num_clips=2))
+    synthesise(config(generator_file, tmp_path / "c", seed=1))
     first = (tmp_path / "a" / "siren_0_000.wav").read_bytes()
     assert (tmp_path / "b" / "siren_0_000.wav").read_bytes() == first
     assert (tmp_path / "b" / "siren_0_001.wav").read_bytes() != first
@@ -75,13 +76,13 @@ def test_a_seed_gives_the_same_clip_however_many_are_made(generator_file, tmp_pa
 
 def test_an_unknown_label_lists_the_known(generator_file, tmp_path):
     with pytest.raises(UserError, match=r"--label cat is not known to this generator; it makes bark, siren \(or all\)"):
-        generate_clips(config(generator_file, tmp_path, label="cat"))
+        synthesise(config(generator_file, tmp_path, label="cat"))
 
 
 def test_clips_that_exist_are_kept(generator_file, tmp_path):
-    generate_clips(config(generator_file, tmp_path))
+    synthesise(config(generator_file, tmp_path))
     with pytest.raises(UserError, match="siren_0_000.wav exists: choose another --output-dir or --seed"):
-        generate_clips(config(generator_file, tmp_path))
+        synthesise(config(generator_file, tmp_path))
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "pickle", "other"])
@@ -108,6 +109,6 @@ def test_settings_out_of_range_are_refused(tmp_path):
 
 
 def test_wav_bytes_are_a_file_that_soundfile_reads(generator_file, tmp_path):
-    generate_clips(config(generator_file, tmp_path))
+    synthesise(config(generator_file, tmp_path))
     content = (tmp_path / "siren_0_000.wav").read_bytes()
     assert soundfile.info(io.BytesIO(content)).frames == (512 - 1) * 256

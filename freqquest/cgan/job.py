@@ -1,0 +1,33 @@
+"""What the driver tells the workers of a training. Free of torch."""
+
+from dataclasses import dataclass
+
+from ray.util.queue import Queue
+
+from freqquest.cgan.config import PRESETS, CganConfig, TrainConfig
+from freqquest.dataset.manifest import Manifest
+from freqquest.runs.storage import Location
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainJob:
+    """One training."""
+
+    dataset: Location
+    manifest: Manifest
+    run: Location
+    config: TrainConfig
+    progress: Queue
+    """Where rank 0 tells how many steps are done."""
+    resources: dict[str, float]
+    """Of each worker."""
+
+    @property
+    def networks(self) -> CganConfig:
+        """Networks and optimisation of the preset."""
+        return PRESETS[self.config.preset]
+
+
+def num_steps(num_clips: int, batch_size: int) -> int:
+    """Steps of an epoch, the same on every worker: whole batches only, and one at least."""
+    return max(1, num_clips // batch_size)

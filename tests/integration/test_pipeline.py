@@ -1,0 +1,66 @@
+"""The main job on its demo clips, shrunk, and what it refuses before any work."""
+
+from functools import partial
+
+import pandas as pd
+import pytest
+
+from freqquest.audio import demo
+from freqquest.errors import UserError
+from freqquest.pipeline import PipelineConfig, run_pipeline
+from freqquest.runs.folder import METRICS_NAME, read_sections
+from freqquest.runs.storage import locate
+
+
+@pytest.fixture
+def small_demo(monkeypatch):
+    counts = {"num_recordings": 3, "clips_per_recording": 2, "num_test_recordings": 1, "clips_per_test_recording": 1}
+    monkeypatch.setattr(demo, "DemoConfig", partial(demo.DemoConfig, **counts))
+
+
+def test_without_a_folder_demo_clips_are_made_and_the_submission_is_scored(local_ray, small_demo, tmp_path):
+    run = tmp_path / "demo"
+    budget = {"num_trials": 1, "max_epochs": 1, "epochs": 1, "num_clips": 1}
+    summary = run_pipeline(PipelineConfig(run_dir=str(run), **budget))
+    metrics = read_sections(locate(run), METRICS_NAME)
+    assert list(metrics) == ["dataset", "cnn", "submission", "cgan", "generated"]
+    truth = pd.read_csv(run / "demo" / "test_labels.csv").set_index("ID")["Class"]
+    submission = pd.read_csv(run / "submission.csv").set_index("ID")["Class"]
+    right = float((submission == truth[submission.index]).mean())
+    assert metrics["submission"]["accuracy"] == pytest.approx(right)
+    assert f"submission's accuracy: {right:.3f} on 5 test clips" in summary
+    assert "(recordings never heard in training); the same clips chose the model" in summary
+    assert set(metrics["generated"]["by_class"]) == set(demo.CLASS_NAMES)
+    assert 'src="generated/siren_0_000.wav"' in (run / "report.html").read_text()
+    with pytest.raises(UserError, match="holds a pipeline run with other settings: num_clips=2"):
+        run_pipeline(PipelineConfig(run_dir=str(run), **budget | {"num_clips": 2}))
+
+
+def test_a_bad_sample_submission_is_refused_before_any_work(local_ray, audio_dir, test_dir, tmp_path):
+    (tmp_path / "sample.csv").write_text("ID\nmissing.wav\n")
+    with pytest.raises(UserError, match="line 2: ID 'missing.wav' has no file"):
+        run_pipeline(
+            PipelineConfig(
+                audio_dir=str(audio_dir),
+                test_dir=str(test_dir),
+                sample_submission=str(tmp_path / "sample.csv"),
+                run_dir=str(tmp_path / "run"),
+            )
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_demo_needs_no_folder_and_a_sample_needs_its_clips():
+    with pytest.raises(ValueError, match="need --audio-dir: the demo brings its own clips"):
+        PipelineConfig(test_dir="test")
+    with pytest.raises(ValueError, match="--sample-submission needs --test-dir"):
+        PipelineConfig(audio_dir="train", sample_submission="sample.csv")
+    with pytest.raises(ValueError, match="epochs=0 must be 1 or more"):
+        PipelineConfig(epochs=0)
+
+
+def test_the_run_folder_is_named_for_the_clips(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert PipelineConfig().run == "results/demo"
+    assert PipelineConfig(audio_dir="sounds/train/").run == "results/train"
+    assert PipelineConfig(audio_dir=".").run == f"results/{tmp_path.name}"
