@@ -65,7 +65,7 @@ class Progress:
     def close(self) -> None:
         """Show the last state and leave the line."""
         self._bar.close()
-        if not self._in_terminal:
+        if not self._in_terminal and self._done:
             self._print_line()
 
     def __enter__(self) -> Self:

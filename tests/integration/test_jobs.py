@@ -158,7 +158,7 @@ def test_two_workers_train_a_generator_with_sounds_and_pictures_of_each_epoch(cg
 
 def test_a_training_whose_driver_was_killed_continues_with_the_same_command(job, local_ray, dataset_dir, tmp_path):
     run, epochs = tmp_path / "run", tmp_path / "run" / "cgan_epochs.csv"
-    arguments = ["--dataset-dir", dataset_dir, "--run-dir", run, "--epochs", "4", "--preset", "reference"]
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", run, "--epochs", "3", "--preset", "reference"]
     command = [sys.executable, "jobs/train_cgan.py", *map(str, arguments)]
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"RAY_ADDRESS": local_ray}) as first:
         deadline = time.monotonic() + 120
@@ -170,7 +170,7 @@ def test_a_training_whose_driver_was_killed_continues_with_the_same_command(job,
     before = pd.read_csv(epochs)
     job("train_cgan", *arguments)
     after = pd.read_csv(epochs)
-    assert after["epoch"].tolist() == [1, 2, 3, 4]
+    assert after["epoch"].tolist() == [1, 2, 3]
     assert after["seconds"][0] == before["seconds"][0], "the first epoch was trained again"
     assert (run / "generator.safetensors").is_file()
 
