@@ -30,7 +30,9 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
         UserError: The generator cannot be used, does not know the label, or a file of the name exists.
     """
     with shared_progress("generate", None, "clips") as progress:
-        clips: list[GeneratedClip] = ray.get(ray.remote(num_cpus=1)(_synthesise).remote(config, progress))
+        # One call a process: an idle worker would keep torch in memory.
+        make = ray.remote(num_cpus=1, max_calls=1)(_synthesise)
+        clips: list[GeneratedClip] = ray.get(make.remote(config, progress))
     return clips
 
 

@@ -47,7 +47,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
             progress=progress,
             resources=resources,
         )
-        figures: dict[str, Any] = ray.get(ray.remote(num_cpus=0)(_run_workers).remote(job))
+        figures: dict[str, Any] = ray.get(ray.remote(num_cpus=0, max_calls=1)(_run_workers).remote(job))
     if "error" in figures:
         raise UserError(f"training stopped: {figures['error']}")
     return run.finish(figures)

@@ -56,7 +56,7 @@ def search(config: TuneConfig) -> dict[str, Any]:
     write_csv(_table(results), run / "trials.csv")
     best = _best(results)
     model_file = Location(best.checkpoint.filesystem, best.checkpoint.path) / _MODEL_NAME
-    evaluate = ray.remote(num_cpus=1)(_finish_search)
+    evaluate = ray.remote(num_cpus=1, max_calls=1)(_finish_search)
     metrics = ray.get(evaluate.remote(model_file, _network(best.config), dataset, manifest, run.location))
     return run.finish(metrics | {"num_trials": len(results)})
 
