@@ -37,7 +37,7 @@ def audio_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def test_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unlabelled_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four unlabelled clips, one of which is no audio; not to be changed."""
     root = tmp_path_factory.mktemp("test_clips")
     for name, pitch_hz in {"c.wav": 210.0, "a.wav": 3050.0, "b.WAV": 205.0}.items():

@@ -100,18 +100,6 @@ def fit(
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-
-    def report(_: int, logs: dict[str, Any]) -> None:
-        on_epoch(
-            {
-                "train/loss": float(logs["loss"]),
-                "train/accuracy": float(logs["accuracy"]),
-                "validation/loss": float(logs["val_loss"]),
-                "validation/accuracy": float(logs["val_accuracy"]),
-                "train/learning_rate": float(model.optimizer.learning_rate),
-            }
-        )
-
     model.fit(
         SpectrogramBatches(data.train_spectrograms, data.train_classes, config.batch_size, seed),
         validation_data=SpectrogramBatches(data.validation_spectrograms, data.validation_classes, config.batch_size),
@@ -119,11 +107,22 @@ def fit(
         callbacks=[
             *recipe_callbacks(model_path),
             keras.callbacks.TerminateOnNaN(),
-            keras.callbacks.LambdaCallback(on_epoch_end=report),
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: on_epoch(_figures(model, logs))),
         ],
         shuffle=False,
         verbose=0,
     )
+
+
+def _figures(model: keras.Model, logs: dict[str, Any]) -> dict[str, float]:
+    """An epoch's figures under our names."""
+    return {
+        "train/loss": float(logs["loss"]),
+        "train/accuracy": float(logs["accuracy"]),
+        "validation/loss": float(logs["val_loss"]),
+        "validation/accuracy": float(logs["val_accuracy"]),
+        "train/learning_rate": float(model.optimizer.learning_rate),
+    }
 
 
 @cache

@@ -20,13 +20,13 @@ COLUMNS = ["clip_id", "path", "label", "class_index", "recording", "fold", "spli
 
 
 @pytest.fixture(scope="module")
-def dataset_dir(local_ray, audio_dir, test_dir, tmp_path_factory):
+def dataset_dir(local_ray, audio_dir, unlabelled_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dataset") / "dataset"
     write_dataset(
         PreprocessConfig(
             audio_dir=str(audio_dir),
             dataset_dir=str(folder),
-            test_dir=str(test_dir),
+            test_dir=str(unlabelled_dir),
             num_augmented_copies=1,
             clips_per_shard=7,
         )
@@ -101,8 +101,15 @@ def test_a_split_is_read_as_arrays_and_unlabelled_clips_have_no_class(dataset_di
     assert test.class_indices.tolist() == [-1, -1, -1]
 
 
-def test_the_same_settings_give_the_same_bytes_and_a_rerun_changes_nothing(dataset_dir, audio_dir, test_dir, tmp_path):
-    settings = {"audio_dir": str(audio_dir), "test_dir": str(test_dir), "num_augmented_copies": 1, "clips_per_shard": 7}
+def test_the_same_settings_give_the_same_bytes_and_a_rerun_changes_nothing(
+    dataset_dir, audio_dir, unlabelled_dir, tmp_path
+):
+    settings = {
+        "audio_dir": str(audio_dir),
+        "test_dir": str(unlabelled_dir),
+        "num_augmented_copies": 1,
+        "clips_per_shard": 7,
+    }
     again = write_dataset(PreprocessConfig(dataset_dir=str(tmp_path / "again"), **settings))
     assert again.shards == load_manifest(locate(dataset_dir)).shards
     written = (tmp_path / "again" / "manifest.json").stat().st_mtime_ns
@@ -110,10 +117,12 @@ def test_the_same_settings_give_the_same_bytes_and_a_rerun_changes_nothing(datas
     assert (tmp_path / "again" / "manifest.json").stat().st_mtime_ns == written
 
 
-def test_other_settings_or_clips_are_refused_naming_the_difference(copy_of_dataset, audio_dir, test_dir, tmp_path):
+def test_other_settings_or_clips_are_refused_naming_the_difference(
+    copy_of_dataset, audio_dir, unlabelled_dir, tmp_path
+):
     same = {"dataset_dir": str(copy_of_dataset), "num_augmented_copies": 1, "clips_per_shard": 7}
     with pytest.raises(UserError, match=r"made differently: seed=3 \(there: 0\).*--overwrite"):
-        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), test_dir=str(test_dir), seed=3, **same))
+        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), test_dir=str(unlabelled_dir), seed=3, **same))
     with pytest.raises(UserError, match="made differently: the clips, their labels"):
         write_dataset(PreprocessConfig(audio_dir=str(audio_dir), **same))
 

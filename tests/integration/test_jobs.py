@@ -44,9 +44,9 @@ def job(local_ray):
 
 
 @pytest.fixture(scope="module")
-def dataset_dir(job, audio_dir, test_dir, tmp_path_factory):
+def dataset_dir(job, audio_dir, unlabelled_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("jobs") / "dataset"
-    job("preprocess", "--audio-dir", audio_dir, "--dataset-dir", folder, "--test-dir", test_dir)
+    job("preprocess", "--audio-dir", audio_dir, "--dataset-dir", folder, "--test-dir", unlabelled_dir)
     return folder
 
 
@@ -127,11 +127,11 @@ def test_a_finished_search_is_not_repeated_and_other_settings_are_refused(job, c
     assert "cnn run with other settings: max_epochs=3 (there: 2); choose another --run-dir" in refused.stderr
 
 
-def test_predict_writes_the_samples_rows_in_its_order(job, cnn_run, test_dir, tmp_path):
+def test_predict_writes_the_samples_rows_in_its_order(job, cnn_run, unlabelled_dir, tmp_path):
     sample = tmp_path / "sample.csv"
     sample.write_text("ID,Class\nc.wav,low\nbroken.wav,low\na.wav,low\nb.WAV,low\n")
     output = tmp_path / "submission.csv"
-    arguments = ["--model", cnn_run / "best_model.keras", "--audio-dir", test_dir, "--output", output]
+    arguments = ["--model", cnn_run / "best_model.keras", "--audio-dir", unlabelled_dir, "--output", output]
     done = job("predict", *arguments, "--sample-submission", sample)
     submission = pd.read_csv(output)
     assert submission.columns.tolist() == ["ID", "Class"]
@@ -220,10 +220,19 @@ def test_generate_makes_clips_and_lists_the_labels_it_knows(job, cgan_run, tmp_p
     assert "--label cat is not known to this generator; it makes high, low (or all)" in refused.stderr
 
 
-def test_the_pipeline_does_all_of_it_in_one_run_folder_and_repeats_nothing(job, audio_dir, test_dir, tmp_path):
+def test_the_pipeline_does_all_of_it_in_one_run_folder_and_repeats_nothing(job, audio_dir, unlabelled_dir, tmp_path):
     sample, run = tmp_path / "sample.csv", tmp_path / "run"
     sample.write_text("ID\nc.wav\na.wav\n")
-    arguments = ["--audio-dir", audio_dir, "--test-dir", test_dir, "--sample-submission", sample, "--run-dir", run]
+    arguments = [
+        "--audio-dir",
+        audio_dir,
+        "--test-dir",
+        unlabelled_dir,
+        "--sample-submission",
+        sample,
+        "--run-dir",
+        run,
+    ]
     arguments += ["--num-trials", 1, "--max-epochs", 1, "--epochs", 1, "--num-clips", 1]
     done = job("pipeline", *arguments)
     assert "validation clips of 2 recordings (recordings never heard in training)" in done.stdout

@@ -36,13 +36,13 @@ def test_without_a_folder_demo_clips_are_made_and_the_submission_is_scored(local
         run_pipeline(PipelineConfig(run_dir=str(run), **budget | {"num_clips": 2}))
 
 
-def test_a_bad_sample_submission_is_refused_before_any_work(local_ray, audio_dir, test_dir, tmp_path):
+def test_a_bad_sample_submission_is_refused_before_any_work(local_ray, audio_dir, unlabelled_dir, tmp_path):
     (tmp_path / "sample.csv").write_text("ID\nmissing.wav\n")
     with pytest.raises(UserError, match="line 2: ID 'missing.wav' has no file"):
         run_pipeline(
             PipelineConfig(
                 audio_dir=str(audio_dir),
-                test_dir=str(test_dir),
+                test_dir=str(unlabelled_dir),
                 sample_submission=str(tmp_path / "sample.csv"),
                 run_dir=str(tmp_path / "run"),
             )
