@@ -105,16 +105,26 @@ def _require_no_shared_recording(clips: pd.DataFrame, splits: pd.Series, fold: i
 
 def _recording_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
     """Whole recordings; of several partitions, the part in which each class's share is nearest to the one wanted."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
     recordings = clips.groupby("label")["recording"].nunique()
     if recordings.min() < 2:
         raise UserError(
             f"class {recordings.idxmin()} has one recording only: a split by recording needs at least two of each; "
-            "add recordings, or use --split random and distrust its accuracy"
+            "add recordings, or use --split random (jobs/preprocess.py) and distrust its accuracy"
         )
     smallest_class = int(clips["label"].value_counts().min())
-    num_parts = max(2, min(round(1 / config.validation_fraction), smallest_class))
+    most_parts = max(2, min(round(1 / config.validation_fraction), smallest_class))
+    # Where recordings are few, no small part has every class: larger parts then.
+    candidates = (_best_part(clips, config, num_parts) for num_parts in range(most_parts, 1, -1))
+    best = next((part for part in candidates if part is not None), None)
+    if best is None:
+        raise UserError("no split by recording leaves every class in both parts: add recordings of the rarest class")
+    return best.map({True: "validation", False: "train"})
+
+
+def _best_part(clips: pd.DataFrame, config: PreprocessConfig, num_parts: int) -> pd.Series | None:
+    """Which clips validate, or None where no part of any partition has every class."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
     best, best_distance = None, float("inf")
     for attempt in range(_NUM_PARTITIONS_TRIED):
         splitter = StratifiedGroupKFold(num_parts, shuffle=True, random_state=config.seed + attempt)
@@ -124,6 +134,4 @@ def _recording_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series
             distance = float((shares - config.validation_fraction).abs().max())
             if shares.between(0, 1, inclusive="neither").all() and distance < best_distance:
                 best, best_distance = inside, distance
-    if best is None:
-        raise UserError("no split by recording leaves every class in both parts: add recordings of the rarest class")
-    return best.map({True: "validation", False: "train"})
+    return best

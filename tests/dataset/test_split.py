@@ -38,6 +38,15 @@ def test_no_recording_is_in_two_splits_and_every_class_in_both(seed):
     assert description == "recordings never heard in training"
 
 
+@pytest.mark.parametrize("num_recordings", [2, 3, 4])
+def test_few_recordings_of_many_classes_are_split_too(num_recordings):
+    clips = table(dict.fromkeys("abcde", num_recordings))
+    splits, _ = assign_splits(clips, config())
+    assert not recordings_in(clips, splits, "train") & recordings_in(clips, splits, "validation")
+    for split in ("train", "validation"):
+        assert set(clips["label"][splits == split]) == set("abcde")
+
+
 def test_no_recording_of_the_real_clips_is_in_two_splits(real_data):
     clips = find_labelled(str(real_data / "train"), str(real_data / "metadata.csv"))
     for table_of_clips in (clips, clips.assign(fold=pd.NA)):
