@@ -24,6 +24,7 @@ from freqquest.dataset.manifest import (
 from freqquest.dataset.plan import DatasetPlan, plan_dataset
 from freqquest.dataset.shard import ShardPlan, WrittenShard, write_shard
 from freqquest.errors import UserError
+from freqquest.runs.folder import changed_settings
 from freqquest.runs.progress import Progress
 from freqquest.runs.storage import Location, locate
 from freqquest.runs.tables import write_csv
@@ -84,11 +85,7 @@ def _finished_dataset(dataset: Location, plan: DatasetPlan) -> Manifest | None:
     if not (dataset / MANIFEST_NAME).is_file():
         return None
     manifest = load_manifest(dataset)
-    changed = [
-        f"{name}={plan.settings.get(name)} (there: {manifest.settings.get(name)})"
-        for name in sorted(plan.settings.keys() | manifest.settings.keys())
-        if plan.settings.get(name) != manifest.settings.get(name)
-    ]
+    changed = changed_settings(plan.settings, manifest.settings)
     if not changed and manifest.sources_sha256 != plan.sources_sha256:
         changed = ["the clips, their labels, recordings or folds"]
     if changed:

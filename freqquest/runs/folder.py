@@ -37,12 +37,7 @@ class RunFolder:
         sections = read_sections(self.location, CONFIG_NAME)
         if not sections:
             _require_empty(self.location)
-        there = sections.get(stage, wanted)
-        changed = [
-            f"{name}={wanted.get(name)} (there: {there.get(name)})"
-            for name in sorted(wanted.keys() | there.keys())
-            if wanted.get(name) != there.get(name)
-        ]
+        changed = changed_settings(wanted, sections.get(stage, wanted))
         if changed:
             raise UserError(
                 f"{self.location} holds a {stage} run with other settings: {', '.join(changed)}; "
@@ -62,6 +57,15 @@ class RunFolder:
         """Record the stage's metrics, which marks it as finished; returns them."""
         _write_section(self.location, METRICS_NAME, self.stage, metrics | {"machine": describe_machine()})
         return metrics
+
+
+def changed_settings(wanted: dict[str, Any], there: dict[str, Any]) -> list[str]:
+    """What differs between the settings asked for and those of an earlier result, for people."""
+    return [
+        f"{name}={wanted.get(name)} (there: {there.get(name)})"
+        for name in sorted(wanted.keys() | there.keys())
+        if wanted.get(name) != there.get(name)
+    ]
 
 
 def read_sections(run: Location, name: str) -> dict[str, dict[str, Any]]:

@@ -108,11 +108,6 @@ class Location:
         if self.is_file():
             self.filesystem.delete_file(self.path)
 
-    def remove_dir(self) -> None:
-        """Remove the folder and all in it; nothing happens where there is none."""
-        if self.is_dir():
-            self.filesystem.delete_dir(self.path)
-
     def list_dir(self) -> list["Location"]:
         """Files and folders directly inside, sorted by path, without hidden ones."""
         infos = self.filesystem.get_file_info(fs.FileSelector(self.path))
