@@ -22,10 +22,9 @@ def parse(config_type: type[Config], description: str | None) -> Config:
 
 
 @contextmanager
-def on_ray() -> Iterator[None]:
-    """Connect to Ray; errors of the user (2), of files and network (1), and Ctrl-C (130) end in one line and a code."""
+def clear_errors() -> Iterator[None]:
+    """Errors of the user (2), of files and network (1), and Ctrl-C (130) end in one line and a code."""
     try:
-        cluster.connect()
         yield
     except UserError as error:
         # Raised in a worker, it is a Ray error too, whose text is the whole remote traceback.
@@ -34,6 +33,14 @@ def on_ray() -> Iterator[None]:
         _exit(str(error), code=1)
     except KeyboardInterrupt:
         _exit("interrupted; finished stages are kept, and the same command takes them up", code=130)
+
+
+@contextmanager
+def on_ray() -> Iterator[None]:
+    """Connect to Ray; errors are clear ones."""
+    with clear_errors():
+        cluster.connect()
+        yield
 
 
 def _exit(problem: str, code: int) -> None:

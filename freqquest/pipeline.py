@@ -99,7 +99,6 @@ class PipelineConfig:
             dataset_dir=self.dataset,
             metadata=self.metadata,
             recording_pattern=self.recording_pattern,
-            preset=self.preset,
             seed=self.seed,
         )
 

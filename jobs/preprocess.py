@@ -1,15 +1,15 @@
 """Turn a folder of labelled clips into a sharded spectrogram dataset (Ray Data)."""
 
-from freqquest.command import on_ray, parse
+from freqquest.command import clear_errors, parse
 from freqquest.dataset.config import PreprocessConfig
 
 
 def main() -> None:
     config = parse(PreprocessConfig, __doc__)
-    with on_ray():
-        from freqquest.dataset.write import write_dataset
+    with clear_errors():
+        from freqquest.dataset.write import preprocess
 
-        print(write_dataset(config).summary(config.dataset_dir))
+        print(preprocess(config))
 
 
 if __name__ == "__main__":

@@ -26,8 +26,3 @@ class TrainJob:
     def networks(self) -> CganConfig:
         """Networks and optimisation of the preset."""
         return PRESETS[self.config.preset]
-
-
-def num_steps(num_clips: int, batch_size: int) -> int:
-    """Steps of an epoch, the same on every worker: whole batches only, and one at least."""
-    return max(1, num_clips // batch_size)

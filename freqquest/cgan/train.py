@@ -9,8 +9,9 @@ import ray
 
 from freqquest import cluster
 from freqquest.cgan.config import PRESETS, TrainConfig
-from freqquest.cgan.job import TrainJob, num_steps
+from freqquest.cgan.job import TrainJob
 from freqquest.dataset.manifest import Manifest, load_manifest
+from freqquest.dataset.read import num_steps
 from freqquest.errors import UserError
 from freqquest.runs.folder import RunFolder
 from freqquest.runs.progress import shared_progress

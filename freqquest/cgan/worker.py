@@ -17,10 +17,10 @@ from ray.train.torch import TorchTrainer, get_device
 from freqquest import cluster
 from freqquest.cgan.epoch import Worker, train_epoch
 from freqquest.cgan.generator_file import GeneratorCard, save_generator
-from freqquest.cgan.job import TrainJob, num_steps
+from freqquest.cgan.job import TrainJob
 from freqquest.cgan.logs import CganLogs
 from freqquest.cgan.step import CganTrainer
-from freqquest.dataset.read import read_split
+from freqquest.dataset.read import SplitReader, num_steps
 from freqquest.errors import UserError
 from freqquest.runs.progress import Poster
 
@@ -68,7 +68,7 @@ def _train(job: TrainJob) -> dict[str, Any]:
     context = ray.train.get_context()
     worker = Worker(rank=context.get_world_rank(), world_size=context.get_world_size())
     torch.set_num_threads(int(job.resources["CPU"]))
-    clips = read_split(job.dataset, job.manifest, "train", "cgan")
+    reader = SplitReader(job.dataset, job.manifest, "train", "cgan")
     trainer = CganTrainer(
         job.networks,
         len(job.manifest.classes),
@@ -78,11 +78,14 @@ def _train(job: TrainJob) -> dict[str, Any]:
     )
     history = _restore(trainer)
     logs = CganLogs(job.run, job.manifest, job.networks, job.config.seed) if worker.rank == 0 else None
-    steps_per_epoch = num_steps(len(clips.class_indices), job.networks.batch_size)
+    steps_per_epoch = num_steps(len(reader), job.networks.batch_size)
     for epoch in range(len(history), job.config.epochs):
         post = Poster(job.progress if worker.rank == 0 else None, epoch * steps_per_epoch, _note(history, job))
         started = time.monotonic()
-        losses = train_epoch(trainer, clips, epoch=epoch, seed=job.config.seed, worker=worker, on_step=post)
+        batches = reader.batches(
+            job.networks.batch_size, seed=job.config.seed, epoch=epoch, rank=worker.rank, world_size=worker.world_size
+        )
+        losses = train_epoch(trainer, batches, epoch=epoch, seed=job.config.seed, worker=worker, on_step=post)
         seconds = time.monotonic() - started
         history.append(
             {"epoch": epoch + 1}

@@ -4,7 +4,6 @@ TensorFlow is loaded in the actors only. Shapes: N clips, M mel bands, T frames,
 """
 
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from freqquest.audio.files import ClipConfig, UnreadableClipError, load_clip
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.cnn.config import PredictConfig
 from freqquest.cnn.model import ModelCard, read_card
-from freqquest.dataset.sources import find_unlabelled, read_csv
+from freqquest.dataset.metadata import is_inside, read_csv
+from freqquest.dataset.sources import find_unlabelled
 from freqquest.errors import UserError
 from freqquest.runs.progress import Progress
 from freqquest.runs.storage import Location, locate
@@ -57,17 +57,17 @@ def list_wanted(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
     Raises:
         UserError: The folder or the sample is not usable, or an ID names no file of the folder.
     """
-    clips = find_unlabelled(audio_dir)
+    clips = find_unlabelled(audio_dir).clips
     if sample_submission is None:
         return clips.rename(columns={"clip_id": "ID"})[["ID", "path"]]
     sample = read_csv(sample_submission, ["ID"], "--sample-submission")
     path_of = dict(zip(clips["clip_id"], clips["path"], strict=True))
-    for row, clip_id in enumerate(sample["ID"]):
+    for line, clip_id in sample["ID"].items():
         if clip_id not in path_of:
-            inside = _is_plain(clip_id)
+            inside = is_inside(clip_id)
             problem = f"has no file in {audio_dir}" if inside else "is not the name of a file inside the folder"
-            raise UserError(f"--sample-submission {sample_submission} line {row + 2}: ID {clip_id!r} {problem}")
-    return pd.DataFrame({"ID": sample["ID"], "path": [path_of[clip_id] for clip_id in sample["ID"]]})
+            raise UserError(f"--sample-submission {sample_submission} line {line}: ID {clip_id!r} {problem}")
+    return pd.DataFrame({"ID": sample["ID"].tolist(), "path": [path_of[clip_id] for clip_id in sample["ID"]]})
 
 
 def predict_clips(model_file: Location, card: ModelCard, paths: list[str]) -> pd.DataFrame:
@@ -121,7 +121,7 @@ def _analyse(batch: dict[str, np.ndarray], clip: ClipConfig, view: SpectrogramCo
     for spectrogram, path in zip(spectrograms, batch["path"], strict=True):
         try:
             with locate(path).open() as stream:
-                spectrogram[:] = log_mel(load_clip(stream, clip), view, clip.sample_rate_hz)
+                spectrogram[:] = log_mel(load_clip(stream, clip).waveform, view, clip.sample_rate_hz)
             reasons.append("")
         except (UnreadableClipError, OSError) as error:
             reasons.append(str(error))
@@ -150,9 +150,3 @@ class _Classifier:
             "probability": np.where(readable, probabilities.max(axis=1), 0.0),
             "reason": batch["reason"],
         }
-
-
-def _is_plain(clip_id: str) -> bool:
-    """Whether an ID is a relative path that stays inside its folder."""
-    parts = PurePosixPath(clip_id).parts
-    return bool(parts) and parts[0] != "/" and ".." not in parts and clip_id.isprintable()

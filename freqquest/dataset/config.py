@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from freqquest.audio.augment import AugmentationName
 from freqquest.audio.files import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig
 
@@ -23,21 +24,19 @@ CLIP = ClipConfig()
 class PreprocessConfig:
     """From a folder of labelled clips to a sharded spectrogram dataset."""
 
-    audio_dir: str
-    """Folder with one folder of clips for each class (at any depth)."""
-
     dataset_dir: str
     """Where the dataset is written."""
 
+    audio_dir: str | None = None
+    """Folder with one folder of clips for each class (at any depth), or with the clips that --metadata lists."""
+
     metadata: str | None = None
-    """CSV with UrbanSound8K's columns (slice_file_name, fsID, fold, classID, class): which recording each clip is
-    cut from, and the folds."""
+    """CSV that tells of the clips. With the columns path, label (and recording, fold, split as far as known; path is
+    relative to --audio-dir) it is the list of clips. With UrbanSound8K's columns (slice_file_name, fsID, and fold,
+    class if there) it adds to the clips of the class folders."""
 
     test_dir: str | None = None
     """Folder of unlabelled clips, stored as the split `test`."""
-
-    preset: Preset = "default"
-    """Recorded with the dataset. Both presets store the recipes' spectrograms."""
 
     split: Literal["recording", "random"] = "recording"
     """`recording`: no recording is in two splits (and whole folds where the metadata has them). `random`: the
@@ -53,7 +52,10 @@ class PreprocessConfig:
     """Regular expression whose first group is the recording, searched in each file name."""
 
     num_augmented_copies: int = 0
-    """Copies of each training clip with pitch and speed changed (the recipe's second author used them)."""
+    """Varied copies of each training clip."""
+
+    augmentations: tuple[AugmentationName, ...] = ("pitch", "speed")
+    """How copies are varied; pitch and speed are the recipe's."""
 
     clips_per_shard: int = 64
     """Rows of a Parquet file; also what one task holds in memory (about 0.2 MB a row)."""
@@ -67,11 +69,20 @@ class PreprocessConfig:
     overwrite: bool = False
     """Replace a dataset made with other settings or other clips."""
 
+    verify: bool = False
+    """Only read the dataset that is there, and name every shard that is damaged or missing."""
+
     def __post_init__(self) -> None:
+        if self.audio_dir is None and not self.verify:
+            raise ValueError("--audio-dir is missing: which clips? (only --verify needs none)")
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"validation_fraction={self.validation_fraction} must be between 0 and 1")
         if not 0 <= self.max_quarantined_fraction <= 1:
             raise ValueError(f"max_quarantined_fraction={self.max_quarantined_fraction} must be from 0 to 1")
+        if self.num_augmented_copies and not self.augmentations:
+            raise ValueError(
+                "num_augmented_copies needs at least one of the augmentations, else copies are no different"
+            )
         if self.num_augmented_copies < 0:
             raise ValueError(f"num_augmented_copies={self.num_augmented_copies} must be 0 or more")
         if self.clips_per_shard < 1:

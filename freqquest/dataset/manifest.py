@@ -15,11 +15,18 @@ from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.errors import UserError
 from freqquest.runs.storage import Location
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
+UNFINISHED_NAME = "unfinished.json"
+"""Stands in the folder until the manifest does: the settings of the run that has begun."""
 QUARANTINE_NAME = "quarantine.csv"
-SHARD_NAME = re.compile(r"part-\d{5,}\.parquet")
+FIGURES_NAME = "figures"
 SPLITS = ("train", "validation", "test")
+OUR_FILES = re.compile(
+    r"manifest\.json|unfinished\.json|quarantine\.csv|figures(/\w+\.png)?|"
+    r"(train|validation|test)(/part-\d{5,}\.parquet)?"
+)
+"""All that a dataset folder may hold."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +38,11 @@ class Shard:
     num_rows: int
     num_bytes: int
     sha256: str
+
+    @property
+    def path(self) -> str:
+        """Below the dataset's folder."""
+        return f"{self.split}/{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +63,8 @@ class Manifest:
     settings: dict[str, Any]
     """The settings that made it, without the folders."""
     sources_sha256: str
-    """Hash of the clips' names, sizes, labels, recordings, folds and splits: other clips make another dataset."""
+    """Hash of the clips' names, sizes, times of change, labels, recordings, folds and splits: other clips make another
+    dataset."""
     classes: list[str]
     """Class names; a clip's class_index is its label's place here."""
     clip: ClipConfig
@@ -64,6 +77,10 @@ class Manifest:
     """By split and class."""
     num_rows: dict[str, int]
     """By split, augmented copies included."""
+    seconds: dict[str, dict[str, float]]
+    """Length of the audio files by split and class."""
+    sample_rates: dict[str, int]
+    """Number of audio files by rate in Hz."""
     num_quarantined: int
     normalisation: dict[str, Normalisation]
     """By view, over the training split."""
@@ -76,20 +93,28 @@ class Manifest:
 
     def summary(self, dataset_dir: str) -> str:
         """What is in the dataset, for people."""
-        lines = [f"{'class':<24}" + "".join(f"{split + ' clips (rec.)':>26}" for split in ("train", "validation"))]
-        for label in self.classes:
+        splits = [split for split in SPLITS if self.num_rows[split]]
+        labels = [
+            *self.classes,
+            *sorted({label for split in splits for label in self.num_clips[split]} - {*self.classes}),
+        ]
+        lines = [f"{'clips (recordings)':<24}" + "".join(f"{split:>18}" for split in splits) + f"{'hours':>10}"]
+        for label in labels:
             cells = [
                 f"{self.num_clips[split].get(label, 0)} ({self.num_recordings[split].get(label, 0)})"
-                for split in ("train", "validation")
+                for split in splits
             ]
-            lines.append(f"{label:<24}" + "".join(f"{cell:>26}" for cell in cells))
+            hours = sum(self.seconds[split].get(label, 0.0) for split in splits) / 3600
+            lines.append(f"{label or '(no label)':<24}" + "".join(f"{cell:>18}" for cell in cells) + f"{hours:>10.2f}")
+        rates = sorted(self.sample_rates.items(), key=lambda item: -item[1])
         return "\n".join(
             [
                 *lines,
-                f"rows: {', '.join(f'{count} {split}' for split, count in self.num_rows.items())}",
+                f"rows: {', '.join(f'{self.num_rows[split]} {split}' for split in splits)}",
+                f"sample rates: {', '.join(f'{count} at {rate} Hz' for rate, count in rates)}",
                 f"validation: {self.split_description}",
                 f"refused clips: {self.num_quarantined} (listed in {dataset_dir}/{QUARANTINE_NAME})",
-                f"dataset: {dataset_dir}",
+                f"dataset: {dataset_dir} (pictures of it in {dataset_dir}/{FIGURES_NAME})",
             ]
         )
 
@@ -127,6 +152,6 @@ def load_manifest(dataset: Location) -> Manifest:
         raise UserError(f"{place} is damaged ({error}): preprocess again with --overwrite") from error
 
 
-def sha256(content: bytes) -> str:
+def sha256(content: bytes | memoryview) -> str:
     """Hexadecimal SHA-256 of some bytes."""
     return hashlib.sha256(content).hexdigest()

@@ -4,6 +4,7 @@ Pure functions of the sources and the settings: the same clips give the same sha
 """
 
 import dataclasses
+import json
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,16 @@ from freqquest.dataset.manifest import SPLITS, sha256
 from freqquest.dataset.shard import ShardPlan
 from freqquest.dataset.sources import find_labelled, find_unlabelled
 from freqquest.dataset.split import assign_splits
-from freqquest.runs.storage import locate
 
-_NOT_COMPARED = {"audio_dir", "dataset_dir", "metadata", "test_dir", "overwrite"}
+_NOT_COMPARED = {
+    "audio_dir",
+    "dataset_dir",
+    "metadata",
+    "test_dir",
+    "max_quarantined_fraction",
+    "overwrite",
+    "verify",
+}
 """Settings that do not make another dataset; the hash of the sources stands for the folders."""
 
 
@@ -29,11 +37,13 @@ class DatasetPlan:
     settings: dict[str, Any]
     """The settings that two equal datasets share."""
     sources_sha256: str
-    """Hash of the clips' names, sizes, labels, recordings, folds and splits."""
+    """Hash of the clips' names, sizes, times of change, labels, recordings, folds and splits."""
     split_description: str
     classes: list[str]
     clips: pd.DataFrame
     """The table of clips with `split`, without augmented copies."""
+    refused: pd.DataFrame
+    """`path` and `reason` of what is no clip at all."""
     shards: list[ShardPlan]
 
 
@@ -43,23 +53,26 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     Raises:
         UserError: The sources cannot make a dataset.
     """
+    assert config.audio_dir is not None
     labelled = find_labelled(config.audio_dir, config.metadata, config.recording_pattern)
-    splits, split_description = assign_splits(labelled, config)
-    clips = labelled.assign(split=splits)
+    splits, split_description = assign_splits(labelled.clips, config)
+    tables, refused = [labelled.clips.assign(split=splits)], [labelled.refused]
     if config.test_dir is not None:
-        test_clips = find_unlabelled(config.test_dir).assign(split="test")
-        clips = pd.concat([clips.astype(object), test_clips.astype(object)], ignore_index=True)
-    clips = clips.astype(object).where(clips.notna(), None)
-    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in _NOT_COMPARED}
-    classes = sorted(labelled["label"].unique())
-    sizes = [locate(path).num_bytes() for path in clips["path"]]
-    sources = clips.drop(columns="path").assign(num_bytes=sizes)
+        unlabelled = find_unlabelled(config.test_dir)
+        tables.append(unlabelled.clips)
+        refused.append(unlabelled.refused)
+    clips = pd.concat([table.astype(object) for table in tables], ignore_index=True)
+    clips = clips.where(clips.notna(), None)
+    classes = sorted(clips["label"][clips["split"] != "test"].unique())
+    # Settings as JSON gives them back, for the comparison with a manifest's.
+    settings = json.loads(json.dumps({k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_COMPARED}))
     return DatasetPlan(
         settings=settings,
-        sources_sha256=sha256(sources.to_csv(index=False).encode()),
+        sources_sha256=sha256(clips.drop(columns="path").to_csv(index=False).encode()),
         split_description=split_description,
         classes=classes,
         clips=clips,
+        refused=pd.concat(refused, ignore_index=True),
         shards=[shard for split in SPLITS for shard in _plan_shards(clips, split, classes, config)],
     )
 
@@ -78,6 +91,8 @@ def _plan_shards(clips: pd.DataFrame, split: str, classes: list[str], config: Pr
         ShardPlan(
             split=split,
             name=f"part-{number:05d}.parquet",
+            seed=config.seed,
+            augmentations=config.augmentations,
             clips=[rows[index] for index in order[start : start + config.clips_per_shard]],
         )
         for number, start in enumerate(range(0, len(rows), config.clips_per_shard))

@@ -1,24 +1,28 @@
-"""Read a dataset's splits as arrays.
+"""Read a dataset's splits as arrays, whole or as a stream of shuffled batches; verify its shards.
 
-pyarrow only. Shapes: N clips, M mel bands, T frames.
+pyarrow only. Shapes: N clips, B clips of a batch, M mel bands, T frames.
 """
 
 import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import IO
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from freqquest.dataset.config import ViewName
-from freqquest.dataset.manifest import Manifest, Shard, sha256
+from freqquest.dataset.manifest import Manifest, Shard, load_manifest, sha256
 from freqquest.errors import UserError
-from freqquest.runs.storage import Location
+from freqquest.runs.storage import Location, locate
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, weakref_slot=True)
 class SplitArrays:
-    """One split's clips in one view."""
+    """Clips of one split in one view."""
 
     spectrograms: np.ndarray
     """`[N, M, T]`, float16."""
@@ -34,30 +38,173 @@ def read_split(dataset: Location, manifest: Manifest, split: str, view: ViewName
     Raises:
         UserError: The split is empty, or a shard is missing or damaged.
     """
-    shards = [shard for shard in manifest.shards if shard.split == split]
-    if not shards:
-        raise UserError(f"{dataset} has no clips in its split {split}")
-    columns = [view, "class_index", "clip_id", "recording"]
-    table = pa.concat_tables(_read_shard(dataset, shard, columns) for shard in shards)
-    spectrograms = np.concatenate([chunk.to_numpy_ndarray() for chunk in table[view].chunks])
+    parts = [read_shard(dataset, shard, view) for shard in _shards_of(manifest, split, dataset)]
     return SplitArrays(
-        spectrograms=spectrograms,
+        spectrograms=np.concatenate([part.spectrograms for part in parts]),
+        class_indices=np.concatenate([part.class_indices for part in parts]),
+        clip_ids=[clip_id for part in parts for clip_id in part.clip_ids],
+        recordings=[recording for part in parts for recording in part.recordings],
+    )
+
+
+def read_shard(dataset: Location, shard: Shard, view: ViewName, verify: bool = True) -> SplitArrays:
+    """Load one shard; a hash that was verified once need not be again.
+
+    Raises:
+        UserError: The shard is missing or damaged.
+    """
+    columns = [view, "class_index", "clip_id", "recording"]
+    if verify:
+        table = _read_table(io.BytesIO(_verified_bytes(dataset, shard)), columns)
+    else:
+        with (dataset / shard.path).open() as stream:
+            table = _read_table(stream, columns)
+    return SplitArrays(
+        spectrograms=np.concatenate([chunk.to_numpy_ndarray() for chunk in table[view].chunks]),
         class_indices=table["class_index"].to_numpy(),
         clip_ids=table["clip_id"].to_pylist(),
         recordings=table["recording"].to_pylist(),
     )
 
 
+class SplitReader:
+    """Streams a split that may be larger than memory, in an order given by (seed, epoch) alone.
+
+    The clips are shuffled by shard, and inside each shard, into one long row, which is cut into B stretches of equal
+    length; step by step, a batch takes one clip of each stretch. Of W processes that train together, each reads B / W
+    neighbouring stretches, and so only its part of the shards; the batch of all together is the same for any W.
+    A process holds at most one shard for each of its stretches.
+    """
+
+    def __init__(self, dataset: Location, manifest: Manifest, split: str, view: ViewName) -> None:
+        """Opens nothing yet.
+
+        Raises:
+            UserError: The split is empty.
+        """
+        self._dataset, self._view = dataset, view
+        self._shards = _shards_of(manifest, split, dataset)
+        self._verified: set[int] = set()
+        self._loaded: WeakValueDictionary[int, SplitArrays] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return sum(shard.num_rows for shard in self._shards)
+
+    def batches(
+        self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
+    ) -> Iterator[SplitArrays]:
+        """One epoch. Clips are repeated where they are fewer than a batch.
+
+        Args:
+            batch_size: B, of all processes together.
+            seed: Of the order.
+            epoch: Another number gives another order.
+            rank: Which of the processes this is.
+            world_size: W, how many there are.
+
+        Yields:
+            This process's part of each batch.
+
+        Raises:
+            UserError: A shard is missing or damaged.
+        """
+        length = num_steps(len(self), batch_size)
+        stretches = [
+            self._stretch(number * length, length, seed, epoch) for number in own_part(batch_size, rank, world_size)
+        ]
+        for clips in zip(*stretches, strict=True):
+            yield SplitArrays(
+                spectrograms=np.stack([shard.spectrograms[row] for shard, row in clips]),
+                class_indices=np.array([shard.class_indices[row] for shard, row in clips]),
+                clip_ids=[shard.clip_ids[row] for shard, row in clips],
+                recordings=[shard.recordings[row] for shard, row in clips],
+            )
+
+    def _stretch(self, start: int, length: int, seed: int, epoch: int) -> Iterator[tuple[SplitArrays, int]]:
+        """So many clips of the epoch's row, from `start` on, each as its shard and its place there."""
+        order = np.random.default_rng([seed, epoch]).permutation(len(self._shards))
+        ends = np.cumsum([self._shards[index].num_rows for index in order])
+        while length > 0:
+            start %= len(self)
+            place = int(np.searchsorted(ends, start, side="right"))
+            index = int(order[place])
+            num_rows = self._shards[index].num_rows
+            rows = np.random.default_rng([seed, epoch, index]).permutation(num_rows)[start - ends[place] :][:length]
+            shard = self._load(index)
+            for row in rows:
+                yield shard, int(row)
+            start, length = start + len(rows), length - len(rows)
+
+    def _load(self, index: int) -> SplitArrays:
+        """A shard, shared by the stretches that are in it at the same time."""
+        arrays = self._loaded.get(index)
+        if arrays is None:
+            arrays = read_shard(self._dataset, self._shards[index], self._view, verify=index not in self._verified)
+            self._loaded[index] = arrays
+            self._verified.add(index)
+        return arrays
+
+
+def num_steps(num_clips: int, batch_size: int) -> int:
+    """Batches of an epoch: whole ones only, and one at least; the clips left over are others in each epoch."""
+    return max(1, num_clips // batch_size)
+
+
+def own_part(batch_size: int, rank: int, world_size: int) -> range:
+    """Which places of a batch belong to one of several processes; sizes differ by one at most."""
+    return range(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
+
+
 def epoch_order(num_clips: int, seed: int, epoch: int) -> np.ndarray:
-    """A permutation of the clips `[N]` given by (seed, epoch) alone, whatever the number of workers."""
+    """A permutation of the clips `[N]` given by (seed, epoch) alone, for clips that are all in memory."""
     return np.random.default_rng([seed, epoch]).permutation(num_clips)
 
 
-def _read_shard(dataset: Location, shard: Shard, columns: list[str]) -> pa.Table:
-    place = dataset / shard.split / shard.name
+def verify_dataset(dataset_dir: str) -> str:
+    """Hash every shard again.
+
+    Returns:
+        What was verified, for people.
+
+    Raises:
+        UserError: Shards are missing or damaged: all of them are named.
+    """
+    dataset = locate(dataset_dir)
+    manifest = load_manifest(dataset)
+
+    def problem(shard: Shard) -> str | None:
+        try:
+            _verified_bytes(dataset, shard)
+        except UserError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor() as threads:  # reading and hashing leave Python's lock
+        problems = [found for found in threads.map(problem, manifest.shards) if found]
+    if problems:
+        raise UserError("\n".join([f"{len(problems)} of {len(manifest.shards)} shards are not whole:", *problems]))
+    num_bytes = sum(shard.num_bytes for shard in manifest.shards)
+    return f"{dataset}: {len(manifest.shards)} shards are whole ({num_bytes / 1e6:.0f} MB, SHA-256)"
+
+
+def _read_table(stream: IO[bytes], columns: list[str]) -> pa.Table:
+    return pq.ParquetFile(stream).read(columns, use_threads=False)
+
+
+def _shards_of(manifest: Manifest, split: str, dataset: Location) -> list[Shard]:
+    shards = [shard for shard in manifest.shards if shard.split == split]
+    if not shards:
+        raise UserError(f"{dataset} has no clips in its split {split}")
+    return shards
+
+
+def _verified_bytes(dataset: Location, shard: Shard) -> bytes:
+    place = dataset / shard.path
+    repair = "run the same jobs/preprocess.py command again: it makes what is missing"
     if not place.is_file():
-        raise UserError(f"{place} is missing: preprocess again with --overwrite")
+        raise UserError(f"{place} is missing: {repair}")
     content = place.read_bytes()
     if sha256(content) != shard.sha256:
-        raise UserError(f"{place} is damaged (its SHA-256 is not the manifest's): preprocess again with --overwrite")
-    return pq.read_table(io.BytesIO(content), columns=columns)
+        raise UserError(f"{place} is damaged (its SHA-256 is not the manifest's): remove it and {repair}")
+    return content

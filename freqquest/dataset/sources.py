@@ -3,92 +3,79 @@
 pandas only. A table of clips has the columns CLIP_COLUMNS, one row a clip, sorted by clip_id.
 """
 
-import io
-import re
+from dataclasses import dataclass
 
 import pandas as pd
 
 from freqquest.audio.files import AUDIO_SUFFIXES, is_audio
+from freqquest.dataset.metadata import is_inside, read_metadata, stems
 from freqquest.errors import UserError
-from freqquest.runs.storage import Location, locate
+from freqquest.runs.storage import Entry, Location, locate
 
-CLIP_COLUMNS = ["clip_id", "path", "label", "recording", "fold"]
-"""A clip of which no recording is known stands as its own: `recording` equals `clip_id` there."""
+CLIP_COLUMNS = ["clip_id", "path", "label", "recording", "fold", "split", "num_bytes", "modified_ns"]
+"""`clip_id` is the path below the audio folder. A clip of which no recording is known stands as its own: `recording`
+equals `clip_id` there. `label`, `fold` and `split` are missing where nothing gives them."""
 
-URBANSOUND_NAME = re.compile(r"^(\d+)-\d+-\d+-\d+$")
+_DESCRIPTION = ("label", "recording", "fold", "split")
+"""What a CSV can tell of a clip."""
+
+URBANSOUND_NAME = r"^(\d+)-\d+-\d+-\d+$"
 """`<fsID>-<classID>-<occurrence>-<slice>`: the first number names the recording."""
 
-METADATA_COLUMNS = ["slice_file_name", "fsID"]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sources:
+    """What was found."""
+
+    clips: pd.DataFrame
+    """Table of clips."""
+    refused: pd.DataFrame
+    """`path` and `reason` of what must not be read: links out of the folder, lines of a CSV without a file."""
 
 
-def find_labelled(audio_dir: str, metadata: str | None = None, recording_pattern: str | None = None) -> pd.DataFrame:
-    """The clips below a folder; a clip's label is the name of the folder it lies in.
+def find_labelled(audio_dir: str, metadata: str | None = None, recording_pattern: str | None = None) -> Sources:
+    """The clips below a folder. A clip's label is the metadata's, else the name of the folder that it lies in.
 
     A clip's recording comes from the metadata, else from an UrbanSound8K-style name, else from the pattern, else it
     is the clip itself.
 
     Raises:
-        UserError: The folder is missing, has no class folders, or a class folder has no audio; the metadata lacks
-            a column or names none of the clips.
+        UserError: The folder is missing, has no class folders, or a class folder has no audio; the metadata cannot
+            be used or names none of the clips; there is one class only.
     """
     root = _require_dir(audio_dir, "--audio-dir")
-    rows: list[dict[str, object]] = []
-    for folder, subfolders, files in root.walk():
-        clips = [name for name in files if is_audio(name)]
-        if folder and not clips and not subfolders:
-            raise UserError(
-                f"class folder {root / folder} has no audio: add clips ({' '.join(AUDIO_SUFFIXES)}) or remove it"
-            )
-        if clips and not folder:
-            raise UserError(
-                f"{root} holds {clips[0]} directly: put each clip into a folder named for its class, as {root}/<class>/"
-            )
-        label = folder.rsplit("/", 1)[-1]
-        rows += [{"clip_id": f"{folder}/{name}", "path": str(root / folder / name), "label": label} for name in clips]
-    if not rows:
-        raise UserError(f"{root} has no class folders: expected <audio-dir>/<class>/<clip>.wav")
-    clips_table = pd.DataFrame(rows).sort_values("clip_id", ignore_index=True)
-    if clips_table["label"].nunique() < 2:
-        raise UserError(
-            f"{root} has one class only ({rows[0]['label']}): a classifier needs at least two class folders"
-        )
-    return _add_recordings(clips_table, metadata, recording_pattern)[CLIP_COLUMNS]
+    table, lists_clips = read_metadata(metadata) if metadata is not None else (None, False)
+    if table is not None and lists_clips:
+        sources = _listed(root, table, str(metadata))
+    else:
+        sources = _by_folder(root)
+        if table is not None:
+            sources = _described(sources, table, str(metadata))
+    clips = sources.clips
+    labels = clips["label"].dropna().unique()
+    if len(labels) < 2:
+        found = f"one class only ({labels[0]})" if len(labels) else "no labelled clip"
+        raise UserError(f"{root} has {found}: a classifier needs at least two classes")
+    names = clips["clip_id"].str.rsplit("/", n=1).str[-1]
+    recordings = clips["recording"].fillna(stems(names).str.extract(URBANSOUND_NAME)[0])
+    if recording_pattern is not None:
+        recordings = recordings.fillna(names.str.extract(recording_pattern)[0])
+    clips = clips.assign(recording=recordings.fillna(clips["clip_id"]))
+    return Sources(clips=clips[CLIP_COLUMNS], refused=sources.refused)
 
 
-def find_unlabelled(audio_dir: str) -> pd.DataFrame:
-    """The audio files below a folder, with empty labels; each counts as its own recording.
+def find_unlabelled(audio_dir: str) -> Sources:
+    """The audio files below a folder, without labels; each counts as its own recording.
 
     Raises:
         UserError: The folder is missing or holds no audio.
     """
     root = _require_dir(audio_dir, "the folder of test clips")
-    names = [
-        f"{folder}/{name}" if folder else name for folder, _, files in root.walk() for name in files if is_audio(name)
-    ]
-    if not names:
+    sources = _audio_files(list(root.walk()), root)
+    if sources.clips.empty and sources.refused.empty:
         raise UserError(f"{root} holds no audio files ({' '.join(AUDIO_SUFFIXES)})")
-    clips = pd.DataFrame({"clip_id": sorted(names)})
-    clips["path"] = [str(root / name) for name in clips["clip_id"]]
-    return clips.assign(label=None, recording=clips["clip_id"], fold=None)[CLIP_COLUMNS]
-
-
-def read_csv(path: str, columns: list[str], flag: str) -> pd.DataFrame:
-    """A CSV as text cells.
-
-    Raises:
-        UserError: It is missing, not a CSV, or lacks one of the columns.
-    """
-    location = locate(path)
-    if not location.is_file():
-        raise UserError(f"{flag} {location} does not exist or is not a file")
-    try:
-        table = pd.read_csv(io.StringIO(location.read_text()), dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{flag} {location} is not a readable CSV: {error}") from error
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise UserError(f"{flag} {location} lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
-    return table
+    clips = sources.clips.assign(label=None, recording=sources.clips["clip_id"], fold=None, split="test")
+    return Sources(clips=clips[CLIP_COLUMNS], refused=sources.refused)
 
 
 def _require_dir(path: str, what: str) -> Location:
@@ -98,41 +85,83 @@ def _require_dir(path: str, what: str) -> Location:
     return root
 
 
-def _add_recordings(clips: pd.DataFrame, metadata: str | None, pattern: str | None) -> pd.DataFrame:
-    """Fill the columns `recording` and `fold`, by the first source that knows each clip."""
-    names = clips["clip_id"].str.rsplit("/", n=1).str[-1]
-    stems = names.str.rsplit(".", n=1).str[0]
-    recordings = pd.Series(pd.NA, index=clips.index, dtype="object")
-    folds = pd.Series(pd.NA, index=clips.index, dtype="Int64")
-    if metadata is not None:
-        table = _read_metadata(metadata)
-        recordings, folds = stems.map(table["fsID"]), stems.map(table["fold"]).astype("Int64")
-        if recordings.isna().all():
-            raise UserError(f"--metadata {metadata} names none of the {len(clips)} clips in its slice_file_name column")
-    recordings = recordings.fillna(stems.str.extract(URBANSOUND_NAME)[0])
-    if pattern is not None:
-        recordings = recordings.fillna(names.str.extract(pattern)[0])
-    return clips.assign(recording=recordings.fillna(clips["clip_id"]), fold=folds)
+def _audio_files(entries: list[Entry], root: Location) -> Sources:
+    """Audio files with `clip_id`, `path`, and what tells that a file has changed."""
+    files = [entry for entry in entries if not entry.problem and not entry.is_dir and is_audio(entry.path)]
+    clips = pd.DataFrame(
+        {
+            "clip_id": pd.Series([file.path for file in files], dtype=str),
+            "path": pd.Series([str(root / file.path) for file in files], dtype=str),
+            "num_bytes": pd.Series([file.num_bytes for file in files], dtype="int64"),
+            "modified_ns": pd.Series([file.modified_ns for file in files], dtype="int64"),
+        }
+    ).sort_values("clip_id", ignore_index=True)
+    refused = [(str(root / entry.path), entry.problem) for entry in entries if entry.problem]
+    return Sources(clips=clips.assign(**dict.fromkeys(_DESCRIPTION)), refused=_refused(refused))
 
 
-def _read_metadata(path: str) -> pd.DataFrame:
-    """FsID and fold, indexed by the file name without its ending (clips are often converted to another format)."""
-    table = read_csv(path, METADATA_COLUMNS, "--metadata")
-    if "fold" in table.columns:
-        numbers = pd.to_numeric(table["fold"], errors="coerce")
-        wrong = table.index[numbers.isna() | (numbers % 1 != 0)]
-        if len(wrong):
-            raise UserError(
-                f"--metadata {path} line {wrong[0] + 2}: fold {table['fold'][wrong[0]]!r} is not a whole number; "
-                "give every clip one, or remove the column"
-            )
-        table["fold"] = numbers.astype("Int64")
-    else:
-        table["fold"] = pd.array([pd.NA] * len(table), dtype="Int64")
-    table["fsID"] = table["fsID"].where(table["fsID"] != "")
-    stem = table["slice_file_name"].str.rsplit(".", n=1).str[0]
-    repeated = stem[stem.duplicated()]
-    if len(repeated):
-        line = repeated.index[0] + 2
-        raise UserError(f"--metadata {path} line {line} names {repeated.iloc[0]} a second time: keep one row a clip")
-    return table.set_index(stem)[["fsID", "fold"]]
+def _refused(rows: list[tuple[str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["path", "reason"])
+
+
+def _by_folder(root: Location) -> Sources:
+    """Every clip, labelled with the name of the folder that it lies in."""
+    entries = list(root.walk())
+    sources = _audio_files(entries, root)
+    clip_ids = sources.clips["clip_id"]
+    loose = clip_ids[~clip_ids.str.contains("/")]
+    if len(loose):
+        raise UserError(
+            f"{root} holds {loose.iloc[0]} directly: put each clip into a folder named for its class, "
+            f"as {root}/<class>/, or list the clips in a CSV (--metadata)"
+        )
+    folders = {entry.path for entry in entries if entry.is_dir and not entry.problem}
+    filled = {entry.path.rpartition("/")[0] for entry in entries if entry.is_dir or is_audio(entry.path)}
+    if empty := sorted(folders - filled):
+        raise UserError(
+            f"class folder {root / empty[0]} has no audio: add clips ({' '.join(AUDIO_SUFFIXES)}) or remove it"
+        )
+    if clip_ids.empty:
+        raise UserError(f"{root} has no class folders: expected <audio-dir>/<class>/<clip>.wav")
+    labels = clip_ids.str.rsplit("/", n=2).str[-2]
+    return Sources(clips=sources.clips.assign(label=labels), refused=sources.refused)
+
+
+def _described(sources: Sources, table: pd.DataFrame, metadata: str) -> Sources:
+    """Clips with what an UrbanSound8K-style CSV tells of them, by file name."""
+    clips = sources.clips
+    names = stems(clips["clip_id"])
+    told = table.set_index(stems(table["file"]))
+    if not names.isin(told.index).any():
+        raise UserError(f"--metadata {metadata} names none of the {len(clips)} clips in its slice_file_name column")
+    columns = {name: names.map(told[name]) for name in _DESCRIPTION}
+    columns["label"] = columns["label"].fillna(clips["label"])
+    return Sources(clips=clips.assign(**columns), refused=sources.refused)
+
+
+def _listed(root: Location, table: pd.DataFrame, metadata: str) -> Sources:
+    """The clips that a CSV with the columns path and label lists; lines that name no clip are refused."""
+    found = _audio_files(list(root.walk()), root)
+    problems = dict(zip(found.refused["path"], found.refused["reason"], strict=True))
+    known = set(found.clips["clip_id"])
+
+    def problem(file: str, label: str, split: str) -> str:
+        if pd.isna(file) or not is_inside(file):
+            return "not a path below the audio folder"
+        if file not in known:
+            return problems.get(str(root / file), f"no audio file of this name below {root}")
+        return "no label" if pd.isna(label) and split != "test" else ""
+
+    reasons = pd.Series(
+        [problem(*row) for row in zip(table["file"], table["label"], table["split"], strict=True)],
+        index=table.index,
+        dtype=str,
+    )
+    refused = [
+        (str(file), f"{metadata} line {line}: {reason}")
+        for line, file, reason in zip(table.index, table["file"], reasons, strict=True)
+        if reason
+    ]
+    files = found.clips.drop(columns=list(_DESCRIPTION))
+    clips = table[reasons == ""].rename(columns={"file": "clip_id"}).merge(files, on="clip_id")
+    return Sources(clips=clips.sort_values("clip_id", ignore_index=True), refused=_refused(refused))

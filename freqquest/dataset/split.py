@@ -15,32 +15,58 @@ def assign_splits(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Ser
     """Where each clip goes.
 
     Args:
-        clips: Table of labelled clips (`freqquest.dataset.sources`).
+        clips: Table of labelled clips (`freqquest.dataset.sources`); those that come with the split `test` keep it.
         config: `split`, `validation_fraction`, `validation_fold` and `seed` count here.
 
     Returns:
-        `train` or `validation` for each row, and the split's description, for all who quote an accuracy over it.
+        `train`, `validation` or `test` for each row, and the split's description, for all who quote an accuracy over
+        it.
 
     Raises:
-        UserError: Some class cannot be in both splits.
+        UserError: Some class cannot be in both splits, or a recording would be in two.
     """
+    learned = clips[(clips["split"] != "test").fillna(True)]
+    splits, description = _split_learned(learned, config)
+    splits = splits.reindex(clips.index, fill_value="test")
+    if config.split == "recording":
+        _require_whole_recordings(clips["recording"], splits)
+    return splits, description
+
+
+def _split_learned(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Series, str]:
+    """Train or validation, by the first of the ways that the settings and the clips allow."""
     if config.split == "random":
         return _random_split(clips, config), "random split of clips (recordings are in both: remembered, not heard)"
     has_folds = clips["fold"].nunique() > 1
-    if has_folds and clips["fold"].isna().any():
-        first = clips["clip_id"][clips["fold"].isna()].iloc[0]
-        raise UserError(f"{first} is not in the metadata, which has folds: add its row, or remove the column fold")
     if config.validation_fold is not None and not has_folds:
         raise UserError(
             f"--validation-fold {config.validation_fold} needs --metadata with at least two folds, "
             "and a fold for every clip"
         )
     if has_folds:
+        _require_all(clips, "fold")
+    if clips["split"].notna().any() and config.validation_fold is None:
+        _require_all(clips, "split")
+        _require_every_class(clips, clips["split"])
+        return clips["split"], f"split of the metadata, {_describe_recordings(clips)}"
+    if has_folds:
         fold = _choose_fold(clips, config)
         splits = (clips["fold"] == fold).map({True: "validation", False: "train"})
-        _require_no_shared_recording(clips, splits, fold)
         return splits, f"fold {fold}, {_describe_recordings(clips)}"
     return _recording_split(clips, config), _describe_recordings(clips)
+
+
+def _require_all(clips: pd.DataFrame, column: str) -> None:
+    if clips[column].isna().any():
+        first = clips["clip_id"][clips[column].isna()].iloc[0]
+        raise UserError(f"the metadata gives {first} no {column}, but others: complete the column, or remove it")
+
+
+def _require_every_class(clips: pd.DataFrame, splits: pd.Series) -> None:
+    for split in ("train", "validation"):
+        missing = set(clips["label"]) - set(clips["label"][splits == split])
+        if missing:
+            raise UserError(f"the metadata's column split leaves {split} without a clip of the class {min(missing)}")
 
 
 def _describe_recordings(clips: pd.DataFrame) -> str:
@@ -92,14 +118,14 @@ def _choose_fold(clips: pd.DataFrame, config: PreprocessConfig) -> int:
     )
 
 
-def _require_no_shared_recording(clips: pd.DataFrame, splits: pd.Series, fold: int) -> None:
-    """Folds made without regard to recordings would leak."""
-    held_out = set(clips["recording"][splits == "validation"])
-    shared = held_out & set(clips["recording"][splits == "train"])
-    if shared:
+def _require_whole_recordings(recordings: pd.Series, splits: pd.Series) -> None:
+    """Folds or splits made without regard to recordings would leak."""
+    homes = splits.groupby(recordings).unique()
+    divided = homes[homes.str.len() > 1]
+    if len(divided):
         raise UserError(
-            f"recording {min(shared)} has clips in fold {fold} and in others: correct the fold column of the metadata, "
-            "or leave it out to split by recording"
+            f"recording {divided.index[0]} has clips in {' and '.join(sorted(divided.iloc[0]))}: correct the column "
+            "fold or split of the metadata, or leave it out to split by recording"
         )
 
 

@@ -3,6 +3,8 @@
 Each task makes one shard whole, so memory is bounded by a shard a task; the manifest is written last and commits all.
 """
 
+import json
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -11,17 +13,20 @@ import pandas as pd
 
 from freqquest import cluster
 from freqquest.dataset.config import CLIP, VIEWS, PreprocessConfig
+from freqquest.dataset.figures import draw_figures
 from freqquest.dataset.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
+    OUR_FILES,
     QUARANTINE_NAME,
-    SHARD_NAME,
     SPLITS,
+    UNFINISHED_NAME,
     Manifest,
     Normalisation,
     load_manifest,
 )
 from freqquest.dataset.plan import DatasetPlan, plan_dataset
+from freqquest.dataset.read import verify_dataset
 from freqquest.dataset.shard import ShardPlan, WrittenShard, write_shard
 from freqquest.errors import UserError
 from freqquest.runs.folder import changed_settings
@@ -30,10 +35,22 @@ from freqquest.runs.storage import Location, locate
 from freqquest.runs.tables import write_csv
 
 
-def write_dataset(config: PreprocessConfig) -> Manifest:
-    """Preprocess a folder of clips; the same dataset, already finished, is left as it is.
+def preprocess(config: PreprocessConfig) -> str:
+    """What the job does: make a dataset, or verify one; returns what it holds, for people.
 
-    Needs an initialised Ray.
+    Raises:
+        UserError: As `write_dataset` and `verify_dataset` do.
+    """
+    if config.verify:
+        return verify_dataset(config.dataset_dir)
+    return write_dataset(config).summary(config.dataset_dir)
+
+
+def write_dataset(config: PreprocessConfig) -> Manifest:
+    """Preprocess a folder of clips. The same dataset, already finished, is left as it is; the shards that an
+    interrupted run has finished are kept.
+
+    Connects to Ray if there is work to do.
 
     Raises:
         UserError: The sources cannot make a dataset, too many clips are unreadable, or the folder holds
@@ -41,91 +58,102 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     """
     dataset = locate(config.dataset_dir)
     plan = plan_dataset(config)
-    old_shards = _old_shards(dataset)
-    if not config.overwrite:
-        finished = _finished_dataset(dataset, plan)
-        if finished is not None:
-            return finished
-    (dataset / MANIFEST_NAME).remove_file()
-    for shard in old_shards:
-        shard.remove_file()
-    written = _write_shards(plan.shards, dataset, config.seed)
+    there = _shards_there(dataset)
+    finished = None if config.overwrite else _finished_dataset(dataset, plan)
+    if finished is not None and there == {shard.path: shard.num_bytes for shard in finished.shards}:
+        return finished
+    _begin(dataset, plan, there)
+    cluster.connect()
+    written = _write_shards(plan.shards, dataset)
     refused = _list_refused(written, dataset, plan, config.max_quarantined_fraction)
     manifest = _describe(plan, written, refused)
+    draw_figures(dataset, manifest)
     manifest.save(dataset)
+    (dataset / UNFINISHED_NAME).remove_file()
     return manifest
 
 
-def _old_shards(dataset: Location) -> list[Location]:
-    """Shards of an earlier or interrupted run.
+def _shards_there(dataset: Location) -> dict[str, int]:
+    """Sizes, in bytes, of the shards of an earlier or interrupted run.
 
     Raises:
         UserError: The folder holds anything else, which must not be mixed with a dataset or removed with it.
     """
     if not dataset.exists():
-        return []
-    inside = dataset.list_dir() if dataset.is_dir() else [dataset]
-    folders = [item for item in inside if item.name in SPLITS and item.is_dir()]
-    shards = [item for folder in folders for item in folder.list_dir()]
-    foreign = [item for item in shards if not (SHARD_NAME.fullmatch(item.name) and item.is_file())]
-    foreign += [item for item in inside if item not in folders and item.name not in (MANIFEST_NAME, QUARANTINE_NAME)]
+        return {}
+    if not dataset.is_dir():
+        raise UserError(f"--dataset-dir {dataset} is a file: name a new folder")
+    entries = {entry.path: entry for entry in dataset.walk()}
+    foreign = [path for path, entry in entries.items() if entry.problem or not OUR_FILES.fullmatch(path)]
     if foreign:
         raise UserError(
-            f"{dataset} holds {foreign[0].name}, which is no part of a dataset: choose an empty or new --dataset-dir"
+            f"{dataset} holds {foreign[0]}, which is no part of a dataset: choose an empty or new --dataset-dir"
         )
-    return shards
+    return {path: entry.num_bytes for path, entry in entries.items() if path.endswith(".parquet")}
 
 
 def _finished_dataset(dataset: Location, plan: DatasetPlan) -> Manifest | None:
-    """The dataset that is already there, if it is the planned one.
+    """The manifest that is already there, if it is of the planned dataset.
 
     Raises:
-        UserError: The folder holds another dataset.
+        UserError: The folder holds another dataset, or a part of one that was interrupted.
     """
-    if not (dataset / MANIFEST_NAME).is_file():
-        return None
-    manifest = load_manifest(dataset)
-    changed = changed_settings(plan.settings, manifest.settings)
-    if not changed and manifest.sources_sha256 != plan.sources_sha256:
-        changed = ["the clips, their labels, recordings or folds"]
+    if (dataset / MANIFEST_NAME).is_file():
+        manifest = load_manifest(dataset)
+        changed = changed_settings(plan.settings, manifest.settings)
+        if not changed and manifest.sources_sha256 != plan.sources_sha256:
+            changed = ["the clips, their labels, recordings or folds"]
+        _refuse(f"{dataset} holds a dataset", changed)
+        return manifest
+    if (dataset / UNFINISHED_NAME).is_file():  # other clips are welcome: broken ones may have been mended
+        begun = json.loads((dataset / UNFINISHED_NAME).read_text())
+        _refuse(f"{dataset} holds an interrupted dataset", changed_settings(plan.settings, begun))
+    return None
+
+
+def _refuse(holds: str, changed: list[str]) -> None:
     if changed:
         raise UserError(
-            f"{dataset} holds a dataset made differently: {', '.join(changed)}; "
+            f"{holds} made differently: {', '.join(changed)}; "
             "choose another folder, or replace this one (jobs/preprocess.py --overwrite)"
         )
-    return manifest
 
 
-def _write_shards(shards: list[ShardPlan], dataset: Location, seed: int) -> list[WrittenShard]:
+def _begin(dataset: Location, plan: DatasetPlan, there: dict[str, int]) -> None:
+    """Say whose run has begun, and remove what it will not use."""
+    (dataset / UNFINISHED_NAME).write_text(json.dumps(plan.settings))
+    (dataset / MANIFEST_NAME).remove_file()
+    for path in there.keys() - {shard.path for shard in plan.shards}:
+        (dataset / path).remove_file()
+
+
+def _write_shards(shards: list[ShardPlan], dataset: Location) -> list[WrittenShard]:
     """Run the plan as a Ray Data pipeline; results come in the order of the plan."""
     import ray.data
 
     cluster.quiet("data")
-    pipeline = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
-        partial(_write_planned, plan=ray.put(shards), dataset=dataset, seed=seed)
-    )
+    rows = [{"number": number, "plan": plan} for number, plan in enumerate(shards)]
+    pipeline = ray.data.from_items(rows, override_num_blocks=len(rows)).map(partial(_write_planned, dataset=dataset))
     written: dict[int, WrittenShard] = {}
     with Progress("preprocess", sum(len(shard.clips) for shard in shards), "clips") as progress:
         for row in pipeline.iter_rows():
-            written[row["id"]] = row["written"]
-            progress.update(len(shards[row["id"]].clips))
+            written[row["number"]] = row["written"]
+            progress.update(len(shards[row["number"]].clips))
     return [written[number] for number in range(len(shards))]
 
 
-def _write_planned(row: dict[str, Any], plan: Any, dataset: Location, seed: int) -> dict[str, Any]:
-    import ray
-
-    return {"id": row["id"], "written": write_shard(ray.get(plan)[row["id"]], dataset, seed)}
+def _write_planned(row: dict[str, Any], dataset: Location) -> dict[str, Any]:
+    return {"number": row["number"], "written": write_shard(row["plan"], dataset)}
 
 
 def _list_refused(
     written: list[WrittenShard], dataset: Location, plan: DatasetPlan, max_fraction: float
 ) -> pd.DataFrame:
     """Write quarantine.csv; one bad clip never stops a run, more than the share allowed do."""
-    rows = [row for shard in written for row in shard.quarantined]
-    refused = pd.DataFrame(rows, columns=["path", "reason"]).drop_duplicates("path", ignore_index=True)
+    rows = pd.DataFrame([row for shard in written for row in shard.account.quarantined], columns=["path", "reason"])
+    refused = pd.concat([plan.refused, rows.drop_duplicates("path")], ignore_index=True)
     write_csv(refused, dataset / QUARANTINE_NAME)
-    num_clips = len(plan.clips)
+    num_clips = len(plan.clips) + len(plan.refused)
     if len(refused) > max(1, max_fraction * num_clips):
         raise UserError(
             f"{len(refused)} of {num_clips} clips cannot be read, more than --max-quarantined-fraction {max_fraction} "
@@ -153,6 +181,8 @@ def _describe(plan: DatasetPlan, written: list[WrittenShard], refused: pd.DataFr
         num_clips=_count(kept, "path"),
         num_recordings=_count(kept, "recording"),
         num_rows={split: sum(entry.num_rows for entry in entries if entry.split == split) for split in SPLITS},
+        seconds=_seconds(plan.shards, written),
+        sample_rates=dict(sum((Counter(shard.account.sample_rates) for shard in written), Counter())),
         num_quarantined=len(refused),
         normalisation={view: _normalisation(written, view) for view in VIEWS},
         shards=entries,
@@ -167,10 +197,18 @@ def _count(clips: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
     return counts
 
 
+def _seconds(plans: list[ShardPlan], written: list[WrittenShard]) -> dict[str, dict[str, float]]:
+    seconds: dict[str, dict[str, float]] = {split: {} for split in SPLITS}
+    for plan, shard in zip(plans, written, strict=True):
+        for label, length in shard.account.seconds.items():
+            seconds[plan.split][label] = seconds[plan.split].get(label, 0.0) + length
+    return seconds
+
+
 def _normalisation(written: list[WrittenShard], view: str) -> Normalisation:
     """Statistics of the training split only: validation must not shape what it judges."""
     train = [shard for shard in written if shard.entry is not None and shard.entry.split == "train"]
-    count, total, squares = np.sum([shard.moments[view] for shard in train], axis=0)
+    count, total, squares = np.sum([shard.account.moments[view] for shard in train], axis=0)
     mean = total.sum() / count.sum()
     variance = squares.sum() / count.sum() - mean**2
     band_variances = squares / count - np.square(total / count)

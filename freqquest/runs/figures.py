@@ -81,6 +81,23 @@ def curves(series: Mapping[str, Sequence[float]], title: str, x_label: str, y_la
     return _draw(figure)
 
 
+def counts(names: Sequence[str], panels: Mapping[str, Mapping[str, Sequence[int]]]) -> np.ndarray:
+    """A panel of horizontal bars for each thing counted, with one bar of stacked parts for each name."""
+    figure = Figure(figsize=(4.5 * len(panels), 0.35 * len(names) + 1.4), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for panel, (title, parts) in zip(axes, panels.items(), strict=True):
+        left = np.zeros(len(names))
+        for part, numbers in parts.items():
+            panel.barh(range(len(names)), numbers, left=left, label=part)
+            left += numbers
+        panel.set_yticks(range(len(names)), names)
+        panel.set_title(title, fontsize=10)
+        panel.grid(axis="x", alpha=0.3)
+    axes[0].invert_yaxis()
+    axes[-1].legend(fontsize=8)
+    return _draw(figure)
+
+
 def _draw(figure: Figure) -> np.ndarray:
     figure.set_dpi(_DOTS_PER_INCH)
     canvas = FigureCanvasAgg(figure)

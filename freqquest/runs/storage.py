@@ -17,6 +17,9 @@ from pyarrow import fs
 from freqquest.errors import UserError
 
 
+_LOCAL = fs.LocalFileSystem()
+
+
 @dataclass(frozen=True)
 class Location:
     """A file or folder on some file system."""
@@ -76,7 +79,7 @@ class Location:
         """The file's whole content, as UTF-8 (a byte order mark is dropped, as spreadsheets write one)."""
         return self.read_bytes().decode("utf-8-sig")
 
-    def write_bytes(self, content: bytes) -> None:
+    def write_bytes(self, content: bytes | memoryview) -> None:
         """Write the file whole or not at all: a reader, or a crash, never meets half of it."""
         self.parent.make_dirs()
         if not self.is_local:  # an object store shows an object only once it is complete
@@ -114,29 +117,72 @@ class Location:
         shown = (info.path for info in infos if not info.base_name.startswith("."))
         return [Location(self.filesystem, path) for path in sorted(shown)]
 
-    def walk(self) -> Iterator[tuple[str, list[str], list[str]]]:
-        """Each folder below and including this one, as (relative path, folder names, file names), all sorted.
+    def walk(self) -> "Iterator[Entry]":
+        """Every file and folder below this folder, sorted by path, but for hidden ones.
 
-        Hidden names are left out, and links to folders are not followed: they could lead in circles or out of
-        the tree.
+        Links are followed only to files inside this folder: others could lead in circles or out of it.
         """
-        yield from self._walk("")
+        if self.is_local:
+            yield from _walk_local(Path(self.path).resolve(), "")
+            return
+        infos = self.filesystem.get_file_info(fs.FileSelector(self.path, recursive=True))
+        start = len(self.path.rstrip("/")) + 1
+        for info in sorted(infos, key=lambda info: info.path):
+            if not any(part.startswith(_HIDDEN) for part in info.path[start:].split("/")):
+                is_dir = info.type == fs.FileType.Directory
+                yield Entry(info.path[start:], is_dir, info.size or 0, info.mtime_ns or 0)
 
-    def _walk(self, relative: str) -> Iterator[tuple[str, list[str], list[str]]]:
-        here = self / relative if relative else self
-        folders: list[str] = []
-        files: list[str] = []
-        for info in self.filesystem.get_file_info(fs.FileSelector(here.path)):
-            if info.base_name.startswith((".", "__MACOSX")):
-                continue
-            if info.type == fs.FileType.Directory:
-                if not (self.is_local and Path(info.path).is_symlink()):
-                    folders.append(info.base_name)
-            else:
-                files.append(info.base_name)
-        yield relative, sorted(folders), sorted(files)
-        for name in sorted(folders):
-            yield from self._walk(f"{relative}/{name}" if relative else name)
+
+_HIDDEN = (".", "__MACOSX")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or folder found below another folder."""
+
+    path: str
+    """From that folder on, parts joined by `/`."""
+    is_dir: bool
+    num_bytes: int = 0
+    modified_ns: int = 0
+    """Time of its last change, in nanoseconds since 1970."""
+    problem: str = ""
+    """Why it must not be read; empty where it can be."""
+
+
+def _walk_local(root: Path, relative: str) -> Iterator[Entry]:
+    try:
+        found = sorted(os.scandir(root / relative), key=lambda item: item.name)
+    except OSError as error:
+        yield Entry(relative, is_dir=True, problem=f"folder cannot be listed: {error.strerror}")
+        return
+    for item in found:
+        if item.name.startswith(_HIDDEN):
+            continue
+        entry = _local_entry(item, root, f"{relative}/{item.name}" if relative else item.name)
+        yield entry
+        if entry.is_dir and not entry.problem:
+            yield from _walk_local(root, entry.path)
+
+
+def _local_entry(item: os.DirEntry[str], root: Path, relative: str) -> Entry:
+    readable = relative.encode(errors="backslashreplace").decode()
+    if readable != relative:
+        return Entry(readable, is_dir=False, problem="its name is not valid UTF-8: rename it")
+    if item.is_symlink() and (problem := _link_problem(Path(item.path), root)):
+        return Entry(relative, is_dir=False, problem=problem)
+    status = item.stat()
+    return Entry(relative, item.is_dir(), status.st_size, status.st_mtime_ns)
+
+
+def _link_problem(link: Path, root: Path) -> str:
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise RuntimeError for a circle
+        return "a link that leads in a circle or to nothing"
+    if not target.is_relative_to(root):
+        return f"a link out of {root}: copy the file, or link it with ln (without -s)"
+    return "a link to a folder, which is not followed" if target.is_dir() else ""
 
 
 def locate(path: str | Path) -> Location:
@@ -147,7 +193,7 @@ def locate(path: str | Path) -> Location:
     """
     text = str(path)
     if "://" not in text:
-        return Location(fs.LocalFileSystem(), str(Path(text).expanduser().absolute()))
+        return Location(_LOCAL, str(Path(text).expanduser().absolute()))
     if "?" in text:
         raise UserError(f"{text} has settings behind its '?': give the plain URI, and the settings by the environment")
     try:

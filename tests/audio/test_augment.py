@@ -1,19 +1,188 @@
-import numpy as np
+import hashlib
+import random
+import subprocess
+import sys
+import warnings
+from pathlib import Path
 
-from freqquest.audio.augment import vary
+import numpy as np
+import pytest
+
+from freqquest.audio.augment import (
+    AUGMENTATIONS,
+    MAX_GAIN_DB,
+    MAX_PITCH_SEMITONES,
+    MAX_SHIFT,
+    MAX_SNR_DB,
+    MAX_SPEED_CHANGE,
+    MIN_GAIN_DB,
+    MIN_SNR_DB,
+    SHIFT_FADE_S,
+    vary,
+)
 from tests.conftest import RATE_HZ, tone
 
+SEEDS = [(42, 7, copy) for copy in range(1, 7)]
+EACH_AND_ALL = [*((name,) for name in AUGMENTATIONS), AUGMENTATIONS]
 
-def test_a_copy_has_another_pitch_and_the_same_length():
-    clip = tone(440.0)
-    copy = vary(clip, RATE_HZ, np.random.default_rng(1))
+
+def rms(samples):
+    return np.sqrt(np.square(samples, dtype=np.float64).mean())
+
+
+def peak_hz(samples):
+    """The strongest frequency of two seconds, to a quarter of a hertz."""
+    piece = samples[RATE_HZ : 3 * RATE_HZ]
+    return np.abs(np.fft.rfft(piece * np.hanning(piece.shape[0]), 4 * RATE_HZ)).argmax() / 4
+
+
+def checksum():
+    """Of copies by each augmentation and by all of them."""
+    copies = [vary(tone(440.0), RATE_HZ, names, seed) for names in EACH_AND_ALL for seed in SEEDS[:2]]
+    return hashlib.sha256(b"".join(copy.tobytes() for copy in copies)).hexdigest()
+
+
+def in_a_fresh_process(code):
+    """What the code prints; it must not warn."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("names", EACH_AND_ALL, ids="+".join)
+@pytest.mark.parametrize("sound", ["tone", "silence", "full scale", "float64", "64 samples"])
+def test_a_copy_has_the_clips_length_and_finite_float32_samples(names, sound):
+    clip = {
+        "tone": tone(440.0),
+        "silence": np.zeros(4 * RATE_HZ, np.float32),
+        "full scale": np.sign(tone(440.0)),
+        "float64": tone(440.0).astype(np.float64),
+        "64 samples": np.ones(64, np.float32),
+    }[sound]
+    before = clip.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        copy = vary(clip, RATE_HZ, names, (1, 2, 3))
     assert copy.shape == clip.shape
+    assert copy.dtype == np.float32
     assert np.isfinite(copy).all()
-    peaks_hz = [np.abs(np.fft.rfft(samples[:RATE_HZ])).argmax() for samples in (clip, copy)]
-    assert peaks_hz[1] != peaks_hz[0]
-    assert abs(12 * np.log2(peaks_hz[1] / peaks_hz[0])) <= 2.1  # semitones
+    np.testing.assert_array_equal(clip, before)
+    if sound == "silence":
+        assert not copy.any()
 
 
-def test_the_same_generator_state_gives_the_same_copy():
-    first, second = (vary(tone(440.0), RATE_HZ, np.random.default_rng(5)) for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+def test_without_names_the_copy_equals_the_clip_and_shares_no_memory_with_it():
+    clip = tone(440.0)
+    copy = vary(clip, RATE_HZ, [], 1)
+    np.testing.assert_array_equal(copy, clip)
+    assert not np.shares_memory(copy, clip)
+
+
+def test_the_same_seed_gives_the_same_bytes_again_and_in_a_fresh_process():
+    first = checksum()
+    random.seed(1)
+    np.random.seed(1)
+    vary(tone(300.0), RATE_HZ, AUGMENTATIONS, 99)
+    assert checksum() == first
+    assert in_a_fresh_process("from tests.audio.test_augment import checksum; print(checksum())") == first
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_another_seed_or_name_gives_another_sound(name):
+    clip = tone(440.0)
+    copies = [vary(clip, RATE_HZ, [name], seed) for seed in ((42, 7, 1), (42, 7, 2), (42, 8, 1), (43, 7, 1), 42)]
+    copies += [vary(clip, RATE_HZ, [other], (42, 7, 1)) for other in AUGMENTATIONS if other != name]
+    assert len({copy.tobytes() for copy in [clip, *copies]}) == 1 + len(copies)
+
+
+def test_what_a_name_draws_depends_neither_on_the_other_names_nor_on_their_order():
+    clip = tone(440.0)
+    shifted = vary(clip, RATE_HZ, ["shift"], 5)
+    both = vary(clip, RATE_HZ, ["shift", "gain"], 5)
+    np.testing.assert_array_equal(both == 0, shifted == 0)
+    np.testing.assert_array_equal(both, vary(clip, RATE_HZ, ["gain", "shift", "gain"], 5))
+    gained = vary(clip, RATE_HZ, ["gain"], 5)
+    assert rms(both) / rms(shifted) == pytest.approx(rms(gained) / rms(clip), rel=1e-5)
+
+
+def test_the_global_generators_are_left_as_they_were():
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    vary(tone(440.0), RATE_HZ, AUGMENTATIONS, 3)
+    assert random.getstate() == python_state
+    np.testing.assert_equal(np.random.get_state(), numpy_state)
+
+
+def test_pitch_moves_within_its_bounds_and_keeps_the_level():
+    clip = tone(440.0)
+    copies = [vary(clip, RATE_HZ, ["pitch"], seed) for seed in SEEDS]
+    semitones = [12 * np.log2(peak_hz(copy) / 440.0) for copy in copies]
+    assert max(map(abs, semitones)) < MAX_PITCH_SEMITONES + 0.1
+    assert max(semitones) - min(semitones) > 1
+    for copy in copies:
+        assert rms(copy[RATE_HZ:-RATE_HZ]) == pytest.approx(rms(clip), rel=0.06)  # half a decibel
+
+
+def test_the_pitch_is_the_one_drawn(monkeypatch):
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+    expected_hz = 440.0 * 2 ** (MAX_PITCH_SEMITONES / 12)
+    assert peak_hz(vary(tone(440.0), RATE_HZ, ["pitch"], 1)) == pytest.approx(expected_hz, rel=0.005)
+
+
+def test_speed_moves_a_moment_within_its_bounds_and_keeps_the_pitch():
+    moment_s = 2.0
+    burst = np.zeros(4 * RATE_HZ, np.float32)
+    burst[round(moment_s * RATE_HZ) :][:200] = np.hanning(200)
+    times_s = np.arange(burst.shape[0]) / RATE_HZ
+    heard_s = [np.average(times_s, weights=np.square(vary(burst, RATE_HZ, ["speed"], seed))) for seed in SEEDS]
+    speeds = [moment_s / second for second in heard_s]
+    assert 1 / MAX_SPEED_CHANGE - 0.01 < min(speeds) < max(speeds) < MAX_SPEED_CHANGE + 0.01
+    assert max(speeds) - min(speeds) > 0.1
+    assert peak_hz(vary(tone(440.0), RATE_HZ, ["speed"], SEEDS[0])) == pytest.approx(440.0, abs=1)
+
+
+def test_gain_changes_the_level_alone():
+    clip = tone(440.0)
+    for seed in SEEDS:
+        copy = vary(clip, RATE_HZ, ["gain"], seed)
+        ratio = rms(copy) / rms(clip)
+        assert MIN_GAIN_DB <= 20 * np.log10(ratio) <= MAX_GAIN_DB
+        np.testing.assert_allclose(copy, ratio * clip, rtol=1e-5, atol=1e-7)
+
+
+def test_shift_moves_the_clip_fades_it_and_fills_with_silence():
+    clip = tone(440.0) + 1  # never zero
+    fade = round(SHIFT_FADE_S * RATE_HZ)
+    directions = set()
+    for seed in SEEDS:
+        copy = vary(clip, RATE_HZ, ["shift"], seed)
+        sounding = np.flatnonzero(copy)
+        gap = clip.shape[0] - (sounding[-1] - sounding[0] + 1)
+        assert 0 < gap <= MAX_SHIFT * clip.shape[0] + 2
+        later = bool(copy[0] == 0)
+        directions.add(later)
+        inward, original = (copy[sounding[0] :], clip) if later else (copy[sounding[-1] :: -1], clip[::-1])
+        assert abs(inward[0]) < 0.01
+        # The fade's outermost factor is zero, so what sounds begins with the clip's second sample.
+        np.testing.assert_array_equal(inward[fade:], original[1 + fade :][: inward.shape[0] - fade])
+    assert directions == {True, False}
+
+
+def test_noise_keeps_to_its_distance_from_the_clip():
+    clip = tone(440.0)
+    distances_db = []
+    for seed in SEEDS:
+        noise = vary(clip, RATE_HZ, ["noise"], seed) - clip
+        distances_db.append(20 * np.log10(rms(clip) / rms(noise)))
+    assert MIN_SNR_DB - 0.1 < min(distances_db) < max(distances_db) < MAX_SNR_DB + 0.1
+    assert max(distances_db) - min(distances_db) > 5
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="'echo' is unknown: choose from pitch, speed, gain, shift, noise"):
+        vary(tone(440.0), RATE_HZ, ["gain", "echo"], 1)
+
+
+def test_importing_the_module_loads_neither_the_library_nor_a_framework():
+    libraries = {"audiomentations", "librosa", "torch", "tensorflow", "ray"}
+    assert in_a_fresh_process(f"import sys, freqquest.audio.augment; print(*{libraries} & set(sys.modules))") == ""

@@ -20,7 +20,7 @@ def table(recordings_per_class, clips_per_recording=3, folds=None):
     ]
     clips = pd.DataFrame(rows)
     fold_of = folds or (lambda recording: pd.NA)
-    return clips.assign(fold=[fold_of(int(name[1:])) for name in clips["recording"]])
+    return clips.assign(fold=[fold_of(int(name[1:])) for name in clips["recording"]], split=None)
 
 
 def recordings_in(clips, splits, split):
@@ -48,7 +48,7 @@ def test_few_recordings_of_many_classes_are_split_too(num_recordings):
 
 
 def test_no_recording_of_the_real_clips_is_in_two_splits(real_data):
-    clips = find_labelled(str(real_data / "train"), str(real_data / "metadata.csv"))
+    clips = find_labelled(str(real_data / "train"), str(real_data / "metadata.csv")).clips
     for table_of_clips in (clips, clips.assign(fold=pd.NA)):
         splits, _ = assign_splits(table_of_clips, config())
         assert not recordings_in(clips, splits, "train") & recordings_in(clips, splits, "validation")
@@ -76,7 +76,7 @@ def test_recordings_that_are_not_known_are_said_aloud():
 def test_folds_that_not_every_clip_has_are_refused():
     clips = table({"a": 4, "b": 4}, folds=lambda recording: 1 + recording % 2)
     clips.loc[3, "fold"] = pd.NA
-    with pytest.raises(UserError, match="a10 is not in the metadata, which has folds"):
+    with pytest.raises(UserError, match="the metadata gives a10 no fold, but others"):
         assign_splits(clips, config())
 
 
@@ -117,7 +117,47 @@ def test_splits_that_cannot_be_made_are_refused(clips, settings, message):
 def test_folds_that_divide_a_recording_are_refused():
     clips = table({"a": 4, "b": 4}, folds=lambda recording: 1 + recording % 2)
     clips.loc[0, "fold"] = 2
-    with pytest.raises(UserError, match="recording a0 has clips in fold . and in others"):
+    with pytest.raises(UserError, match="recording a0 has clips in train and validation: correct the column"):
+        assign_splits(clips, config())
+
+
+def given(clips, **split_of_recording):
+    return clips.assign(split=[split_of_recording.get(name, "train") for name in clips["recording"]])
+
+
+def test_splits_of_the_metadata_are_kept():
+    clips = given(table({"a": 3, "b": 3}), a1="validation", b2="validation", a2="test")
+    splits, description = assign_splits(clips, config())
+    assert splits.equals(clips["split"])
+    assert description == "split of the metadata, recordings never heard in training"
+
+
+def test_test_clips_of_the_metadata_stay_out_of_the_split_that_is_made():
+    clips = table({"a": 4, "b": 4})
+    clips["split"] = clips["split"].where(clips["recording"] != "a0", "test")
+    splits, _ = assign_splits(clips, config())
+    assert recordings_in(clips, splits, "test") == {"a0"}
+    assert recordings_in(clips, splits, "train") | recordings_in(clips, splits, "validation") == {
+        *("a1", "a2", "a3", "b0", "b1", "b2", "b3")
+    }
+
+
+@pytest.mark.parametrize(
+    ("clips", "message"),
+    [
+        (given(table({"a": 3, "b": 3}), a1="validation"), "leaves validation without a clip of the class b"),
+        (given(table({"a": 3, "b": 3}), a1="validation", b1=None), "gives b10 no split, but others"),
+    ],
+)
+def test_splits_of_the_metadata_that_cannot_be_used_are_refused(clips, message):
+    with pytest.raises(UserError, match=message):
+        assign_splits(clips, config())
+
+
+def test_a_recording_in_training_and_test_is_refused():
+    clips = given(table({"a": 3, "b": 3}), a1="validation", b2="validation")
+    clips.loc[0, "split"] = "test"
+    with pytest.raises(UserError, match="recording a0 has clips in test and train"):
         assign_splits(clips, config())
 
 

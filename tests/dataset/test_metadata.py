@@ -1,0 +1,105 @@
+"""CSV files that the user brings: a list of clips, UrbanSound8K's metadata, and what is wrong with them."""
+
+import pytest
+
+from freqquest.dataset.metadata import is_inside, read_csv
+from freqquest.dataset.sources import find_labelled
+from freqquest.errors import UserError
+from tests.dataset.test_sources import make
+
+
+@pytest.fixture
+def audio(tmp_path):
+    return make(tmp_path / "audio", "x.wav", "deep/er/y.flac", "z.wav", "not listed.wav")
+
+
+def write(tmp_path, content):
+    (tmp_path / "clips.csv").write_text(content)
+    return str(tmp_path / "clips.csv")
+
+
+def test_a_list_of_clips_gives_labels_recordings_folds_and_splits(tmp_path, audio):
+    csv = write(
+        tmp_path,
+        "\ufeffpath,label,recording,fold,split\n"
+        "./x.wav,siren,r1,1,train\n"
+        'deep/er/y.flac,"dog, barking",,2,validation\n'
+        "\n"
+        "z.wav,,r3,,test\n",
+    )
+    sources = find_labelled(audio, csv)
+    clips = sources.clips.set_index("clip_id")
+    assert clips.index.tolist() == ["deep/er/y.flac", "x.wav", "z.wav"]
+    assert clips["label"].dropna().to_dict() == {"deep/er/y.flac": "dog, barking", "x.wav": "siren"}
+    assert clips["recording"].to_dict() == {"deep/er/y.flac": "deep/er/y.flac", "x.wav": "r1", "z.wav": "r3"}
+    assert clips["split"].tolist() == ["validation", "train", "test"]
+    assert clips["fold"].dropna().to_dict() == {"deep/er/y.flac": 2, "x.wav": 1}
+    assert clips["path"]["x.wav"] == f"{audio}/x.wav"
+    assert sources.refused.empty
+
+
+def test_lines_that_name_no_clip_are_refused_with_their_number_and_the_rest_goes_on(tmp_path, audio):
+    csv = write(
+        tmp_path,
+        "path,label\nx.wav,a\n../secret.wav,a\n/etc/passwd.wav,a\nmissing.wav,a\n"
+        '"new\nline.wav",a\nnul\0.wav,a\ndeep/er/y.flac,b\nz.wav,\n,a\n',
+    )
+    sources = find_labelled(audio, csv)
+    assert sources.clips["clip_id"].tolist() == ["deep/er/y.flac", "x.wav"]
+    reasons = [reason.removeprefix(f"{csv} ") for reason in sources.refused["reason"]]
+    outside = "not a path below the audio folder"
+    assert reasons == [
+        f"line 3: {outside}",
+        f"line 4: {outside}",
+        f"line 5: no audio file of this name below {audio}",
+        f"line 6: {outside}",
+        f"line 8: {outside}",
+        "line 10: no label",
+        f"line 11: {outside}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "does not exist or is not a file"),
+        ("", "is not a readable CSV"),
+        ('path,label\n"x.wav,a\n', "is not a readable CSV: unexpected end of data"),
+        ("file,id\nx.wav,1\n", "needs the columns path, label .* or UrbanSound8K's .*; it has file, id"),
+        ("path,class\nx.wav,1\n", "needs the columns path, label"),
+        ("slice_file_name,fsID\nother.wav,1\n", "names none of the 4 clips"),
+        ("slice_file_name,fsID\nx.wav,1\nx.wav,2\n", "line 3 names x a second time"),
+        ("path,label\nx.wav,1\n./x.wav,2\n", "line 3 names x.wav a second time"),
+        ("slice_file_name,fsID,fold\nx.wav,1,fold1\n", "line 2: fold 'fold1' is not a whole number"),
+        ("path,label,split\nx.wav,a,train\nz.wav,b,dev\n", "line 3: split 'dev' is none of train, validation, test"),
+        ("path,label\nx.wav,a\n", r"has one class only \(a\)"),
+    ],
+    ids=[
+        "missing", "empty", "unclosed", "columns", "no label", "other clips", "repeated", "repeated path", "fold",
+        "split", "one class",
+    ],
+)  # fmt: skip
+def test_metadata_that_cannot_be_used_is_refused(tmp_path, content, message):
+    root = make(tmp_path / "audio", "a/x.wav", "b/y.wav", "b/z.wav", "b/u.wav")
+    if content is not None and content.startswith("path"):
+        root = make(tmp_path / "flat", "x.wav", "z.wav")
+    if content is not None:
+        (tmp_path / "meta.csv").write_text(content)
+    with pytest.raises(UserError, match=message):
+        find_labelled(root, str(tmp_path / "meta.csv"))
+
+
+def test_a_csv_that_is_not_utf_8_is_refused(tmp_path):
+    (tmp_path / "latin.csv").write_bytes("path,label\ncafé.wav,a\n".encode("latin-1"))
+    with pytest.raises(UserError, match="--metadata .*latin.csv is not a readable CSV: 'utf-8' codec"):
+        read_csv(str(tmp_path / "latin.csv"), [], "--metadata")
+
+
+@pytest.mark.parametrize("path", ["a.wav", "a/b.wav", "ö 👩‍🚒.wav", "a..b.wav", "=1.wav"])
+def test_plain_paths_are_inside(path):
+    assert is_inside(path)
+
+
+@pytest.mark.parametrize("path", ["", ".", "/a.wav", "../a.wav", "a/../../b.wav", "a\nb", "a\0b", "a\tb", "a\x7f"])
+def test_other_paths_are_not(path):
+    assert not is_inside(path)
