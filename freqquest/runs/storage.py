@@ -171,6 +171,8 @@ def _local_entry(item: os.DirEntry[str], root: Path, relative: str) -> Entry:
         return Entry(readable, is_dir=False, problem="its name is not valid UTF-8: rename it")
     if item.is_symlink() and (problem := _link_problem(Path(item.path), root)):
         return Entry(relative, is_dir=False, problem=problem)
+    if not item.is_dir() and not item.is_file():
+        return Entry(relative, is_dir=False, problem="not a regular file")
     status = item.stat()
     return Entry(relative, item.is_dir(), status.st_size, status.st_mtime_ns)
 

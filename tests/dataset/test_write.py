@@ -2,14 +2,18 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
+import matplotlib.image
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW
-from freqquest.dataset.config import PreprocessConfig
+from freqquest.audio.files import load_clip
+from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, log_mel
+from freqquest.dataset.config import CLIP, VIEWS, PreprocessConfig
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import read_split
 from freqquest.dataset.write import write_dataset
@@ -19,41 +23,48 @@ from freqquest.runs.storage import locate
 COLUMNS = ["clip_id", "path", "label", "class_index", "recording", "fold", "split", "augmentation", "cnn", "cgan"]
 
 
-@pytest.fixture(scope="module")
-def dataset_dir(local_ray, audio_dir, unlabelled_dir, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dataset") / "dataset"
-    write_dataset(
-        PreprocessConfig(
-            audio_dir=str(audio_dir),
-            dataset_dir=str(folder),
-            test_dir=str(unlabelled_dir),
-            num_augmented_copies=1,
-            clips_per_shard=7,
-        )
-    )
-    return folder
+def test_shards_are_read_by_plain_pyarrow_and_pandas_without_ray(dataset_dir):
+    code = f"""
+import sys
+import numpy as np, pandas as pd, pyarrow.parquet as pq
+table = pq.read_table({str(dataset_dir / "train")!r} + "/part-00000.parquet")
+assert table.column_names == {COLUMNS}, table.column_names
+assert table.schema.field("cnn").type.value_type == "halffloat"
+assert list(table.schema.field("cgan").type.shape) == [{CGAN_VIEW.num_mels}, {CGAN_VIEW.num_frames}]
+assert table["cnn"].chunk(0).to_numpy_ndarray().shape == (7, {CNN_VIEW.num_mels}, {CNN_VIEW.num_frames})
+frame = pd.read_parquet({str(dataset_dir / "train")!r} + "/part-00000.parquet")
+assert len(frame) == 7
+assert frame["cnn"][0].dtype == np.float16
+assert frame["cnn"][0].shape == ({CNN_VIEW.num_mels * CNN_VIEW.num_frames},)
+assert "ray" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.fixture
-def copy_of_dataset(dataset_dir, tmp_path):
-    shutil.copytree(dataset_dir, tmp_path / "dataset")
-    return tmp_path / "dataset"
+def test_ray_data_reads_the_shards(dataset_dir):
+    import ray.data
+
+    batch = ray.data.read_parquet(str(dataset_dir / "train")).select_columns(["label", "cnn"]).take_batch(5)
+    assert batch["cnn"].shape == (5, CNN_VIEW.num_mels, CNN_VIEW.num_frames)
+    assert batch["cnn"].dtype == np.float16
 
 
-def test_shards_are_read_by_plain_pyarrow_and_pandas(dataset_dir):
-    files = sorted((dataset_dir / "train").glob("*.parquet"))
-    table = pq.read_table(files[0])
-    assert table.column_names == COLUMNS
-    assert table.schema.field("cnn").type.value_type == "halffloat"
-    assert list(table.schema.field("cgan").type.shape) == [CGAN_VIEW.num_mels, CGAN_VIEW.num_frames]
-    frame = pd.read_parquet(files[0])
-    assert len(frame) == 7
-    assert frame["cnn"][0].shape == (CNN_VIEW.num_mels * CNN_VIEW.num_frames,)
+def test_float16_keeps_what_the_readme_says(dataset_dir, audio_dir):
+    manifest = load_manifest(locate(dataset_dir))
+    for view, settings in VIEWS.items():
+        stored = read_split(locate(dataset_dir), manifest, "validation", view)
+        for clip_id, spectrogram in zip(stored.clip_ids, stored.spectrograms, strict=True):
+            with (audio_dir / clip_id).open("rb") as stream:
+                exact = log_mel(load_clip(stream, CLIP).waveform, settings, CLIP.sample_rate_hz)
+            error = np.abs(spectrogram.astype(np.float32) - exact)
+            if view == "cnn":
+                assert error.max() <= 1 / 32  # dB
+            else:
+                assert (error <= exact / 2048 + 1e-7).all()
 
 
 def test_the_manifest_tells_what_is_in_the_folder(dataset_dir):
     manifest = load_manifest(locate(dataset_dir))
-    assert manifest.version == 1
     assert manifest.classes == ["high", "low"]
     # Of ten recordings, one of each class validates; each training clip has one copy; one test clip is broken.
     assert manifest.num_rows == {"train": 32, "validation": 4, "test": 3}
@@ -69,7 +80,7 @@ def test_the_manifest_tells_what_is_in_the_folder(dataset_dir):
 
 def test_copies_are_of_training_clips_only_and_marked(dataset_dir):
     train = pd.concat(pd.read_parquet(path, columns=["augmentation"]) for path in (dataset_dir / "train").glob("*"))
-    assert train["augmentation"].value_counts().to_dict() == {"none": 16, "pitch and speed, copy 1": 16}
+    assert train["augmentation"].value_counts().to_dict() == {"none": 16, "pitch speed, copy 1": 16}
     validation = pd.concat(pd.read_parquet(path) for path in (dataset_dir / "validation").glob("*"))
     assert set(validation["augmentation"]) == {"none"}
 
@@ -171,6 +182,23 @@ def test_too_many_bad_clips_stop_the_job_and_commit_nothing(local_ray, audio_dir
     assert len(pd.read_csv(tmp_path / "dataset" / "quarantine.csv")) == 3
 
 
+def test_the_summary_tells_classes_clips_recordings_hours_and_rates(dataset_dir):
+    lines = load_manifest(locate(dataset_dir)).summary("there").splitlines()
+    assert lines[0].split() == ["clips", "(recordings)", "train", "validation", "test", "hours"]
+    assert lines[1].split() == ["high", "8", "(4)", "2", "(1)", "0", "(0)", "0.01"]
+    assert lines[3].split() == ["(no", "label)", "0", "(0)", "0", "(0)", "3", "(3)", "0.00"]
+    assert lines[4] == "rows: 32 train, 4 validation, 3 test"
+    assert lines[5] == "sample rates: 23 at 22050 Hz"
+    assert "refused clips: 1 (listed in there/quarantine.csv)" in lines
+
+
+def test_the_dataset_has_pictures(dataset_dir):
+    for name in ("spectrograms.png", "counts.png"):
+        picture = matplotlib.image.imread(dataset_dir / "figures" / name)
+        assert min(picture.shape[:2]) > 100
+        assert picture.std() > 0.05
+
+
 def test_a_damaged_shard_is_named(copy_of_dataset):
     shard = copy_of_dataset / "validation" / "part-00000.parquet"
     content = bytearray(shard.read_bytes())
@@ -190,7 +218,7 @@ def test_manifests_that_cannot_be_used_are_refused(copy_of_dataset, tmp_path):
     place = copy_of_dataset / "manifest.json"
     text = place.read_text()
     place.write_text(json.dumps(json.loads(text) | {"version": 99}))
-    with pytest.raises(UserError, match="format version 99; this freqquest reads 1"):
+    with pytest.raises(UserError, match="format version 99; this freqquest reads 2"):
         load_manifest(locate(copy_of_dataset))
     place.write_text(text[: len(text) // 2])
     with pytest.raises(UserError, match="manifest.json is damaged"):

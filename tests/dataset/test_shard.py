@@ -1,0 +1,165 @@
+"""One shard: the same bytes wherever it is made, faults set aside, what is finished kept."""
+
+import os
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.manifest import load_manifest
+from freqquest.dataset.plan import plan_dataset
+from freqquest.dataset.shard import write_shard
+from freqquest.runs.storage import locate
+from tests.conftest import RATE_HZ, tone
+
+
+def plan(audio_dir, **settings):
+    return plan_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir="unused", **settings))
+
+
+def write(shards, folder):
+    return [write_shard(shard, locate(folder)) for shard in shards]
+
+
+def rows_of(folder):
+    """Every row's content, by clip."""
+    tables = [pq.read_table(path) for path in sorted(folder.rglob("*.parquet"))]
+    return {
+        row["clip_id"]: (row["label"], row["recording"], row["split"], bytes(np.asarray(row["cgan"], np.float16)))
+        for table in tables
+        for row in table.to_pylist()
+    }
+
+
+def test_one_process_makes_the_same_bytes_as_rays_workers(dataset_dir, audio_dir, unlabelled_dir, tmp_path):
+    planned = plan(audio_dir, test_dir=str(unlabelled_dir), num_augmented_copies=1, clips_per_shard=7)
+    entries = [shard.entry for shard in reversed(write(reversed(planned.shards), tmp_path))]
+    assert entries == load_manifest(locate(dataset_dir)).shards
+
+
+def test_every_augmentation_is_repeatable_and_marked(audio_dir, tmp_path):
+    names = ("pitch", "speed", "gain", "shift", "noise")
+    shard = plan(audio_dir, num_augmented_copies=2, augmentations=names, clips_per_shard=3).shards[0]
+    (first,), (again,) = write([shard], tmp_path / "a"), write([shard], tmp_path / "b")
+    assert first.entry == again.entry
+    marks = set(pq.read_table(tmp_path / "a" / shard.path)["augmentation"].to_pylist())
+    assert marks <= {"none", "pitch speed gain shift noise, copy 1", "pitch speed gain shift noise, copy 2"}
+
+
+def truncate(path):
+    soundfile.write(path, tone(440.0), RATE_HZ)
+    path.write_bytes(path.read_bytes()[:-50_000])
+
+
+def change_rate(rate):
+    def change(path):
+        soundfile.write(path, tone(440.0), RATE_HZ)
+        content = bytearray(path.read_bytes())
+        content[24:28] = rate.to_bytes(4, "little")
+        path.write_bytes(content)
+
+    return change
+
+
+FAULTS = {
+    "truncated.wav": (truncate, "truncated"),
+    "empty.wav": (lambda path: path.write_bytes(b""), "not readable as audio"),
+    "header only.wav": (lambda path: soundfile.write(path, np.zeros(0), RATE_HZ), "no samples"),
+    "nan.wav": (lambda path: soundfile.write(path, np.full(9, np.nan), RATE_HZ, subtype="FLOAT"), "NaN or infinite"),
+    "rate 0.wav": (change_rate(0), "sample rate|not readable"),
+    "rate 2^31-1.wav": (change_rate(2**31 - 1), "sample rate 2147483647 Hz"),
+    "not audio.wav": (lambda path: path.write_bytes(os.urandom(5000)), "not readable as audio"),
+    "loop.wav": (lambda path: path.symlink_to(path.name), "a link that leads in a circle"),
+    "escape.wav": (lambda path: path.symlink_to("/etc/passwd"), "a link out of"),
+    "pipe.wav": (os.mkfifo, "not a regular file"),
+}
+
+
+@pytest.fixture(scope="module")
+def clean(audio_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clean")
+    write(plan(audio_dir).shards, folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_faulty_clip_is_quarantined_with_the_reason_and_nothing_else_changes(name, audio_dir, clean, tmp_path):
+    make, reason = FAULTS[name]
+    shutil.copytree(audio_dir, tmp_path / "audio")
+    make(tmp_path / "audio" / "low" / name)
+    planned = plan(tmp_path / "audio", recording_pattern=r"^(\D+)")
+    written = write(planned.shards, tmp_path / "dataset")
+    quarantined = [row for shard in written for row in shard.account.quarantined]
+    quarantined += planned.refused.to_dict("records")
+    (row,) = quarantined
+    assert row["path"] == str(tmp_path / "audio" / "low" / name)
+    assert pytest.importorskip("re").search(reason, row["reason"])
+    expected = {clip_id: row[:2] + row[3:] for clip_id, row in rows_of(clean).items()}
+    assert {clip_id: row[:2] + row[3:] for clip_id, row in rows_of(tmp_path / "dataset").items()} == expected
+
+
+def test_a_clip_that_cannot_be_opened_is_quarantined(audio_dir, tmp_path):
+    shutil.copytree(audio_dir, tmp_path / "audio")
+    shard = plan(tmp_path / "audio").shards[0]
+    gone = shard.clips[3]["path"]
+    os.remove(gone)  # noqa: PTH107
+    (written,) = write([shard], tmp_path / "dataset")
+    (row,) = written.account.quarantined
+    assert row["path"] == gone
+    assert "No such file" in row["reason"]
+    assert written.entry.num_rows == len(shard.clips) - 1
+
+
+def test_a_long_recording_costs_no_more_than_a_clip(audio_dir, tmp_path):
+    shutil.copytree(audio_dir, tmp_path / "audio")
+    soundfile.write(tmp_path / "audio" / "low" / "bomb.flac", np.zeros(600 * RATE_HZ, np.int16), RATE_HZ)
+    written = write(plan(tmp_path / "audio").shards, tmp_path / "dataset")
+    assert sum(len(shard.account.quarantined) for shard in written) == 0
+    assert sum(sum(shard.account.seconds.values()) for shard in written) == pytest.approx(20 * 4 + 600)
+
+
+def test_a_finished_shard_is_kept_and_one_of_another_plan_is_made_again(audio_dir, tmp_path):
+    shard = plan(audio_dir).shards[0]
+    place = tmp_path / shard.path
+    (first,) = write([shard], tmp_path)
+    written = place.stat().st_mtime_ns
+    (again,) = write([shard], tmp_path)
+    assert again == first
+    assert place.stat().st_mtime_ns == written
+    write([plan(audio_dir, seed=1).shards[0]], tmp_path)
+    assert place.stat().st_mtime_ns != written
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_shard_is_made_again(audio_dir, tmp_path, share):
+    shard = plan(audio_dir).shards[1]
+    (first,) = write([shard], tmp_path)
+    place = tmp_path / shard.path
+    place.write_bytes(place.read_bytes()[: int(share * first.entry.num_bytes)])
+    assert write([shard], tmp_path) == [first]
+    assert place.stat().st_size == first.entry.num_bytes
+
+
+def test_a_flipped_byte_makes_a_shard_anew(audio_dir, tmp_path):
+    shard = plan(audio_dir).shards[1]
+    (first,) = write([shard], tmp_path)
+    place = tmp_path / shard.path
+    for position in np.random.default_rng(0).integers(0, first.entry.num_bytes, 10):
+        content = bytearray(place.read_bytes())
+        content[position] ^= 16
+        place.write_bytes(content)
+        assert write([shard], tmp_path) == [first]
+
+
+def test_a_shard_without_a_readable_clip_leaves_no_file(audio_dir, tmp_path):
+    shutil.copytree(audio_dir, tmp_path / "audio")
+    shard = plan(tmp_path / "audio").shards[1]
+    for clip in shard.clips:
+        os.truncate(clip["path"], 0)
+    (written,) = write([shard], tmp_path / "dataset")
+    assert written.entry is None
+    assert len(written.account.quarantined) == len(shard.clips)
+    assert not (tmp_path / "dataset").exists()
