@@ -61,6 +61,7 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     there = _shards_there(dataset)
     finished = None if config.overwrite else _finished_dataset(dataset, plan)
     if finished is not None and there == {shard.path: shard.num_bytes for shard in finished.shards}:
+        (dataset / UNFINISHED_NAME).remove_file()  # left by a kill after the manifest
         return finished
     _begin(dataset, plan, there)
     cluster.connect()
@@ -106,7 +107,10 @@ def _finished_dataset(dataset: Location, plan: DatasetPlan) -> Manifest | None:
         _refuse(f"{dataset} holds a dataset", changed)
         return manifest
     if (dataset / UNFINISHED_NAME).is_file():  # other clips are welcome: broken ones may have been mended
-        begun = json.loads((dataset / UNFINISHED_NAME).read_text())
+        try:
+            begun = json.loads((dataset / UNFINISHED_NAME).read_text())
+        except ValueError as error:
+            raise UserError(f"{dataset / UNFINISHED_NAME} is damaged: remove it, or --overwrite") from error
         _refuse(f"{dataset} holds an interrupted dataset", changed_settings(plan.settings, begun))
     return None
 
