@@ -4,7 +4,7 @@ Light to import, so that `--help` answers at once.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -19,6 +19,13 @@ Config = TypeVar("Config")
 def parse(config_type: type[Config], description: str | None) -> Config:
     """A job's settings from its command line, `--help` made from the dataclass; bad values exit with code 2."""
     return tyro.cli(config_type, description=description, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def parse_one_of(config_types: dict[str, Callable[..., Config]], description: str | None) -> Config:
+    """As `parse`, for a job that is told by its first word what to do."""
+    return tyro.extras.subcommand_cli_from_dict(
+        config_types, description=description, config=(tyro.conf.FlagCreatePairsOff,)
+    )
 
 
 @contextmanager

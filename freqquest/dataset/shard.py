@@ -91,7 +91,14 @@ def write_shard(plan: ShardPlan, dataset: Location) -> WrittenShard:
         return WrittenShard(account=account, entry=None)
     sink = pa.BufferOutputStream()
     # Spectrograms hardly compress, and decompression would cost readers more than the disk does.
-    pq.write_table(table, sink, compression="none", use_dictionary=list(_TEXT_COLUMNS), write_page_checksum=True, write_statistics=False)
+    pq.write_table(
+        table,
+        sink,
+        compression="none",
+        use_dictionary=list(_TEXT_COLUMNS),
+        write_page_checksum=True,
+        write_statistics=False,
+    )
     content = memoryview(sink.getvalue())
     place.write_bytes(content)
     return WrittenShard(account=account, entry=_entry(plan, table.num_rows, content))

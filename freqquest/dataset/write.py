@@ -13,7 +13,6 @@ import pandas as pd
 
 from freqquest import cluster
 from freqquest.dataset.config import CLIP, VIEWS, PreprocessConfig
-from freqquest.dataset.figures import draw_figures
 from freqquest.dataset.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -68,6 +67,8 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     written = _write_shards(plan.shards, dataset)
     refused = _list_refused(written, dataset, plan, config.max_quarantined_fraction)
     manifest = _describe(plan, written, refused)
+    from freqquest.dataset.figures import draw_figures  # matplotlib: not for the workers, which import this module
+
     draw_figures(dataset, manifest)
     manifest.save(dataset)
     (dataset / UNFINISHED_NAME).remove_file()

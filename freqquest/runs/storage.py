@@ -16,7 +16,6 @@ from pyarrow import fs
 
 from freqquest.errors import UserError
 
-
 _LOCAL = fs.LocalFileSystem()
 
 

@@ -16,14 +16,14 @@ from freqquest.runs.storage import locate
 KILLED_AT = {
     "before the first shard": "freqquest.dataset.write.cluster.connect = die",
     "after some shards": "freqquest.dataset.write.Progress.update = die_at_third_call",
-    "before the figures": "freqquest.dataset.write.draw_figures = die",
+    "before the figures": "freqquest.dataset.figures.draw_figures = die",
     "before the manifest": "freqquest.dataset.write.Manifest.save = die",
     "after the manifest": "freqquest.runs.storage.Location.remove_file = die_after_the_manifest",
 }
 
 SCRIPT = """
 import itertools, os, signal
-import freqquest.dataset.write
+import freqquest.dataset.figures, freqquest.dataset.write
 from freqquest.dataset.config import PreprocessConfig
 
 def die(*_):

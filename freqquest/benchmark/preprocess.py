@@ -1,0 +1,176 @@
+"""Time preprocessing beside the recipes' loop and the machine's limit, in turn, and take its memory."""
+
+import dataclasses
+import json
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from freqquest.audio.demo import write_demo_clips
+from freqquest.audio.files import is_audio
+from freqquest.benchmark.config import PreprocessBenchmark
+from freqquest.benchmark.memory import peak_memory_mib
+from freqquest.errors import UserError
+from freqquest.runs.progress import Progress
+from freqquest.runs.storage import locate
+
+_JOB = Path(__file__).parents[2] / "jobs" / "preprocess.py"
+
+
+def benchmark_preprocess(config: PreprocessBenchmark) -> str:
+    """Measure, write the figures as JSON and as a table, and return the table.
+
+    Raises:
+        UserError: The work folder holds something, or the audio folder has no clips.
+    """
+    work = Path(config.work_dir).absolute()
+    if work.exists() and any(work.iterdir()):
+        raise UserError(f"--work-dir {work} is not empty, and would be emptied at the end: name a new folder")
+    try:
+        audio_dir = config.audio_dir or str(write_demo_clips(work / "demo").train_dir)
+        clips = _copy_clips(Path(audio_dir), work / "clips")
+        figures = _time_in_turn(config, clips, work) | {"peak_memory_mib": _memory(config, clips, work)}
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    report = {
+        "command": f"jobs/benchmark.py preprocess --num-clips {config.num_clips} --num-runs {config.num_runs}",
+        "clips": f"{len(clips)} of {Path(audio_dir).name}, linked up to the numbers given",
+        "machine": _machine(),
+        "settings": dataclasses.asdict(config),
+        "runs": figures,
+        "medians": {name: statistics.median(values) for name, values in figures.items() if isinstance(values, list)},
+    }
+    table = _table(report)
+    output = locate(config.output)
+    output.write_text(json.dumps(report, indent=1) + "\n")
+    (output.parent / f"{Path(output.name).stem}.md").write_text(table + "\n")
+    return table
+
+
+def _copy_clips(audio_dir: Path, target: Path) -> list[Path]:
+    """A copy in the work folder, where links to it cost nothing; the clips, in an order that mixes the classes."""
+    if not audio_dir.is_dir():
+        raise UserError(f"--audio-dir {audio_dir} does not exist or is not a folder")
+    shutil.copytree(audio_dir, target)
+    clips = sorted(path for path in target.rglob("*") if is_audio(path.name))
+    random.Random(0).shuffle(clips)
+    return clips
+
+
+def _link(clips: list[Path], count: int, target: Path) -> list[Path]:
+    """So many clips in `<target>/<round>/<class>/<name>`, as hard links."""
+    links = []
+    for number in range(count):
+        clip = clips[number % len(clips)]
+        link = target / str(number // len(clips)) / clip.parent.name / clip.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        os.link(clip, link)
+        links.append(link)
+    return links
+
+
+def _time_in_turn(config: PreprocessBenchmark, clips: list[Path], work: Path) -> dict[str, Any]:
+    """Every run's figure: clips/s of the four, seconds of the whole command."""
+    many = _link(clips, config.num_clips, work / "many")
+    figures: dict[str, Any] = {
+        name: [] for name in ("naive", "limit", "freqquest", "read", "command_s", "same_command_again_s")
+    }
+    with Progress("benchmark", config.num_runs, "rounds") as progress:
+        for _ in range(config.num_runs):
+            (naive_s,) = _run("naive", [], many[: config.num_naive_clips])
+            (limit_s,) = _run("limit", [], many)
+            ours_s, read = _run("ours", [str(work / "many"), str(work / "ours")], [])
+            shutil.rmtree(work / "ours")
+            command = _command(work / "clips", work / "cold")
+            figures["naive"].append(min(config.num_naive_clips, len(many)) / naive_s)
+            figures["limit"].append(len(many) / limit_s)
+            figures["freqquest"].append(len(many) / ours_s)
+            figures["read"].append(read)
+            figures["command_s"].append(_seconds(command))
+            figures["same_command_again_s"].append(_seconds(command))
+            shutil.rmtree(work / "cold")
+            progress.update(1)
+    return figures
+
+
+def _run(program: str, arguments: list[str], paths: list[Path]) -> list[float]:
+    """The figures that one of this room's programs prints."""
+    command = [sys.executable, "-m", f"freqquest.benchmark.{program}", *arguments]
+    done = subprocess.run(command, input="\n".join(map(str, paths)), stdout=subprocess.PIPE, text=True, check=True)
+    return [float(line) for line in done.stdout.splitlines()]
+
+
+def _command(audio_dir: Path, dataset_dir: Path) -> list[str]:
+    return [sys.executable, str(_JOB), "--audio-dir", str(audio_dir), "--dataset-dir", str(dataset_dir)]
+
+
+def _seconds(command: list[str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - started
+
+
+def _memory(config: PreprocessBenchmark, clips: list[Path], work: Path) -> dict[str, float]:
+    """The largest peak of any process, by number of clips."""
+    peaks = {}
+    for count in config.memory_clips:
+        _link(clips, count, work / f"clips{count}")
+        peaks[str(count)] = peak_memory_mib(_command(work / f"clips{count}", work / f"dataset{count}"))
+        shutil.rmtree(work / f"dataset{count}")
+    return peaks
+
+
+def _machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    return {
+        "processor": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "python": platform.python_version(),
+    }
+
+
+def _table(report: dict[str, Any]) -> str:
+    medians, settings, machine = report["medians"], report["settings"], report["machine"]
+    naive, limit = medians["naive"], medians["limit"]
+    peaks = ", ".join(f"{peak:.0f} MiB at {count}" for count, peak in report["runs"]["peak_memory_mib"].items())
+    rows = [
+        ("the recipes' loop, one process, both views", f"{naive:.0f} clips/s", "1.0"),
+        (
+            "freqquest, both views, Parquet written",
+            f"{medians['freqquest']:.0f} clips/s",
+            f"{medians['freqquest'] / naive:.1f}",
+        ),
+        ("bare loop on all cores: decoding and both views", f"{limit:.0f} clips/s", f"{limit / naive:.1f}"),
+        ("freqquest's share of the bare loop", f"{medians['freqquest'] / limit:.0%}", ""),
+        ("reading the cnn view again, one core, shuffled", f"{medians['read']:.0f} clips/s", ""),
+        (
+            f"the whole command, {report['clips'].split(' ')[0]} clips, Ray's start included",
+            f"{medians['command_s']:.1f} s",
+            "",
+        ),
+        ("the same command again", f"{medians['same_command_again_s']:.1f} s", ""),
+        ("largest peak memory of any process", peaks, ""),
+    ]
+    return "\n".join(
+        [
+            f"`{report['command']}`: medians of {settings['num_runs']} runs in turn; {report['clips']}.",
+            f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB, "
+            f"Python {machine['python']}.",
+            "",
+            "| what | figure | times the recipes' loop |",
+            "|---|---|---|",
+            *(f"| {what} | {figure} | {ratio} |" for what, figure, ratio in rows),
+        ]
+    )
