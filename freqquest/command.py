@@ -34,10 +34,9 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        # Raised in a worker, it is a Ray error too, whose text is the whole remote traceback.
-        _exit(str(getattr(error, "cause", error)), code=2)
+        _exit(_text(error), code=2)
     except OSError as error:
-        _exit(str(error), code=1)
+        _exit(_text(error), code=1)
     except KeyboardInterrupt:
         _exit("interrupted; finished stages are kept, and the same command takes them up", code=130)
 
@@ -48,6 +47,11 @@ def on_ray() -> Iterator[None]:
     with clear_errors():
         cluster.connect()
         yield
+
+
+def _text(error: Exception) -> str:
+    """Raised in a worker, an error is a Ray error too, whose own text is the whole remote traceback."""
+    return str(getattr(error, "cause", error))
 
 
 def _exit(problem: str, code: int) -> None:

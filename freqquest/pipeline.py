@@ -34,7 +34,7 @@ class PipelineConfig:
     """Folder with one folder of clips for each class; without it, demo clips are made."""
 
     metadata: str | None = None
-    """CSV with UrbanSound8K's columns: which recording each clip is cut from, and the folds."""
+    """CSV that tells of the clips: labels, recordings, folds, splits (see jobs/preprocess.py --help)."""
 
     recording_pattern: str | None = None
     """Regular expression whose first group is the recording, searched in each file name."""

@@ -7,20 +7,20 @@ from pathlib import Path
 _INTERVAL_S = 0.2
 
 
-def peak_memory_mib(command: list[str], **options: object) -> float:
+def peak_memory_mib(command: list[str]) -> float:
     """Run a command; the largest peak that any of its processes had, in MiB (resident, shared pages included).
 
     Raises:
         RuntimeError: The command failed.
     """
     peaks: dict[int, int] = {}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None:
         for pid in _family(process.pid):
             peaks[pid] = max(peaks.get(pid, 0), _peak_kib(pid))
         time.sleep(_INTERVAL_S)
     if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} failed: {process.stderr.read() if process.stderr else ''}")
+        raise RuntimeError(f"{' '.join(command)} ended with code {process.returncode}")
     return max(peaks.values()) / 1024
 
 

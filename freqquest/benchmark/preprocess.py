@@ -58,18 +58,22 @@ def _copy_clips(audio_dir: Path, target: Path) -> list[Path]:
     """A copy in the work folder, where links to it cost nothing; the clips, in an order that mixes the classes."""
     if not audio_dir.is_dir():
         raise UserError(f"--audio-dir {audio_dir} does not exist or is not a folder")
+    if target.resolve().is_relative_to(audio_dir.resolve()):
+        raise UserError(f"--work-dir lies inside of --audio-dir {audio_dir}: choose another")
     shutil.copytree(audio_dir, target)
     clips = sorted(path for path in target.rglob("*") if is_audio(path.name))
+    if not clips:
+        raise UserError(f"--audio-dir {audio_dir} has no clips")
     random.Random(0).shuffle(clips)
     return clips
 
 
 def _link(clips: list[Path], count: int, target: Path) -> list[Path]:
-    """So many clips in `<target>/<round>/<class>/<name>`, as hard links."""
+    """So many clips in `<target>/<round>/`, and there in the folders that they come from, as hard links."""
     links = []
     for number in range(count):
         clip = clips[number % len(clips)]
-        link = target / str(number // len(clips)) / clip.parent.name / clip.name
+        link = target / str(number // len(clips)) / clip.relative_to(target.parent / "clips")
         link.parent.mkdir(parents=True, exist_ok=True)
         os.link(clip, link)
         links.append(link)

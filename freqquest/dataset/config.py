@@ -61,7 +61,8 @@ class PreprocessConfig:
     """Rows of a Parquet file; also what one task holds in memory (about 0.2 MB a row)."""
 
     max_quarantined_fraction: float = 0.05
-    """With more unreadable clips than this share, the job stops and commits nothing."""
+    """With more unreadable clips than this share, the job stops and commits nothing. One is allowed in any case,
+    unless the share is 0."""
 
     seed: int = 0
     """Seed of the split and of the augmented copies."""
@@ -85,6 +86,8 @@ class PreprocessConfig:
             )
         if self.num_augmented_copies < 0:
             raise ValueError(f"num_augmented_copies={self.num_augmented_copies} must be 0 or more")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed={self.seed} must be from 0 to {2**31 - 1}")
         if self.clips_per_shard < 1:
             raise ValueError(f"clips_per_shard={self.clips_per_shard} must be 1 or more")
         if self.recording_pattern is not None:

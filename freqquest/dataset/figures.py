@@ -7,6 +7,9 @@ from freqquest.dataset.read import read_shard
 from freqquest.runs.figures import counts, png, spectrogram_grid
 from freqquest.runs.storage import Location
 
+_MAX_SHARDS = 20
+"""Shards searched for an example of each class."""
+
 
 def draw_figures(dataset: Location, manifest: Manifest) -> None:
     """Write `figures/spectrograms.png` and `figures/counts.png` into a dataset's folder."""
@@ -26,11 +29,11 @@ def draw_figures(dataset: Location, manifest: Manifest) -> None:
 
 
 def _one_of_each(dataset: Location, manifest: Manifest) -> dict[str, np.ndarray]:
-    """The first training clip of each class, as `[M, T]`, in the order of the classes."""
+    """A training clip of each class, as `[M, T]`; classes that the first shards do not hold are left out."""
     found: dict[str, np.ndarray] = {}
-    for shard in manifest.shards:
-        if shard.split == "train" and len(found) < len(manifest.classes):
+    for shard in [shard for shard in manifest.shards if shard.split == "train"][:_MAX_SHARDS]:
+        if len(found) < len(manifest.classes):
             arrays = read_shard(dataset, shard, "cnn")
             for class_index, spectrogram in zip(arrays.class_indices, arrays.spectrograms, strict=True):
                 found.setdefault(manifest.classes[class_index], spectrogram.astype(np.float32))
-    return {label: found[label] for label in manifest.classes}
+    return {label: found[label] for label in manifest.classes if label in found}

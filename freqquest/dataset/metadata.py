@@ -33,7 +33,7 @@ def read_metadata(path: str) -> tuple[pd.DataFrame, bool]:
     lists_clips = "path" in table.columns
     table = table.rename(columns={"path": "file"} if lists_clips else _URBANSOUND_NAMES)
     needed = ("file", "label") if lists_clips else ("file", "recording")
-    if not set(needed) <= set(table.columns):
+    if not set(needed) <= set(table.columns) or not table.columns.is_unique:
         raise UserError(
             f"--metadata {path} needs the columns path, label (and may have recording, fold, split), "
             f"or UrbanSound8K's slice_file_name, fsID (fold, class); it has {', '.join(table.columns)}"
@@ -69,6 +69,14 @@ def read_csv(path: str, columns: list[str], flag: str) -> pd.DataFrame:
         (_, header), *rows = _numbered_rows(location.read_text())
     except (csv.Error, ValueError) as error:  # ValueError: no row at all, or not UTF-8
         raise UserError(f"{flag} {location} is not a readable CSV: {error}") from error
+    repeated = [name for name in header if header.count(name) > 1]
+    too_long = [line for line, row in rows if any(row[len(header) :])]
+    if repeated or too_long:
+        problem = (
+            f"has the column {repeated[0]} twice" if repeated else f"line {too_long[0]} has more cells than columns"
+        )
+        raise UserError(f"{flag} {location} {problem}: a comma inside of a cell needs quotation marks around the cell")
+    rows = [(line, row) for line, row in rows if any(row)]
     missing = [name for name in columns if name not in header]
     if missing:
         raise UserError(f"{flag} {location} lacks the column {', '.join(missing)}; it has {', '.join(header)}")
@@ -94,6 +102,7 @@ def _numbered_rows(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _refuse_repeated(names: pd.Series, path: str) -> None:
+    names = names.dropna()
     repeated = names[names.duplicated()]
     if len(repeated):
         raise UserError(
@@ -103,7 +112,7 @@ def _refuse_repeated(names: pd.Series, path: str) -> None:
 
 def _whole_numbers(cells: pd.Series, path: str) -> pd.Series:
     numbers = pd.to_numeric(cells, errors="coerce")
-    wrong = cells[cells.notna() & (numbers.isna() | (numbers % 1 != 0))]
+    wrong = cells[cells.notna() & (numbers.isna() | (numbers % 1 != 0) | (numbers.abs() > 2**31))]
     if len(wrong):
         raise UserError(f"--metadata {path} line {wrong.index[0]}: fold {wrong.iloc[0]!r} is not a whole number")
     return numbers.astype("Int64")

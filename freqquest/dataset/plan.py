@@ -17,6 +17,8 @@ from freqquest.dataset.manifest import SPLITS, sha256
 from freqquest.dataset.shard import ShardPlan
 from freqquest.dataset.sources import find_labelled, find_unlabelled
 from freqquest.dataset.split import assign_splits
+from freqquest.errors import UserError
+from freqquest.runs.storage import locate
 
 _NOT_COMPARED = {
     "audio_dir",
@@ -57,8 +59,15 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     labelled = find_labelled(config.audio_dir, config.metadata, config.recording_pattern)
     splits, split_description = assign_splits(labelled.clips, config)
     tables, refused = [labelled.clips.assign(split=splits)], [labelled.refused]
+    if locate(config.dataset_dir).is_below(locate(config.audio_dir)):
+        raise UserError(f"--dataset-dir {config.dataset_dir} lies inside of --audio-dir: it would be taken for clips")
     if config.test_dir is not None:
         unlabelled = find_unlabelled(config.test_dir)
+        both = set(labelled.clips["path"]) & set(unlabelled.clips["path"])
+        if both:
+            raise UserError(
+                f"{min(both)} is in --audio-dir and in --test-dir: keep test clips out of the class folders"
+            )
         tables.append(unlabelled.clips)
         refused.append(unlabelled.refused)
     clips = pd.concat([table.astype(object) for table in tables], ignore_index=True)

@@ -73,7 +73,7 @@ class SplitReader:
     The clips are shuffled by shard, and inside each shard, into one long row, which is cut into B stretches of equal
     length; step by step, a batch takes one clip of each stretch. Of W processes that train together, each reads B / W
     neighbouring stretches, and so only its part of the shards; the batch of all together is the same for any W.
-    A process holds at most one shard for each of its stretches.
+    A process holds about one shard for each of its stretches.
     """
 
     def __init__(self, dataset: Location, manifest: Manifest, split: str, view: ViewName) -> None:
@@ -176,7 +176,7 @@ def verify_dataset(dataset_dir: str) -> str:
     def problem(shard: Shard) -> str | None:
         try:
             _verified_bytes(dataset, shard)
-        except UserError as error:
+        except (UserError, OSError) as error:
             return str(error)
         return None
 

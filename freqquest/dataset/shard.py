@@ -25,8 +25,9 @@ from freqquest.runs.storage import Location, locate
 _TEXT_COLUMNS = ("clip_id", "path", "label", "recording", "split", "augmentation")
 _COLUMN_ORDER = ("clip_id", "path", "label", "class_index", "recording", "fold", "split", "augmentation")
 
-_FOOTER_KEY = b"freqquest"
-"""Where a Parquet file's footer keeps the Account, so that an interrupted run can take up the shards it finished."""
+_FOOTER_KEY, _FOOTER_HASH_KEY = b"freqquest", b"freqquest_sha256"
+"""Where a Parquet file's footer keeps the Account, so that an interrupted run can take up the shards it finished; and
+its hash, as Parquet's own checksums leave out the footer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ class WrittenShard:
 def write_shard(plan: ShardPlan, dataset: Location) -> WrittenShard:
     """Decode, analyse and write; clips that cannot be read are set aside with the reason.
 
-    A shard that an interrupted run has finished already is kept.
+    A shard that an interrupted run has finished already is kept, unless it lacks clips: they may be readable now.
     """
     place = dataset / plan.path
     finished = _finished(plan, place)
@@ -88,7 +89,15 @@ def write_shard(plan: ShardPlan, dataset: Location) -> WrittenShard:
         return finished
     table, account = _make_table(plan)
     if table.num_rows == 0:
+        place.remove_file()
         return WrittenShard(account=account, entry=None)
+    content = _encode(table)
+    place.write_bytes(content)
+    return WrittenShard(account=account, entry=_entry(plan, table.num_rows, content))
+
+
+def _encode(table: pa.Table) -> memoryview:
+    """A table as the bytes of a Parquet file."""
     sink = pa.BufferOutputStream()
     # Spectrograms hardly compress, and decompression would cost readers more than the disk does.
     pq.write_table(
@@ -99,9 +108,7 @@ def write_shard(plan: ShardPlan, dataset: Location) -> WrittenShard:
         write_page_checksum=True,
         write_statistics=False,
     )
-    content = memoryview(sink.getvalue())
-    place.write_bytes(content)
-    return WrittenShard(account=account, entry=_entry(plan, table.num_rows, content))
+    return memoryview(sink.getvalue())
 
 
 def _finished(plan: ShardPlan, place: Location) -> WrittenShard | None:
@@ -111,8 +118,10 @@ def _finished(plan: ShardPlan, place: Location) -> WrittenShard | None:
     content = memoryview(place.read_bytes())
     try:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-        account = Account(**json.loads(file.schema_arrow.metadata[_FOOTER_KEY]))
-        if account.plan_sha256 != plan.sha256:
+        footer = file.schema_arrow.metadata
+        account = Account(**json.loads(footer[_FOOTER_KEY]))
+        is_whole = sha256(footer[_FOOTER_KEY]) == footer[_FOOTER_HASH_KEY].decode()
+        if not is_whole or account.plan_sha256 != plan.sha256 or account.quarantined:
             return None
         num_rows = file.read().num_rows
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
@@ -194,4 +203,5 @@ def _to_table(clips: list[dict[str, Any]], views: dict[str, _View], plan: ShardP
         for name in _COLUMN_ORDER
     }
     tensors = {name: view.to_arrow() for name, view in views.items()} if rows else {}
-    return pa.table(columns | tensors).replace_schema_metadata({_FOOTER_KEY: json.dumps(asdict(account))})
+    footer = json.dumps(asdict(account)).encode()
+    return pa.table(columns | tensors).replace_schema_metadata({_FOOTER_KEY: footer, _FOOTER_HASH_KEY: sha256(footer)})

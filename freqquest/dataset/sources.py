@@ -36,7 +36,7 @@ class Sources:
 def find_labelled(audio_dir: str, metadata: str | None = None, recording_pattern: str | None = None) -> Sources:
     """The clips below a folder. A clip's label is the metadata's, else the name of the folder that it lies in.
 
-    A clip's recording comes from the metadata, else from an UrbanSound8K-style name, else from the pattern, else it
+    A clip's recording comes from the metadata, else from the pattern, else from an UrbanSound8K-style name, else it
     is the clip itself.
 
     Raises:
@@ -52,14 +52,12 @@ def find_labelled(audio_dir: str, metadata: str | None = None, recording_pattern
         if table is not None:
             sources = _described(sources, table, str(metadata))
     clips = sources.clips
-    labels = clips["label"].dropna().unique()
-    if len(labels) < 2:
-        found = f"one class only ({labels[0]})" if len(labels) else "no labelled clip"
-        raise UserError(f"{root} has {found}: a classifier needs at least two classes")
+    _require_classes(sources, root)
     names = clips["clip_id"].str.rsplit("/", n=1).str[-1]
-    recordings = clips["recording"].fillna(stems(names).str.extract(URBANSOUND_NAME)[0])
+    recordings = clips["recording"]
     if recording_pattern is not None:
         recordings = recordings.fillna(names.str.extract(recording_pattern)[0])
+    recordings = recordings.fillna(stems(names).str.extract(URBANSOUND_NAME)[0])
     clips = clips.assign(recording=recordings.fillna(clips["clip_id"]))
     return Sources(clips=clips[CLIP_COLUMNS], refused=sources.refused)
 
@@ -72,10 +70,35 @@ def find_unlabelled(audio_dir: str) -> Sources:
     """
     root = _require_dir(audio_dir, "the folder of test clips")
     sources = _audio_files(list(root.walk()), root)
-    if sources.clips.empty and sources.refused.empty:
-        raise UserError(f"{root} holds no audio files ({' '.join(AUDIO_SUFFIXES)})")
+    if sources.clips.empty:
+        raise UserError(f"{root} holds no audio files ({' '.join(AUDIO_SUFFIXES)}){_first_refused(sources)}")
     clips = sources.clips.assign(label=None, recording=sources.clips["clip_id"], fold=None, split="test")
     return Sources(clips=clips[CLIP_COLUMNS], refused=sources.refused)
+
+
+def _require_classes(sources: Sources, root: Location) -> None:
+    """Two classes at least to learn, and no label that could not name a file."""
+    clips = sources.clips
+    learned = set(clips["label"][(clips["split"] != "test").fillna(True)].dropna())
+    if len(learned) < 2:
+        found = f"one class only ({learned.pop()})" if learned else "no labelled clip"
+        raise UserError(f"{root} has {found}: a classifier needs at least two classes{_first_refused(sources)}")
+    unknown = set(clips["label"].dropna()) - learned
+    if unknown:
+        raise UserError(
+            f"the class {min(unknown)} has test clips only: add clips to learn it from, or empty its labels"
+        )
+    for label in learned:
+        if not is_inside(label) or "/" in label or "\\" in label:
+            raise UserError(f"the label {label!r} cannot name a file: use no slashes, control characters, '.' or '..'")
+
+
+def _first_refused(sources: Sources) -> str:
+    """For an error that refusals may explain."""
+    if sources.refused.empty:
+        return ""
+    path, reason = sources.refused.iloc[0]
+    return f"; {len(sources.refused)} were refused, the first is {path} ({reason})"
 
 
 def _require_dir(path: str, what: str) -> Location:
@@ -117,12 +140,15 @@ def _by_folder(root: Location) -> Sources:
         )
     folders = {entry.path for entry in entries if entry.is_dir and not entry.problem}
     filled = {entry.path.rpartition("/")[0] for entry in entries if entry.is_dir or is_audio(entry.path)}
+    folders -= {entry.path for entry in entries if entry.problem}
     if empty := sorted(folders - filled):
         raise UserError(
             f"class folder {root / empty[0]} has no audio: add clips ({' '.join(AUDIO_SUFFIXES)}) or remove it"
         )
     if clip_ids.empty:
-        raise UserError(f"{root} has no class folders: expected <audio-dir>/<class>/<clip>.wav")
+        raise UserError(
+            f"{root} has no class folders: expected <audio-dir>/<class>/<clip>.wav{_first_refused(sources)}"
+        )
     labels = clip_ids.str.rsplit("/", n=2).str[-2]
     return Sources(clips=sources.clips.assign(label=labels), refused=sources.refused)
 
@@ -131,7 +157,13 @@ def _described(sources: Sources, table: pd.DataFrame, metadata: str) -> Sources:
     """Clips with what an UrbanSound8K-style CSV tells of them, by file name."""
     clips = sources.clips
     names = stems(clips["clip_id"])
-    told = table.set_index(stems(table["file"]))
+    told = table.dropna(subset="file").set_index(stems(table["file"].dropna()))
+    shared = clips["clip_id"][names.isin(told.index) & names.duplicated(keep=False)]
+    if len(shared):
+        raise UserError(
+            f"--metadata {metadata} tells of {names[shared.index[0]]}, but {' and '.join(shared.iloc[:2])} have that "
+            "name: list the clips by path instead (columns path, label)"
+        )
     if not names.isin(told.index).any():
         raise UserError(f"--metadata {metadata} names none of the {len(clips)} clips in its slice_file_name column")
     columns = {name: names.map(told[name]) for name in _DESCRIPTION}
@@ -158,7 +190,7 @@ def _listed(root: Location, table: pd.DataFrame, metadata: str) -> Sources:
         dtype=str,
     )
     refused = [
-        (str(file), f"{metadata} line {line}: {reason}")
+        ("" if pd.isna(file) else str(file), f"{metadata} line {line}: {reason}")
         for line, file, reason in zip(table.index, table["file"], reasons, strict=True)
         if reason
     ]

@@ -43,13 +43,12 @@ def _split_learned(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Se
             f"--validation-fold {config.validation_fold} needs --metadata with at least two folds, "
             "and a fold for every clip"
         )
-    if has_folds:
-        _require_all(clips, "fold")
     if clips["split"].notna().any() and config.validation_fold is None:
         _require_all(clips, "split")
         _require_every_class(clips, clips["split"])
         return clips["split"], f"split of the metadata, {_describe_recordings(clips)}"
     if has_folds:
+        _require_all(clips, "fold")
         fold = _choose_fold(clips, config)
         splits = (clips["fold"] == fold).map({True: "validation", False: "train"})
         return splits, f"fold {fold}, {_describe_recordings(clips)}"

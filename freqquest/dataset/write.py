@@ -4,6 +4,7 @@ Each task makes one shard whole, so memory is bounded by a shard a task; the man
 """
 
 import json
+import uuid
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -58,11 +59,11 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     dataset = locate(config.dataset_dir)
     plan = plan_dataset(config)
     there = _shards_there(dataset)
-    finished = None if config.overwrite else _finished_dataset(dataset, plan)
+    finished = None if config.overwrite else _earlier_dataset(dataset, config, plan, there)
     if finished is not None and there == {shard.path: shard.num_bytes for shard in finished.shards}:
         (dataset / UNFINISHED_NAME).remove_file()  # left by a kill after the manifest
         return finished
-    _begin(dataset, plan, there)
+    this_run = _begin(dataset, config, plan, there)
     cluster.connect()
     written = _write_shards(plan.shards, dataset)
     refused = _list_refused(written, dataset, plan, config.max_quarantined_fraction)
@@ -70,6 +71,8 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     from freqquest.dataset.figures import draw_figures  # matplotlib: not for the workers, which import this module
 
     draw_figures(dataset, manifest)
+    if (dataset / UNFINISHED_NAME).read_text() != this_run:
+        raise UserError(f"another run has begun to write {dataset}: let one of them finish, then run the other again")
     manifest.save(dataset)
     (dataset / UNFINISHED_NAME).remove_file()
     return manifest
@@ -94,26 +97,40 @@ def _shards_there(dataset: Location) -> dict[str, int]:
     return {path: entry.num_bytes for path, entry in entries.items() if path.endswith(".parquet")}
 
 
-def _finished_dataset(dataset: Location, plan: DatasetPlan) -> Manifest | None:
-    """The manifest that is already there, if it is of the planned dataset.
+def _earlier_dataset(
+    dataset: Location, config: PreprocessConfig, plan: DatasetPlan, there: dict[str, int]
+) -> Manifest | None:
+    """The manifest that is already there, of the planned dataset; none where a run has yet to finish it.
 
     Raises:
-        UserError: The folder holds another dataset, or a part of one that was interrupted.
+        UserError: The folder holds another dataset, or a part of one.
     """
     if (dataset / MANIFEST_NAME).is_file():
         manifest = load_manifest(dataset)
         changed = changed_settings(plan.settings, manifest.settings)
+        if not changed and (manifest.clip, manifest.views) != (CLIP, VIEWS):
+            changed = ["the spectrograms' settings, by another freqquest"]
         if not changed and manifest.sources_sha256 != plan.sources_sha256:
             changed = ["the clips, their labels, recordings or folds"]
         _refuse(f"{dataset} holds a dataset", changed)
         return manifest
-    if (dataset / UNFINISHED_NAME).is_file():  # other clips are welcome: broken ones may have been mended
+    if (dataset / UNFINISHED_NAME).is_file():  # changed clips are welcome: broken ones may have been mended
         try:
-            begun = json.loads((dataset / UNFINISHED_NAME).read_text())
-        except ValueError as error:
+            begun = json.loads((dataset / UNFINISHED_NAME).read_text())["settings"]
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{dataset / UNFINISHED_NAME} is damaged: remove it, or --overwrite") from error
-        _refuse(f"{dataset} holds an interrupted dataset", changed_settings(plan.settings, begun))
+        _refuse(f"{dataset} holds an interrupted dataset", changed_settings(_with_source(config, plan), begun))
+    elif there:
+        raise UserError(
+            f"{dataset} holds {min(there)}, but neither {MANIFEST_NAME} nor {UNFINISHED_NAME}: it may be somebody's "
+            "own; choose a new --dataset-dir, or replace it (jobs/preprocess.py --overwrite)"
+        )
     return None
+
+
+def _with_source(config: PreprocessConfig, plan: DatasetPlan) -> dict[str, Any]:
+    """What an interrupted run is known by: whoever continues it means the same folder of clips."""
+    return plan.settings | {"audio_dir": str(locate(config.audio_dir or ""))}
 
 
 def _refuse(holds: str, changed: list[str]) -> None:
@@ -124,12 +141,15 @@ def _refuse(holds: str, changed: list[str]) -> None:
         )
 
 
-def _begin(dataset: Location, plan: DatasetPlan, there: dict[str, int]) -> None:
-    """Say whose run has begun, and remove what it will not use."""
-    (dataset / UNFINISHED_NAME).write_text(json.dumps(plan.settings))
+def _begin(dataset: Location, config: PreprocessConfig, plan: DatasetPlan, there: dict[str, int]) -> str:
+    """Remove what this run will not use; returns what it has left to be known by, until it ends."""
+    this_run = json.dumps({"settings": _with_source(config, plan), "run": uuid.uuid4().hex})
+    (dataset / UNFINISHED_NAME).write_text(this_run)
     (dataset / MANIFEST_NAME).remove_file()
+    dataset.remove_staged()
     for path in there.keys() - {shard.path for shard in plan.shards}:
         (dataset / path).remove_file()
+    return this_run
 
 
 def _write_shards(shards: list[ShardPlan], dataset: Location) -> list[WrittenShard]:
@@ -159,11 +179,11 @@ def _list_refused(
     refused = pd.concat([plan.refused, rows.drop_duplicates("path")], ignore_index=True)
     write_csv(refused, dataset / QUARANTINE_NAME)
     num_clips = len(plan.clips) + len(plan.refused)
-    if len(refused) > max(1, max_fraction * num_clips):
+    if len(refused) > max(1 if max_fraction else 0, max_fraction * num_clips):
         raise UserError(
             f"{len(refused)} of {num_clips} clips cannot be read, more than --max-quarantined-fraction {max_fraction} "
-            f"allows; the first is {refused['path'][0]} ({refused['reason'][0]}), "
-            f"all are listed in {dataset / QUARANTINE_NAME}"
+            f"allows; the first is {refused['path'][0]} ({refused['reason'][0]}), all are listed in "
+            f"{dataset / QUARANTINE_NAME}; the shards made so far are kept for the next run"
         )
     return refused
 

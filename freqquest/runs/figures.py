@@ -5,6 +5,7 @@ T frames, K classes.
 """
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 
 import matplotlib.image
@@ -40,7 +41,7 @@ def spectrogram_grid(spectrograms: Mapping[str, np.ndarray], title: str, seconds
             vmax=max(highest, lowest + 1e-6),
             extent=(0, seconds, 0, values.shape[0]),
         )
-        panel.set_title(name, fontsize=10)
+        panel.set_title(name, fontsize=10, parse_math=False)
     for panel in panels.flat[len(spectrograms) :]:
         panel.axis("off")
     figure.supxlabel("time (s)", fontsize=9)
@@ -59,8 +60,8 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], title: str) -> 
     for row, column in np.ndindex(*counts.shape):
         colour = "white" if shares[row, column] > 0.5 else "black"
         panel.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
-    panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    panel.set_yticks(range(len(classes)), classes)
+    panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", parse_math=False)
+    panel.set_yticks(range(len(classes)), classes, parse_math=False)
     panel.set_xlabel("predicted")
     panel.set_ylabel("true")
     panel.set_title(title, fontsize=10)
@@ -90,7 +91,7 @@ def counts(names: Sequence[str], panels: Mapping[str, Mapping[str, Sequence[int]
         for part, numbers in parts.items():
             panel.barh(range(len(names)), numbers, left=left, label=part)
             left += numbers
-        panel.set_yticks(range(len(names)), names)
+        panel.set_yticks(range(len(names)), names, parse_math=False)
         panel.set_title(title, fontsize=10)
         panel.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
@@ -101,5 +102,7 @@ def counts(names: Sequence[str], panels: Mapping[str, Mapping[str, Sequence[int]
 def _draw(figure: Figure) -> np.ndarray:
     figure.set_dpi(_DOTS_PER_INCH)
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # names in other scripts show as boxes
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

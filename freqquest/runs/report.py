@@ -39,6 +39,7 @@ def write_report(run_dir: str) -> str:
         machine=next((section["machine"] for section in metrics.values()), ""),
         tensorboard=_tensorboard_command(run),
         picture=_last_picture(run),
+        dataset_pictures=(run / "dataset" / "figures").is_dir(),
         **{name: metrics.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
     )
     (run / REPORT_NAME).write_text(page)

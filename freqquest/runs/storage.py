@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, cast
 
@@ -17,6 +18,9 @@ from pyarrow import fs
 from freqquest.errors import UserError
 
 _LOCAL = fs.LocalFileSystem()
+
+_STAGED = "-staged-"
+"""In the hidden name of a file until it is whole."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class Location:
     def is_local(self) -> bool:
         """Whether it lies on this machine's own file system."""
         return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    def is_below(self, folder: "Location") -> bool:
+        """Whether this is inside of a folder, at any depth, or the folder itself."""
+        return self.filesystem == folder.filesystem and f"{self.path}/".startswith(f"{folder.path.rstrip('/')}/")
 
     def exists(self) -> bool:
         """Whether there is a file or a folder."""
@@ -85,7 +93,7 @@ class Location:
             with self.filesystem.open_output_stream(self.path) as stream:
                 stream.write(content)
             return
-        descriptor, staged = tempfile.mkstemp(dir=self.parent.path, prefix=f".{self.name[:40]}-")
+        descriptor, staged = tempfile.mkstemp(dir=self.parent.path, prefix=f".{self.name[:40]}{_STAGED}")
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -109,6 +117,12 @@ class Location:
         """Remove the file; nothing happens where there is none."""
         if self.is_file():
             self.filesystem.delete_file(self.path)
+
+    def remove_staged(self) -> None:
+        """Remove what killed processes left half-written in this folder and those below."""
+        if self.is_local:
+            for path in Path(self.path).rglob(f".*{_STAGED}*"):
+                path.unlink(missing_ok=True)
 
     def list_dir(self) -> list["Location"]:
         """Files and folders directly inside, sorted by path, without hidden ones."""
@@ -168,11 +182,14 @@ def _local_entry(item: os.DirEntry[str], root: Path, relative: str) -> Entry:
     readable = relative.encode(errors="backslashreplace").decode()
     if readable != relative:
         return Entry(readable, is_dir=False, problem="its name is not valid UTF-8: rename it")
-    if item.is_symlink() and (problem := _link_problem(Path(item.path), root)):
-        return Entry(relative, is_dir=False, problem=problem)
-    if not item.is_dir() and not item.is_file():
-        return Entry(relative, is_dir=False, problem="not a regular file")
-    status = item.stat()
+    try:
+        if item.is_symlink() and (problem := _link_problem(Path(item.path), root)):
+            return Entry(relative, is_dir=False, problem=problem)
+        if not item.is_dir() and not item.is_file():
+            return Entry(relative, is_dir=False, problem="not a regular file")
+        status = item.stat()
+    except OSError as error:
+        return Entry(relative, is_dir=False, problem=f"cannot be opened: {error.strerror}")
     return Entry(relative, item.is_dir(), status.st_size, status.st_mtime_ns)
 
 
@@ -197,11 +214,19 @@ def locate(path: str | Path) -> Location:
         return Location(_LOCAL, str(Path(text).expanduser().absolute()))
     if "?" in text:
         raise UserError(f"{text} has settings behind its '?': give the plain URI, and the settings by the environment")
+    scheme, _, rest = text.partition("://")
+    host, _, inner = rest.partition("/")
     try:
-        filesystem, inner = fs.FileSystem.from_uri(text)
+        filesystem, base = _open_filesystem(f"{scheme}://{host}/")
     except (OSError, ValueError) as error:
         raise UserError(f"cannot open {text}: {error}; use a local path, or s3://, gs:// or file://") from error
-    return Location(filesystem, inner)
+    return Location(filesystem, f"{base.rstrip('/')}/{inner}")  # as it stands: names may hold what URIs may not
+
+
+@lru_cache
+def _open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
+    filesystem, base = fs.FileSystem.from_uri(uri)
+    return filesystem, base
 
 
 def upload_dir(source: Path, target: Location) -> None:

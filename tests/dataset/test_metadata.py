@@ -42,7 +42,7 @@ def test_lines_that_name_no_clip_are_refused_with_their_number_and_the_rest_goes
     csv = write(
         tmp_path,
         "path,label\nx.wav,a\n../secret.wav,a\n/etc/passwd.wav,a\nmissing.wav,a\n"
-        '"new\nline.wav",a\nnul\0.wav,a\ndeep/er/y.flac,b\nz.wav,\n,a\n',
+        '"new\nline.wav",a\nnul\0.wav,a\ndeep/er/y.flac,b\nz.wav,\n,a\n,b\n,\n',
     )
     sources = find_labelled(audio, csv)
     assert sources.clips["clip_id"].tolist() == ["deep/er/y.flac", "x.wav"]
@@ -56,6 +56,7 @@ def test_lines_that_name_no_clip_are_refused_with_their_number_and_the_rest_goes
         f"line 8: {outside}",
         "line 10: no label",
         f"line 11: {outside}",
+        f"line 12: {outside}",
     ]
 
 
@@ -73,10 +74,18 @@ def test_lines_that_name_no_clip_are_refused_with_their_number_and_the_rest_goes
         ("slice_file_name,fsID,fold\nx.wav,1,fold1\n", "line 2: fold 'fold1' is not a whole number"),
         ("path,label,split\nx.wav,a,train\nz.wav,b,dev\n", "line 3: split 'dev' is none of train, validation, test"),
         ("path,label\nx.wav,a\n", r"has one class only \(a\)"),
+        ("path,label,split\nx.wav,a,train\nz.wav,b,test\n", r"has one class only \(a\)"),
+        ("path,label\nx.wav,dog, barking\n", "line 2 has more cells than columns: a comma inside of a cell needs"),
+        ("path,label,label\nx.wav,a,b\n", "has the column label twice"),
+        ("slice_file_name,fsID,class,label\nx.wav,1,a,b\n", "needs the columns path, label"),
+        ("path,label\nx.wav,../a\nz.wav,b\n", "the label '../a' cannot name a file"),
+        ("path,label,fold\nx.wav,a,1e30\nz.wav,b,1\n", "line 2: fold '1e30' is not a whole number"),
+        ("path,label\n/data/x.wav,a\n", "no labelled clip.*1 were refused, the first is /data/x.wav .*line 2: not"),
     ],
     ids=[
         "missing", "empty", "unclosed", "columns", "no label", "other clips", "repeated", "repeated path", "fold",
-        "split", "one class",
+        "split", "one class", "one class to learn", "unquoted comma", "column twice", "two labels", "label is a path",
+        "huge fold", "absolute paths",
     ],
 )  # fmt: skip
 def test_metadata_that_cannot_be_used_is_refused(tmp_path, content, message):
@@ -86,6 +95,13 @@ def test_metadata_that_cannot_be_used_is_refused(tmp_path, content, message):
     if content is not None:
         (tmp_path / "meta.csv").write_text(content)
     with pytest.raises(UserError, match=message):
+        find_labelled(root, str(tmp_path / "meta.csv"))
+
+
+def test_metadata_by_name_needs_names_of_one_clip(tmp_path):
+    root = make(tmp_path / "audio", "dog/001.wav", "cat/001.wav")
+    (tmp_path / "meta.csv").write_text("slice_file_name,fsID\n001.wav,7\n")
+    with pytest.raises(UserError, match="tells of 001, but cat/001.wav and dog/001.wav have that name: list the clips"):
         find_labelled(root, str(tmp_path / "meta.csv"))
 
 

@@ -1,9 +1,12 @@
 """A job killed at any point: the same command finishes it, with the rows and bytes of an undisturbed run."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +79,30 @@ def test_a_killed_job_run_again_keeps_its_shards_and_gives_the_same_dataset(
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert load_manifest(locate(tmp_path / "dataset")) == undisturbed
     assert not (tmp_path / "dataset" / "unfinished.json").exists()
+
+
+def workers_at_work():
+    """Process ids of Ray's workers that are in a preprocessing task."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"_write_planned" in (folder / "cmdline").read_bytes().split(b"\0")[0]:
+                found.append(int(folder.name))
+    return found
+
+
+def test_workers_that_are_killed_cost_only_their_own_shards(undisturbed, local_ray, audio_dir, tmp_path):
+    script = SCRIPT.format(change="", settings=settings(audio_dir, tmp_path / "dataset"))
+    with subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"RAY_ADDRESS": local_ray}) as job:
+        killed = []
+        while not killed and job.poll() is None:
+            killed = workers_at_work()
+            time.sleep(0.01)
+        for worker in killed:
+            os.kill(worker, signal.SIGKILL)
+        assert job.wait(timeout=120) == 0
+    assert killed
+    assert load_manifest(locate(tmp_path / "dataset")) == undisturbed
 
 
 def test_an_interrupted_dataset_is_not_continued_with_other_settings(local_ray, audio_dir, tmp_path):

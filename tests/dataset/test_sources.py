@@ -44,6 +44,11 @@ def test_a_pattern_names_the_recording_of_other_names(tmp_path):
     assert clips["recording"].tolist() == ["7", "8"]
 
 
+def test_a_pattern_that_is_given_goes_before_the_usual_names(tmp_path):
+    clips = clips_of(make(tmp_path, "a/2021-05-03-1.wav", "b/2021-06-03-1.wav"), None, r"^(\d+-\d+)")
+    assert clips["recording"].tolist() == ["2021-05", "2021-06"]
+
+
 def test_files_that_are_no_audio_and_hidden_ones_are_left_out(tmp_path):
     clips = clips_of(make(tmp_path, "a/x.wav", "a/readme.txt", "b/y.wav", "b/.z.wav", ".git/config"))
     assert clips["clip_id"].tolist() == ["a/x.wav", "b/y.wav"]

@@ -168,6 +168,8 @@ def test_a_recording_in_training_and_test_is_refused():
         ({"recording_pattern": "("}, "is not a regular expression"),
         ({"recording_pattern": "abc"}, "has 0 groups; it needs exactly one"),
         ({"clips_per_shard": 0}, "clips_per_shard=0 must be 1 or more"),
+        ({"seed": -1}, "seed=-1 must be from 0 to"),
+        ({"num_augmented_copies": 1, "augmentations": ()}, "needs at least one of the augmentations"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

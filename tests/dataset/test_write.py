@@ -138,6 +138,31 @@ def test_other_settings_or_clips_are_refused_naming_the_difference(
         write_dataset(PreprocessConfig(audio_dir=str(audio_dir), **same))
 
 
+def test_spectrograms_of_another_freqquest_are_not_taken_for_the_same(copy_of_dataset, audio_dir, unlabelled_dir):
+    place = copy_of_dataset / "manifest.json"
+    place.write_text(place.read_text().replace('"num_mels": 128', '"num_mels": 64', 1))
+    same = {"num_augmented_copies": 1, "clips_per_shard": 7, "test_dir": str(unlabelled_dir)}
+    with pytest.raises(UserError, match="made differently: the spectrograms' settings, by another freqquest"):
+        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(copy_of_dataset), **same))
+
+
+def test_two_runs_into_one_folder_do_not_both_finish(local_ray, audio_dir, tmp_path, monkeypatch):
+    def other_run_begins(*_):
+        (tmp_path / "dataset" / "unfinished.json").write_text('{"settings": {}, "run": "other"}')
+
+    monkeypatch.setattr("freqquest.dataset.figures.draw_figures", other_run_begins)
+    with pytest.raises(UserError, match="another run has begun to write .*/dataset"):
+        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(tmp_path / "dataset")))
+    assert not (tmp_path / "dataset" / "manifest.json").exists()
+
+
+def test_folders_inside_of_each_other_are_refused(audio_dir, unlabelled_dir):
+    with pytest.raises(UserError, match="lies inside of --audio-dir: it would be taken for clips"):
+        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(audio_dir / "out")))
+    with pytest.raises(UserError, match="low/.* is in --audio-dir and in --test-dir: keep test clips out"):
+        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir="unused", test_dir=str(audio_dir / "low")))
+
+
 def test_a_folder_with_other_files_is_left_alone(local_ray, audio_dir, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(UserError, match="holds thesis.tex, which is no part of a dataset"):
@@ -157,9 +182,13 @@ def test_clips_in_a_folder_called_train_are_never_taken_for_shards(local_ray, au
 
 def test_shards_left_by_a_killed_run_and_hidden_files_do_not_hinder_the_next(copy_of_dataset, audio_dir):
     (copy_of_dataset / "manifest.json").unlink()
-    (copy_of_dataset / ".manifest.json-x").write_text("half of it")
+    (copy_of_dataset / "train" / ".part-00001.parquet-staged-x").write_text("half of it")
     (copy_of_dataset / "train" / "part-00099.parquet").write_bytes(b"stale")
-    manifest = write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(copy_of_dataset)))
+    with pytest.raises(UserError, match="holds t.*, but neither manifest.json nor unfinished.json"):
+        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(copy_of_dataset)))
+    manifest = write_dataset(
+        PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(copy_of_dataset), overwrite=True)
+    )
     left = {path.name for path in (copy_of_dataset / "train").iterdir()}
     assert left == {shard.name for shard in manifest.shards if shard.split == "train"}
 
@@ -180,6 +209,19 @@ def test_too_many_bad_clips_stop_the_job_and_commit_nothing(local_ray, audio_dir
         write_dataset(PreprocessConfig(audio_dir=str(tmp_path / "audio"), dataset_dir=str(tmp_path / "dataset")))
     assert not (tmp_path / "dataset" / "manifest.json").exists()
     assert len(pd.read_csv(tmp_path / "dataset" / "quarantine.csv")) == 3
+    for path in sorted((tmp_path / "audio" / "low").glob("*"))[:3]:
+        shutil.copy(audio_dir / "low" / path.name, path)
+    mended = write_dataset(PreprocessConfig(audio_dir=str(tmp_path / "audio"), dataset_dir=str(tmp_path / "dataset")))
+    assert mended.num_quarantined == 0
+
+
+def test_one_bad_clip_is_allowed_unless_none_is(local_ray, audio_dir, tmp_path):
+    shutil.copytree(audio_dir, tmp_path / "audio")
+    min((tmp_path / "audio" / "low").glob("*")).write_bytes(b"")
+    settings = {"audio_dir": str(tmp_path / "audio"), "dataset_dir": str(tmp_path / "dataset")}
+    with pytest.raises(UserError, match="1 of 20 clips cannot be read, more than --max-quarantined-fraction 0"):
+        write_dataset(PreprocessConfig(**settings, max_quarantined_fraction=0))
+    assert write_dataset(PreprocessConfig(**settings, max_quarantined_fraction=0.01)).num_quarantined == 1
 
 
 def test_the_summary_tells_classes_clips_recordings_hours_and_rates(dataset_dir):

@@ -6,6 +6,12 @@ import numpy as np
 from freqquest.runs import figures
 
 
+def test_names_may_look_like_formulas_or_be_of_any_script():
+    names = ["a$_$b", "Ωδή", "警笛"]
+    assert figures.counts(names, {"clips": {"train": [1, 2, 3]}}).ndim == 3
+    assert figures.spectrogram_grid(dict.fromkeys(names, np.zeros((4, 5))), "title", 1.0).ndim == 3
+
+
 def test_pictures_are_rgb_and_become_png_files():
     pictures = [
         figures.spectrogram_grid({"a": np.zeros((128, 512)), "b": np.random.rand(128, 512)}, "title", 5.9),

@@ -13,6 +13,11 @@ def test_local_paths_become_absolute_and_uris_are_understood(tmp_path, monkeypat
     assert str(locate("~/x")) == os.path.expanduser("~/x")  # noqa: PTH111
 
 
+def test_names_that_uris_could_not_hold_are_taken_as_they_stand(tmp_path):
+    for name in ("a b.wav", "ö.wav", "100%20.wav", "a#b.wav"):
+        assert str(locate(f"file://{tmp_path}/{name}")) == f"{tmp_path}/{name}"
+
+
 def test_an_unknown_scheme_is_refused_with_those_that_work():
     with pytest.raises(UserError, match="cannot open ftp://host/x.*s3://, gs:// or file://"):
         locate("ftp://host/x")

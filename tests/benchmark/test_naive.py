@@ -1,0 +1,17 @@
+from pathlib import Path
+
+import numpy as np
+
+from freqquest.audio.files import load_clip
+from freqquest.audio.spectrogram import log_mel
+from freqquest.benchmark.naive import cgan_recipe, cnn_recipe
+from freqquest.dataset.config import CLIP, VIEWS
+
+
+def test_the_recipes_loops_make_what_freqquest_makes(audio_dir):
+    paths = sorted(map(str, audio_dir.rglob("*.wav")))[::7]
+    for view, spectrograms in (("cnn", cnn_recipe(paths)), ("cgan", cgan_recipe(paths)[:, 0].numpy())):
+        for path, spectrogram in zip(paths, spectrograms, strict=True):
+            with Path(path).open("rb") as stream:
+                ours = log_mel(load_clip(stream, CLIP).waveform, VIEWS[view], CLIP.sample_rate_hz)
+            np.testing.assert_allclose(ours, spectrogram, atol=2e-3)
