@@ -34,7 +34,6 @@ from freqquest.runs.progress import Progress
 from freqquest.runs.storage import Location, locate
 from freqquest.runs.tables import write_csv
 
-
 _CPUS_PER_TASK = 2 / 3
 """Three tasks on two cores: while one waits for the disk, or Ray for its next shard, the others compute."""
 

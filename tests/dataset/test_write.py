@@ -36,6 +36,9 @@ frame = pd.read_parquet({str(dataset_dir / "train")!r} + "/part-00000.parquet")
 assert len(frame) == 7
 assert frame["cnn"][0].dtype == np.float16
 assert frame["cnn"][0].shape == ({CNN_VIEW.num_mels * CNN_VIEW.num_frames},)
+whole = pd.read_parquet({str(dataset_dir / "train")!r})
+assert len(whole) == 32
+whole["cnn"][0].reshape({CNN_VIEW.num_mels}, {CNN_VIEW.num_frames})
 assert "ray" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -118,6 +118,22 @@ def test_verify_names_damaged_shards_and_fails(job, dataset_dir, tmp_path):
     assert f"{shard} is damaged" in done.stderr
 
 
+def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(job, audio_dir, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]).returncode != 0:
+        pytest.skip("a small disk can be mounted only by root")
+    try:
+        arguments = ["--audio-dir", audio_dir, "--dataset-dir", disk / "dataset", "--clips-per-shard", 4]
+        done = job("preprocess", *arguments, expect=1)
+        assert done.stderr.splitlines()[-1] == "error: [Errno 28] No space left on device"
+        assert not (disk / "dataset" / "manifest.json").exists()
+        subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
+        assert "16 train, 4 validation" in job("preprocess", *arguments).stdout
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 def test_the_benchmark_of_preprocessing_leaves_figures_and_a_table(job, audio_dir, tmp_path):
     settings = {"num-clips": 40, "num-naive-clips": 4, "num-runs": 1, "memory-clips": 20, "work-dir": tmp_path / "work"}
     flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
