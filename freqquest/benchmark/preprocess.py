@@ -40,10 +40,13 @@ def benchmark_preprocess(config: PreprocessBenchmark) -> str:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     report = {
-        "command": f"jobs/benchmark.py preprocess --num-clips {config.num_clips} --num-runs {config.num_runs}",
-        "clips": f"{len(clips)} of {Path(audio_dir).name}, linked up to the numbers given",
+        "clips": f"{len(clips)} {'clips' if config.audio_dir else 'demo clips'}, linked several times over",
         "machine": _machine(),
-        "settings": dataclasses.asdict(config),
+        "settings": {
+            name: value
+            for name, value in dataclasses.asdict(config).items()
+            if name not in ("audio_dir", "work_dir", "output")
+        },
         "runs": figures,
         "medians": {name: statistics.median(values) for name, values in figures.items() if isinstance(values, list)},
     }
@@ -169,7 +172,8 @@ def _table(report: dict[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            f"`{report['command']}`: medians of {settings['num_runs']} runs in turn; {report['clips']}.",
+            f"`jobs/benchmark.py preprocess`: medians of {settings['num_runs']} runs in turn, of "
+            f"{settings['num_clips']} clips (the recipes' loop: {settings['num_naive_clips']}); {report['clips']}.",
             f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB, "
             f"Python {machine['python']}.",
             "",

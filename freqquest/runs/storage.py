@@ -18,6 +18,7 @@ from pyarrow import fs
 from freqquest.errors import UserError
 
 _LOCAL = fs.LocalFileSystem()
+_BUFFER_BYTES = 256 * 2**10
 
 _STAGED = "-staged-"
 """In the hidden name of a file until it is whole."""
@@ -73,8 +74,8 @@ class Location:
 
     def open(self) -> IO[bytes]:
         """The file's content as a seekable binary stream."""
-        if self.is_local:  # Python's own file halves the time to decode a clip
-            return Path(self.path).open("rb")
+        if self.is_local:  # Python's own file halves the time to decode a clip, a large buffer takes a tenth more
+            return Path(self.path).open("rb", buffering=_BUFFER_BYTES)
         return cast(IO[bytes], self.filesystem.open_input_file(self.path))
 
     def read_bytes(self) -> bytes:
