@@ -42,7 +42,6 @@ def quiet(library: str) -> None:
 
         DataContext.get_current().enable_progress_bars = False
         DataContext.get_current().print_on_execution_start = False
-        DataContext.get_current().raise_original_map_exception = True  # a full disk is an OSError here too
         # max_restarts of an actor pool has no named parameter yet.
         warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
 

@@ -156,7 +156,11 @@ def _begin(dataset: Location, config: PreprocessConfig, plan: DatasetPlan, there
 
 
 def _write_shards(shards: list[ShardPlan], dataset: Location) -> list[WrittenShard]:
-    """Run the plan as a Ray Data pipeline; results come in the order of the plan."""
+    """Run the plan as a Ray Data pipeline; results come in the order of the plan.
+
+    Raises:
+        OSError: A shard cannot be written.
+    """
     import ray.data
 
     cluster.quiet("data")
@@ -167,13 +171,19 @@ def _write_shards(shards: list[ShardPlan], dataset: Location) -> list[WrittenSha
     written: dict[int, WrittenShard] = {}
     with Progress("preprocess", sum(len(shard.clips) for shard in shards), "clips") as progress:
         for row in pipeline.iter_rows():
+            if row["problem"]:
+                raise OSError(f"{dataset / shards[row['number']].path} cannot be written: {row['problem']}")
             written[row["number"]] = row["written"]
             progress.update(len(shards[row["number"]].clips))
     return [written[number] for number in range(len(shards))]
 
 
 def _write_planned(row: dict[str, Any], dataset: Location) -> dict[str, Any]:
-    return {"number": row["number"], "written": write_shard(row["plan"], dataset)}
+    """What comes of a shard, or why it cannot be written: Ray would wrap what is raised into a page of text."""
+    try:
+        return {"number": row["number"], "written": write_shard(row["plan"], dataset), "problem": ""}
+    except OSError as error:
+        return {"number": row["number"], "written": None, "problem": error.strerror or str(error)}
 
 
 def _list_refused(
