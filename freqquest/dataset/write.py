@@ -114,7 +114,7 @@ def _earlier_dataset(
         if not changed and (manifest.clip, manifest.views) != (CLIP, VIEWS):
             changed = ["the spectrograms' settings, by another freqquest"]
         if not changed and manifest.sources_sha256 != plan.sources_sha256:
-            changed = ["the clips, their labels, recordings or folds"]
+            changed = ["the clips (files, sizes or times of change), their labels, recordings or folds"]
         _refuse(f"{dataset} holds a dataset", changed)
         return manifest
     if (dataset / UNFINISHED_NAME).is_file():  # changed clips are welcome: broken ones may have been mended
@@ -198,7 +198,7 @@ def _list_refused(
         raise UserError(
             f"{len(refused)} of {num_clips} clips cannot be read, more than --max-quarantined-fraction {max_fraction} "
             f"allows; the first is {refused['path'][0]} ({refused['reason'][0]}), all are listed in "
-            f"{dataset / QUARANTINE_NAME}; the shards made so far are kept for the next run"
+            f"{dataset / QUARANTINE_NAME}; mend or remove them, or raise the share; the shards made so far are kept"
         )
     return refused
 

@@ -95,7 +95,7 @@ def counts(names: Sequence[str], panels: Mapping[str, Mapping[str, Sequence[int]
         panel.set_title(title, fontsize=10)
         panel.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
-    axes[-1].legend(fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return _draw(figure)
 
 

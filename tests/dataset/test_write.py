@@ -137,7 +137,7 @@ def test_other_settings_or_clips_are_refused_naming_the_difference(
     same = {"dataset_dir": str(copy_of_dataset), "num_augmented_copies": 1, "clips_per_shard": 7}
     with pytest.raises(UserError, match=r"made differently: seed=3 \(there: 0\).*--overwrite"):
         write_dataset(PreprocessConfig(audio_dir=str(audio_dir), test_dir=str(unlabelled_dir), seed=3, **same))
-    with pytest.raises(UserError, match="made differently: the clips, their labels"):
+    with pytest.raises(UserError, match="made differently: the clips .files, sizes or times of change., their labels"):
         write_dataset(PreprocessConfig(audio_dir=str(audio_dir), **same))
 
 
