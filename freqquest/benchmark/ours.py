@@ -7,8 +7,6 @@ all clips took, and the seconds that one core took to read the cnn view again, i
 import sys
 import time
 
-import pyarrow as pa
-
 from freqquest import cluster
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.read import SplitReader
@@ -26,7 +24,6 @@ def main() -> None:
     started = time.perf_counter()
     manifest = write_dataset(PreprocessConfig(audio_dir=audio_dir, dataset_dir=f"{work_dir}/dataset"))
     print(time.perf_counter() - started)
-    pa.set_cpu_count(1)
     reader = SplitReader(locate(f"{work_dir}/dataset"), manifest, "train", "cnn")
     for epoch in (0, 1):  # the first one verifies hashes
         started = time.perf_counter()

@@ -56,11 +56,11 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
         UserError: The sources cannot make a dataset.
     """
     assert config.audio_dir is not None
+    if locate(config.dataset_dir).is_below(locate(config.audio_dir)):
+        raise UserError(f"--dataset-dir {config.dataset_dir} lies inside of --audio-dir: it would be taken for clips")
     labelled = find_labelled(config.audio_dir, config.metadata, config.recording_pattern)
     splits, split_description = assign_splits(labelled.clips, config)
     tables, refused = [labelled.clips.assign(split=splits)], [labelled.refused]
-    if locate(config.dataset_dir).is_below(locate(config.audio_dir)):
-        raise UserError(f"--dataset-dir {config.dataset_dir} lies inside of --audio-dir: it would be taken for clips")
     if config.test_dir is not None:
         unlabelled = find_unlabelled(config.test_dir)
         both = set(labelled.clips["path"]) & set(unlabelled.clips["path"])

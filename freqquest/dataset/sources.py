@@ -138,7 +138,7 @@ def _by_folder(root: Location) -> Sources:
             f"{root} holds {loose.iloc[0]} directly: put each clip into a folder named for its class, "
             f"as {root}/<class>/, or list the clips in a CSV (--metadata)"
         )
-    folders = {entry.path for entry in entries if entry.is_dir and not entry.problem}
+    folders = {entry.path for entry in entries if entry.is_dir}
     filled = {entry.path.rpartition("/")[0] for entry in entries if entry.is_dir or is_audio(entry.path)}
     folders -= {entry.path for entry in entries if entry.problem}
     if empty := sorted(folders - filled):
