@@ -10,6 +10,9 @@ import warnings
 
 from freqquest.errors import UserError
 
+_TRAINING_BYTES = 2 * 2**30
+"""What one training of a classifier takes at most, beside the clips that all share."""
+
 _LOCAL_OBJECT_STORE_BYTES = 512 * 2**20
 """Ray would take 30 % of the machine's memory; what the jobs pass between processes is far smaller."""
 
@@ -75,3 +78,26 @@ def require(*, num_workers: int, cpus_per_worker: int | None, use_gpu: bool) -> 
         if sum(places) >= num_workers:
             return {"CPU": cpus, "GPU": int(use_gpu)}
     raise UserError(f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: ask for fewer workers")
+
+
+def share_out(num_tasks: int, *, cpus_each: int | None, use_gpu: bool, sharing_gpu: int = 1) -> dict[str, float]:
+    """Resources of each of several trainings that need not run all at once.
+
+    Args:
+        num_tasks: How many there are.
+        cpus_each: CPU cores of each; None shares the cluster's cores out among them.
+        use_gpu: Whether they train on GPUs.
+        sharing_gpu: How many of them share one.
+
+    Returns:
+        Ray's resources for each; memory among them, so that no more run on a node than it can hold.
+
+    Raises:
+        UserError: There is no GPU.
+    """
+    import ray
+
+    cores = int(ray.cluster_resources().get("CPU", 1))
+    resources = require(num_workers=1, cpus_per_worker=cpus_each or max(1, cores // num_tasks), use_gpu=use_gpu)
+    largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
+    return resources | {"GPU": resources["GPU"] / sharing_gpu, "memory": min(_TRAINING_BYTES, largest)}

@@ -111,6 +111,7 @@ class PipelineConfig:
             run_dir=self.run,
             preset=self.preset,
             use_gpu=self.use_gpu,
+            audit_leakage=True,
             seed=self.seed,
             **given,
         )
@@ -166,9 +167,9 @@ def run_pipeline(config: PipelineConfig) -> str:
         config, test_labels = _with_demo_clips(config, run)
 
     _preprocess(config)
-    from freqquest.cnn.search import search
+    from freqquest.cnn.job import tune_cnn
 
-    search(config.tune)
+    tune_cnn(config.tune)
     if config.test_dir is not None:
         _predict(config, test_labels)
     from freqquest.cgan.train import train

@@ -7,10 +7,10 @@ from freqquest.command import on_ray, parse
 def main() -> None:
     config = parse(TuneConfig, __doc__)
     with on_ray():
-        from freqquest.cnn.search import search
+        from freqquest.cnn.job import tune_cnn
         from freqquest.runs.report import write_report
 
-        search(config)
+        tune_cnn(config)
         print(write_report(config.run_dir))
 
 

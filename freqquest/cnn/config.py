@@ -1,37 +1,88 @@
 """Settings of the classifier. Light to import: `--help` reads it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from freqquest.dataset.config import Preset
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CnnConfig:
-    """One classifier and how it is trained: a point of the search."""
+    """One classifier and how it is trained: a point of the search. The defaults are the preset `default`."""
+
+    network: Literal["residual", "plain"] = "residual"
+    """`plain`: blocks of 3 x 3 convolution, ReLU, batch normalisation and 2 x 2 maximum pooling. `residual`: blocks of
+    two 3 x 3 convolutions beside a shortcut, after a strided 5 x 5 one (He et al., 2016)."""
 
     num_blocks: int = 3
-    """Blocks of 3 x 3 convolution, ReLU, batch normalisation and 2 x 2 maximum pooling."""
+    """Blocks, each of which halves the spectrogram's sides (the first residual one does not)."""
 
     num_filters: int = 32
     """Output channels of the first block; each further block has twice as many."""
 
+    input_pooling: int = 2
+    """The network sees averages over squares of this side; 1 leaves the spectrogram as it is."""
+
+    pooling: Literal["average", "average_max"] = "average"
+    """How the last block's map becomes one vector: averages, or these plus maxima over time of averages over bands."""
+
     block_dropout: float = 0.0
     """Share of each block's outputs dropped in training (the recipe's second author used it)."""
 
-    dense_units: int = 128
-    """Units of the hidden layer after global average pooling."""
+    dense_units: int = 0
+    """Units of a hidden layer before the last; 0 is none."""
 
     dropout: float = 0.3
-    """Share of the hidden layer's outputs dropped in training."""
-
-    standardise_input: bool = True
-    """Bring the input to mean 0 and deviation 1 over the training split; else the network sees decibels."""
+    """Share of the last layer's inputs dropped in training."""
 
     batch_norm_momentum: float = 0.9
     """Memory of the running statistics. Keras' own 0.99 lags for hundreds of steps, and inference with it."""
 
-    learning_rate: float = 1e-3
-    """Adam's step size at the start."""
+    normalisation: Literal["none", "dataset", "band", "clip"] = "dataset"
+    """What the network sees: decibels below the clip's maximum (`none`), or these at mean 0 and deviation 1 over the
+    training clips (`dataset`), the same for each mel band (`band`), or with each clip's own mean taken off (`clip`)."""
+
+    time_shift: bool = True
+    """Turn each training clip in time by any number of frames."""
+
+    band_shift: int = 3
+    """Most mel bands by which a training clip is moved up or down."""
+
+    equaliser_db: float = 6.0
+    """Largest gain or loss of a random smooth filter, as other microphones and places would have (Nam et al., 2022,
+    FilterAugment)."""
+
+    noise_db: float = 0.0
+    """Top of the range, above the floor of -80 dB, from which the level of an added coloured noise is drawn."""
+
+    num_masks: int = 2
+    """Stripes blanked out over bands, and over time (Park et al., 2019, SpecAugment)."""
+
+    mixup: float = 0.3
+    """Clips are mixed in shares drawn from Beta(mixup, mixup) (Zhang et al., 2018); 0 mixes none."""
+
+    copies: Literal["draw", "all"] = "draw"
+    """Where the dataset has varied copies of its training clips: an epoch sees one of each clip's (`draw`), or all of
+    them (`all`, as in the recipe)."""
+
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    """`adamw` is Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019)."""
+
+    learning_rate: float = 2e-3
+    """Largest step size."""
+
+    weight_decay: float = 0.02
+    """Of adamw, on kernels alone."""
+
+    schedule: Literal["one_cycle", "plateau"] = "one_cycle"
+    """`one_cycle`: the step size rises over a tenth of the training, and falls as a cosine; the last epoch's model
+    counts. `plateau`: the recipe's callbacks, which look at the validation clips; the best epoch's model counts."""
+
+    label_smoothing: float = 0.1
+    """Share of the target that is spread over all classes."""
+
+    weight_average: float = 0.99
+    """Memory of the running average of the weights, whose model counts; 0 is none (Polyak averaging)."""
 
     batch_size: int = 32
     """Clips in a training step."""
@@ -39,21 +90,45 @@ class CnnConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.num_blocks <= 6:
             raise ValueError(f"num_blocks={self.num_blocks} must be from 1 to 6: each halves the spectrogram's sides")
-        for name in ("block_dropout", "dropout", "batch_norm_momentum"):
+        for name in ("block_dropout", "dropout", "batch_norm_momentum", "label_smoothing", "weight_average"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be from 0 to below 1")
-        for name in ("num_filters", "dense_units", "batch_size", "learning_rate"):
+        for name in ("num_filters", "input_pooling", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0")
+        for name in ("dense_units", "band_shift", "equaliser_db", "noise_db", "num_masks", "mixup", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
 
 
 PRESETS: dict[Preset, CnnConfig] = {
-    "reference": CnnConfig(standardise_input=False, batch_norm_momentum=0.99),
     "default": CnnConfig(),
+    "reference": CnnConfig(
+        network="plain",
+        input_pooling=1,
+        dense_units=128,
+        batch_norm_momentum=0.99,
+        normalisation="none",
+        time_shift=False,
+        band_shift=0,
+        equaliser_db=0.0,
+        num_masks=0,
+        mixup=0.0,
+        copies="all",
+        optimizer="adam",
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        schedule="plateau",
+        label_smoothing=0.0,
+        weight_average=0.0,
+    ),
 }
 
-NUM_TRIALS: dict[Preset, int] = {"reference": 1, "default": 4}
+NUM_TRIALS: dict[Preset, int] = {"default": 4, "reference": 1}
 """Configurations tried when the user names no number."""
+
+NUM_MEMBERS: dict[Preset, int] = {"default": 3, "reference": 0}
+"""Networks of the final model that are trained on all labelled clips, when the user names no number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,8 +142,8 @@ class TuneConfig:
     """Run folder for the model, tables, pictures and logs."""
 
     preset: Preset = "default"
-    """`reference`: the published recipe exactly (further trials only change its seed). `default`: our best
-    configuration first, then others sampled around it."""
+    """`default`: our best configuration first, then the published recipe's, then others that the search chooses.
+    `reference`: the published recipe exactly (further trials only change its seed)."""
 
     num_trials: int | None = None
     """Configurations to try: 1 for reference and 4 for default, if not given."""
@@ -76,20 +151,51 @@ class TuneConfig:
     max_epochs: int = 40
     """Longest training of one configuration, in epochs."""
 
-    cpus_per_trial: int = 2
-    """CPU cores of a trial; a smaller machine's trials take what it has."""
+    num_folds: int | None = None
+    """Judge each configuration by cross-validation: this many parts of whole recordings (the dataset's own folds where
+    it has them) are held out in turn. By default once, on the dataset's validation clips."""
+
+    only: tuple[str, ...] = ()
+    """Narrow the search: name=value or name=value,value,... for settings in freqquest/cnn/space.py."""
+
+    num_members: int | None = None
+    """Networks of the best configuration, each trained on all labelled clips, whose average is the final model: 3 for
+    default, if not given. 0 keeps what the best trial trained, without the validation clips (0 for reference)."""
+
+    audit_leakage: bool = False
+    """Fit the best configuration also on a random split, and report how much that flatters."""
+
+    cpus_per_trial: int | None = None
+    """CPU cores of a trial; by default the cores are shared out among the trials."""
+
+    trials_per_gpu: int = 1
+    """Trials that share a GPU."""
 
     use_gpu: bool = False
-    """Give each trial a GPU."""
+    """Train on GPUs."""
 
     seed: int = 0
     """Seed of the search, of initial weights, and of the order of clips."""
 
     def __post_init__(self) -> None:
-        for name in ("num_trials", "max_epochs", "cpus_per_trial"):
+        for name in ("num_trials", "max_epochs", "cpus_per_trial", "trials_per_gpu"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value} must be 1 or more")
+        if self.num_folds is not None and self.num_folds < 2:
+            raise ValueError(f"num_folds={self.num_folds} must be 2 or more")
+        if self.num_members is not None and self.num_members < 0:
+            raise ValueError(f"num_members={self.num_members} must be 0 or more")
+
+    @property
+    def trials(self) -> int:
+        """Configurations to try."""
+        return self.num_trials or NUM_TRIALS[self.preset]
+
+    @property
+    def members(self) -> int:
+        """Networks of the final model that are trained on all clips."""
+        return NUM_MEMBERS[self.preset] if self.num_members is None else self.num_members
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +213,9 @@ class PredictConfig:
 
     sample_submission: str | None = None
     """CSV with a column ID (file names), which fixes the rows and their order; else every clip, sorted."""
+
+    probabilities: bool = False
+    """Add a column with each class's probability."""
 
     overwrite: bool = False
     """Replace an output file that exists."""

@@ -1,78 +1,201 @@
-"""Judge a fitted classifier on a split, and save the winner of a search.
+"""Judge the trials of a search: which one wins, how good it is, how sure it may be.
 
-Shapes: N clips, M mel bands, T frames, K classes.
+No TensorFlow: the trials left their predictions. Shapes: N clips, K classes.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import classification_report, confusion_matrix
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import classification_report
 
-from freqquest.cnn.config import CnnConfig
-from freqquest.cnn.logs import TrialLogs
-from freqquest.cnn.model import ModelCard, add_card, load_model
-from freqquest.dataset.manifest import Manifest
-from freqquest.dataset.read import read_split
+from freqquest.cnn.data import LabelledClips
+from freqquest.cnn.model import SMALLEST_PROBABILITY
+from freqquest.cnn.search import Outcome
+from freqquest.cnn.worker import FINISHED
 from freqquest.runs import figures
-from freqquest.runs.folder import TENSORBOARD_DIR
-from freqquest.runs.storage import Location
 
-BATCH_SIZE = 64
+_TEMPERATURES = 0.1, 10.0
 
 
-def finish_search(
-    model_file: Location, config: CnnConfig, dataset: Location, manifest: Manifest, run: Location
-) -> dict[str, Any]:
-    """Evaluate the best trial's model on the validation split and save it with its card.
+def choose(outcomes: Sequence[Outcome], clips: LabelledClips) -> Outcome:
+    """The first trial, unless another one is better by more than chance explains.
 
-    Writes best_model.keras and confusion_matrix.png into the run, and the picture to TensorBoard.
+    The best of many is partly the luckiest. So the preset, which was chosen on other grounds, stays unless the best
+    trial's lead is above one standard error of the difference (Breiman et al., 1984, rule of one standard error), for
+    which whole recordings, not clips, count as independent.
+    """
+    finished = [outcome for outcome in outcomes if outcome.state == FINISHED]
+    first, best = finished[0], max(finished, key=lambda outcome: outcome.score)
+    if first is not outcomes[0] or first is best:
+        return best
+    lead = _right(best, clips).astype(float) - _right(first, clips)
+    recordings = clips.recordings[first.predictions[0]]
+    sums = np.array([lead[recordings == recording].sum() for recording in np.unique(recordings)])
+    standard_error = np.sqrt((sums**2).sum())
+    return best if sums.sum() > standard_error else first
+
+
+def evaluate(outcomes: Sequence[Outcome], best: Outcome, clips: LabelledClips, split: str) -> dict[str, Any]:
+    """Figures of the chosen configuration on the clips that it was not trained on.
+
+    Args:
+        outcomes: All trials.
+        best: The chosen one.
+        clips: Where its rows lie.
+        split: What the rows have in common.
 
     Returns:
-        Accuracy, the split's description, and precision and recall of each class.
+        JSON-compatible; `accuracy` is over all validation clips together.
     """
-    validation = read_split(dataset, manifest, "validation", "cnn")
-    probabilities = predict_probabilities(load_model(model_file), validation.spectrograms)
-    predicted = probabilities.argmax(axis=1)
-    labels = range(len(manifest.classes))
-    counts = confusion_matrix(validation.class_indices, predicted, labels=labels)
+    rows, probabilities = best.predictions
+    truth, labels = clips.class_indices[rows], range(len(clips.classes))
     report = classification_report(
-        validation.class_indices,
-        predicted,
+        truth,
+        probabilities.argmax(axis=1),
         labels=labels,
-        target_names=manifest.classes,
+        target_names=clips.classes,
         output_dict=True,
         zero_division=0.0,
     )
-    metrics = {
-        "accuracy": float(counts.trace() / counts.sum()),
-        "split": manifest.split_description,
-        "num_clips": len(predicted),
-        "num_recordings": len(set(validation.recordings)),
-        "network": dataclasses.asdict(config),
-        "by_class": {label: report[label] for label in manifest.classes},
+    temperature = fit_temperature(probabilities, truth)
+    calibrated = soften(probabilities, temperature)
+    return {
+        "accuracy": float((probabilities.argmax(axis=1) == truth).mean()),
+        "accuracy_by_fold": best.fold_scores,
+        "split": split,
+        "num_clips": len(rows),
+        "num_recordings": len(set(clips.recordings[rows])),
+        "num_trials": len(outcomes),
+        "num_failed_trials": sum(not outcome.is_sound for outcome in outcomes),
+        "trial": best.trial_id,
+        "is_first_trial": best is outcomes[0],
+        "network": dataclasses.asdict(best.network),
+        "by_class": {label: report[label] for label in clips.classes},
+        "temperature": temperature,
+        "calibration_error": {
+            "before": calibration_error(probabilities, truth),
+            "after": calibration_error(calibrated, truth),
+        },
     }
-    picture = figures.confusion_matrix(counts, manifest.classes, f"validation: {manifest.split_description}")
-    (run / "confusion_matrix.png").write_bytes(figures.png(picture))
-    TrialLogs(run / TENSORBOARD_DIR / "cnn" / "best").log_picture("validation/confusion_matrix", picture)
-    train_clips = manifest.num_clips["train"]
-    card = ModelCard(
-        classes=manifest.classes,
-        clip=manifest.clip,
-        view=manifest.views["cnn"],
-        most_frequent_class=max(train_clips, key=lambda label: train_clips[label]),
-        network=dataclasses.asdict(config),
-        dataset_sha256=manifest.content_sha256,
-        scores={"accuracy": metrics["accuracy"], "split": metrics["split"]},
+
+
+def draw(outcomes: Sequence[Outcome], best: Outcome, clips: LabelledClips, split: str) -> dict[str, np.ndarray]:
+    """Pictures of the search and of the chosen trial, RGB `[H, W, 3]`, by name."""
+    rows, probabilities = best.predictions
+    truth = clips.class_indices[rows]
+    counts = figures.count_confusions(truth, probabilities.argmax(axis=1), len(clips.classes))
+    calibrated = soften(probabilities, fit_temperature(probabilities, truth))
+    pictures = {
+        "confusion_matrix": figures.confusion_matrix(counts, clips.classes, f"validation: {split}"),
+        "learning_curves": figures.curves(
+            {
+                outcome.trial_id: [epoch["validation/accuracy"] for epoch in outcome.history]
+                for outcome in outcomes
+                if outcome.history
+            },
+            "each trial",
+            "epoch",
+            "validation accuracy",
+            emphasised=best.trial_id,
+        ),
+        "search_progress": _draw_progress(outcomes),
+        "reliability": figures.reliability(
+            {
+                "as trained": reliability_bins(probabilities, truth)[:2],
+                "calibrated": reliability_bins(calibrated, truth)[:2],
+            },
+            f"validation: {split}",
+        ),
+    }
+    importances = importance(outcomes)
+    if importances:
+        pictures["importance"] = figures.bars(importances, "share of the score's variance")
+    return pictures
+
+
+def importance(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Share of the score's variance that each setting explains, by a random forest (fANOVA, Hutter et al., 2014).
+
+    Returns:
+        Largest first; empty with fewer than eight trials, from which nothing can be said.
+    """
+    import optuna
+
+    sound = [outcome for outcome in outcomes if outcome.is_sound]
+    if len(sound) < 8:
+        return {}
+    varied = {
+        name: sorted({outcome.params[name] for outcome in sound}, key=str)
+        for name in sound[0].params
+        if len({outcome.params[name] for outcome in sound}) > 1
+    }
+    distributions = {name: _distribution(values) for name, values in varied.items()}
+    study = optuna.create_study(direction="maximize")
+    for outcome in sound:
+        params = {name: outcome.params[name] for name in varied}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=outcome.score))
+    if len({outcome.score for outcome in sound}) < 2:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """What to divide log probabilities by so that the likelihood of the true classes is largest (Guo et al., 2017)."""
+
+    def loss(log_temperature: float) -> float:
+        softened = soften(probabilities, float(np.exp(log_temperature)))
+        return float(-np.log(softened[np.arange(len(truth)), truth] + SMALLEST_PROBABILITY).mean())
+
+    low, high = np.log(_TEMPERATURES)
+    return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
+
+
+def soften(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities `[N, K]` with their logarithms divided by a temperature; above 1 they become less sure."""
+    logs = np.log(probabilities + SMALLEST_PROBABILITY) / temperature
+    powers = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """Expected calibration error: how far confidence and accuracy are apart, over ten bins weighted by their clips."""
+    confidence, accuracy, counts = reliability_bins(probabilities, truth)
+    return float((np.abs(confidence - accuracy) * counts).sum() / counts.sum())
+
+
+def reliability_bins(
+    probabilities: np.ndarray, truth: np.ndarray, num_bins: int = 10
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean confidence, accuracy, and number of clips, in each bin of confidence that has any."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == truth
+    places = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
+    filled = np.unique(places)
+    means = [[values[places == place].mean() for place in filled] for values in (confidence, right)]
+    return np.array(means[0]), np.array(means[1]), np.array([(places == place).sum() for place in filled])
+
+
+def _right(outcome: Outcome, clips: LabelledClips) -> np.ndarray:
+    rows, probabilities = outcome.predictions
+    return probabilities.argmax(axis=1) == clips.class_indices[rows]
+
+
+def _draw_progress(outcomes: Sequence[Outcome]) -> np.ndarray:
+    sound = sorted(
+        (outcome for outcome in outcomes if outcome.is_sound), key=lambda outcome: outcome.history[-1]["time"]
     )
-    (run / "best_model.keras").write_bytes(add_card(model_file.read_bytes(), card))
-    return metrics
+    start = min(outcome.history[0]["time"] for outcome in sound)
+    minutes = [(outcome.history[-1]["time"] - start) / 60 for outcome in sound]
+    return figures.best_so_far(minutes, [outcome.score for outcome in sound], "the search")
 
 
-def predict_probabilities(model: Any, spectrograms: np.ndarray) -> np.ndarray:
-    """Class probabilities `[N, K]` of spectrograms `[N, M, T]`, a batch at a time."""
-    batches = [
-        model(spectrograms[start : start + BATCH_SIZE].astype(np.float32)[..., None], training=False).numpy()
-        for start in range(0, len(spectrograms), BATCH_SIZE)
-    ]
-    return np.concatenate(batches)
+def _distribution(values: list[Any]) -> Any:
+    import optuna
+
+    if isinstance(values[0], float) and len(values) > 8:
+        return optuna.distributions.FloatDistribution(min(values), max(values), log=True)
+    return optuna.distributions.CategoricalDistribution(values)

@@ -1,4 +1,4 @@
-"""A trial's TensorBoard logs, by TensorFlow's own writer."""
+"""A trial's TensorBoard logs, by TensorFlow's own writer. Shapes: N clips, K classes, S samples."""
 
 import dataclasses
 import json
@@ -7,13 +7,19 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
+from freqquest.audio.files import ClipConfig, UnreadableClipError, load_clip
 from freqquest.cnn.config import CnnConfig
-from freqquest.runs.storage import Location
+from freqquest.cnn.data import LabelledClips
+from freqquest.runs import figures
+from freqquest.runs.storage import Location, locate
 from freqquest.runs.tensorboard import LogDir
+
+_NUM_MISTAKES = 6
+"""Clips shown of those that a model is most surely wrong about."""
 
 
 class TrialLogs:
-    """Scalars of every epoch, the configuration as text and as hyperparameters, and pictures."""
+    """Scalars of every epoch, the configuration as text and as hyperparameters, pictures and sounds."""
 
     def __init__(self, place: Location) -> None:
         self._folder = LogDir(place)
@@ -33,13 +39,60 @@ class TrialLogs:
                 tf.summary.scalar(name, value)
         self.sync()
 
-    def log_picture(self, name: str, picture: np.ndarray) -> None:
+    def log_picture(self, name: str, picture: np.ndarray, epoch: int = 0) -> None:
         """Write a picture `[H, W, 3]`, uint8."""
-        with self._writer.as_default(step=0):
+        with self._writer.as_default(step=epoch):
             tf.summary.image(name, picture[None])
         self.sync()
+
+    def log_judgement(
+        self, clips: LabelledClips, rows: np.ndarray, probabilities: np.ndarray, clip: ClipConfig, epoch: int
+    ) -> None:
+        """Show which classes are taken for which, and what the worst mistakes look and sound like.
+
+        Args:
+            clips: Where the rows lie.
+            rows: `[N]`, of the validation clips.
+            probabilities: `[N, K]`, what the model says of them.
+            clip: How their audio files are read.
+            epoch: After which this is so.
+        """
+        counts = figures.count_confusions(clips.class_indices[rows], probabilities.argmax(axis=1), len(clips.classes))
+        self.log_picture(
+            "validation/confusion_matrix", figures.confusion_matrix(counts, clips.classes, f"epoch {epoch}"), epoch
+        )
+        mistakes = worst_mistakes(clips.class_indices[rows], probabilities)[:_NUM_MISTAKES]
+        if not len(mistakes):
+            return
+        spectrograms = {}
+        for place, index in enumerate(mistakes, start=1):
+            row, heard = rows[index], probabilities[index].argmax()
+            title = (
+                f"{place}. {clips.classes[clips.class_indices[row]]}, heard as {clips.classes[heard]} "
+                f"({probabilities[index, heard]:.0%})"
+            )
+            spectrograms[title] = clips.spectrograms[row].astype(np.float32)
+            self._log_sound(f"mistakes/{place}", clips.paths[row], clip, f"{title}: {clips.clip_ids[row]}", epoch)
+        picture = figures.spectrogram_grid(spectrograms, f"most surely wrong after epoch {epoch}", clip.duration_s)
+        self.log_picture("validation/mistakes", picture, epoch)
+
+    def _log_sound(self, name: str, path: str, clip: ClipConfig, description: str, epoch: int) -> None:
+        """A clip's sound, if its file is still there."""
+        try:
+            with locate(path).open() as stream:
+                waveform = load_clip(stream, clip).waveform
+        except (OSError, UnreadableClipError):
+            return
+        with self._writer.as_default(step=epoch):
+            tf.summary.audio(name, waveform[None, :, None], clip.sample_rate_hz, description=description)
 
     def sync(self) -> None:
         """Make what was written visible."""
         self._writer.flush()
         self._folder.sync()
+
+
+def worst_mistakes(class_indices: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Which of N clips a model is wrong about, the surest first."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != class_indices)
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]

@@ -11,17 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from freqquest.audio.files import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.cnn.config import CnnConfig
+from freqquest.dataset.manifest import Normalisation
 from freqquest.errors import UserError
 from freqquest.runs.storage import Location
 
 if TYPE_CHECKING:
     import keras
 
+SMALLEST_PROBABILITY = 1e-7
+"""Added before a logarithm."""
+
 _CARD_NAME = "freqquest.json"
-_CARD_VERSION = 1
+_CARD_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,42 +41,112 @@ class ModelCard:
     """Answer for a clip that cannot be read."""
     network: dict[str, Any]
     """CnnConfig of the model."""
+    num_members: int
+    """Networks that are averaged in it."""
+    trained_on: str
+    """Which clips it learned from."""
+    temperature: float
+    """What divided its log probabilities, so that they are as often right as they say."""
+    normalisation: Normalisation
+    """Of the training clips' spectrograms; the network's first layers apply it."""
     dataset_sha256: str
-    """Hash of the dataset's sources."""
+    """Hash of the dataset's rows."""
     scores: dict[str, Any]
     """Accuracy and the split it belongs to."""
     version: int = _CARD_VERSION
 
 
 def build_model(
-    config: CnnConfig, num_classes: int, input_shape: tuple[int, int], mean: float, standard_deviation: float
+    config: CnnConfig, num_classes: int, input_shape: tuple[int, int], normalisation: Normalisation
 ) -> "keras.Model":
     """The network: spectrograms `[N, M, T, 1]` to class probabilities `[N, K]`.
 
+    Only Keras' own layers, so that the saved file loads anywhere, in safe mode.
+
     Args:
-        config: Size and regularisation.
+        config: Kind, size and regularisation.
         num_classes: K.
         input_shape: (M, T).
-        mean: Of the training split, in the view's unit.
-        standard_deviation: Likewise; both count only with `standardise_input`.
+        normalisation: Of the training clips, in the view's unit.
     """
-    from keras import Sequential, layers
+    from keras import Input, Model, layers, ops
 
-    model = Sequential([layers.Input((*input_shape, 1))])
-    if config.standardise_input:
-        scale = 1 / max(standard_deviation, 1e-6)
-        model.add(layers.Rescaling(scale, offset=-mean * scale))
+    inputs = Input((*input_shape, 1))
+    outputs = _normalise(inputs, config, normalisation)
+    if config.input_pooling > 1:
+        outputs = layers.AveragePooling2D(config.input_pooling)(outputs)
+    outputs = {"plain": _plain_blocks, "residual": _residual_blocks}[config.network](outputs, config)
+    vector = layers.GlobalAveragePooling2D()(outputs)
+    if config.pooling == "average_max":
+        loudest = ops.max(ops.mean(outputs, axis=1), axis=1)
+        vector = layers.Concatenate()([vector, loudest])
+    if config.dense_units:
+        vector = layers.Dense(config.dense_units, activation="relu")(vector)
+    vector = layers.Dropout(config.dropout)(vector)
+    return Model(inputs, layers.Dense(num_classes, activation="softmax")(vector))
+
+
+def _normalise(inputs: Any, config: CnnConfig, normalisation: Normalisation) -> Any:
+    """Decibels as the network sees them (`CnnConfig.normalisation`)."""
+    from keras import layers, ops
+
+    scale = 1 / max(normalisation.standard_deviation, 1e-6)
+    if config.normalisation == "dataset":
+        return layers.Rescaling(scale, offset=-normalisation.mean * scale)(inputs)
+    if config.normalisation == "band":
+        means, deviations = normalisation.band_means, np.maximum(normalisation.band_standard_deviations, 1e-3)
+        return layers.Normalization(axis=1, mean=means, variance=np.square(deviations))(inputs)
+    if config.normalisation == "clip":
+        return layers.Rescaling(scale)(inputs - ops.mean(inputs, axis=(1, 2), keepdims=True))
+    return inputs
+
+
+def _plain_blocks(outputs: Any, config: CnnConfig) -> Any:
+    """The recipe's blocks."""
+    from keras import layers
+
     for block in range(config.num_blocks):
-        model.add(layers.Conv2D(config.num_filters * 2**block, 3, padding="same", activation="relu"))
-        model.add(layers.BatchNormalization(momentum=config.batch_norm_momentum))
-        model.add(layers.MaxPooling2D(2))
+        outputs = layers.Conv2D(config.num_filters * 2**block, 3, padding="same", activation="relu")(outputs)
+        outputs = layers.BatchNormalization(momentum=config.batch_norm_momentum)(outputs)
+        outputs = layers.MaxPooling2D(2)(outputs)
         if config.block_dropout:
-            model.add(layers.Dropout(config.block_dropout))
-    model.add(layers.GlobalAveragePooling2D())
-    model.add(layers.Dense(config.dense_units, activation="relu"))
-    model.add(layers.Dropout(config.dropout))
-    model.add(layers.Dense(num_classes, activation="softmax"))
-    return model
+            outputs = layers.Dropout(config.block_dropout)(outputs)
+    return outputs
+
+
+def _residual_blocks(outputs: Any, config: CnnConfig) -> Any:
+    """A strided convolution of half the first block's channels, then blocks with shortcuts (He et al., 2016)."""
+    from keras import layers
+
+    def convolve(values: Any, num_filters: int, size: int, strides: int = 1) -> Any:
+        values = layers.Conv2D(num_filters, size, strides=strides, padding="same", use_bias=False)(values)
+        return layers.BatchNormalization(momentum=config.batch_norm_momentum)(values)
+
+    outputs = layers.ReLU()(convolve(outputs, max(1, config.num_filters // 2), size=5, strides=2))
+    for block in range(config.num_blocks):
+        num_filters, strides = config.num_filters * 2**block, 1 if block == 0 else 2
+        shortcut = outputs if strides == 1 else layers.AveragePooling2D(strides, padding="same")(outputs)
+        inner = layers.ReLU()(convolve(outputs, num_filters, size=3, strides=strides))
+        inner = convolve(inner, num_filters, size=3)
+        outputs = layers.ReLU()(layers.Add()([inner, convolve(shortcut, num_filters, size=1)]))
+        if config.block_dropout:
+            outputs = layers.Dropout(config.block_dropout)(outputs)
+    return outputs
+
+
+def average(members: list["keras.Model"], temperature: float) -> "keras.Model":
+    """One model whose probabilities are the members' geometric mean, made more or less sure of itself.
+
+    Args:
+        members: Networks of the same input and classes.
+        temperature: Divides the log probabilities (Guo et al., 2017, "On Calibration of Modern Neural Networks").
+    """
+    from keras import Input, Model, layers, ops
+
+    inputs = Input(members[0].input_shape[1:])
+    logs = [ops.log(member(inputs) + SMALLEST_PROBABILITY) for member in members]
+    mean = layers.Average()(logs) if len(logs) > 1 else logs[0]
+    return Model(inputs, layers.Softmax()(layers.Rescaling(1 / temperature)(mean)))
 
 
 def add_card(keras_file: bytes, card: ModelCard) -> bytes:
@@ -98,9 +174,8 @@ def read_card(model_file: Location) -> ModelCard:
             raise UserError(
                 f"--model {model_file} is of version {content['version']}; this freqquest reads {_CARD_VERSION}"
             )
-        return ModelCard(
-            **content | {"clip": ClipConfig(**content["clip"]), "view": SpectrogramConfig(**content["view"])}
-        )
+        types = {"clip": ClipConfig, "view": SpectrogramConfig, "normalisation": Normalisation}
+        return ModelCard(**content | {name: make(**content[name]) for name, make in types.items()})
     except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError) as error:
         raise UserError(f"--model {model_file} is not a model saved by jobs/tune_cnn.py: {error}") from error
 

@@ -11,7 +11,7 @@ import pandas as pd
 import ray.data
 
 from freqquest import cluster
-from freqquest.audio.files import ClipConfig, UnreadableClipError, load_clip
+from freqquest.audio.files import ClipConfig, UnreadableClipError, is_audio, load_clip
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.cnn.config import PredictConfig
 from freqquest.cnn.model import ModelCard, read_card
@@ -22,6 +22,8 @@ from freqquest.runs.progress import Progress
 from freqquest.runs.storage import Location, locate
 from freqquest.runs.tables import write_csv
 
+_BLOCK = 256
+"""Clips that one task of Ray Data is given."""
 _DECODE_BATCH = 32
 _MODEL_BATCH = 64
 
@@ -43,8 +45,10 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
     model_file = locate(config.model)
     card = read_card(model_file)
     wanted = list_wanted(config.audio_dir, config.sample_submission)
-    predictions = predict_clips(model_file, card, wanted["path"].tolist()).assign(ID=wanted["ID"])
-    write_csv(predictions[["ID", "Class"]], output)
+    predictions = predict_clips(model_file, card, wanted["path"].tolist(), wanted["reason"].tolist())
+    predictions.insert(0, "ID", wanted["ID"].to_numpy())
+    columns = [probability_column(label) for label in card.classes] if config.probabilities else []
+    write_csv(predictions[["ID", "Class", *columns]].round(dict.fromkeys(columns, 6)), output)
     unreadable = predictions[predictions["reason"] != ""]
     if len(unreadable):
         write_csv(unreadable[["ID", "reason"]], output.parent / f"{output.name}.unreadable.csv")
@@ -52,55 +56,92 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
 
 
 def list_wanted(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
-    """The clips to classify: columns `ID` and `path`, in the order of the submission.
+    """The clips to classify: columns `ID`, `path`, and `reason` (why it must not be read, else empty), in the order of
+    the submission.
 
     Raises:
         UserError: The folder or the sample is not usable, or an ID names no file of the folder.
     """
-    clips = find_unlabelled(audio_dir).clips
+    sources = find_unlabelled(audio_dir)
+    root = f"{locate(audio_dir)}/"
+    readable = sources.clips.rename(columns={"clip_id": "ID"})[["ID", "path"]].assign(reason="")
+    refused = sources.refused[sources.refused["path"].map(is_audio).astype(bool)]
+    refused = refused.assign(ID=refused["path"].str.removeprefix(root))
+    clips = pd.concat([readable, refused[["ID", "path", "reason"]]]).sort_values("ID", ignore_index=True)
     if sample_submission is None:
-        return clips.rename(columns={"clip_id": "ID"})[["ID", "path"]]
+        return clips
     sample = read_csv(sample_submission, ["ID"], "--sample-submission")
-    path_of = dict(zip(clips["clip_id"], clips["path"], strict=True))
+    known = set(clips["ID"])
     for line, clip_id in sample["ID"].items():
-        if clip_id not in path_of:
+        if clip_id not in known:
             inside = is_inside(clip_id)
             problem = f"has no file in {audio_dir}" if inside else "is not the name of a file inside the folder"
             raise UserError(f"--sample-submission {sample_submission} line {line}: ID {clip_id!r} {problem}")
-    return pd.DataFrame({"ID": sample["ID"].tolist(), "path": [path_of[clip_id] for clip_id in sample["ID"]]})
+    return clips.set_index("ID").loc[sample["ID"]].reset_index()
 
 
-def predict_clips(model_file: Location, card: ModelCard, paths: list[str]) -> pd.DataFrame:
-    """Classify clips, in the order given.
+def predict_clips(
+    model_file: Location, card: ModelCard, paths: list[str], reasons: list[str] | None = None
+) -> pd.DataFrame:
+    """Classify clips, in the order given. Only the results are held in memory: some 100 bytes a clip and class.
 
     Needs an initialised Ray.
 
+    Args:
+        model_file: The classifier.
+        card: Its card.
+        paths: Audio files.
+        reasons: For each, why it must not be read, or an empty text.
+
     Returns:
-        Columns `path`, `Class`, `probability` (of that class) and `reason` (why a clip could not be read; empty
-        where it could).
+        Columns `path`, `Class`, `probability` (of that class), `reason` (why a clip could not be read; empty where it
+        could), and a `probability_column` for each class; probabilities are 0 where a clip could not be read.
     """
     cluster.quiet("data")
     # Not the same for both: Ray Data would fuse the stages, and decode in the actors.
     decode_cpus, model_cpus = (1, 0.99) if ray.cluster_resources().get("CPU", 1) > 1 else (0.5, 0.49)
-    results: dict[int, dict[str, Any]] = {}
-    rows = [{"row": row, "path": path} for row, path in enumerate(paths)]
-    pipeline = (
-        ray.data.from_items(rows)
-        .map_batches(partial(_analyse, clip=card.clip, view=card.view), batch_size=_DECODE_BATCH, num_cpus=decode_cpus)
-        .map_batches(
-            _Classifier,
-            fn_constructor_args=(model_file, card),
-            batch_size=_MODEL_BATCH,
-            num_cpus=model_cpus,
-            max_restarts=_max_restarts(),
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_max_actors(len(paths))),
+    results = pd.DataFrame({"path": paths, "reason": reasons or [""] * len(paths)})
+    probabilities = np.zeros((len(paths), len(card.classes)), np.float32)
+    readable = results.index[results["reason"] == ""].to_numpy()
+    if len(readable):
+        rows = pd.DataFrame({"row": readable, "path": results["path"].to_numpy()[readable]})
+        blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
+        pipeline = (
+            ray.data.from_pandas(blocks)
+            .map_batches(
+                partial(_analyse, clip=card.clip, view=card.view), batch_size=_DECODE_BATCH, num_cpus=decode_cpus
+            )
+            .map_batches(
+                _Classifier,
+                fn_constructor_args=(model_file,),
+                batch_size=_MODEL_BATCH,
+                num_cpus=model_cpus,
+                max_restarts=_max_restarts(),
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_max_actors(len(rows))),
+            )
         )
-    )
-    with Progress("predict", len(paths), "clips") as progress:
-        for result in pipeline.iter_rows():
-            results[result.pop("row")] = result
-            progress.update(1)
-    return pd.DataFrame([results[row] for row in range(len(paths))])
+        with Progress("predict", len(rows), "clips") as progress:
+            for batch in pipeline.iter_batches(batch_size=None):
+                probabilities[batch["row"]] = batch["probabilities"]
+                for row, reason in zip(batch["row"], batch["reason"], strict=True):
+                    if reason:
+                        results.loc[row, "reason"] = reason
+                progress.update(len(batch["row"]))
+    return _named(results, probabilities, card)
+
+
+def probability_column(label: str) -> str:
+    """Name of the column with a class's probabilities."""
+    return f"probability_{label}"
+
+
+def _named(results: pd.DataFrame, probabilities: np.ndarray, card: ModelCard) -> pd.DataFrame:
+    """The likeliest class of each clip by its name; the most frequent one where there was nothing to hear."""
+    classes = np.array(card.classes, object)[probabilities.argmax(axis=1)]
+    results["Class"] = np.where(results["reason"] == "", classes, card.most_frequent_class)
+    results["probability"] = probabilities.max(axis=1)
+    results[[probability_column(label) for label in card.classes]] = probabilities
+    return results
 
 
 def _max_restarts() -> int:
@@ -131,22 +172,14 @@ def _analyse(batch: dict[str, np.ndarray], clip: ClipConfig, view: SpectrogramCo
 class _Classifier:
     """An actor that holds the model."""
 
-    def __init__(self, model_file: Location, card: ModelCard) -> None:
+    def __init__(self, model_file: Location) -> None:
         from freqquest.cnn.model import load_model
 
         self._model = load_model(model_file)
-        self._classes = np.array(card.classes, object)
-        self._fallback = card.most_frequent_class
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        from freqquest.cnn.evaluate import predict_probabilities
+        from freqquest.cnn.trial import predict_probabilities
 
         probabilities = predict_probabilities(self._model, batch["spectrogram"])
-        readable = batch["reason"] == ""
-        return {
-            "row": batch["row"],
-            "path": batch["path"],
-            "Class": np.where(readable, self._classes[probabilities.argmax(axis=1)], self._fallback),
-            "probability": np.where(readable, probabilities.max(axis=1), 0.0),
-            "reason": batch["reason"],
-        }
+        probabilities[batch["reason"] != ""] = 0.0
+        return {"row": batch["row"], "probabilities": probabilities, "reason": batch["reason"]}

@@ -1,129 +1,151 @@
-"""Search for the best classifier with Ray Tune.
+"""The search: Ray Tune, with trials ended early by ASHA and proposed by Optuna's TPE.
 
-The driver plans and watches; TensorFlow is loaded only in the trials and in the task that evaluates the winner.
+The driver plans and watches; TensorFlow is loaded in the trials only (`freqquest.cnn.worker`).
+Sources: Li et al., 2020, "A System for Massively Parallel Hyperparameter Tuning" (ASHA); Bergstra et al., 2011,
+"Algorithms for Hyper-Parameter Optimization" (TPE).
 """
 
 import dataclasses
-import math
-import tempfile
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+import optuna
 import pandas as pd
-import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
-from ray.tune.search.basic_variant import BasicVariantGenerator
+from ray.tune.search.optuna import OptunaSearch
 
 from freqquest import cluster
-from freqquest.cnn.config import NUM_TRIALS, PRESETS, CnnConfig, TuneConfig
-from freqquest.dataset.manifest import Manifest, load_manifest
-from freqquest.dataset.read import read_split
+from freqquest.cnn.config import PRESETS, CnnConfig, TuneConfig
+from freqquest.cnn.space import as_domains, narrow, nearest
+from freqquest.cnn.worker import FINISHED, OBJECTIVE, PREDICTIONS_NAME, STOPPED, TrialTask, network_of, run_trial
 from freqquest.errors import UserError
-from freqquest.runs.folder import TENSORBOARD_DIR, RunFolder
 from freqquest.runs.progress import Progress
-from freqquest.runs.storage import Location, locate
-from freqquest.runs.tables import write_csv
-
-OBJECTIVE = "validation/best_accuracy"
-"""Best validation accuracy so far: of the epoch whose model is kept."""
+from freqquest.runs.storage import Location
 
 _TRIALS_DIR = "trials"
-_MODEL_NAME = "model.keras"
 
 
-def search(config: TuneConfig) -> dict[str, Any]:
-    """Find, evaluate and save the best configuration; a finished search is left as it is.
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one trial."""
 
-    Needs an initialised Ray. Leaves best_model.keras, trials.csv, confusion_matrix.png and TensorBoard logs.
+    trial_id: str
+    params: dict[str, Any]
+    state: str
+    """`finished`, `stopped early`, or why it failed."""
+    score: float
+    fold_scores: list[float]
+    history: list[dict[str, float]]
+    """Figures of each epoch of all folds, one after the other."""
+    checkpoint: Location | None
+    """Of a finished trial: its networks and predictions."""
 
-    Returns:
-        The winner's metrics: accuracy, the split it belongs to, and a report for each class.
+    @property
+    def is_sound(self) -> bool:
+        """Neither crashed nor diverged."""
+        return self.state in (FINISHED, STOPPED)
 
-    Raises:
-        UserError: The dataset or run folder is not usable, or no trial finished.
-    """
-    dataset = locate(config.dataset_dir)
-    manifest = load_manifest(dataset)
-    resources = cluster.require(num_workers=1, cpus_per_worker=config.cpus_per_trial, use_gpu=config.use_gpu)
-    run = RunFolder(config.run_dir, "cnn", _settings(config, manifest))
-    finished = run.finished()
-    if finished is not None:
-        return finished
-    results = _run_trials(config, dataset, manifest, run.location, resources)
-    if len(results) < _num_trials(config):
-        raise UserError(f"only {len(results)} of {_num_trials(config)} trials were started: run the same command again")
-    write_csv(_table(results), run / "trials.csv")
-    best = _best(results)
-    model_file = Location(best.checkpoint.filesystem, best.checkpoint.path) / _MODEL_NAME
-    evaluate = ray.remote(num_cpus=1, max_calls=1)(_finish_search)
-    metrics = ray.get(evaluate.remote(model_file, _network(best.config), dataset, manifest, run.location))
-    return run.finish(metrics | {"num_trials": len(results)})
+    @property
+    def network(self) -> CnnConfig:
+        """The configuration."""
+        return network_of(self.params)
+
+    @cached_property
+    def predictions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows `[N]` of a finished trial's validation clips, and its probabilities `[N, K]` for them."""
+        assert self.checkpoint is not None
+        with (self.checkpoint / PREDICTIONS_NAME).open() as stream, np.load(stream) as arrays:
+            return arrays["rows"], arrays["probabilities"]
+
+
+def first_points(config: TuneConfig) -> list[dict[str, Any]]:
+    """What the search begins with: the preset, then the published recipe, both inside the space."""
+    space = search_space(config)
+    if config.preset == "reference":
+        return [{"seed": config.seed}]
+    points = [nearest(space, PRESETS[preset]) for preset in ("default", "reference")]
+    return [point for number, point in enumerate(points) if point not in points[:number]]
 
 
 def search_space(config: TuneConfig) -> dict[str, Any]:
-    """What the trials vary, around the preset; the reference stays as published, but for its seed."""
-    fixed = dataclasses.asdict(PRESETS[config.preset]) | {"seed": config.seed}
-    if config.preset == "reference":
-        return fixed | {"seed": tune.randint(1, 1_000_000)}
-    return fixed | {
-        "learning_rate": tune.loguniform(3e-4, 3e-3),
-        "batch_size": tune.choice([16, 32]),
-        "dropout": tune.choice([0.2, 0.3, 0.5]),
-        "block_dropout": tune.choice([0.0, 0.1, 0.2]),
-        "num_blocks": tune.choice([3, 4]),
-        "num_filters": tune.choice([16, 24, 32]),
-    }
+    """What the trials vary: `freqquest.cnn.space`, or for the published recipe its seed alone.
+
+    Raises:
+        UserError: --only names no setting, or no value of one.
+    """
+    return {} if config.preset == "reference" else narrow(config.only)
 
 
-def _settings(config: TuneConfig, manifest: Manifest) -> dict[str, Any]:
-    """What shapes the search's results."""
-    return {
-        "dataset_sha256": manifest.content_sha256,
-        "preset": config.preset,
-        "num_trials": _num_trials(config),
-        "max_epochs": config.max_epochs,
-        "seed": config.seed,
-    }
+def run_trials(config: TuneConfig, task: TrialTask, resources: dict[str, float], run: Location) -> list[Outcome]:
+    """All trials: of a new search, or those that an interrupted one had left to do.
 
-
-def _num_trials(config: TuneConfig) -> int:
-    return config.num_trials or NUM_TRIALS[config.preset]
-
-
-def _run_trials(
-    config: TuneConfig, dataset: Location, manifest: Manifest, run: Location, resources: dict[str, float]
-) -> tune.ResultGrid:
-    """All trials: of a new search, or those that an interrupted one had left to do."""
+    Raises:
+        UserError: No trial finished, or not all were begun.
+    """
     cluster.quiet("tune")
-    trainable = tune.with_resources(
-        tune.with_parameters(
-            _run_trial,
-            data=_load_data(dataset, manifest),
-            max_epochs=config.max_epochs,
-            logs=run / TENSORBOARD_DIR / "cnn",
-            num_threads=int(resources["CPU"]),
-        ),
-        resources,
-    )
-    trials = str(run / _TRIALS_DIR)
-    if tune.Tuner.can_restore(trials):
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    trainable = tune.with_resources(tune.with_parameters(run_trial, task=task), resources)
+    place = str(run / _TRIALS_DIR)
+    if tune.Tuner.can_restore(place):
         # A trial keeps no optimiser state: an unfinished one starts again, or it would be given too few epochs.
         restart = tune.ResumeConfig(
             unfinished=tune.ResumeConfig.ResumeType.RESTART, errored=tune.ResumeConfig.ResumeType.RESTART
         )
-        return tune.Tuner.restore(trials, trainable, _resume_config=restart).fit()
+        results = tune.Tuner.restore(place, trainable, _resume_config=restart).fit()
+    else:
+        results = _tuner(config, task, trainable, run).fit()
+    outcomes = [_outcome(result) for result in results]
+    if len(outcomes) < config.trials:
+        raise UserError(f"only {len(outcomes)} of {config.trials} trials were begun: run the same command again")
+    if all(outcome.state != FINISHED for outcome in outcomes):
+        raise UserError(f"none of {len(outcomes)} trials finished; the first one's error: {outcomes[0].state}")
+    return outcomes
+
+
+def rungs(num_epochs: int) -> tuple[int, ...]:
+    """Epochs at which ASHA compares trials: a quarter of all, then three times as many, and so on."""
+    epochs = [max(1, num_epochs // 4)]
+    while epochs[-1] * 3 < num_epochs:
+        epochs.append(epochs[-1] * 3)
+    return tuple(epochs)
+
+
+def table(outcomes: list[Outcome]) -> pd.DataFrame:
+    """One row a trial: what became of it, its figures at the last epoch, its configuration."""
+    rows = [
+        {
+            "trial": outcome.trial_id,
+            "state": outcome.state,
+            OBJECTIVE: outcome.score,
+            "epochs": len(outcome.history),
+            "seconds": outcome.history[-1]["seconds"] if outcome.history else 0.0,
+        }
+        | {name: value for name, value in (outcome.history or [{}])[-1].items() if "/" in name}
+        | outcome.params
+        for outcome in outcomes
+    ]
+    return pd.DataFrame(rows)
+
+
+def _tuner(config: TuneConfig, task: TrialTask, trainable: Any, run: Location) -> tune.Tuner:
+    num_epochs = task.max_epochs * len(task.parts)
+    space = search_space(config)
+    fixed = dataclasses.asdict(PRESETS[config.preset]) | {"seed": config.seed}
+    domains = as_domains(space) or {"seed": tune.randint(0, 2**31 - 1)}
     return tune.Tuner(
         trainable,
-        param_space=search_space(config),
+        param_space=fixed | domains,
         tune_config=tune.TuneConfig(
             metric=OBJECTIVE,
             mode="max",
-            num_samples=_num_trials(config),
+            num_samples=config.trials,
             scheduler=ASHAScheduler(
-                max_t=config.max_epochs, grace_period=max(1, config.max_epochs // 4), reduction_factor=3
+                time_attr="epoch", max_t=num_epochs + 1, grace_period=rungs(num_epochs)[0], reduction_factor=3
             ),
-            search_alg=BasicVariantGenerator(points_to_evaluate=[_first_point(config)], random_state=config.seed),
+            search_alg=OptunaSearch(points_to_evaluate=first_points(config), seed=config.seed),
             trial_dirname_creator=_trial_id,
             reuse_actors=True,
         ),
@@ -131,10 +153,10 @@ def _run_trials(
             name=_TRIALS_DIR,
             storage_path=str(run),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
-            callbacks=[_Watch(_num_trials(config), config.max_epochs)],
+            callbacks=[_Watch(config.trials, num_epochs)],
             verbose=0,
         ),
-    ).fit()
+    )
 
 
 def _trial_id(trial: Any) -> str:
@@ -142,132 +164,55 @@ def _trial_id(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def _first_point(config: TuneConfig) -> dict[str, Any]:
-    """The preset itself, as the values of what the space varies."""
-    preset = dataclasses.asdict(PRESETS[config.preset]) | {"seed": config.seed}
-    varied = search_space(config)
-    return {name: value for name, value in preset.items() if isinstance(varied[name], tune.search.sample.Domain)}
-
-
-def _load_data(dataset: Location, manifest: Manifest) -> dict[str, Any]:
-    """Fields of freqquest.cnn.trial.TrialData, which the driver cannot import without TensorFlow."""
-    train = read_split(dataset, manifest, "train", "cnn")
-    validation = read_split(dataset, manifest, "validation", "cnn")
-    return {
-        "train_spectrograms": train.spectrograms,
-        "train_classes": train.class_indices,
-        "validation_spectrograms": validation.spectrograms,
-        "validation_classes": validation.class_indices,
-        "num_classes": len(manifest.classes),
-        "mean": manifest.normalisation["cnn"].mean,
-        "standard_deviation": manifest.normalisation["cnn"].standard_deviation,
-    }
-
-
-def _run_trial(params: dict[str, Any], data: dict[str, Any], max_epochs: int, logs: Location, num_threads: int) -> None:
-    """One trial, in its own process: fit, report every epoch, keep the best epoch's model."""
-    from freqquest.cnn.logs import TrialLogs
-    from freqquest.cnn.trial import TrialData, fit, prepare_tensorflow
-
-    prepare_tensorflow(num_threads)
-    network, trial_id = _network(params), tune.get_context().get_trial_id()
-    trial_logs = TrialLogs(logs / trial_id)
-    trial_logs.log_config(network, trial_id)
-    best_accuracy, epoch = -math.inf, 0
-    with tempfile.TemporaryDirectory() as folder:
-
-        def report(metrics: dict[str, float]) -> None:
-            nonlocal best_accuracy, epoch
-            epoch += 1
-            trial_logs.log_scalars(metrics, epoch)
-            if not all(math.isfinite(value) for value in metrics.values()):
-                raise FloatingPointError(f"epoch {epoch} gave a loss that is not finite: {metrics}")
-            improved = metrics["validation/accuracy"] > best_accuracy
-            best_accuracy = max(best_accuracy, metrics["validation/accuracy"])
-            checkpoint = tune.Checkpoint.from_directory(folder) if improved else None
-            tune.report(metrics | {OBJECTIVE: best_accuracy}, checkpoint=checkpoint)
-
-        fit(
-            network,
-            TrialData(**data),
-            max_epochs=max_epochs,
-            seed=params["seed"],
-            model_path=Path(folder) / _MODEL_NAME,
-            on_epoch=report,
-        )
-
-
-def _finish_search(*arguments: Any) -> dict[str, Any]:
-    """Imported where it runs, so that the driver stays free of TensorFlow."""
-    from freqquest.cnn.evaluate import finish_search
-
-    return finish_search(*arguments)
-
-
-def _network(params: dict[str, Any]) -> CnnConfig:
-    """A trial's parameters as the network's settings."""
-    return CnnConfig(**{name: value for name, value in params.items() if name != "seed"})
-
-
-def _best(results: tune.ResultGrid) -> tune.Result:
-    try:
-        return results.get_best_result()
-    except RuntimeError as error:
-        reasons = [str(result.error).strip().splitlines()[-1] for result in results if result.error]
-        first = reasons[0] if reasons else "no metrics were reported"
-        raise UserError(f"none of {len(results)} trials finished; the first one's error: {first}") from error
-
-
-def _table(results: tune.ResultGrid) -> pd.DataFrame:
-    """One row a trial: its configuration, its figures at the last epoch, and its error, if it had one."""
-    rows = [
-        {"trial": result.metrics.get("trial_id", "") if result.metrics else ""}
-        | result.config
-        | {name: value for name, value in (result.metrics or {}).items() if "/" in name and "config" not in name}
-        | {
-            "epochs": (result.metrics or {}).get("training_iteration", 0),
-            "seconds": (result.metrics or {}).get("time_total_s", 0.0),
-            "error": str(result.error).strip().splitlines()[-1] if result.error else "",
-        }
-        for result in results
-    ]
-    return pd.DataFrame(rows)
+def _outcome(result: tune.Result) -> Outcome:
+    metrics = result.metrics or {}
+    checkpoint = result.checkpoint
+    return Outcome(
+        trial_id=Location(result.filesystem, result.path).name,
+        params=result.config or {},
+        state=str(result.error).strip().splitlines()[-1] if result.error else metrics.get("state", "not begun"),
+        score=metrics.get(OBJECTIVE, 0.0),
+        fold_scores=metrics.get("scores", []),
+        history=metrics.get("history", []),
+        checkpoint=Location(checkpoint.filesystem, checkpoint.path) if checkpoint else None,
+    )
 
 
 class _Watch(tune.Callback):
-    """Shows the search's progress in the driver, in epochs of all trials."""
+    """Shows the search's progress in the driver, in epochs of all trials; names each trial that fails."""
 
-    def __init__(self, num_trials: int, max_epochs: int) -> None:
-        self._num_trials, self._max_epochs = num_trials, max_epochs
+    def __init__(self, num_trials: int, num_epochs: int) -> None:
+        self._num_trials, self._num_epochs = num_trials, num_epochs
         self._progress: Progress | None = None  # made when the search starts: this object is saved with it
-        self._finished, self._best = 0, 0.0
+        self._done: dict[str, int] = {}
+        self._num_ended, self._best = 0, 0.0
 
     def setup(self, **info: Any) -> None:
-        self._progress = Progress("tune", self._num_trials * self._max_epochs, "epochs")
+        self._progress = Progress("tune", self._num_trials * self._num_epochs, "epochs")
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         self._best = max(self._best, result[OBJECTIVE])
-        self._show(1)
+        self._advance(trial, min(result["epoch"], self._num_epochs))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._skip_rest(trial)
+        self._end(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._skip_rest(trial)
+        self._end(trial)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         if self._progress is not None:
             self._progress.close()
 
-    def _skip_rest(self, trial: Any) -> None:
+    def _end(self, trial: Any) -> None:
         """An early end makes the remaining work less."""
-        self._finished += 1
-        done = (trial.last_result or {}).get("training_iteration", 0)
-        self._show(self._max_epochs - done)
+        self._num_ended += 1
+        self._advance(trial, self._num_epochs)
 
-    def _show(self, count: int) -> None:
+    def _advance(self, trial: Any, epoch: int) -> None:
         if self._progress is not None:
-            note = f"{self._finished}/{self._num_trials} trials done, best validation accuracy {self._best:.3f}"
-            self._progress.update(count, note)
+            note = f"{self._num_ended}/{self._num_trials} trials done, best validation accuracy {self._best:.3f}"
+            self._progress.update(epoch - self._done.get(trial.trial_id, 0), note)
+            self._done[trial.trial_id] = epoch

@@ -1,56 +1,120 @@
 """Fit one configuration. Knows nothing of Ray, so a test, a notebook and a trial run the same function.
 
-Shapes: N clips, M mel bands, T frames.
+Shapes: N clips, M mel bands, T frames, K classes.
 """
 
+import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from freqquest.cnn.augment import augment
 from freqquest.cnn.config import CnnConfig
+from freqquest.cnn.data import LabelledClips, Part
 from freqquest.cnn.model import build_model
-from freqquest.dataset.read import epoch_order
+
+_PREDICTION_BATCH = 64
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrialData:
-    """What every trial learns from and is judged on; shared by all trials of a node."""
-
-    train_spectrograms: np.ndarray
-    """`[N, M, T]`, float16."""
-    train_classes: np.ndarray
-    """`[N]`."""
-    validation_spectrograms: np.ndarray
-    validation_classes: np.ndarray
-    num_classes: int
-    mean: float
-    standard_deviation: float
+class DivergedError(Exception):
+    """The loss is no finite number any more."""
 
 
-class SpectrogramBatches(keras.utils.PyDataset):
-    """Batches in an order given by (seed, epoch) alone, converted to float32 as they are needed.
+def fit(
+    config: CnnConfig,
+    clips: LabelledClips,
+    part: Part,
+    *,
+    max_epochs: int,
+    seed: int,
+    on_epoch: Callable[[keras.Model, dict[str, float]], None] | None = None,
+) -> keras.Model:
+    """Train one configuration.
 
-    The arrays stay where they are (shared memory, in a trial), so their size does not multiply with trials.
+    Args:
+        config: Network and training settings.
+        clips: Where the rows lie.
+        part: Rows to learn from, and rows to be judged by; without any of these, the last epoch counts.
+        max_epochs: Longest training.
+        seed: Of initial weights, dropout, order and augmentation.
+        on_epoch: Called after each epoch with the model as it would be if training ended here, and with losses,
+            accuracies, learning rate and the seconds that training took.
+
+    Returns:
+        The model that counts: of averaged weights, and of the best epoch, where the configuration says so.
+
+    Raises:
+        DivergedError: The loss is not finite.
+    """
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = build_model(config, len(clips.classes), clips.spectrograms.shape[1:], clips.normalisation)
+    batches = TrainingBatches(clips, part.train, config, seed)
+    model.compile(
+        optimizer=_optimizer(config, max_epochs * len(batches)),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
+        metrics=["accuracy"],
+    )
+    averaging = [AveragedWeights(model, config.weight_average)] if config.weight_average else []
+    counted = averaging[0].averaged if averaging else model
+    judge = _Judge(counted, clips, part.validation, on_epoch, keep_best=config.schedule == "plateau")
+    plateau = recipe_callbacks() if config.schedule == "plateau" and len(part.validation) else []
+    # The judge comes before the recipe's callbacks, which read its figures.
+    model.fit(batches, epochs=max_epochs, callbacks=[*averaging, judge, *plateau], shuffle=False, verbose=0)
+    judge.restore_best()
+    return counted
+
+
+def recipe_callbacks() -> list[keras.callbacks.Callback]:
+    """The recipe's callbacks, with its values. Its third, ModelCheckpoint, is what `_Judge` does in memory."""
+    return [
+        keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=4, min_lr=1e-6),
+        keras.callbacks.EarlyStopping(monitor="val_loss", patience=10, restore_best_weights=True),
+    ]
+
+
+def predict_probabilities(model: Any, spectrograms: np.ndarray) -> np.ndarray:
+    """Class probabilities `[N, K]` of spectrograms `[N, M, T]`, a batch at a time."""
+    starts = range(0, len(spectrograms), _PREDICTION_BATCH)
+    batches = (spectrograms[start : start + _PREDICTION_BATCH].astype(np.float32)[..., None] for start in starts)
+    return np.concatenate([model.predict_on_batch(batch) for batch in batches])
+
+
+class TrainingBatches(keras.utils.PyDataset):
+    """Shuffled, varied batches `[B, M, T, 1]` with targets `[B, K]`, given by (seed, epoch, step) alone.
+
+    The clips stay where they are (shared memory, in a trial), so their size does not multiply with trials.
     """
 
-    def __init__(self, spectrograms: np.ndarray, classes: np.ndarray, batch_size: int, seed: int | None = None) -> None:
-        """Without a seed, the order stays that of the arrays."""
+    def __init__(self, clips: LabelledClips, rows: np.ndarray, config: CnnConfig, seed: int) -> None:
         super().__init__()
-        self._spectrograms, self._classes = spectrograms, classes
-        self._batch_size, self._seed, self._epoch = batch_size, seed, 0
+        self._clips, self._config, self._seed, self._epoch = clips, config, seed, 0
+        self._targets = np.eye(len(clips.classes), dtype=np.float32)
+        self._choices = [np.array([row]) for row in rows]
+        if config.copies == "draw":
+            by_clip: dict[str, list[int]] = {}
+            for row in rows:
+                by_clip.setdefault(clips.clip_ids[row], []).append(row)
+            self._choices = [np.array(choices) for choices in by_clip.values()]
         self._order = self._next_order()
 
     def __len__(self) -> int:
-        return -(-len(self._classes) // self._batch_size)
+        return -(-len(self._choices) // self._config.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        return self._spectrograms[chosen].astype(np.float32)[..., None], self._classes[chosen]
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self._order[step * self._config.batch_size : (step + 1) * self._config.batch_size]
+        spectrograms, targets = augment(
+            self._clips.spectrograms[rows],
+            self._targets[self._clips.class_indices[rows]],
+            self._config,
+            np.random.default_rng([self._seed, self._epoch, step]),
+        )
+        return spectrograms[..., None], targets
 
     def on_epoch_end(self) -> None:
         """Called by Keras after each epoch."""
@@ -58,78 +122,102 @@ class SpectrogramBatches(keras.utils.PyDataset):
         self._order = self._next_order()
 
     def _next_order(self) -> np.ndarray:
-        if self._seed is None:
-            return np.arange(len(self._classes))
-        return epoch_order(len(self._classes), self._seed, self._epoch)
+        """One row of each clip, shuffled."""
+        rng = np.random.default_rng([self._seed, self._epoch])
+        return np.array([rng.choice(self._choices[clip]) for clip in rng.permutation(len(self._choices))])
 
 
-def recipe_callbacks(model_path: Path) -> list[keras.callbacks.Callback]:
-    """The recipe's three callbacks, with its values; the best epoch's model is kept in `model_path`."""
-    return [
-        keras.callbacks.ModelCheckpoint(model_path, monitor="val_accuracy", mode="max", save_best_only=True),
-        keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=4, min_lr=1e-6),
-        keras.callbacks.EarlyStopping(monitor="val_loss", patience=10, restore_best_weights=True),
-    ]
+class AveragedWeights(keras.callbacks.Callback):
+    """Keeps a second model, whose weights and running statistics are exponential averages of the first one's."""
+
+    def __init__(self, model: keras.Model, memory: float) -> None:
+        super().__init__()
+        self.averaged: keras.Model = keras.models.clone_model(model)
+        self.averaged.set_weights(model.get_weights())
+        self._pairs = list(zip(self.averaged.weights, model.weights, strict=True))
+        self._memory, self._step = memory, 0
+        self._update = tf.function(self._move)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Move a little towards the trained weights; at first more, so that the start is soon forgotten."""
+        self._step += 1
+        self._update(tf.constant(1 - min(self._memory, self._step / (9 + self._step))))
+
+    def _move(self, share: tf.Tensor) -> None:
+        for averaged, trained in self._pairs:
+            if averaged.dtype == "float32":
+                averaged.assign_add(share * (trained - averaged))
 
 
-def fit(
-    config: CnnConfig,
-    data: TrialData,
-    *,
-    max_epochs: int,
-    seed: int,
-    model_path: Path,
-    on_epoch: Callable[[dict[str, float]], None],
-) -> None:
-    """Train one configuration; the model of its best epoch is left in `model_path`.
+class _Judge(keras.callbacks.Callback):
+    """After each epoch: scores of the model that counts, into Keras' own logs and to whoever asked for them."""
 
-    Args:
-        config: Network and training settings.
-        data: Training and validation clips.
-        max_epochs: Longest training.
-        seed: Of initial weights, dropout and order.
-        model_path: Ends in `.keras`.
-        on_epoch: Called after each epoch with its losses, accuracies and learning rate.
-    """
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(seed)
-    _, num_mels, num_frames = data.train_spectrograms.shape
-    model = build_model(config, data.num_classes, (num_mels, num_frames), data.mean, data.standard_deviation)
-    model.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    model.fit(
-        SpectrogramBatches(data.train_spectrograms, data.train_classes, config.batch_size, seed),
-        validation_data=SpectrogramBatches(data.validation_spectrograms, data.validation_classes, config.batch_size),
-        epochs=max_epochs,
-        callbacks=[
-            *recipe_callbacks(model_path),
-            keras.callbacks.TerminateOnNaN(),
-            keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: on_epoch(_figures(model, logs))),
-        ],
-        shuffle=False,
-        verbose=0,
-    )
+    def __init__(
+        self,
+        counted: keras.Model,
+        clips: LabelledClips,
+        rows: np.ndarray,
+        on_epoch: Callable[[keras.Model, dict[str, float]], None] | None,
+        keep_best: bool,
+    ) -> None:
+        super().__init__()
+        self._counted, self._on_epoch, self._keep_best = counted, on_epoch, keep_best
+        self._spectrograms, self._classes = clips.spectrograms[rows], clips.class_indices[rows]
+        self._best_accuracy, self._best_weights = -1.0, None
+        self._seconds, self._started = 0.0, 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        assert logs is not None
+        self._seconds += time.perf_counter() - self._started
+        if not math.isfinite(logs["loss"]):
+            raise DivergedError(f"epoch {epoch + 1}: the loss is {logs['loss']}")
+        figures = {
+            "train/loss": float(logs["loss"]),
+            "train/accuracy": float(logs["accuracy"]),
+            "train/learning_rate": float(self.model.optimizer.learning_rate),
+            "train/seconds": self._seconds,
+        }
+        if len(self._classes):
+            probabilities = predict_probabilities(self._counted, self._spectrograms)
+            right = probabilities[np.arange(len(self._classes)), self._classes]
+            logs["val_loss"] = float(-np.log(right + keras.backend.epsilon()).mean())
+            accuracy = float((probabilities.argmax(axis=1) == self._classes).mean())
+            figures |= {"validation/loss": logs["val_loss"], "validation/accuracy": accuracy}
+            if self._keep_best and accuracy > self._best_accuracy:
+                self._best_accuracy, self._best_weights = accuracy, self._counted.get_weights()
+        if self._on_epoch is not None:
+            self._on_epoch(self._counted, figures)
+
+    def restore_best(self) -> None:
+        """Give the model the weights of its best epoch, where that one counts."""
+        if self._best_weights is not None:
+            self._counted.set_weights(self._best_weights)
 
 
-def _figures(model: keras.Model, logs: dict[str, Any]) -> dict[str, float]:
-    """An epoch's figures under our names."""
-    return {
-        "train/loss": float(logs["loss"]),
-        "train/accuracy": float(logs["accuracy"]),
-        "validation/loss": float(logs["val_loss"]),
-        "validation/accuracy": float(logs["val_accuracy"]),
-        "train/learning_rate": float(model.optimizer.learning_rate),
-    }
+def _optimizer(config: CnnConfig, num_steps: int) -> keras.optimizers.Optimizer:
+    step_size: Any = config.learning_rate
+    if config.schedule == "one_cycle":
+        warm_up = max(1, num_steps // 10)
+        step_size = keras.optimizers.schedules.CosineDecay(
+            config.learning_rate / 10,
+            max(1, num_steps - warm_up),
+            alpha=1e-3,
+            warmup_target=config.learning_rate,
+            warmup_steps=warm_up,
+        )
+    if config.optimizer == "adam":
+        return keras.optimizers.Adam(step_size)
+    optimizer = keras.optimizers.AdamW(step_size, weight_decay=config.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
 
 
 @cache
 def prepare_tensorflow(num_threads: int) -> None:
     """Keep TensorFlow to a trial's cores and to the GPU memory it uses; once a process, before any operation."""
-    import tensorflow as tf
-
     tf.config.threading.set_intra_op_parallelism_threads(num_threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     for gpu in tf.config.list_physical_devices("GPU"):

@@ -21,6 +21,8 @@ UNFINISHED_NAME = "unfinished.json"
 """Stands in the folder until the manifest does: the settings of the run that has begun."""
 QUARANTINE_NAME = "quarantine.csv"
 FIGURES_NAME = "figures"
+NOT_AUGMENTED = "none"
+"""In the column `augmentation`, of clips that are no varied copies."""
 SPLITS = ("train", "validation", "test")
 OUR_FILES = re.compile(
     r"manifest\.json|unfinished\.json|quarantine\.csv|figures(/\w+\.png)?|"

@@ -1,6 +1,6 @@
 """Read a dataset's splits as arrays, whole or as a stream of shuffled batches; verify its shards.
 
-pyarrow only. Shapes: N clips, B clips of a batch, M mel bands, T frames.
+pyarrow and pandas. Shapes: N clips, B clips of a batch, M mel bands, T frames.
 """
 
 import io
@@ -11,6 +11,7 @@ from typing import IO
 from weakref import WeakValueDictionary
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -45,6 +46,20 @@ def read_split(dataset: Location, manifest: Manifest, split: str, view: ViewName
         clip_ids=[clip_id for part in parts for clip_id in part.clip_ids],
         recordings=[recording for part in parts for recording in part.recordings],
     )
+
+
+def read_rows(dataset: Location, manifest: Manifest, split: str) -> pd.DataFrame:
+    """All that a split says of its clips, without the spectrograms: one row a clip, in `read_split`'s order.
+
+    Raises:
+        UserError: The split is empty.
+    """
+    tables = []
+    for shard in _shards_of(manifest, split, dataset):
+        with (dataset / shard.path).open() as stream:
+            file = pq.ParquetFile(stream)
+            tables.append(file.read([name for name in file.schema_arrow.names if name not in manifest.views]))
+    return pa.concat_tables(tables).to_pandas()
 
 
 def read_shard(dataset: Location, shard: Shard, view: ViewName, verify: bool = True) -> SplitArrays:

@@ -19,7 +19,7 @@ from freqquest.audio.augment import AugmentationName, vary
 from freqquest.audio.files import Clip, UnreadableClipError, load_clip
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.dataset.config import CLIP, VIEWS
-from freqquest.dataset.manifest import FORMAT_VERSION, Shard, sha256
+from freqquest.dataset.manifest import FORMAT_VERSION, NOT_AUGMENTED, Shard, sha256
 from freqquest.runs.storage import Location, locate
 
 _TEXT_COLUMNS = ("clip_id", "path", "label", "recording", "split", "augmentation")
@@ -197,7 +197,7 @@ def _load(clip: dict[str, Any], plan: ShardPlan) -> Clip:
 
 def _to_table(clips: list[dict[str, Any]], views: dict[str, _View], plan: ShardPlan, account: Account) -> pa.Table:
     augmented = f"{' '.join(plan.augmentations)}, copy "
-    rows = [clip | {"augmentation": f"{augmented}{clip['copy']}" if clip["copy"] else "none"} for clip in clips]
+    rows = [clip | {"augmentation": f"{augmented}{clip['copy']}" if clip["copy"] else NOT_AUGMENTED} for clip in clips]
     columns = {
         name: pa.array([row[name] for row in rows], pa.string() if name in _TEXT_COLUMNS else pa.int64())
         for name in _COLUMN_ORDER

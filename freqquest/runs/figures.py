@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 _DOTS_PER_INCH = 100
+_MOST_IN_LEGEND = 10
 
 
 def png(picture: np.ndarray) -> bytes:
@@ -68,15 +69,72 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], title: str) -> 
     return _draw(figure)
 
 
-def curves(series: Mapping[str, Sequence[float]], title: str, x_label: str, y_label: str) -> np.ndarray:
-    """One line for each name, over 1, 2, 3, ..."""
+def count_confusions(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """How often each class `[K, K]` (row) was taken for each (column)."""
+    table = np.zeros((num_classes, num_classes), int)
+    np.add.at(table, (truth, predicted), 1)
+    return table
+
+
+def curves(
+    series: Mapping[str, Sequence[float]], title: str, x_label: str, y_label: str, emphasised: str | None = None
+) -> np.ndarray:
+    """One line for each name, over 1, 2, 3, ...; where one is emphasised, the others are pale."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     panel = figure.subplots()
     for name, values in series.items():
-        panel.plot(range(1, len(values) + 1), values, label=name, marker="." if len(values) < 30 else None)
+        panel.plot(
+            range(1, len(values) + 1),
+            values,
+            label=name,
+            marker="." if len(values) < 30 else None,
+            alpha=0.3 if emphasised not in (None, name) else 1.0,
+        )
     panel.set_xlabel(x_label)
     panel.set_ylabel(y_label)
     panel.set_title(title, fontsize=10)
+    panel.grid(alpha=0.3)
+    if len(series) <= _MOST_IN_LEGEND:
+        panel.legend(fontsize=8)
+    return _draw(figure)
+
+
+def best_so_far(minutes: Sequence[float], scores: Sequence[float], title: str) -> np.ndarray:
+    """A dot for each score, in the order of time, and the best until then as a line of steps."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    panel = figure.subplots()
+    panel.step(minutes, np.maximum.accumulate(scores), where="post", label="best so far")
+    panel.plot(minutes, scores, "o", label="a trial's end")
+    panel.set_xlabel("minutes")
+    panel.set_ylabel("score")
+    panel.set_title(title, fontsize=10)
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=8)
+    return _draw(figure)
+
+
+def bars(values: Mapping[str, float], title: str) -> np.ndarray:
+    """A horizontal bar for each name."""
+    figure = Figure(figsize=(7, 0.3 * len(values) + 1.2), layout="constrained")
+    panel = figure.subplots()
+    panel.barh(range(len(values)), list(values.values()))
+    panel.set_yticks(range(len(values)), list(values), parse_math=False)
+    panel.invert_yaxis()
+    panel.set_title(title, fontsize=10)
+    panel.grid(axis="x", alpha=0.3)
+    return _draw(figure)
+
+
+def reliability(lines: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> np.ndarray:
+    """Accuracy against confidence; for each name, both by bins of confidence."""
+    figure = Figure(figsize=(4.8, 4.6), layout="constrained")
+    panel = figure.subplots()
+    panel.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    for name, (confidence, accuracy) in lines.items():
+        panel.plot(confidence, accuracy, marker="o", label=name)
+    panel.set_xlabel("confidence")
+    panel.set_ylabel("accuracy")
+    panel.set_title(title, fontsize=9)
     panel.grid(alpha=0.3)
     panel.legend(fontsize=8)
     return _draw(figure)

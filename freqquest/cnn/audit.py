@@ -1,0 +1,62 @@
+"""How much a random split flatters: the same configuration, fitted and judged on one and on a split of recordings."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from freqquest.cnn.data import LabelledClips, Part, cross_validation, hold_out, own_split
+
+_NUM_FOLDS = 5
+"""Parts of a split by recordings, where the dataset's own is none."""
+
+RANDOM, RECORDING = "audit_random", "audit_recording"
+
+
+def audit_parts(clips: LabelledClips, seed: int) -> dict[str, Part]:
+    """The two splits, with as many clips held out in each; none where recordings are not known.
+
+    Args:
+        clips: All labelled clips.
+        seed: Of the random split.
+    """
+    originals = np.flatnonzero(~clips.is_copy)
+    if len(set(clips.recordings[originals])) == len(originals):
+        return {}
+    by_recording = own_split(clips)
+    if set(clips.recordings[by_recording.train]) & set(clips.recordings[by_recording.validation]):
+        by_recording = cross_validation(clips, _NUM_FOLDS, seed)[0]
+    _, held_out = train_test_split(
+        originals,
+        test_size=len(by_recording.validation),
+        stratify=clips.class_indices[originals],
+        random_state=seed,
+    )
+    return {RANDOM: hold_out(clips, held_out), RECORDING: by_recording}
+
+
+def audit_report(clips: LabelledClips, parts: dict[str, Part], predictions: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What the two networks heard, and a sentence on it.
+
+    Args:
+        clips: All labelled clips.
+        parts: Of `audit_parts`.
+        predictions: Probabilities `[N, K]` for the validation clips of each.
+    """
+    if not parts:
+        return {"sentence": "leakage audit: not possible, as no recording is known to have more than one clip"}
+    accuracy = {
+        name: float((predictions[name].argmax(axis=1) == clips.class_indices[part.validation]).mean())
+        for name, part in parts.items()
+    }
+    return {
+        "random_split_accuracy": accuracy[RANDOM],
+        "recording_split_accuracy": accuracy[RECORDING],
+        "difference": accuracy[RANDOM] - accuracy[RECORDING],
+        "num_clips": len(parts[RANDOM].validation),
+        "sentence": (
+            f"leakage audit: the same classifier scores {accuracy[RANDOM]:.3f} where clips of one recording are in "
+            f"both training and test (a random split), and {accuracy[RECORDING]:.3f} on recordings it never heard. "
+            "Expect the second figure on new recordings: the first one counts remembering as hearing."
+        ),
+    }

@@ -1,0 +1,107 @@
+"""What a classifier learns from: a dataset's labelled clips in memory, and which of them it may see.
+
+NumPy, pandas and scikit-learn. Shapes: N rows, M mel bands, T frames.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest, Normalisation
+from freqquest.dataset.read import read_rows, read_split
+from freqquest.errors import UserError
+from freqquest.runs.storage import Location
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledClips:
+    """All labelled rows of a dataset but its test split; put into Ray's object store once for all trials."""
+
+    spectrograms: np.ndarray
+    """`[N, M, T]`, float16."""
+    class_indices: np.ndarray
+    """`[N]`, int64."""
+    is_copy: np.ndarray
+    """`[N]`, bool: varied copies, which nothing is judged by."""
+    clip_ids: np.ndarray
+    """`[N]`, str; a copy has its clip's."""
+    recordings: np.ndarray
+    """`[N]`, str."""
+    groups: np.ndarray
+    """`[N]`, str: what must not be divided between training and validation: the fold, else the recording."""
+    is_validation: np.ndarray
+    """`[N]`, bool: the dataset's own split."""
+    paths: np.ndarray
+    """`[N]`, str: the audio files."""
+    classes: tuple[str, ...]
+    normalisation: Normalisation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """Row numbers of one split of the clips."""
+
+    train: np.ndarray
+    """Copies included."""
+    validation: np.ndarray
+    """Without copies; may be empty."""
+
+
+def load_labelled(dataset: Location, manifest: Manifest) -> LabelledClips:
+    """Read the training and validation clips into memory.
+
+    Raises:
+        UserError: A shard is missing or damaged.
+    """
+    splits = [read_split(dataset, manifest, split, "cnn") for split in ("train", "validation")]
+    rows = pd.concat([read_rows(dataset, manifest, split) for split in ("train", "validation")])
+    return LabelledClips(
+        spectrograms=np.concatenate([split.spectrograms for split in splits]),
+        class_indices=rows["class_index"].to_numpy(),
+        is_copy=(rows["augmentation"] != NOT_AUGMENTED).to_numpy(),
+        clip_ids=rows["clip_id"].to_numpy(str),
+        recordings=rows["recording"].to_numpy(str),
+        groups=rows["recording" if rows["fold"].nunique() < 2 else "fold"].to_numpy(str),
+        is_validation=(rows["split"] == "validation").to_numpy(),
+        paths=rows["path"].to_numpy(str),
+        classes=tuple(manifest.classes),
+        normalisation=manifest.normalisation["cnn"],
+    )
+
+
+def own_split(clips: LabelledClips) -> Part:
+    """The dataset's own split."""
+    return Part(train=np.flatnonzero(~clips.is_validation), validation=np.flatnonzero(clips.is_validation))
+
+
+def everything(clips: LabelledClips) -> Part:
+    """All to learn from, nothing to be judged by."""
+    return Part(train=np.arange(len(clips.class_indices)), validation=np.arange(0))
+
+
+def hold_out(clips: LabelledClips, rows: np.ndarray) -> Part:
+    """These rows to be judged by; all others but their copies to learn from."""
+    train = ~np.isin(clips.clip_ids, clips.clip_ids[rows])
+    return Part(train=np.flatnonzero(train), validation=rows)
+
+
+def cross_validation(clips: LabelledClips, num_folds: int, seed: int) -> list[Part]:
+    """Parts in each of which other whole groups are held out; every clip is held out once.
+
+    The groups are the dataset's folds where it has them, else recordings, dealt out such that classes are balanced.
+
+    Raises:
+        UserError: A class has fewer groups than there are parts.
+    """
+    originals = np.flatnonzero(~clips.is_copy)
+    groups, labels = clips.groups[originals], clips.class_indices[originals]
+    for index, name in enumerate(clips.classes):
+        num_groups = len(set(groups[labels == index]))
+        if num_groups < num_folds:
+            raise UserError(f"--num-folds {num_folds}: the class {name} is in {num_groups} recordings or folds only")
+    if len(set(groups)) == num_folds:
+        return [hold_out(clips, originals[groups == group]) for group in sorted(set(groups))]
+    splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+    return [hold_out(clips, originals[held_out]) for _, held_out in splitter.split(labels, labels, groups)]

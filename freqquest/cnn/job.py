@@ -1,0 +1,157 @@
+"""The classifier's stage: search, judge, audit, and the final model, in one run folder."""
+
+import sys
+from typing import Any
+
+import ray
+
+from freqquest import cluster
+from freqquest.cnn.audit import audit_parts, audit_report
+from freqquest.cnn.config import TuneConfig
+from freqquest.cnn.data import LabelledClips, Part, cross_validation, everything, load_labelled, own_split
+from freqquest.cnn.evaluate import choose, draw, evaluate
+from freqquest.cnn.fits import Fit, fit_all
+from freqquest.cnn.model import ModelCard
+from freqquest.cnn.search import Outcome, run_trials, rungs, search_space, table
+from freqquest.cnn.worker import TrialTask, save_final
+from freqquest.dataset.manifest import Manifest, load_manifest
+from freqquest.runs import figures
+from freqquest.runs.folder import TENSORBOARD_DIR, RunFolder
+from freqquest.runs.storage import Location, locate
+from freqquest.runs.tables import write_csv
+
+_NETWORKS_DIR = "networks"
+_AT_THE_ROOT = {"confusion_matrix"}
+"""Pictures that lie beside the model; the others lie in figures/."""
+
+
+def tune_cnn(config: TuneConfig) -> dict[str, Any]:
+    """Find the best configuration, judge it, and save the final model; a finished run is left as it is.
+
+    Needs an initialised Ray. Leaves best_model.keras, trials.csv, pictures and TensorBoard logs.
+
+    Returns:
+        The best configuration's metrics: accuracy, the split it belongs to, and figures for each class.
+
+    Raises:
+        UserError: The dataset or run folder is not usable, or no trial finished.
+    """
+    search_space(config)  # refuses what is no setting, before any work
+    dataset = locate(config.dataset_dir)
+    manifest = load_manifest(dataset)
+    cluster.share_out(config.trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu)
+    run = RunFolder(config.run_dir, "cnn", _settings(config, manifest))
+    finished = run.finished()
+    if finished is not None:
+        return finished
+    clips = load_labelled(dataset, manifest)
+    parts = cross_validation(clips, config.num_folds, config.seed) if config.num_folds else [own_split(clips)]
+    split = _describe(config, clips, manifest)
+    shared = ray.put(clips)
+    outcomes = _search(config, manifest, shared, parts, run.location)
+    best = choose(outcomes, clips)
+    for name, picture in draw(outcomes, best, clips, split).items():
+        place = run / f"{name}.png" if name in _AT_THE_ROOT else run / "figures" / f"{name}.png"
+        place.write_bytes(figures.png(picture))
+    metrics = evaluate(outcomes, best, clips, split)
+    metrics |= _finish(config, manifest, clips, shared, best, metrics, run.location)
+    return run.finish(metrics)
+
+
+def _settings(config: TuneConfig, manifest: Manifest) -> dict[str, Any]:
+    """What shapes the results."""
+    names = ("preset", "max_epochs", "num_folds", "only", "audit_leakage", "seed")
+    return {name: getattr(config, name) for name in names} | {
+        "dataset_sha256": manifest.content_sha256,
+        "num_trials": config.trials,
+        "num_members": config.members,
+    }
+
+
+def _describe(config: TuneConfig, clips: LabelledClips, manifest: Manifest) -> str:
+    """The split that the accuracy belongs to."""
+    if config.num_folds is None:
+        return manifest.split_description
+    if (clips.groups == clips.clip_ids).all():
+        return f"cross-validation over {config.num_folds} parts of clips, of which no recordings are known"
+    kind = "recordings" if (clips.groups == clips.recordings).all() else "the dataset's own folds"
+    return f"cross-validation over {config.num_folds} parts, by {kind}"
+
+
+def _search(config: TuneConfig, manifest: Manifest, shared: Any, parts: list[Part], run: Location) -> list[Outcome]:
+    resources = cluster.share_out(
+        config.trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu, sharing_gpu=config.trials_per_gpu
+    )
+    task = TrialTask(
+        clips=shared,
+        parts=parts,
+        clip=manifest.clip,
+        max_epochs=config.max_epochs,
+        logs=run / TENSORBOARD_DIR / "cnn",
+        num_threads=int(resources["CPU"]),
+        rungs=rungs(config.max_epochs * len(parts)),
+    )
+    outcomes = run_trials(config, task, resources, run)
+    write_csv(table(outcomes), run / "trials.csv")
+    for outcome in outcomes:
+        if not outcome.is_sound:
+            print(f"trial {outcome.trial_id} failed: {outcome.state}; it was {outcome.network}", file=sys.stderr)
+    return outcomes
+
+
+def _finish(
+    config: TuneConfig,
+    manifest: Manifest,
+    clips: LabelledClips,
+    shared: Any,
+    best: Outcome,
+    metrics: dict[str, Any],
+    run: Location,
+) -> dict[str, Any]:
+    """Train what the final model and the audit need, side by side, and save the model.
+
+    Returns:
+        What is to be known of both.
+    """
+    # Training that looks at validation clips cannot be repeated on all clips.
+    num_members = config.members if best.network.schedule == "one_cycle" else 0
+    members = [f"member_{number}" for number in range(num_members)]
+    audit = audit_parts(clips, config.seed) if config.audit_leakage else {}
+    fits = {name: (everything(clips), config.seed + number) for number, name in enumerate(members)}
+    fits |= {name: (part, config.seed) for name, part in audit.items()}
+    folder = run / _NETWORKS_DIR
+    predictions = fit_all(
+        {
+            name: Fit(network=best.network, part=part, max_epochs=config.max_epochs, seed=seed)
+            for name, (part, seed) in fits.items()
+        },
+        shared,
+        folder,
+        cpus_per_fit=config.cpus_per_trial,
+        use_gpu=config.use_gpu,
+    )
+    assert best.checkpoint is not None
+    num_parts = config.num_folds or 1
+    networks = [folder / f"{name}.keras" for name in members] or [
+        best.checkpoint / f"model_{number}.keras" for number in range(num_parts)
+    ]
+    about: dict[str, Any] = {
+        "num_members": len(networks),
+        "trained_on": "all labelled clips" if members else "the training clips of its search",
+    }
+    train_clips = manifest.num_clips["train"]
+    card = ModelCard(
+        classes=manifest.classes,
+        clip=manifest.clip,
+        view=manifest.views["cnn"],
+        most_frequent_class=max(train_clips, key=lambda label: train_clips[label]),
+        network=metrics["network"],
+        temperature=metrics["temperature"],
+        normalisation=manifest.normalisation["cnn"],
+        dataset_sha256=manifest.content_sha256,
+        scores={name: metrics[name] for name in ("accuracy", "accuracy_by_fold", "split", "num_clips")},
+        **about,
+    )
+    save = ray.remote(num_cpus=1, max_calls=1)(save_final)
+    ray.get(save.remote(networks, card, run / "best_model.keras"))
+    return about | ({"audit": audit_report(clips, audit, predictions)} if config.audit_leakage else {})

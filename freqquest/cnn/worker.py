@@ -1,0 +1,170 @@
+"""What the CNN stage runs on workers. Imports TensorFlow inside the functions only, so that the driver never does.
+
+Each is a plain function of what it is sent: Ray Tune, a Ray task, or a test calls it alike.
+Shapes: N clips, K classes.
+"""
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import ray
+from ray import tune
+
+from freqquest.audio.files import ClipConfig
+from freqquest.cnn.config import CnnConfig
+from freqquest.cnn.data import LabelledClips, Part
+from freqquest.cnn.model import ModelCard, add_card, average, load_model
+from freqquest.runs.storage import Location
+
+if TYPE_CHECKING:
+    import keras
+
+OBJECTIVE = "validation/score"
+"""What the search maximises: accuracy on the validation clips, of the epoch that counts; mean over the folds begun."""
+
+PREDICTIONS_NAME = "predictions.npz"
+"""In a finished trial's checkpoint: `rows` `[N]` and `probabilities` `[N, K]` of all its validation clips."""
+
+FINISHED, STOPPED = "finished", "stopped early"
+"""What became of a trial; any other text is the reason why it failed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialTask:
+    """What all trials of a search share."""
+
+    clips: Any
+    """LabelledClips in Ray's object store: once on a node, however many trials run there."""
+    parts: list[Part]
+    clip: ClipConfig
+    max_epochs: int
+    logs: Location
+    num_threads: int
+    rungs: tuple[int, ...]
+    """Epochs after which the scheduler may end a trial, so that its pictures must be there by then."""
+
+
+def run_trial(params: dict[str, Any], task: TrialTask) -> None:
+    """One trial, in its own process: fit each part in turn, report every epoch, keep what the last one leaves."""
+    from freqquest.cnn.trial import DivergedError, fit, predict_probabilities, prepare_tensorflow
+
+    prepare_tensorflow(task.num_threads)
+    clips: LabelledClips = ray.get(task.clips)
+    network = network_of(params)
+    diary = _Diary(network, clips, task)
+    with tempfile.TemporaryDirectory() as folder:
+        predictions = []
+        try:
+            for number, part in enumerate(task.parts):
+                diary.begin(part)
+                model = fit(
+                    network, clips, part, max_epochs=task.max_epochs, seed=params["seed"], on_epoch=diary.after_epoch
+                )
+                predictions.append(predict_probabilities(model, clips.spectrograms[part.validation]))
+                diary.log_judgement(predictions[-1])
+                model.save(Path(folder) / f"model_{number}.keras")
+        except DivergedError as error:
+            # The worst score, as the scheduler takes a NaN for better than any.
+            diary.report(str(error), score=0.0)
+            return
+        np.savez(
+            Path(folder) / PREDICTIONS_NAME,
+            rows=np.concatenate([part.validation for part in task.parts]),
+            probabilities=np.concatenate(predictions),
+        )
+        diary.report(FINISHED, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+def network_of(params: dict[str, Any]) -> CnnConfig:
+    """A trial's parameters as the classifier's settings."""
+    return CnnConfig(**{name: value for name, value in params.items() if name != "seed"})
+
+
+class _Diary:
+    """A trial's figures: to Ray Tune, and to TensorBoard."""
+
+    def __init__(self, network: CnnConfig, clips: LabelledClips, task: TrialTask) -> None:
+        from freqquest.cnn.logs import TrialLogs
+
+        trial_id = tune.get_context().get_trial_id()
+        self._logs = TrialLogs(task.logs / trial_id)
+        self._logs.log_config(network, trial_id)
+        self._network, self._clips, self._task = network, clips, task
+        self._history: list[dict[str, float]] = []
+        self._scores: list[float] = []
+        self._seconds, self._started = 0.0, 0.0
+
+    def begin(self, part: Part) -> None:
+        """Another fold."""
+        self._part = part
+        self._scores.append(0.0)
+        self._started = time.perf_counter()
+
+    def after_epoch(self, model: "keras.Model", figures: dict[str, float]) -> None:
+        """Note an epoch's figures; the scheduler may end the trial here."""
+        from freqquest.cnn.trial import predict_probabilities
+
+        accuracy = figures["validation/accuracy"]
+        keeps_best = self._network.schedule == "plateau"
+        self._scores[-1] = max(accuracy, self._scores[-1]) if keeps_best else accuracy
+        self._seconds, self._started = self._seconds + time.perf_counter() - self._started, time.perf_counter()
+        now = {"fold": len(self._scores), "time": time.time(), "seconds": self._seconds}
+        self._history.append(figures | now)
+        self._logs.log_scalars(figures, len(self._history))
+        if len(self._history) in self._task.rungs:
+            self.log_judgement(predict_probabilities(model, self._clips.spectrograms[self._part.validation]))
+        self.report(STOPPED)
+
+    def log_judgement(self, probabilities: np.ndarray) -> None:
+        """Pictures and sounds of what the model takes for what."""
+        self._logs.log_judgement(self._clips, self._part.validation, probabilities, self._task.clip, len(self._history))
+
+    def report(self, state: str, score: float | None = None, checkpoint: tune.Checkpoint | None = None) -> None:
+        """Tell Ray Tune where the trial stands, and what became of it if it ends here."""
+        last = self._task.max_epochs * len(self._task.parts) + 1
+        figures = {
+            OBJECTIVE: float(np.mean(self._scores)) if score is None else score,
+            "epoch": len(self._history) if state == STOPPED else last,
+            "scores": self._scores,
+            "history": self._history,
+            "state": state,
+        }
+        tune.report(figures, checkpoint=checkpoint)
+
+
+def fit_network(
+    clips: LabelledClips, network: CnnConfig, part: Part, max_epochs: int, seed: int, num_threads: int, place: Location
+) -> np.ndarray:
+    """Fit one network and save it, without a card, unless an earlier run has done so.
+
+    Returns:
+        Its probabilities `[N, K]` for the part's validation clips, if there are any.
+    """
+    from freqquest.cnn.trial import fit, predict_probabilities, prepare_tensorflow
+
+    prepare_tensorflow(num_threads)
+    if place.is_file():
+        model = load_model(place)
+    else:
+        model = fit(network, clips, part, max_epochs=max_epochs, seed=seed)
+        place.write_bytes(_keras_file(model))
+    if not len(part.validation):
+        return np.zeros((0, len(clips.classes)))
+    return predict_probabilities(model, clips.spectrograms[part.validation])
+
+
+def save_final(members: list[Location], card: ModelCard, place: Location) -> None:
+    """Average the networks into one calibrated model, and save it with its card."""
+    model = average([load_model(member) for member in members], card.temperature)
+    place.write_bytes(add_card(_keras_file(model), card))
+
+
+def _keras_file(model: "keras.Model") -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        return path.read_bytes()
