@@ -1,15 +1,26 @@
-"""Measure this machine: freqquest against the published recipes' own loops."""
+"""Measure this machine or cluster: freqquest against the published recipes, and against its limits."""
 
-from freqquest.benchmark.config import PreprocessBenchmark
-from freqquest.command import clear_errors, parse_one_of
+from freqquest.benchmark.config import CnnBenchmark, PreprocessBenchmark, TuneBenchmark
+from freqquest.command import clear_errors, on_ray, parse_one_of
 
 
 def main() -> None:
-    config = parse_one_of({"preprocess": PreprocessBenchmark}, __doc__)
-    with clear_errors():
-        from freqquest.benchmark.preprocess import benchmark_preprocess
+    config = parse_one_of({"preprocess": PreprocessBenchmark, "cnn": CnnBenchmark, "tune": TuneBenchmark}, __doc__)
+    if isinstance(config, PreprocessBenchmark):
+        with clear_errors():
+            from freqquest.benchmark.preprocess import benchmark_preprocess
 
-        print(benchmark_preprocess(config))
+            print(benchmark_preprocess(config))
+    elif isinstance(config, CnnBenchmark):
+        with on_ray():
+            from freqquest.benchmark.cnn import benchmark_cnn
+
+            print(benchmark_cnn(config))
+    else:
+        with on_ray():
+            from freqquest.benchmark.tune import benchmark_tune
+
+            print(benchmark_tune(config))
 
 
 if __name__ == "__main__":

@@ -31,5 +31,59 @@ class PreprocessBenchmark:
     def __post_init__(self) -> None:
         if min(self.num_clips, self.num_naive_clips, self.num_runs, *self.memory_clips) < 1:
             raise ValueError("num_clips, num_naive_clips, memory_clips and num_runs must be 1 or more")
-        if not self.output.endswith(".json"):
-            raise ValueError(f"output={self.output} must end in .json")
+        _require_json(self.output)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CnnBenchmark:
+    """The classifier's presets against each other, on folds of recordings that neither has heard."""
+
+    dataset_dir: str
+    """Dataset with folds, made by jobs/preprocess.py --metadata."""
+
+    folds: tuple[str, ...] = ()
+    """Folds to test on, one after the other, each time trained on all others; by default all."""
+
+    num_seeds: int = 3
+    """Trainings of each preset for each fold."""
+
+    max_epochs: int = 40
+    """Longest training, in epochs."""
+
+    output: str = "results/benchmarks/cnn.json"
+    """Figures; a table of them and pictures go beside it."""
+
+    def __post_init__(self) -> None:
+        if min(self.num_seeds, self.max_epochs) < 1:
+            raise ValueError("num_seeds and max_epochs must be 1 or more")
+        _require_json(self.output)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneBenchmark:
+    """What share of a search's core time is not spent on training."""
+
+    dataset_dir: str
+    """Dataset made by jobs/preprocess.py."""
+
+    num_trials: int = 16
+    """Trials of the search; the scheduler ends none early."""
+
+    max_epochs: int = 3
+    """Epochs of each."""
+
+    work_dir: str = "results/benchmark"
+    """Run folder of the search; emptied at the end."""
+
+    output: str = "results/benchmarks/tune.json"
+    """Figures; a table of them goes beside it."""
+
+    def __post_init__(self) -> None:
+        if min(self.num_trials, self.max_epochs) < 1:
+            raise ValueError("num_trials and max_epochs must be 1 or more")
+        _require_json(self.output)
+
+
+def _require_json(output: str) -> None:
+    if not output.endswith(".json"):
+        raise ValueError(f"output={output} must end in .json")

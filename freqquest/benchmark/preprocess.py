@@ -1,9 +1,7 @@
 """Time preprocessing beside the recipes' loop and the machine's limit, in turn, and take its memory."""
 
 import dataclasses
-import json
 import os
-import platform
 import random
 import shutil
 import statistics
@@ -17,6 +15,7 @@ from freqquest.audio.demo import write_demo_clips
 from freqquest.audio.files import is_audio
 from freqquest.benchmark.config import PreprocessBenchmark
 from freqquest.benchmark.memory import peak_memory_mib
+from freqquest.benchmark.report import Report
 from freqquest.errors import UserError
 from freqquest.runs.progress import Progress
 from freqquest.runs.storage import locate
@@ -39,22 +38,19 @@ def benchmark_preprocess(config: PreprocessBenchmark) -> str:
         figures = _time_in_turn(config, clips, work) | {"peak_memory_mib": _memory(config, clips, work)}
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    report = {
-        "clips": f"{len(clips)} {'clips' if config.audio_dir else 'demo clips'}, linked several times over",
-        "machine": _machine(),
-        "settings": {
-            name: value
-            for name, value in dataclasses.asdict(config).items()
-            if name not in ("audio_dir", "work_dir", "output")
-        },
-        "runs": figures,
-        "medians": {name: statistics.median(values) for name, values in figures.items() if isinstance(values, list)},
-    }
-    table = _table(report)
-    output = locate(config.output)
-    output.write_text(json.dumps(report, indent=1) + "\n")
-    (output.parent / f"{Path(output.name).stem}.md").write_text(table + "\n")
-    return table
+    medians = {name: statistics.median(values) for name, values in figures.items() if isinstance(values, list)}
+    settings = dataclasses.asdict(config)
+    report = Report(
+        command="preprocess",
+        settings={name: value for name, value in settings.items() if name not in ("audio_dir", "work_dir", "output")},
+        about=f"medians of {config.num_runs} runs in turn, of {config.num_clips} clips (the recipes' loop: "
+        f"{config.num_naive_clips}); {len(clips)} {'clips' if config.audio_dir else 'demo clips'}, linked several "
+        "times over",
+        figures={"runs": figures, "medians": medians},
+        header=("what", "figure", "times the recipes' loop"),
+        rows=_rows(medians, figures["peak_memory_mib"], len(clips)),
+    )
+    return report.write(locate(config.output))
 
 
 def _copy_clips(audio_dir: Path, target: Path) -> list[Path]:
@@ -134,51 +130,17 @@ def _memory(config: PreprocessBenchmark, clips: list[Path], work: Path) -> dict[
     return peaks
 
 
-def _machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    return {
-        "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        "python": platform.python_version(),
-    }
-
-
-def _table(report: dict[str, Any]) -> str:
-    medians, settings, machine = report["medians"], report["settings"], report["machine"]
-    naive, limit = medians["naive"], medians["limit"]
-    peaks = ", ".join(f"{peak:.0f} MiB at {count}" for count, peak in report["runs"]["peak_memory_mib"].items())
-    rows = [
+def _rows(medians: dict[str, float], peaks: dict[str, float], num_clips: int) -> list[tuple[str, ...]]:
+    """The table's rows."""
+    naive, limit, ours = medians["naive"], medians["limit"], medians["freqquest"]
+    peak = ", ".join(f"{mib:.0f} MiB at {count}" for count, mib in peaks.items())
+    return [
         ("the recipes' loop, one process, both views", f"{naive:.0f} clips/s", "1.0"),
-        (
-            "freqquest, both views, Parquet written",
-            f"{medians['freqquest']:.0f} clips/s",
-            f"{medians['freqquest'] / naive:.1f}",
-        ),
+        ("freqquest, both views, Parquet written", f"{ours:.0f} clips/s", f"{ours / naive:.1f}"),
         ("bare loop on all cores: decoding and both views", f"{limit:.0f} clips/s", f"{limit / naive:.1f}"),
-        ("freqquest's share of the bare loop", f"{medians['freqquest'] / limit:.0%}", ""),
+        ("freqquest's share of the bare loop", f"{ours / limit:.0%}", ""),
         ("reading the cnn view again, one core, shuffled", f"{medians['read']:.0f} clips/s", ""),
-        (
-            f"the whole command, {report['clips'].split(' ')[0]} clips, Ray's start included",
-            f"{medians['command_s']:.1f} s",
-            "",
-        ),
+        (f"the whole command, {num_clips} clips, Ray's start included", f"{medians['command_s']:.1f} s", ""),
         ("the same command again", f"{medians['same_command_again_s']:.1f} s", ""),
-        ("largest peak memory of any process", peaks, ""),
+        ("largest peak memory of any process", peak, ""),
     ]
-    return "\n".join(
-        [
-            f"`jobs/benchmark.py preprocess`: medians of {settings['num_runs']} runs in turn, of "
-            f"{settings['num_clips']} clips (the recipes' loop: {settings['num_naive_clips']}); {report['clips']}.",
-            f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB, "
-            f"Python {machine['python']}.",
-            "",
-            "| what | figure | times the recipes' loop |",
-            "|---|---|---|",
-            *(f"| {what} | {figure} | {ratio} |" for what, figure, ratio in rows),
-        ]
-    )

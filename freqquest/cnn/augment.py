@@ -6,10 +6,7 @@ Shapes: N clips, M mel bands, T frames, K classes.
 
 import numpy as np
 
-from freqquest.cnn.config import CnnConfig
-
-FLOOR_DB = -80.0
-"""Of the stored view: decibels below the clip's maximum."""
+from freqquest.cnn.config import FLOOR_DB, CnnConfig
 
 _NUM_KNOTS = 6
 """Points over the bands between which filters and noise colours are drawn as straight lines."""
@@ -24,7 +21,7 @@ def augment(
     """Varied spectrograms `[N, M, T]`, again in decibels below each one's maximum, and their targets `[N, K]`.
 
     Args:
-        spectrograms: `[N, M, T]`, dB from `FLOOR_DB` to 0; left as they are.
+        spectrograms: `[N, M, T]`, from `FLOOR_DB` to 0 dB; left as they are.
         targets: `[N, K]`, one-hot.
         config: Which variations, and how strong.
         rng: Source of all that is random.

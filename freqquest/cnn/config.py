@@ -5,6 +5,9 @@ from typing import Literal
 
 from freqquest.dataset.config import Preset
 
+FLOOR_DB = -80.0
+"""The quietest that the stored view holds, in decibels below the clip's maximum."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CnnConfig:
@@ -41,6 +44,10 @@ class CnnConfig:
     normalisation: Literal["none", "dataset", "band", "clip"] = "dataset"
     """What the network sees: decibels below the clip's maximum (`none`), or these at mean 0 and deviation 1 over the
     training clips (`dataset`), the same for each mel band (`band`), or with each clip's own mean taken off (`clip`)."""
+
+    floor_db: float = -60.0
+    """What is quieter than this below the clip's maximum is not seen: it tells more of the recording than of the
+    source. -80 is as stored."""
 
     time_shift: bool = True
     """Turn each training clip in time by any number of frames."""
@@ -93,6 +100,8 @@ class CnnConfig:
         for name in ("block_dropout", "dropout", "batch_norm_momentum", "label_smoothing", "weight_average"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be from 0 to below 1")
+        if not FLOOR_DB <= self.floor_db < 0:
+            raise ValueError(f"floor_db={self.floor_db} must be from {FLOOR_DB} (all that is stored) to below 0")
         for name in ("num_filters", "input_pooling", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0")
@@ -109,6 +118,7 @@ PRESETS: dict[Preset, CnnConfig] = {
         dense_units=128,
         batch_norm_momentum=0.99,
         normalisation="none",
+        floor_db=FLOOR_DB,
         time_shift=False,
         band_shift=0,
         equaliser_db=0.0,

@@ -144,11 +144,16 @@ def importance(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 
 def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """What to divide log probabilities by so that the likelihood of the true classes is largest (Guo et al., 2017)."""
+    """What to divide log probabilities by so that the likelihood of the true classes is largest (Guo et al., 2017).
+
+    As in Platt, 1999, each clip counts as right to (N + 1) / (N + K) only: a few clips, all right, prove little.
+    """
+    num_clips, num_classes = probabilities.shape
+    targets = (np.eye(num_classes)[truth] * num_clips + 1) / (num_clips + num_classes)
 
     def loss(log_temperature: float) -> float:
         softened = soften(probabilities, float(np.exp(log_temperature)))
-        return float(-np.log(softened[np.arange(len(truth)), truth] + SMALLEST_PROBABILITY).mean())
+        return float(-(targets * np.log(softened + SMALLEST_PROBABILITY)).sum(axis=1).mean())
 
     low, high = np.log(_TEMPERATURES)
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))

@@ -48,7 +48,7 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     parts = cross_validation(clips, config.num_folds, config.seed) if config.num_folds else [own_split(clips)]
     split = _describe(config, clips, manifest)
     shared = ray.put(clips)
-    outcomes = _search(config, manifest, shared, parts, run.location)
+    outcomes = run_search(config, manifest, shared, parts, run.location)
     best = choose(outcomes, clips)
     for name, picture in draw(outcomes, best, clips, split).items():
         place = run / f"{name}.png" if name in _AT_THE_ROOT else run / "figures" / f"{name}.png"
@@ -78,7 +78,16 @@ def _describe(config: TuneConfig, clips: LabelledClips, manifest: Manifest) -> s
     return f"cross-validation over {config.num_folds} parts, by {kind}"
 
 
-def _search(config: TuneConfig, manifest: Manifest, shared: Any, parts: list[Part], run: Location) -> list[Outcome]:
+def run_search(config: TuneConfig, manifest: Manifest, shared: Any, parts: list[Part], run: Location) -> list[Outcome]:
+    """All trials, listed in trials.csv; those that failed are named.
+
+    Args:
+        config: Of the search.
+        manifest: Of the dataset.
+        shared: LabelledClips in Ray's object store.
+        parts: What each trial is fitted to and judged by, in turn.
+        run: The run folder.
+    """
     resources = cluster.share_out(
         config.trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu, sharing_gpu=config.trials_per_gpu
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from freqquest.audio.files import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
-from freqquest.cnn.config import CnnConfig
+from freqquest.cnn.config import FLOOR_DB, CnnConfig
 from freqquest.dataset.manifest import Normalisation
 from freqquest.errors import UserError
 from freqquest.runs.storage import Location
@@ -90,6 +90,8 @@ def _normalise(inputs: Any, config: CnnConfig, normalisation: Normalisation) -> 
     """Decibels as the network sees them (`CnnConfig.normalisation`)."""
     from keras import layers, ops
 
+    if config.floor_db > FLOOR_DB:
+        inputs = ops.maximum(inputs, config.floor_db)
     scale = 1 / max(normalisation.standard_deviation, 1e-6)
     if config.normalisation == "dataset":
         return layers.Rescaling(scale, offset=-normalisation.mean * scale)(inputs)

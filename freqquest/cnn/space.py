@@ -7,7 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from freqquest.cnn.config import CnnConfig
+from freqquest.cnn.config import FLOOR_DB, CnnConfig
 from freqquest.errors import UserError
 
 
@@ -36,6 +36,7 @@ SPACE: dict[str, Choice | LogRange] = {
     "dense_units": Choice((0, 128)),
     "batch_norm_momentum": Choice((0.9, 0.99)),
     "normalisation": Choice(("none", "dataset", "band", "clip")),
+    "floor_db": Choice((FLOOR_DB, -60.0)),
     # the clips it sees
     "time_shift": Choice((True, False)),
     "band_shift": Choice((0, 3, 6)),

@@ -1,0 +1,180 @@
+"""The presets of the classifier side by side, on whole folds of recordings that neither has heard."""
+
+import itertools
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from sklearn.model_selection import train_test_split
+
+from freqquest.benchmark.config import CnnBenchmark
+from freqquest.benchmark.report import Report
+from freqquest.cnn.config import PRESETS
+from freqquest.cnn.data import LabelledClips, Part, hold_out, load_labelled
+from freqquest.dataset.config import Preset
+from freqquest.dataset.manifest import load_manifest
+from freqquest.errors import UserError
+from freqquest.runs import figures
+from freqquest.runs.progress import Progress
+from freqquest.runs.storage import locate
+
+_PRESETS: tuple[Preset, ...] = ("reference", "default")
+_RECIPE_SPLIT = 0.2
+"""Share of the training clips, drawn without regard to recordings, that the recipe chooses its epoch by."""
+
+
+def benchmark_cnn(config: CnnBenchmark) -> str:
+    """Train both presets on all folds but one, test on that one, for each fold and seed; write and return the figures.
+
+    Needs an initialised Ray: each training has one core, and as many run at once as there are cores.
+
+    Raises:
+        UserError: The dataset is not usable, or has not the folds asked for.
+    """
+    dataset = locate(config.dataset_dir)
+    manifest = load_manifest(dataset)
+    clips = load_labelled(dataset, manifest)
+    folds = config.folds or tuple(sorted(set(clips.groups)))
+    unknown = set(folds) - set(clips.groups)
+    if unknown or len(set(clips.groups)) < 2:
+        raise UserError(f"{dataset} has not the fold(s) {', '.join(sorted(unknown)) or 'that a test needs'}")
+    shared = ray.put(clips)
+    task = ray.remote(num_cpus=1, memory=2 * 2**30)(_train_and_test)
+    asked = list(itertools.product(range(config.num_seeds), _PRESETS, folds))
+    waiting = [task.remote(shared, preset, fold, seed, config.max_epochs) for seed, preset, fold in asked]
+    runs = []
+    with Progress("benchmark", len(asked), "trainings") as progress:
+        for training in waiting:
+            runs.append(ray.get(training))
+            progress.update(1)
+    summary = _summarise(runs, clips, folds)
+    report = Report(
+        command="cnn",
+        settings={"folds": folds, "num_seeds": config.num_seeds, "max_epochs": config.max_epochs},
+        about=f"{int((~clips.is_copy).sum())} clips; trained on all folds but one, tested on that one",
+        figures={"summary": summary, "runs": [_without_predictions(run) for run in runs]},
+        rows=_rows(summary, clips, folds),
+        header=("what", *_PRESETS),
+    )
+    place = locate(config.output)
+    for preset in _PRESETS:
+        counts = np.sum([run["confusions"] for run in runs if run["preset"] == preset], axis=0)
+        picture = figures.confusion_matrix(
+            counts, clips.classes, f"{preset}: folds {', '.join(folds)}, {config.num_seeds} seeds"
+        )
+        (place.parent / f"{Path(place.name).stem}_confusion_{preset}.png").write_bytes(figures.png(picture))
+    curves = {f"fold {run['fold']}, seed {run['seed']}": run["accuracies"] for run in runs if run["accuracies"]}
+    picture = figures.curves(curves, "default, on the fold held out", "epoch", "accuracy")
+    (place.parent / f"{Path(place.name).stem}_curves.png").write_bytes(figures.png(picture))
+    return report.write(place)
+
+
+def _train_and_test(clips: LabelledClips, preset: Preset, fold: str, seed: int, max_epochs: int) -> dict[str, Any]:
+    """One training on one core; the time that testing takes does not count."""
+    from freqquest.cnn.trial import fit, predict_probabilities, prepare_tensorflow
+
+    prepare_tensorflow(1)
+    network = PRESETS[preset]
+    held_out = np.flatnonzero((clips.groups == fold) & ~clips.is_copy)
+    part = hold_out(clips, held_out)
+    if network.schedule == "plateau":
+        part = _recipe_part(clips, part, seed)
+    seconds: list[float] = []
+    accuracies: list[float] = []
+
+    def test(model: Any, epoch: dict[str, float]) -> None:
+        seconds.append(epoch["train/seconds"])
+        if network.schedule == "one_cycle":
+            probabilities = predict_probabilities(model, clips.spectrograms[held_out])
+            accuracies.append(float((probabilities.argmax(axis=1) == clips.class_indices[held_out]).mean()))
+
+    model = fit(network, clips, part, max_epochs=max_epochs, seed=seed, on_epoch=test)
+    probabilities = predict_probabilities(model, clips.spectrograms[held_out])
+    confusions = figures.count_confusions(
+        clips.class_indices[held_out], probabilities.argmax(axis=1), len(clips.classes)
+    )
+    return {
+        "preset": preset,
+        "fold": fold,
+        "seed": seed,
+        "accuracy": float(confusions.trace() / confusions.sum()),
+        "confusions": confusions.tolist(),
+        "seconds": seconds,
+        "accuracies": accuracies,
+        "rows": held_out,
+        "probabilities": probabilities,
+    }
+
+
+def _without_predictions(run: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in run.items() if name not in ("rows", "probabilities")}
+
+
+def _recipe_part(clips: LabelledClips, part: Part, seed: int) -> Part:
+    """The recipe's own random split, of the clips that it may learn from."""
+    train, validation = train_test_split(
+        part.train, test_size=_RECIPE_SPLIT, stratify=clips.class_indices[part.train], random_state=seed
+    )
+    return Part(train=train, validation=validation)
+
+
+def _summarise(runs: list[dict[str, Any]], clips: LabelledClips, folds: tuple[str, ...]) -> dict[str, Any]:
+    summary: dict[str, Any] = {}
+    for preset in _PRESETS:
+        own = [run for run in runs if run["preset"] == preset]
+        counts = np.sum([run["confusions"] for run in own], axis=0)
+        averaged = [_averaged_accuracy([run for run in own if run["fold"] == fold], clips) for fold in folds]
+        summary[preset] = {
+            "accuracy": statistics.mean(run["accuracy"] for run in own),
+            "spread": statistics.pstdev(run["accuracy"] for run in own),
+            "by_fold": {fold: statistics.mean(run["accuracy"] for run in own if run["fold"] == fold) for fold in folds},
+            "averaged_over_seeds": statistics.mean(averaged),
+            "recall": dict(zip(clips.classes, (counts.diagonal() / counts.sum(axis=1)).tolist(), strict=True)),
+            "seconds": statistics.median(run["seconds"][-1] for run in own),
+        }
+    shares = _time_shares(runs)
+    reached = [share for share in shares if share is not None]
+    summary["time_to_reference"] = {
+        "shares": shares,
+        "median": statistics.median([share if share is not None else float("inf") for share in shares]),
+        "num_reached": len(reached),
+    }
+    return summary
+
+
+def _averaged_accuracy(runs: list[dict[str, Any]], clips: LabelledClips) -> float:
+    """Of the geometric mean of the networks of all seeds, as in a final model."""
+    logs = np.mean([np.log(run["probabilities"] + 1e-7) for run in runs], axis=0)
+    return float((logs.argmax(axis=1) == clips.class_indices[runs[0]["rows"]]).mean())
+
+
+def _time_shares(runs: list[dict[str, Any]]) -> list[float | None]:
+    """For each fold and seed: when `default` first is as good as `reference` ends, as a share of the latter's time."""
+    ends = {(run["fold"], run["seed"]): run for run in runs if run["preset"] == "reference"}
+    shares = []
+    for run in runs:
+        if run["preset"] == "default":
+            end = ends[run["fold"], run["seed"]]
+            times = zip(run["seconds"], run["accuracies"], strict=True)
+            reached = [seconds for seconds, accuracy in times if accuracy >= end["accuracy"]]
+            shares.append(reached[0] / end["seconds"][-1] if reached else None)
+    return shares
+
+
+def _rows(summary: dict[str, Any], clips: LabelledClips, folds: tuple[str, ...]) -> list[tuple[str, ...]]:
+    both = [summary[preset] for preset in _PRESETS]
+    time = summary["time_to_reference"]
+    return [
+        ("accuracy, mean and spread", *(f"{own['accuracy']:.3f} ± {own['spread']:.3f}" for own in both)),
+        *((f"on fold {fold}", *(f"{own['by_fold'][fold]:.3f}" for own in both)) for fold in folds),
+        ("of the average over seeds", *(f"{own['averaged_over_seeds']:.3f}" for own in both)),
+        *((f"recall of {name}", *(f"{own['recall'][name]:.2f}" for own in both)) for name in clips.classes),
+        ("seconds of training, one core, median", *(f"{own['seconds']:.0f}" for own in both)),
+        (
+            "time until as good as the reference ends",
+            "1",
+            f"{time['median']:.2f} (median; reached in {time['num_reached']} of {len(time['shares'])})",
+        ),
+    ]

@@ -1,0 +1,58 @@
+"""What share of a search's core time goes to anything but training."""
+
+import shutil
+import time
+from pathlib import Path
+
+import ray
+
+from freqquest.benchmark.config import TuneBenchmark
+from freqquest.benchmark.report import Report
+from freqquest.cnn.config import TuneConfig
+from freqquest.cnn.data import load_labelled, own_split
+from freqquest.cnn.job import run_search
+from freqquest.dataset.manifest import load_manifest
+from freqquest.errors import UserError
+from freqquest.runs.storage import locate
+
+
+def benchmark_tune(config: TuneBenchmark) -> str:
+    """Run a search of short trials, from reading the dataset to its last trial's end; write and return the figures.
+
+    Needs an initialised Ray, whose start is not counted.
+
+    Raises:
+        UserError: The work folder holds something, or the dataset is not usable.
+    """
+    work = Path(config.work_dir).absolute()
+    if work.exists() and any(work.iterdir()):
+        raise UserError(f"--work-dir {work} is not empty, and would be emptied at the end: name a new folder")
+    dataset = locate(config.dataset_dir)
+    manifest = load_manifest(dataset)
+    tune = TuneConfig(
+        dataset_dir=config.dataset_dir, run_dir=str(work), num_trials=config.num_trials, max_epochs=config.max_epochs
+    )
+    started = time.perf_counter()
+    try:
+        clips = load_labelled(dataset, manifest)
+        outcomes = run_search(tune, manifest, ray.put(clips), [own_split(clips)], locate(work))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    wall_s = time.perf_counter() - started
+    cores = ray.cluster_resources()["CPU"]
+    cores_each = max(1, int(cores) // config.num_trials)
+    fit_s = [outcome.history[-1]["seconds"] for outcome in outcomes if outcome.history]
+    outside = 1 - sum(fit_s) * cores_each / (wall_s * cores)
+    return Report(
+        command="tune",
+        settings={"num_trials": config.num_trials, "max_epochs": config.max_epochs},
+        about=f"a search of {config.num_trials} trials of up to {config.max_epochs} epochs, "
+        f"{len(clips.class_indices)} clips, Ray already started",
+        figures={"seconds": wall_s, "cores": cores, "fit_seconds": fit_s, "share_outside_fit": outside},
+        header=("what", "figure"),
+        rows=[
+            ("the search", f"{wall_s:.0f} s on {cores:.0f} cores"),
+            ("training and validation, all trials", f"{sum(fit_s):.0f} s of one core each"),
+            ("share of core time outside of it", f"{outside:.0%}"),
+        ],
+    ).write(locate(config.output))
