@@ -17,7 +17,7 @@ from freqquest.errors import UserError
 from freqquest.runs.folder import RunFolder
 from freqquest.runs.storage import Location, locate
 
-_DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "epochs": 8}
+_DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 8}
 """Shows every stage in a few minutes on two cores; the generator has only begun to learn by then."""
 
 _NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
@@ -56,6 +56,9 @@ class PipelineConfig:
 
     max_epochs: int | None = None
     """Longest training of one CNN configuration; by default 12 in the demo, else 40."""
+
+    num_members: int | None = None
+    """Networks in the final classifier; by default 1 in the demo, else the stage's own number."""
 
     epochs: int | None = None
     """Passes of the CGAN over the training clips; by default 8 in the demo, else 50."""
@@ -105,7 +108,7 @@ class PipelineConfig:
     @property
     def tune(self) -> TuneConfig:
         """Settings of the search."""
-        given = self._given("num_trials", "max_epochs")
+        given = self._given("num_trials", "max_epochs", "num_members")
         return TuneConfig(
             dataset_dir=self.dataset,
             run_dir=self.run,
@@ -206,7 +209,7 @@ def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineCon
     from freqquest.audio.demo import DemoConfig, write_demo_clips
 
     demo = write_demo_clips(Path(run.path) / "demo", DemoConfig(seed=config.seed))
-    budget = {name: getattr(config.tune, name) for name in ("num_trials", "max_epochs")}
+    budget = {name: getattr(config.tune, name) for name in ("num_trials", "max_epochs", "num_members")}
     with_clips = dataclasses.replace(
         config,
         audio_dir=str(demo.train_dir),

@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from freqquest.benchmark.config import CnnBenchmark
 from freqquest.benchmark.report import Report
-from freqquest.cnn.config import PRESETS
+from freqquest.cnn.config import MAX_EPOCHS, PRESETS
 from freqquest.cnn.data import LabelledClips, Part, hold_out, load_labelled
 from freqquest.dataset.config import Preset
 from freqquest.dataset.manifest import load_manifest
@@ -43,7 +43,9 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     shared = ray.put(clips)
     task = ray.remote(num_cpus=1, memory=2 * 2**30)(_train_and_test)
     asked = list(itertools.product(range(config.num_seeds), _PRESETS, folds))
-    waiting = [task.remote(shared, preset, fold, seed, config.max_epochs) for seed, preset, fold in asked]
+    waiting = [
+        task.remote(shared, preset, fold, seed, config.max_epochs or MAX_EPOCHS[preset]) for seed, preset, fold in asked
+    ]
     runs = []
     with Progress("benchmark", len(asked), "trainings") as progress:
         for training in waiting:

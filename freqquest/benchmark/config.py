@@ -47,14 +47,14 @@ class CnnBenchmark:
     num_seeds: int = 3
     """Trainings of each preset for each fold."""
 
-    max_epochs: int = 40
-    """Longest training, in epochs."""
+    max_epochs: int | None = None
+    """Longest training, in epochs; by default each preset's own number."""
 
     output: str = "results/benchmarks/cnn.json"
     """Figures; a table of them and pictures go beside it."""
 
     def __post_init__(self) -> None:
-        if min(self.num_seeds, self.max_epochs) < 1:
+        if min(self.num_seeds, self.max_epochs or 1) < 1:
             raise ValueError("num_seeds and max_epochs must be 1 or more")
         _require_json(self.output)
 

@@ -68,6 +68,10 @@ class CnnConfig:
     mixup: float = 0.3
     """Clips are mixed in shares drawn from Beta(mixup, mixup) (Zhang et al., 2018); 0 mixes none."""
 
+    recording_balance: float = 0.5
+    """A clip whose recording has n clips is drawn in proportion to n to the power of minus this, so that a long
+    recording does not count for many. 0 takes each clip once an epoch; so does a dataset without known recordings."""
+
     copies: Literal["draw", "all"] = "draw"
     """Where the dataset has varied copies of its training clips: an epoch sees one of each clip's (`draw`), or all of
     them (`all`, as in the recipe)."""
@@ -105,7 +109,7 @@ class CnnConfig:
         for name in ("num_filters", "input_pooling", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0")
-        for name in ("dense_units", "band_shift", "equaliser_db", "noise_db", "num_masks", "mixup", "weight_decay"):
+        for name in ("dense_units", "band_shift", "equaliser_db", "noise_db", "num_masks", "mixup"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
 
@@ -124,6 +128,7 @@ PRESETS: dict[Preset, CnnConfig] = {
         equaliser_db=0.0,
         num_masks=0,
         mixup=0.0,
+        recording_balance=0.0,
         copies="all",
         optimizer="adam",
         learning_rate=1e-3,
@@ -136,6 +141,9 @@ PRESETS: dict[Preset, CnnConfig] = {
 
 NUM_TRIALS: dict[Preset, int] = {"default": 4, "reference": 1}
 """Configurations tried when the user names no number."""
+
+MAX_EPOCHS: dict[Preset, int] = {"default": 25, "reference": 40}
+"""Longest training when the user names no number. On few recordings, longer training learns these by heart."""
 
 NUM_MEMBERS: dict[Preset, int] = {"default": 3, "reference": 0}
 """Networks of the final model that are trained on all labelled clips, when the user names no number."""
@@ -158,8 +166,8 @@ class TuneConfig:
     num_trials: int | None = None
     """Configurations to try: 1 for reference and 4 for default, if not given."""
 
-    max_epochs: int = 40
-    """Longest training of one configuration, in epochs."""
+    max_epochs: int | None = None
+    """Longest training of one configuration, in epochs: 25 for default and 40 for reference, if not given."""
 
     num_folds: int | None = None
     """Judge each configuration by cross-validation: this many parts of whole recordings (the dataset's own folds where
@@ -201,6 +209,11 @@ class TuneConfig:
     def trials(self) -> int:
         """Configurations to try."""
         return self.num_trials or NUM_TRIALS[self.preset]
+
+    @property
+    def epochs(self) -> int:
+        """Longest training of one configuration."""
+        return self.max_epochs or MAX_EPOCHS[self.preset]
 
     @property
     def members(self) -> int:

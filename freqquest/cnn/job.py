@@ -60,10 +60,11 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
 
 def _settings(config: TuneConfig, manifest: Manifest) -> dict[str, Any]:
     """What shapes the results."""
-    names = ("preset", "max_epochs", "num_folds", "only", "audit_leakage", "seed")
+    names = ("preset", "num_folds", "only", "audit_leakage", "seed")
     return {name: getattr(config, name) for name in names} | {
         "dataset_sha256": manifest.content_sha256,
         "num_trials": config.trials,
+        "max_epochs": config.epochs,
         "num_members": config.members,
     }
 
@@ -95,10 +96,10 @@ def run_search(config: TuneConfig, manifest: Manifest, shared: Any, parts: list[
         clips=shared,
         parts=parts,
         clip=manifest.clip,
-        max_epochs=config.max_epochs,
+        max_epochs=config.epochs,
         logs=run / TENSORBOARD_DIR / "cnn",
         num_threads=int(resources["CPU"]),
-        rungs=rungs(config.max_epochs * len(parts)),
+        rungs=rungs(config.epochs * len(parts)),
     )
     outcomes = run_trials(config, task, resources, run)
     write_csv(table(outcomes), run / "trials.csv")
@@ -131,7 +132,7 @@ def _finish(
     folder = run / _NETWORKS_DIR
     predictions = fit_all(
         {
-            name: Fit(network=best.network, part=part, max_epochs=config.max_epochs, seed=seed)
+            name: Fit(network=best.network, part=part, max_epochs=config.epochs, seed=seed)
             for name, (part, seed) in fits.items()
         },
         shared,

@@ -145,6 +145,8 @@ def average(members: list["keras.Model"], temperature: float) -> "keras.Model":
     """
     from keras import Input, Model, layers, ops
 
+    for number, member in enumerate(members):
+        member.name = f"member_{number}"  # loaded from files, all have the same
     inputs = Input(members[0].input_shape[1:])
     logs = [ops.log(member(inputs) + SMALLEST_PROBABILITY) for member in members]
     mean = layers.Average()(logs) if len(logs) > 1 else logs[0]

@@ -6,6 +6,7 @@ Sources: Li et al., 2020, "A System for Massively Parallel Hyperparameter Tuning
 """
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,6 +27,7 @@ from freqquest.runs.progress import Progress
 from freqquest.runs.storage import Location
 
 _TRIALS_DIR = "trials"
+_ERROR_LINE = re.compile(r"[\w.]+(Error|Exception|Exit)\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +147,7 @@ def _tuner(config: TuneConfig, task: TrialTask, trainable: Any, run: Location) -
             scheduler=ASHAScheduler(
                 time_attr="epoch", max_t=num_epochs + 1, grace_period=rungs(num_epochs)[0], reduction_factor=3
             ),
-            search_alg=OptunaSearch(points_to_evaluate=first_points(config), seed=config.seed),
+            search_alg=_Proposer(points_to_evaluate=first_points(config), seed=config.seed),
             trial_dirname_creator=_trial_id,
             reuse_actors=True,
         ),
@@ -170,12 +172,32 @@ def _outcome(result: tune.Result) -> Outcome:
     return Outcome(
         trial_id=Location(result.filesystem, result.path).name,
         params=result.config or {},
-        state=str(result.error).strip().splitlines()[-1] if result.error else metrics.get("state", "not begun"),
+        state=_reason(result.error) if result.error else metrics.get("state", "not begun"),
         score=metrics.get(OBJECTIVE, 0.0),
         fold_scores=metrics.get("scores", []),
         history=metrics.get("history", []),
         checkpoint=Location(checkpoint.filesystem, checkpoint.path) if checkpoint else None,
     )
+
+
+def _reason(error: Exception) -> str:
+    """The line of a remote traceback that names the error."""
+    lines = str(error).strip().splitlines()
+    return next((line for line in reversed(lines) if _ERROR_LINE.match(line)), lines[-1])
+
+
+class _Proposer(OptunaSearch):
+    """Optuna's TPE. A killed search may leave trials that its last saved state does not know: it learns nothing of
+    them, instead of failing.
+    """
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        if trial_id in self._ot_trials:
+            super().on_trial_result(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if trial_id in self._ot_trials:
+            super().on_trial_complete(trial_id, result, error)
 
 
 class _Watch(tune.Callback):

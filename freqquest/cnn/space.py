@@ -44,6 +44,7 @@ SPACE: dict[str, Choice | LogRange] = {
     "noise_db": Choice((0.0, 30.0)),
     "num_masks": Choice((0, 1, 2)),
     "mixup": Choice((0.0, 0.1, 0.3, 1.0)),
+    "recording_balance": Choice((0.0, 0.5, 1.0)),
     "copies": Choice(("draw", "all")),
     # how it learns
     "optimizer": Choice(("adam", "adamw")),

@@ -5,6 +5,7 @@ Shapes: N clips, M mel bands, T frames, K classes.
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -101,6 +102,10 @@ class TrainingBatches(keras.utils.PyDataset):
             for row in rows:
                 by_clip.setdefault(clips.clip_ids[row], []).append(row)
             self._choices = [np.array(choices) for choices in by_clip.values()]
+        counts = Counter(clips.recordings[choices[0]] for choices in self._choices)
+        sizes = np.array([counts[clips.recordings[choices[0]]] for choices in self._choices])
+        labels = clips.class_indices[[choices[0] for choices in self._choices]]
+        self._ends = np.cumsum(_shares(sizes**-config.recording_balance, labels))
         self._order = self._next_order()
 
     def __len__(self) -> int:
@@ -122,9 +127,12 @@ class TrainingBatches(keras.utils.PyDataset):
         self._order = self._next_order()
 
     def _next_order(self) -> np.ndarray:
-        """One row of each clip, shuffled."""
+        """As many rows as there are clips, shuffled; clips that count alike come once each (systematic resampling)."""
         rng = np.random.default_rng([self._seed, self._epoch])
-        return np.array([rng.choice(self._choices[clip]) for clip in rng.permutation(len(self._choices))])
+        count = len(self._choices)
+        places = (np.arange(count) + rng.uniform(0.01, 0.99)) / count
+        drawn = np.minimum(np.searchsorted(self._ends, places), count - 1)
+        return np.array([rng.choice(self._choices[clip]) for clip in rng.permutation(drawn)])
 
 
 class AveragedWeights(keras.callbacks.Callback):
@@ -172,8 +180,7 @@ class _Judge(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         assert logs is not None
         self._seconds += time.perf_counter() - self._started
-        if not math.isfinite(logs["loss"]):
-            raise DivergedError(f"epoch {epoch + 1}: the loss is {logs['loss']}")
+        _require_finite(logs["loss"], epoch)
         figures = {
             "train/loss": float(logs["loss"]),
             "train/accuracy": float(logs["accuracy"]),
@@ -184,6 +191,7 @@ class _Judge(keras.callbacks.Callback):
             probabilities = predict_probabilities(self._counted, self._spectrograms)
             right = probabilities[np.arange(len(self._classes)), self._classes]
             logs["val_loss"] = float(-np.log(right + keras.backend.epsilon()).mean())
+            _require_finite(logs["val_loss"], epoch)
             accuracy = float((probabilities.argmax(axis=1) == self._classes).mean())
             figures |= {"validation/loss": logs["val_loss"], "validation/accuracy": accuracy}
             if self._keep_best and accuracy > self._best_accuracy:
@@ -195,6 +203,17 @@ class _Judge(keras.callbacks.Callback):
         """Give the model the weights of its best epoch, where that one counts."""
         if self._best_weights is not None:
             self._counted.set_weights(self._best_weights)
+
+
+def _shares(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Weights `[N]` scaled to sum to 1, and over each class to its share of the clips."""
+    sums = np.bincount(labels, weights)
+    return weights / sums[labels] * np.bincount(labels)[labels] / len(labels)
+
+
+def _require_finite(loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise DivergedError(f"epoch {epoch + 1}: the loss is {loss}")
 
 
 def _optimizer(config: CnnConfig, num_steps: int) -> keras.optimizers.Optimizer:

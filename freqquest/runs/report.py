@@ -40,6 +40,7 @@ def write_report(run_dir: str) -> str:
         tensorboard=_tensorboard_command(run),
         picture=_last_picture(run),
         dataset_pictures=(run / "dataset" / "figures").is_dir(),
+        importance=(run / "figures" / "importance.png").is_file(),
         **{name: metrics.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
     )
     (run / REPORT_NAME).write_text(page)
@@ -55,10 +56,14 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
     lines = []
     if "cnn" in metrics:
         cnn = metrics["cnn"]
+        by_fold = ", ".join(f"{accuracy:.3f}" for accuracy in cnn["accuracy_by_fold"])
+        folds = f"; {by_fold} on each part" if len(cnn["accuracy_by_fold"]) > 1 else ""
+        chosen = "; the same clips chose the configuration" if cnn["num_trials"] > 1 else ""
         lines.append(
             f"classifier's accuracy: {cnn['accuracy']:.3f} on {cnn['num_clips']} validation clips of "
-            f"{cnn['num_recordings']} recordings ({cnn['split']}); the same clips chose the model"
+            f"{cnn['num_recordings']} recordings ({cnn['split']}{folds}){chosen}"
         )
+        lines += [cnn["audit"]["sentence"]] if "audit" in cnn else []
     if "accuracy" in metrics.get("submission", {}):
         submission = metrics["submission"]
         lines.append(

@@ -1,5 +1,6 @@
 import json
 import zipfile
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -8,15 +9,28 @@ import pytest
 from freqquest.audio.files import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW
 from freqquest.cnn.config import PRESETS, CnnConfig
-from freqquest.cnn.model import ModelCard, add_card, build_model, load_model, read_card
+from freqquest.cnn.model import ModelCard, add_card, average, build_model, load_model, read_card
+from freqquest.dataset.manifest import Normalisation
 from freqquest.errors import UserError
 from freqquest.runs.storage import locate
 
 SHAPE = (128, 173)
 
 
+NORMALISATION = Normalisation(
+    mean=-40.0,
+    standard_deviation=20.0,
+    band_means=[-40.0 - 0.1 * band for band in range(128)],
+    band_standard_deviations=[20.0] * 127 + [0.0],
+)
+
+
 def build(config: CnnConfig) -> keras.Model:
-    return build_model(config, num_classes=5, input_shape=SHAPE, mean=-40.0, standard_deviation=20.0)
+    return build_model(config, num_classes=5, input_shape=SHAPE, normalisation=NORMALISATION)
+
+
+def random_clips(count: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-80, 0, (count, *SHAPE, 1)).astype(np.float32)
 
 
 def card() -> ModelCard:
@@ -26,6 +40,10 @@ def card() -> ModelCard:
         view=CNN_VIEW,
         most_frequent_class="a",
         network={},
+        num_members=3,
+        trained_on="all labelled clips",
+        temperature=0.9,
+        normalisation=NORMALISATION,
         dataset_sha256="0",
         scores={"accuracy": 0.5, "split": "recordings never heard in training"},
     )
@@ -38,7 +56,7 @@ def save(model: keras.Model, tmp_path) -> bytes:
 
 def test_the_reference_is_the_recipes_network_layer_for_layer():
     model = build(PRESETS["reference"])
-    layers = [(type(layer).__name__, layer.output.shape[1:]) for layer in model.layers]
+    layers = [(type(layer).__name__, layer.output.shape[1:]) for layer in model.layers[1:]]
     assert layers == [
         ("Conv2D", (128, 173, 32)),
         ("BatchNormalization", (128, 173, 32)),
@@ -75,25 +93,68 @@ def test_the_references_parameters_are_counted():
     assert model.count_params() == convolutions + batch_norms + dense == 110_725
 
 
-def test_the_default_brings_its_input_to_mean_0_and_deviation_1():
-    model = build(PRESETS["default"])
-    rescale = model.layers[0]
-    values = np.array(rescale(np.array([-60.0, -40.0, -20.0], np.float32)))
-    np.testing.assert_allclose(values, [-1, 0, 1], atol=1e-6)
+@pytest.mark.parametrize(
+    ("normalisation", "expected"),
+    [
+        ("none", [-50.0, -40.0, -30.0]),
+        ("dataset", [-0.5, 0.0, 0.5]),
+        ("band", [-0.45, 0.05, 0.55]),
+        ("clip", [-0.5, 0.0, 0.5]),
+    ],
+)
+def test_what_the_network_sees_of_a_clip(normalisation, expected):
+    model = build(replace(PRESETS["default"], normalisation=normalisation, floor_db=-80.0))
+    pooling = next(layer for layer in model.layers if isinstance(layer, keras.layers.AveragePooling2D))
+    clip = np.tile(np.array([-50.0, -40.0, -30.0] * 128, np.float32).reshape(1, 128, 3, 1)[:, :, :1], (1, 1, 173, 1))
+    clip[:, :, 58:116], clip[:, :, 116:] = -40.0, -30.0
+    seen = np.array(keras.Model(model.input, pooling.input)(clip))
+    tolerance = 0.01 if normalisation == "clip" else 1e-4
+    np.testing.assert_allclose(seen[0, 10, [0, 80, 150], 0], expected, atol=tolerance)
 
 
-def test_outputs_are_probabilities():
-    probabilities = np.array(build(PRESETS["default"])(np.random.rand(3, *SHAPE, 1).astype(np.float32)))
+def test_what_is_below_the_floor_is_not_seen():
+    model = build(replace(PRESETS["default"], floor_db=-60.0))
+    clips = random_clips()
+    np.testing.assert_allclose(np.array(model(clips)), np.array(model(np.maximum(clips, -60))), atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["average", "average_max"])
+@pytest.mark.parametrize("network", ["plain", "residual"])
+def test_outputs_are_probabilities(network, pooling):
+    config = replace(PRESETS["default"], network=network, pooling=pooling, dense_units=8, block_dropout=0.1)
+    probabilities = np.array(build(config)(random_clips()))
     assert probabilities.shape == (3, 5)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
+def test_the_default_is_several_times_leaner_than_the_reference():
+    def multiplications(model: keras.Model) -> int:
+        convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+        return sum(layer.kernel.shape.num_elements() * np.prod(layer.output.shape[1:3]) for layer in convolutions)
+
+    assert multiplications(build(PRESETS["default"])) < multiplications(build(PRESETS["reference"])) / 3
+
+
+def test_an_average_is_the_geometric_mean_made_more_or_less_sure():
+    members = [build(replace(PRESETS["default"], num_filters=4)) for _ in range(2)]
+    clips = random_clips()
+    logs = np.mean([np.log(np.array(member(clips))) for member in members], axis=0)
+    for temperature in (1.0, 2.0):
+        powers = np.exp(logs / temperature)
+        expected = powers / powers.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(np.array(average(members, temperature)(clips)), expected, atol=1e-4)
+
+
 def test_a_saved_model_carries_its_card_and_loads_in_safe_mode(tmp_path):
-    model = build(PRESETS["default"])
+    members = []
+    for normalisation in ("clip", "band"):
+        keras.backend.clear_session()  # as in a process of its own, so that names repeat
+        members.append(build(replace(PRESETS["default"], normalisation=normalisation, pooling="average_max")))
+    model = average(members, temperature=0.5)
     place = locate(tmp_path / "best_model.keras")
     place.write_bytes(add_card(save(model, tmp_path), card()))
     assert read_card(place) == card()
-    clips = np.random.rand(2, *SHAPE, 1).astype(np.float32)
+    clips = random_clips()
     np.testing.assert_allclose(np.array(load_model(place)(clips)), np.array(model(clips)), atol=1e-6)
     assert keras.models.load_model(place.path, safe_mode=True) is not None
 
@@ -115,7 +176,7 @@ def test_files_that_are_no_model_are_refused(tmp_path):
         read_card(junk)
     with zipfile.ZipFile(tmp_path / "new.keras", "w") as archive:
         archive.writestr("freqquest.json", json.dumps({"version": 99}))
-    with pytest.raises(UserError, match="is of version 99; this freqquest reads 1"):
+    with pytest.raises(UserError, match="is of version 99; this freqquest reads 2"):
         read_card(locate(tmp_path / "new.keras"))
 
 
@@ -125,6 +186,8 @@ def test_files_that_are_no_model_are_refused(tmp_path):
         ({"num_blocks": 9}, "num_blocks=9 must be from 1 to 6"),
         ({"dropout": 1.0}, "dropout=1.0 must be from 0 to below 1"),
         ({"batch_size": 0}, "batch_size=0 must be above 0"),
+        ({"mixup": -1.0}, "mixup=-1.0 must be 0 or more"),
+        ({"floor_db": -90.0}, "floor_db=-90.0 must be from -80.0"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

@@ -20,6 +20,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from freqquest.cnn.model import read_card
 from freqquest.runs.storage import locate
 
+TINY = ("--only", "num_filters=4", "input_pooling=2,1")
+"""Keeps the classifier's networks small."""
+
 ROOT = Path(__file__).parent.parent.parent
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py"))
 
@@ -53,7 +56,8 @@ def dataset_dir(job, audio_dir, unlabelled_dir, tmp_path_factory):
 @pytest.fixture(scope="module")
 def cnn_run(job, dataset_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("jobs") / "cnn"
-    job("tune_cnn", "--dataset-dir", dataset_dir, "--run-dir", folder, "--num-trials", 2, "--max-epochs", 2)
+    budget = ["--num-trials", 2, "--max-epochs", 2, "--num-members", 2, "--num-folds", 2]
+    job("tune_cnn", "--dataset-dir", dataset_dir, "--run-dir", folder, *budget, "--audit-leakage", *TINY)
     return folder
 
 
@@ -151,33 +155,92 @@ def test_the_benchmark_of_preprocessing_leaves_figures_and_a_table(job, audio_di
 def test_tune_leaves_a_model_that_carries_what_prediction_needs(cnn_run):
     card = read_card(locate(cnn_run / "best_model.keras"))
     assert card.classes == ["high", "low"]
-    assert card.scores["split"] == "recordings never heard in training"
-    assert keras.models.load_model(cnn_run / "best_model.keras").output_shape == (None, 2)
+    assert card.scores["split"] == "cross-validation over 2 parts, by recordings"
+    assert (card.num_members, card.trained_on) == (2, "all labelled clips")
+    assert card.network["num_filters"] == 4
+    assert keras.models.load_model(cnn_run / "best_model.keras", safe_mode=True).output_shape == (None, 2)
     metrics = json.loads((cnn_run / "metrics.json").read_text())["cnn"]
-    assert metrics["split"] == "recordings never heard in training"
-    assert metrics["num_clips"] == 4
-    assert (cnn_run / "confusion_matrix.png").stat().st_size > 1000
-    assert "confusion_matrix.png" in (cnn_run / "report.html").read_text()
+    assert metrics["num_clips"] == 20  # every clip was held out once
+    assert len(metrics["accuracy_by_fold"]) == 2
+    assert metrics["temperature"] == card.temperature
+    assert 0 <= metrics["audit"]["recording_split_accuracy"] <= 1
+    page = (cnn_run / "report.html").read_text()
+    assert metrics["audit"]["sentence"] in page
+    for picture in ("confusion_matrix", "figures/learning_curves", "figures/search_progress", "figures/reliability"):
+        assert (cnn_run / f"{picture}.png").stat().st_size > 1000
+        assert f"{picture}.png" in page
 
 
-def test_tune_lists_every_trial_and_logs_its_curves(cnn_run):
+def test_tune_lists_every_trial_and_logs_its_curves_pictures_and_sounds(cnn_run):
     trials = pd.read_csv(cnn_run / "trials.csv")
     assert len(trials) == 2
-    assert trials["learning_rate"][0] == 1e-3  # the preset itself is the first
-    assert trials["error"].isna().all()
+    assert trials["network"].tolist() == ["residual", "plain"]  # the preset, then the recipe
+    assert set(trials["state"]) <= {"finished", "stopped early"}
+    sounds = set()
     for trial in trials["trial"]:
         events = events_of(cnn_run / "tensorboard" / "cnn" / trial)
-        assert {"train/loss", "validation/accuracy", "config"} <= set(events.Tags()["tensors"])
+        tags = set(events.Tags()["tensors"])
+        assert {"train/loss", "validation/accuracy", "config", "validation/confusion_matrix"} <= tags
         assert "_hparams_/session_start_info" in events.summary_metadata
+        sounds |= {tag for tag in tags if tag.startswith("mistakes/")}
+    assert sounds  # two epochs leave mistakes
 
 
 def test_a_finished_search_is_not_repeated_and_other_settings_are_refused(job, cnn_run, dataset_dir):
     before = (cnn_run / "best_model.keras").stat().st_mtime_ns
-    arguments = ["--dataset-dir", dataset_dir, "--run-dir", cnn_run, "--num-trials", 2]
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", cnn_run, "--num-trials", 2, "--num-members", 2]
+    arguments += ["--num-folds", 2, "--audit-leakage", *TINY]
     job("tune_cnn", *arguments, "--max-epochs", 2)
     assert (cnn_run / "best_model.keras").stat().st_mtime_ns == before
     refused = job("tune_cnn", *arguments, "--max-epochs", 3, expect=2)
     assert "cnn run with other settings: max_epochs=3 (there: 2); choose another --run-dir" in refused.stderr
+
+
+def test_a_search_whose_driver_was_killed_keeps_its_finished_trials(job, local_ray, dataset_dir, tmp_path):
+    run = tmp_path / "run"
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", run, "--num-trials", "4", "--max-epochs", "2"]
+    arguments += ["--num-members", "0", *TINY]
+    command = [sys.executable, "jobs/tune_cnn.py", *map(str, arguments)]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"RAY_ADDRESS": local_ray}) as first:
+        deadline = time.monotonic() + 120
+        while not (finished := list(run.glob("trials/*/checkpoint_*/predictions.npz"))):
+            assert first.poll() is None, "ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1.0)  # Ray Tune notes the trial's end
+        first.kill()
+    assert not (run / "metrics.json").exists()
+    before = {path: path.stat().st_mtime_ns for path in finished}
+    job("tune_cnn", *arguments)
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "a finished trial was trained again"
+    trials = pd.read_csv(run / "trials.csv")
+    assert len(trials) == 4
+    assert {path.parent.parent.name for path in finished} <= set(trials["trial"])
+    assert (run / "best_model.keras").is_file()
+
+
+@pytest.mark.parametrize(
+    ("only", "reason"),
+    [
+        (["learning_rate=1e30,0.001", "input_pooling=2"], "epoch 1: the loss is nan"),
+        (["input_pooling=200,1"], "ValueError"),
+    ],
+    ids=["diverges", "crashes"],
+)
+def test_a_trial_that_fails_is_named_with_its_configuration_and_another_one_wins(
+    job, dataset_dir, tmp_path, only, reason
+):
+    run = tmp_path / "run"
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", run, "--num-trials", 2, "--max-epochs", 1]
+    done = job("tune_cnn", *arguments, "--num-members", 0, "--only", "num_filters=4", *only)
+    failed, sound = pd.read_csv(run / "trials.csv").to_dict("records")
+    assert reason in failed["state"]
+    assert sound["state"] == "finished"
+    assert f"trial {failed['trial']} failed: " in done.stderr
+    assert "num_filters=4" in done.stderr
+    metrics = json.loads((run / "metrics.json").read_text())["cnn"]
+    assert metrics["trial"] == sound["trial"]
+    assert metrics["num_failed_trials"] == 1
 
 
 def test_predict_writes_the_samples_rows_in_its_order(job, cnn_run, unlabelled_dir, tmp_path):
@@ -193,6 +256,11 @@ def test_predict_writes_the_samples_rows_in_its_order(job, cnn_run, unlabelled_d
     assert "1 clip(s) could not be read" in done.stdout
     assert pd.read_csv(f"{output}.unreadable.csv")["ID"].tolist() == ["broken.wav"]
     assert "exists: choose another, or --overwrite it" in job("predict", *arguments, expect=2).stderr
+    job("predict", *arguments, "--probabilities", "--overwrite")
+    table = pd.read_csv(output)
+    assert table.columns.tolist() == ["ID", "Class", "probability_high", "probability_low"]
+    sums = table.set_index("ID")[["probability_high", "probability_low"]].sum(axis=1)
+    assert sums.round(3).to_dict() == {"a.wav": 1.0, "b.WAV": 1.0, "broken.wav": 0.0, "c.wav": 1.0}
 
 
 def test_two_workers_train_a_generator_with_sounds_and_pictures_of_each_epoch(cgan_run):
@@ -286,7 +354,7 @@ def test_the_pipeline_does_all_of_it_in_one_run_folder_and_repeats_nothing(job, 
         "--run-dir",
         run,
     ]
-    arguments += ["--num-trials", 1, "--max-epochs", 1, "--epochs", 1, "--num-clips", 1]
+    arguments += ["--num-trials", 1, "--max-epochs", 1, "--num-members", 1, "--epochs", 1, "--num-clips", 1]
     done = job("pipeline", *arguments)
     assert "validation clips of 2 recordings (recordings never heard in training)" in done.stdout
     assert "judge's accuracy:" in done.stdout

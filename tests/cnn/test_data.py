@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from freqquest.cnn.data import cross_validation, everything, hold_out, load_labelled, own_split
+from freqquest.dataset.manifest import load_manifest
+from freqquest.errors import UserError
+from freqquest.runs.storage import locate
+from tests.cnn.conftest import make_clips
+
+
+def test_a_dataset_is_read_with_what_it_says_of_its_clips(dataset_dir):
+    dataset = locate(dataset_dir)
+    clips = load_labelled(dataset, load_manifest(dataset))
+    assert clips.spectrograms.shape == (20 + 16, 128, 173)
+    assert clips.is_copy.sum() == 16
+    assert clips.is_validation.sum() == 4
+    assert not (clips.is_copy & clips.is_validation).any()
+    assert clips.classes == ("high", "low")
+    assert [path.rsplit("/", 1)[1] for path in clips.paths] == [name.rsplit("/", 1)[1] for name in clips.clip_ids]
+    assert [name.split("/")[0] for name in clips.clip_ids] == [clips.classes[index] for index in clips.class_indices]
+    np.testing.assert_array_equal(clips.groups, clips.recordings)  # there are no folds
+
+
+def test_every_clip_is_held_out_once_and_no_recording_is_divided():
+    clips = make_clips(num_recordings=12)
+    parts = cross_validation(clips, 3, seed=0)
+    held_out = np.concatenate([part.validation for part in parts])
+    assert sorted(held_out) == list(range(len(clips.class_indices)))
+    for part in parts:
+        assert not set(clips.recordings[part.train]) & set(clips.recordings[part.validation])
+        assert len(part.train) + len(part.validation) == len(clips.class_indices)
+        assert set(clips.class_indices[part.validation]) == {0, 1}
+
+
+def test_the_datasets_own_folds_are_used_where_it_has_them():
+    clips = make_clips(num_recordings=12, folds=3)
+    parts = cross_validation(clips, 3, seed=0)
+    assert [set(clips.groups[part.validation]) for part in parts] == [{"1"}, {"2"}, {"3"}]
+    assert all(len(set(clips.groups[part.validation])) >= 1 for part in cross_validation(clips, 2, seed=0))
+
+
+def test_more_parts_than_a_class_has_recordings_are_refused():
+    with pytest.raises(UserError, match="--num-folds 5: the class low is in 4 recordings or folds only"):
+        cross_validation(make_clips(num_recordings=8), 5, seed=0)
+
+
+def test_copies_are_learned_from_only_and_never_of_a_clip_that_is_held_out():
+    clips = make_clips(num_copies=2)
+    part = hold_out(clips, np.array([0, 5]))
+    assert part.validation.tolist() == [0, 5]
+    assert not {"clip0", "clip5"} & set(clips.clip_ids[part.train])
+    assert clips.is_copy[part.train].sum() == 2 * (32 - 2)
+    assert len(everything(clips).train) == len(clips.class_indices)
+    assert len(everything(clips).validation) == 0
+
+
+def test_the_datasets_own_split_is_taken_as_it_is(clips):
+    part = own_split(clips)
+    assert clips.is_validation[part.validation].all()
+    assert not clips.is_validation[part.train].any()
