@@ -55,7 +55,7 @@ class PipelineConfig:
     """CNN configurations to try; by default 2 in the demo, else the stage's own number."""
 
     max_epochs: int | None = None
-    """Longest training of one CNN configuration; by default 12 in the demo, else 40."""
+    """Longest training of one CNN configuration; by default 12 in the demo, else the stage's own number."""
 
     num_members: int | None = None
     """Networks in the final classifier; by default 1 in the demo, else the stage's own number."""

@@ -76,5 +76,5 @@ def test_settings_are_light_to_import(room):
 
 
 def test_drivers_load_neither_framework():
-    loaded = loaded_by("import freqquest.cnn.search, freqquest.cnn.predict, freqquest.cgan.train, freqquest.pipeline")
+    loaded = loaded_by("import freqquest.cnn.job, freqquest.cnn.predict, freqquest.cgan.train, freqquest.pipeline")
     assert not {"tensorflow", "keras", "torch"} & loaded

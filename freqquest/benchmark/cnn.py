@@ -133,7 +133,9 @@ def _summarise(runs: list[dict[str, Any]], clips: LabelledClips, folds: tuple[st
             "spread": statistics.pstdev(run["accuracy"] for run in own),
             "by_fold": {fold: statistics.mean(run["accuracy"] for run in own if run["fold"] == fold) for fold in folds},
             "averaged_over_seeds": statistics.mean(averaged),
-            "recall": dict(zip(clips.classes, (counts.diagonal() / counts.sum(axis=1)).tolist(), strict=True)),
+            "recall": dict(
+                zip(clips.classes, (counts.diagonal() / np.maximum(counts.sum(axis=1), 1)).tolist(), strict=True)
+            ),
             "seconds": statistics.median(run["seconds"][-1] for run in own),
         }
     shares = _time_shares(runs)

@@ -96,7 +96,7 @@ class _Diary:
         self._network, self._clips, self._task = network, clips, task
         self._history: list[dict[str, float]] = []
         self._scores: list[float] = []
-        self._seconds, self._started = 0.0, 0.0
+        self._seconds, self._started = 0.0, 0.0  # of training and validation
 
     def begin(self, part: Part) -> None:
         """Another fold."""
@@ -111,13 +111,14 @@ class _Diary:
         accuracy = figures["validation/accuracy"]
         keeps_best = self._network.schedule == "plateau"
         self._scores[-1] = max(accuracy, self._scores[-1]) if keeps_best else accuracy
-        self._seconds, self._started = self._seconds + time.perf_counter() - self._started, time.perf_counter()
+        self._seconds += time.perf_counter() - self._started
         now = {"fold": len(self._scores), "time": time.time(), "seconds": self._seconds}
         self._history.append(figures | now)
         self._logs.log_scalars(figures, len(self._history))
         if len(self._history) in self._task.rungs:
             self.log_judgement(predict_probabilities(model, self._clips.spectrograms[self._part.validation]))
         self.report(STOPPED)
+        self._started = time.perf_counter()
 
     def log_judgement(self, probabilities: np.ndarray) -> None:
         """Pictures and sounds of what the model takes for what."""

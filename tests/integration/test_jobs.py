@@ -152,6 +152,26 @@ def test_the_benchmark_of_preprocessing_leaves_figures_and_a_table(job, audio_di
     assert not (tmp_path / "work").exists()
 
 
+def test_the_benchmarks_of_the_classifier_leave_figures_tables_and_pictures(job, dataset_dir, tmp_path):
+    places = {name: tmp_path / f"{name}.json" for name in ("cnn", "tune")}
+    budget = ["--dataset-dir", dataset_dir, "--max-epochs", 1]
+    folds = ["--folds", "100", "--num-seeds", 1]  # without folds, each recording is one
+    done = job("benchmark", "cnn", *budget, *folds, "--output", places["cnn"])
+    assert places["cnn"].with_suffix(".md").read_text() in done.stdout + "\n"
+    report = json.loads(places["cnn"].read_text())
+    assert [run["preset"] for run in report["runs"]] == ["reference", "default"]
+    for run in report["runs"]:
+        assert run["accuracy"] == sum(run["confusions"][i][i] for i in (0, 1)) / 2  # of the recording's two clips
+        assert report["summary"][run["preset"]]["accuracy"] == run["accuracy"]
+    assert len(list(tmp_path.glob("cnn_*.png"))) == 3
+    work = tmp_path / "work"
+    job("benchmark", "tune", *budget, "--num-trials", 2, "--work-dir", work, "--output", places["tune"])
+    report = json.loads(places["tune"].read_text())
+    assert 0 < report["share_outside_fit"] < 1
+    assert len(report["fit_seconds"]) == 2
+    assert not work.exists()
+
+
 def test_tune_leaves_a_model_that_carries_what_prediction_needs(cnn_run):
     card = read_card(locate(cnn_run / "best_model.keras"))
     assert card.classes == ["high", "low"]
