@@ -127,6 +127,7 @@ def _summarise(runs: list[dict[str, Any]], clips: LabelledClips, folds: tuple[st
     for preset in _PRESETS:
         own = [run for run in runs if run["preset"] == preset]
         counts = np.sum([run["confusions"] for run in own], axis=0)
+        recall = counts.diagonal() / np.maximum(counts.sum(axis=1), 1)
         averaged = [_averaged_accuracy([run for run in own if run["fold"] == fold], clips) for fold in folds]
         summary[preset] = {
             "accuracy": statistics.mean(run["accuracy"] for run in own),
