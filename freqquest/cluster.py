@@ -14,7 +14,8 @@ _TRAINING_BYTES = 2 * 2**30
 """What one training of a classifier takes at most, beside the clips that all share."""
 
 _LOCAL_OBJECT_STORE_BYTES = 512 * 2**20
-"""Ray would take 30 % of the machine's memory; what the jobs pass between processes is far smaller."""
+"""Ray would take 30 % of the machine's memory; what the jobs pass between processes is mostly smaller, and what
+is larger (10,000 clips to train a classifier on) goes by way of the disk."""
 
 
 def prepare_environment() -> None:

@@ -36,12 +36,13 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
     clips = load_labelled(dataset, manifest)
-    folds = config.folds or tuple(sorted(set(clips.groups)))
+    has_folds = (clips.groups != clips.recordings).any()
+    folds = config.folds or (tuple(sorted(set(clips.groups))) if has_folds else ())
     unknown = set(folds) - set(clips.groups)
-    if unknown or len(set(clips.groups)) < 2:
-        raise UserError(f"{dataset} has not the fold(s) {', '.join(sorted(unknown)) or 'that a test needs'}")
+    if unknown or not folds:
+        raise UserError(f"{dataset} has not the fold(s) {', '.join(sorted(unknown)) or 'to test on'}: see --folds")
     shared = ray.put(clips)
-    task = ray.remote(num_cpus=1, memory=2 * 2**30)(_train_and_test)
+    task = ray.remote(num_cpus=1)(_train_and_test)
     asked = list(itertools.product(range(config.num_seeds), _PRESETS, folds))
     waiting = [
         task.remote(shared, preset, fold, seed, config.max_epochs or MAX_EPOCHS[preset]) for seed, preset, fold in asked
@@ -77,7 +78,7 @@ def _train_and_test(clips: LabelledClips, preset: Preset, fold: str, seed: int, 
     """One training on one core; the time that testing takes does not count."""
     from freqquest.cnn.trial import fit, predict_probabilities, prepare_tensorflow
 
-    prepare_tensorflow(1)
+    prepare_tensorflow(1, use_gpu=False)
     network = PRESETS[preset]
     held_out = np.flatnonzero((clips.groups == fold) & ~clips.is_copy)
     part = hold_out(clips, held_out)
@@ -134,16 +135,14 @@ def _summarise(runs: list[dict[str, Any]], clips: LabelledClips, folds: tuple[st
             "spread": statistics.pstdev(run["accuracy"] for run in own),
             "by_fold": {fold: statistics.mean(run["accuracy"] for run in own if run["fold"] == fold) for fold in folds},
             "averaged_over_seeds": statistics.mean(averaged),
-            "recall": dict(
-                zip(clips.classes, (counts.diagonal() / np.maximum(counts.sum(axis=1), 1)).tolist(), strict=True)
-            ),
+            "recall": dict(zip(clips.classes, recall.tolist(), strict=True)),
             "seconds": statistics.median(run["seconds"][-1] for run in own),
         }
     shares = _time_shares(runs)
     reached = [share for share in shares if share is not None]
     summary["time_to_reference"] = {
         "shares": shares,
-        "median": statistics.median([share if share is not None else float("inf") for share in shares]),
+        "median": statistics.median(reached) if reached else None,
         "num_reached": len(reached),
     }
     return summary
@@ -156,15 +155,18 @@ def _averaged_accuracy(runs: list[dict[str, Any]], clips: LabelledClips) -> floa
 
 
 def _time_shares(runs: list[dict[str, Any]]) -> list[float | None]:
-    """For each fold and seed: when `default` first is as good as `reference` ends, as a share of the latter's time."""
+    """For each fold and seed: from when on `default` stays as good as `reference` ends, as a share of the latter's
+    training, its early stopping included; None where it ends worse.
+    """
     ends = {(run["fold"], run["seed"]): run for run in runs if run["preset"] == "reference"}
     shares = []
     for run in runs:
         if run["preset"] == "default":
             end = ends[run["fold"], run["seed"]]
-            times = zip(run["seconds"], run["accuracies"], strict=True)
-            reached = [seconds for seconds, accuracy in times if accuracy >= end["accuracy"]]
-            shares.append(reached[0] / end["seconds"][-1] if reached else None)
+            worse = [epoch for epoch, accuracy in enumerate(run["accuracies"]) if accuracy < end["accuracy"]]
+            epoch = worse[-1] + 1 if worse else 0
+            stays = epoch < len(run["accuracies"])
+            shares.append(run["seconds"][epoch] / end["seconds"][-1] if stays else None)
     return shares
 
 
@@ -178,8 +180,9 @@ def _rows(summary: dict[str, Any], clips: LabelledClips, folds: tuple[str, ...])
         *((f"recall of {name}", *(f"{own['recall'][name]:.2f}" for own in both)) for name in clips.classes),
         ("seconds of training, one core, median", *(f"{own['seconds']:.0f}" for own in both)),
         (
-            "time until as good as the reference ends",
-            "1",
-            f"{time['median']:.2f} (median; reached in {time['num_reached']} of {len(time['shares'])})",
+            "share of the reference's time, until it stays as good as that ends",
+            "",
+            f"{time['median'] or float('nan'):.2f} (median of {time['num_reached']} of {len(time['shares'])}; the "
+            "others end worse)",
         ),
     ]

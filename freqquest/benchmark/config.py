@@ -42,7 +42,7 @@ class CnnBenchmark:
     """Dataset with folds, made by jobs/preprocess.py --metadata."""
 
     folds: tuple[str, ...] = ()
-    """Folds to test on, one after the other, each time trained on all others; by default all."""
+    """Folds (in a dataset without any: recordings) to test on, each time trained on all others; by default all."""
 
     num_seeds: int = 3
     """Trainings of each preset for each fold."""
@@ -67,10 +67,10 @@ class TuneBenchmark:
     """Dataset made by jobs/preprocess.py."""
 
     num_trials: int = 16
-    """Trials of the search; the scheduler ends none early."""
+    """Trials of the search."""
 
     max_epochs: int = 3
-    """Epochs of each."""
+    """Longest training of each, in epochs; some are ended earlier."""
 
     work_dir: str = "results/benchmark"
     """Run folder of the search; emptied at the end."""

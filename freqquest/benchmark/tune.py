@@ -8,6 +8,7 @@ import ray
 
 from freqquest.benchmark.config import TuneBenchmark
 from freqquest.benchmark.report import Report
+from freqquest.cluster import share_out
 from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.data import load_labelled, own_split
 from freqquest.cnn.job import run_search
@@ -40,7 +41,7 @@ def benchmark_tune(config: TuneBenchmark) -> str:
         shutil.rmtree(work, ignore_errors=True)
     wall_s = time.perf_counter() - started
     cores = ray.cluster_resources()["CPU"]
-    cores_each = max(1, int(cores) // config.num_trials)
+    cores_each = share_out(config.num_trials, cpus_each=None, use_gpu=False)["CPU"]
     fit_s = [outcome.history[-1]["seconds"] for outcome in outcomes if outcome.history]
     outside = 1 - sum(fit_s) * cores_each / (wall_s * cores)
     return Report(
@@ -52,7 +53,7 @@ def benchmark_tune(config: TuneBenchmark) -> str:
         header=("what", "figure"),
         rows=[
             ("the search", f"{wall_s:.0f} s on {cores:.0f} cores"),
-            ("training and validation, all trials", f"{sum(fit_s):.0f} s of one core each"),
+            ("training and validation, all trials", f"{sum(fit_s):.0f} s, each on {cores_each:.0f} of the cores"),
             ("share of core time outside of it", f"{outside:.0%}"),
         ],
     ).write(locate(config.output))

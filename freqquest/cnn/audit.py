@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from freqquest.cnn.data import LabelledClips, Part, cross_validation, hold_out, own_split
+from freqquest.cnn.data import LabelledClips, Part, cross_validation, fewest_groups, hold_out, own_split
 
 _NUM_FOLDS = 5
 """Parts of a split by recordings, where the dataset's own is none."""
@@ -14,7 +14,7 @@ RANDOM, RECORDING = "audit_random", "audit_recording"
 
 
 def audit_parts(clips: LabelledClips, seed: int) -> dict[str, Part]:
-    """The two splits, with as many clips held out in each; none where recordings are not known.
+    """The two splits, with as many clips held out in each; none where recordings are not known, or too few.
 
     Args:
         clips: All labelled clips.
@@ -25,7 +25,10 @@ def audit_parts(clips: LabelledClips, seed: int) -> dict[str, Part]:
         return {}
     by_recording = own_split(clips)
     if set(clips.recordings[by_recording.train]) & set(clips.recordings[by_recording.validation]):
-        by_recording = cross_validation(clips, _NUM_FOLDS, seed)[0]
+        num_folds = min(_NUM_FOLDS, fewest_groups(clips))
+        if num_folds < 2:
+            return {}
+        by_recording = cross_validation(clips, num_folds, seed)[0]
     _, held_out = train_test_split(
         originals,
         test_size=len(by_recording.validation),
@@ -35,7 +38,9 @@ def audit_parts(clips: LabelledClips, seed: int) -> dict[str, Part]:
     return {RANDOM: hold_out(clips, held_out), RECORDING: by_recording}
 
 
-def audit_report(clips: LabelledClips, parts: dict[str, Part], predictions: dict[str, np.ndarray]) -> dict[str, Any]:
+def audit_report(
+    clips: LabelledClips, parts: dict[str, Part], predictions: dict[str, np.ndarray | None]
+) -> dict[str, Any]:
     """What the two networks heard, and a sentence on it.
 
     Args:
@@ -44,11 +49,14 @@ def audit_report(clips: LabelledClips, parts: dict[str, Part], predictions: dict
         predictions: Probabilities `[N, K]` for the validation clips of each.
     """
     if not parts:
-        return {"sentence": "leakage audit: not possible, as no recording is known to have more than one clip"}
+        return {"sentence": "leakage audit: not possible, as recordings are not known, or too few"}
     accuracy = {
-        name: float((predictions[name].argmax(axis=1) == clips.class_indices[part.validation]).mean())
-        for name, part in parts.items()
+        name: float((said.argmax(axis=1) == clips.class_indices[parts[name].validation]).mean())
+        for name, said in predictions.items()
+        if said is not None and name in parts
     }
+    if len(accuracy) < len(parts):
+        return {"sentence": "leakage audit: not possible, as the loss of a training did not stay finite"}
     return {
         "random_split_accuracy": accuracy[RANDOM],
         "recording_split_accuracy": accuracy[RECORDING],
@@ -57,6 +65,7 @@ def audit_report(clips: LabelledClips, parts: dict[str, Part], predictions: dict
         "sentence": (
             f"leakage audit: the same classifier scores {accuracy[RANDOM]:.3f} where clips of one recording are in "
             f"both training and test (a random split), and {accuracy[RECORDING]:.3f} on recordings it never heard. "
-            "Expect the second figure on new recordings: the first one counts remembering as hearing."
+            f"The second figure, from {len(parts[RECORDING].validation)} clips, is the one to go by: the first counts "
+            "remembering as hearing."
         ),
     }

@@ -33,7 +33,7 @@ def augment(
         varied = np.maximum(varied, _noise(config.noise_db, varied, rng))
     if config.mixup:
         varied, targets = mix(varied, targets, config.mixup, rng)
-    if config.equaliser_db or config.noise_db:
+    if config.equaliser_db or config.noise_db or config.mixup:
         varied -= varied.max(axis=(1, 2), keepdims=True)
     np.maximum(varied, FLOOR_DB, out=varied)
     blank_stripes(varied, config.num_masks, rng)

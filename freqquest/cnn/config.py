@@ -43,7 +43,8 @@ class CnnConfig:
 
     normalisation: Literal["none", "dataset", "band", "clip"] = "dataset"
     """What the network sees: decibels below the clip's maximum (`none`), or these at mean 0 and deviation 1 over the
-    training clips (`dataset`), the same for each mel band (`band`), or with each clip's own mean taken off (`clip`)."""
+    dataset's training split (`dataset`), the same for each mel band (`band`), or with each clip's own mean taken off
+    (`clip`)."""
 
     floor_db: float = -60.0
     """What is quieter than this below the clip's maximum is not seen: it tells more of the recording than of the
@@ -178,7 +179,8 @@ class TuneConfig:
 
     num_members: int | None = None
     """Networks of the best configuration, each trained on all labelled clips, whose average is the final model: 3 for
-    default, if not given. 0 keeps what the best trial trained, without the validation clips (0 for reference)."""
+    default, if not given. 0 keeps what the best trial trained, without the validation clips (0 for reference); so does
+    a configuration whose training looks at validation clips (schedule=plateau)."""
 
     audit_leakage: bool = False
     """Fit the best configuration also on a random split, and report how much that flatters."""
@@ -200,6 +202,8 @@ class TuneConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value} must be 1 or more")
+        if self.only and self.preset == "reference":
+            raise ValueError("--only has nothing to narrow: the reference varies its seed alone")
         if self.num_folds is not None and self.num_folds < 2:
             raise ValueError(f"num_folds={self.num_folds} must be 2 or more")
         if self.num_members is not None and self.num_members < 0:

@@ -57,13 +57,14 @@ def load_labelled(dataset: Location, manifest: Manifest) -> LabelledClips:
     """
     splits = [read_split(dataset, manifest, split, "cnn") for split in ("train", "validation")]
     rows = pd.concat([read_rows(dataset, manifest, split) for split in ("train", "validation")])
+    has_folds = rows["fold"].notna().all() and rows["fold"].nunique() > 1
     return LabelledClips(
         spectrograms=np.concatenate([split.spectrograms for split in splits]),
         class_indices=rows["class_index"].to_numpy(),
         is_copy=(rows["augmentation"] != NOT_AUGMENTED).to_numpy(),
         clip_ids=rows["clip_id"].to_numpy(str),
         recordings=rows["recording"].to_numpy(str),
-        groups=rows["recording" if rows["fold"].nunique() < 2 else "fold"].to_numpy(str),
+        groups=rows["fold" if has_folds else "recording"].to_numpy(str),
         is_validation=(rows["split"] == "validation").to_numpy(),
         paths=rows["path"].to_numpy(str),
         classes=tuple(manifest.classes),
@@ -87,20 +88,29 @@ def hold_out(clips: LabelledClips, rows: np.ndarray) -> Part:
     return Part(train=np.flatnonzero(train), validation=rows)
 
 
+def fewest_groups(clips: LabelledClips) -> int:
+    """Recordings or folds of the class that has the fewest."""
+    return min(len(set(clips.groups[clips.class_indices == index])) for index in range(len(clips.classes)))
+
+
 def cross_validation(clips: LabelledClips, num_folds: int, seed: int) -> list[Part]:
     """Parts in each of which other whole groups are held out; every clip is held out once.
 
     The groups are the dataset's folds where it has them, else recordings, dealt out such that classes are balanced.
 
     Raises:
-        UserError: A class has fewer groups than there are parts.
+        UserError: A class has fewer groups than there are parts, or a recording is in two folds.
     """
+    if fewest_groups(clips) < num_folds:
+        raise UserError(
+            f"--num-folds {num_folds} needs as many recordings (or folds, where the dataset has them) of each class; "
+            f"one has {fewest_groups(clips)}"
+        )
     originals = np.flatnonzero(~clips.is_copy)
     groups, labels = clips.groups[originals], clips.class_indices[originals]
-    for index, name in enumerate(clips.classes):
-        num_groups = len(set(groups[labels == index]))
-        if num_groups < num_folds:
-            raise UserError(f"--num-folds {num_folds}: the class {name} is in {num_groups} recordings or folds only")
+    homes = pd.Series(groups).groupby(clips.recordings[originals]).nunique()
+    if homes.max() > 1:
+        raise UserError(f"--num-folds: recording {homes.idxmax()} is in {homes.max()} folds: correct the metadata")
     if len(set(groups)) == num_folds:
         return [hold_out(clips, originals[groups == group]) for group in sorted(set(groups))]
     splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)

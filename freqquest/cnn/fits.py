@@ -26,7 +26,7 @@ class Fit:
 
 def fit_all(
     fits: dict[str, Fit], clips: Any, folder: Location, *, cpus_per_fit: int | None, use_gpu: bool
-) -> dict[str, np.ndarray]:
+) -> dict[str, np.ndarray | None]:
     """Train networks and save each as `<folder>/<name>.keras`; those that are there already are not trained again.
 
     Args:
@@ -37,7 +37,8 @@ def fit_all(
         use_gpu: One GPU for each.
 
     Returns:
-        By name: the probabilities `[N, K]` that it gives its part's validation clips.
+        By name: the probabilities `[N, K]` that it gives its part's validation clips; None where the loss did not stay
+        finite.
     """
     if not fits:
         return {}
@@ -49,7 +50,7 @@ def fit_all(
         ): name
         for name, fit in fits.items()
     }
-    predictions = {}
+    predictions: dict[str, np.ndarray | None] = {}
     with Progress("fit", len(fits), "networks") as progress:
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)

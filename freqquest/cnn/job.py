@@ -3,10 +3,11 @@
 import sys
 from typing import Any
 
+import numpy as np
 import ray
 
 from freqquest import cluster
-from freqquest.cnn.audit import audit_parts, audit_report
+from freqquest.cnn.audit import RECORDING, audit_parts, audit_report
 from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.data import LabelledClips, Part, cross_validation, everything, load_labelled, own_split
 from freqquest.cnn.evaluate import choose, draw, evaluate
@@ -40,12 +41,13 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
     cluster.share_out(config.trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu)
+    clips = load_labelled(dataset, manifest)
+    parts = cross_validation(clips, config.num_folds, config.seed) if config.num_folds else [own_split(clips)]
+    audit = audit_parts(clips, config.seed) if config.audit_leakage else {}
     run = RunFolder(config.run_dir, "cnn", _settings(config, manifest))
     finished = run.finished()
     if finished is not None:
         return finished
-    clips = load_labelled(dataset, manifest)
-    parts = cross_validation(clips, config.num_folds, config.seed) if config.num_folds else [own_split(clips)]
     split = _describe(config, clips, manifest)
     shared = ray.put(clips)
     outcomes = run_search(config, manifest, shared, parts, run.location)
@@ -54,7 +56,12 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
         place = run / f"{name}.png" if name in _AT_THE_ROOT else run / "figures" / f"{name}.png"
         place.write_bytes(figures.png(picture))
     metrics = evaluate(outcomes, best, clips, split)
-    metrics |= _finish(config, manifest, clips, shared, best, metrics, run.location)
+    predictions, networks = _fit_rest(config, clips, shared, best, audit, run.location)
+    if config.audit_leakage:
+        metrics["audit"] = audit_report(clips, audit, predictions)
+    metrics |= {"num_members": len(networks), "trained_on": _trained_on(config, best, networks)}
+    save = ray.remote(num_cpus=1, max_calls=1)(save_final)
+    ray.get(save.remote(networks, _card(manifest, metrics), run / "best_model.keras"))
     return run.finish(metrics)
 
 
@@ -109,59 +116,58 @@ def run_search(config: TuneConfig, manifest: Manifest, shared: Any, parts: list[
     return outcomes
 
 
-def _finish(
-    config: TuneConfig,
-    manifest: Manifest,
-    clips: LabelledClips,
-    shared: Any,
-    best: Outcome,
-    metrics: dict[str, Any],
-    run: Location,
-) -> dict[str, Any]:
-    """Train what the final model and the audit need, side by side, and save the model.
+def _fit_rest(
+    config: TuneConfig, clips: LabelledClips, shared: Any, best: Outcome, audit: dict[str, Part], run: Location
+) -> tuple[dict[str, np.ndarray | None], list[Location]]:
+    """Train what the final model and the audit need, side by side.
 
     Returns:
-        What is to be known of both.
+        Predictions by the audit's part, and the files of the networks that make the final model: those trained on all
+        labelled clips, or, where there are none, those of the best trial.
     """
     # Training that looks at validation clips cannot be repeated on all clips.
     num_members = config.members if best.network.schedule == "one_cycle" else 0
-    members = [f"member_{number}" for number in range(num_members)]
-    audit = audit_parts(clips, config.seed) if config.audit_leakage else {}
-    fits = {name: (everything(clips), config.seed + number) for number, name in enumerate(members)}
-    fits |= {name: (part, config.seed) for name, part in audit.items()}
-    folder = run / _NETWORKS_DIR
+    members = {f"member_{number}": (everything(clips), config.seed + number) for number in range(num_members)}
+    known: dict[str, np.ndarray | None] = {}
+    if RECORDING in audit and np.array_equal(best.predictions[0], audit[RECORDING].validation):
+        known[RECORDING] = best.predictions[1]  # the trial was the same training
+    wanted = members | {name: (part, config.seed) for name, part in audit.items() if name not in known}
+    folder = run / _NETWORKS_DIR / best.trial_id
     predictions = fit_all(
         {
             name: Fit(network=best.network, part=part, max_epochs=config.epochs, seed=seed)
-            for name, (part, seed) in fits.items()
+            for name, (part, seed) in wanted.items()
         },
         shared,
         folder,
         cpus_per_fit=config.cpus_per_trial,
         use_gpu=config.use_gpu,
     )
-    assert best.checkpoint is not None
-    num_parts = config.num_folds or 1
-    networks = [folder / f"{name}.keras" for name in members] or [
-        best.checkpoint / f"model_{number}.keras" for number in range(num_parts)
-    ]
-    about: dict[str, Any] = {
-        "num_members": len(networks),
-        "trained_on": "all labelled clips" if members else "the training clips of its search",
-    }
+    networks = [folder / f"{name}.keras" for name in members if predictions[name] is not None]
+    if len(networks) < len(members):
+        print(f"{len(members) - len(networks)} networks were left out: their loss was not finite", file=sys.stderr)
+    if not networks:
+        assert best.checkpoint is not None
+        networks = [best.checkpoint / f"model_{number}.keras" for number in range(config.num_folds or 1)]
+    return known | predictions, networks
+
+
+def _trained_on(config: TuneConfig, best: Outcome, networks: list[Location]) -> str:
+    """Which clips the final model's networks learned from, for people."""
+    if best.checkpoint is None or networks[0].parent != best.checkpoint:
+        return "all labelled clips"
+    return "all labelled clips but its own part" if config.num_folds else "the training clips, not the validation clips"
+
+
+def _card(manifest: Manifest, metrics: dict[str, Any]) -> ModelCard:
     train_clips = manifest.num_clips["train"]
-    card = ModelCard(
+    return ModelCard(
         classes=manifest.classes,
         clip=manifest.clip,
         view=manifest.views["cnn"],
         most_frequent_class=max(train_clips, key=lambda label: train_clips[label]),
-        network=metrics["network"],
-        temperature=metrics["temperature"],
         normalisation=manifest.normalisation["cnn"],
         dataset_sha256=manifest.content_sha256,
         scores={name: metrics[name] for name in ("accuracy", "accuracy_by_fold", "split", "num_clips")},
-        **about,
+        **{name: metrics[name] for name in ("network", "num_members", "trained_on", "temperature")},
     )
-    save = ray.remote(num_cpus=1, max_calls=1)(save_final)
-    ray.get(save.remote(networks, card, run / "best_model.keras"))
-    return about | ({"audit": audit_report(clips, audit, predictions)} if config.audit_leakage else {})

@@ -86,6 +86,11 @@ class TrialLogs:
         with self._writer.as_default(step=epoch):
             tf.summary.audio(name, waveform[None, :, None], clip.sample_rate_hz, description=description)
 
+    def close(self) -> None:
+        """End the logs."""
+        self.sync()
+        self._writer.close()
+
     def sync(self) -> None:
         """Make what was written visible."""
         self._writer.flush()

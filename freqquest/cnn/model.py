@@ -46,9 +46,9 @@ class ModelCard:
     trained_on: str
     """Which clips it learned from."""
     temperature: float
-    """What divided its log probabilities, so that they are as often right as they say."""
+    """What divides its log probabilities, fitted to what one such network said of the validation clips."""
     normalisation: Normalisation
-    """Of the training clips' spectrograms; the network's first layers apply it."""
+    """Of the dataset's training split; the network's first layers apply it."""
     dataset_sha256: str
     """Hash of the dataset's rows."""
     scores: dict[str, Any]

@@ -50,8 +50,7 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
     columns = [probability_column(label) for label in card.classes] if config.probabilities else []
     write_csv(predictions[["ID", "Class", *columns]].round(dict.fromkeys(columns, 6)), output)
     unreadable = predictions[predictions["reason"] != ""]
-    if len(unreadable):
-        write_csv(unreadable[["ID", "reason"]], output.parent / f"{output.name}.unreadable.csv")
+    write_csv(unreadable[["ID", "reason"]], output.parent / f"{output.name}.unreadable.csv")
     return predictions
 
 
@@ -164,7 +163,7 @@ def _analyse(batch: dict[str, np.ndarray], clip: ClipConfig, view: SpectrogramCo
             with locate(path).open() as stream:
                 spectrogram[:] = log_mel(load_clip(stream, clip).waveform, view, clip.sample_rate_hz)
             reasons.append("")
-        except (UnreadableClipError, OSError) as error:
+        except (UnreadableClipError, FileNotFoundError, PermissionError) as error:  # not an outage of the storage
             reasons.append(str(error))
     return batch | {"spectrogram": spectrograms, "reason": np.array(reasons, object)}
 
@@ -174,7 +173,9 @@ class _Classifier:
 
     def __init__(self, model_file: Location) -> None:
         from freqquest.cnn.model import load_model
+        from freqquest.cnn.trial import prepare_tensorflow
 
+        prepare_tensorflow(1, use_gpu=False)
         self._model = load_model(model_file)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:

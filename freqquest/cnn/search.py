@@ -82,7 +82,7 @@ def search_space(config: TuneConfig) -> dict[str, Any]:
 
 
 def run_trials(config: TuneConfig, task: TrialTask, resources: dict[str, float], run: Location) -> list[Outcome]:
-    """All trials: of a new search, or those that an interrupted one had left to do.
+    """All trials: of a new search, or those that an interrupted one had left to do; the first points come first.
 
     Raises:
         UserError: No trial finished, or not all were begun.
@@ -99,7 +99,8 @@ def run_trials(config: TuneConfig, task: TrialTask, resources: dict[str, float],
         results = tune.Tuner.restore(place, trainable, _resume_config=restart).fit()
     else:
         results = _tuner(config, task, trainable, run).fit()
-    outcomes = [_outcome(result) for result in results]
+    points = first_points(config)
+    outcomes = sorted((_outcome(result) for result in results), key=lambda outcome: _place(outcome.params, points))
     if len(outcomes) < config.trials:
         raise UserError(f"only {len(outcomes)} of {config.trials} trials were begun: run the same command again")
     if all(outcome.state != FINISHED for outcome in outcomes):
@@ -144,8 +145,12 @@ def _tuner(config: TuneConfig, task: TrialTask, trainable: Any, run: Location) -
             metric=OBJECTIVE,
             mode="max",
             num_samples=config.trials,
-            scheduler=ASHAScheduler(
-                time_attr="epoch", max_t=num_epochs + 1, grace_period=rungs(num_epochs)[0], reduction_factor=3
+            scheduler=_Scheduler(
+                first_points(config)[0],
+                time_attr="epoch",
+                max_t=num_epochs,
+                grace_period=rungs(num_epochs)[0],
+                reduction_factor=3,
             ),
             search_alg=_Proposer(points_to_evaluate=first_points(config), seed=config.seed),
             trial_dirname_creator=_trial_id,
@@ -186,6 +191,26 @@ def _reason(error: Exception) -> str:
     return next((line for line in reversed(lines) if _ERROR_LINE.match(line)), lines[-1])
 
 
+def _place(params: dict[str, Any], points: list[dict[str, Any]]) -> int:
+    """Which of the points that the search began with this is; behind them, where it is none."""
+    matches = [all(params.get(name) == value for name, value in point.items()) for point in points]
+    return matches.index(True) if True in matches else len(points)
+
+
+class _Scheduler(ASHAScheduler):
+    """ASHA, but for the first point, the preset: it runs to its end, as all others must beat it."""
+
+    def __init__(self, first_point: dict[str, Any], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._first_point = first_point
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        action = super().on_trial_result(tune_controller, trial, result)
+        if _place(trial.config, [self._first_point]) == 0 and result["epoch"] < self._max_t:
+            return str(self.CONTINUE)
+        return str(action)
+
+
 class _Proposer(OptunaSearch):
     """Optuna's TPE. A killed search may leave trials that its last saved state does not know: it learns nothing of
     them, instead of failing.
@@ -201,7 +226,7 @@ class _Proposer(OptunaSearch):
 
 
 class _Watch(tune.Callback):
-    """Shows the search's progress in the driver, in epochs of all trials; names each trial that fails."""
+    """Shows the search's progress in the driver, in epochs of all trials."""
 
     def __init__(self, num_trials: int, num_epochs: int) -> None:
         self._num_trials, self._num_epochs = num_trials, num_epochs

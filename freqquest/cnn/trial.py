@@ -235,9 +235,12 @@ def _optimizer(config: CnnConfig, num_steps: int) -> keras.optimizers.Optimizer:
 
 
 @cache
-def prepare_tensorflow(num_threads: int) -> None:
-    """Keep TensorFlow to a trial's cores and to the GPU memory it uses; once a process, before any operation."""
+def prepare_tensorflow(num_threads: int, use_gpu: bool) -> None:
+    """Keep TensorFlow to its task's cores, and off the GPUs or to the GPU memory it uses; before any operation."""
     tf.config.threading.set_intra_op_parallelism_threads(num_threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+    if not use_gpu:  # Ray hides the GPUs only from tasks that asked for some
+        tf.config.set_visible_devices([], "GPU")
+        return
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)

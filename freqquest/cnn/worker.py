@@ -1,6 +1,5 @@
 """What the CNN stage runs on workers. Imports TensorFlow inside the functions only, so that the driver never does.
 
-Each is a plain function of what it is sent: Ray Tune, a Ray task, or a test calls it alike.
 Shapes: N clips, K classes.
 """
 
@@ -45,14 +44,19 @@ class TrialTask:
     logs: Location
     num_threads: int
     rungs: tuple[int, ...]
-    """Epochs after which the scheduler may end a trial, so that its pictures must be there by then."""
+    """Epochs after which the scheduler may end a trial, so that its figures and pictures must be there by then."""
+
+    @property
+    def num_epochs(self) -> int:
+        """Of all parts together."""
+        return self.max_epochs * len(self.parts)
 
 
 def run_trial(params: dict[str, Any], task: TrialTask) -> None:
     """One trial, in its own process: fit each part in turn, report every epoch, keep what the last one leaves."""
     from freqquest.cnn.trial import DivergedError, fit, predict_probabilities, prepare_tensorflow
 
-    prepare_tensorflow(task.num_threads)
+    prepare_tensorflow(task.num_threads, use_gpu=bool(ray.get_gpu_ids()))
     clips: LabelledClips = ray.get(task.clips)
     network = network_of(params)
     diary = _Diary(network, clips, task)
@@ -70,6 +74,7 @@ def run_trial(params: dict[str, Any], task: TrialTask) -> None:
         except DivergedError as error:
             # The worst score, as the scheduler takes a NaN for better than any.
             diary.report(str(error), score=0.0)
+            diary.close()
             return
         np.savez(
             Path(folder) / PREDICTIONS_NAME,
@@ -77,6 +82,7 @@ def run_trial(params: dict[str, Any], task: TrialTask) -> None:
             probabilities=np.concatenate(predictions),
         )
         diary.report(FINISHED, checkpoint=tune.Checkpoint.from_directory(folder))
+    diary.close()
 
 
 def network_of(params: dict[str, Any]) -> CnnConfig:
@@ -96,12 +102,14 @@ class _Diary:
         self._network, self._clips, self._task = network, clips, task
         self._history: list[dict[str, float]] = []
         self._scores: list[float] = []
+        self._epoch_of_fold = 0
         self._seconds, self._started = 0.0, 0.0  # of training and validation
 
     def begin(self, part: Part) -> None:
         """Another fold."""
         self._part = part
         self._scores.append(0.0)
+        self._epoch_of_fold = 0
         self._started = time.perf_counter()
 
     def after_epoch(self, model: "keras.Model", figures: dict[str, float]) -> None:
@@ -115,10 +123,17 @@ class _Diary:
         now = {"fold": len(self._scores), "time": time.time(), "seconds": self._seconds}
         self._history.append(figures | now)
         self._logs.log_scalars(figures, len(self._history))
-        if len(self._history) in self._task.rungs:
+        self._epoch_of_fold += 1
+        if self._epoch in self._task.rungs:
             self.log_judgement(predict_probabilities(model, self._clips.spectrograms[self._part.validation]))
-        self.report(STOPPED)
+        if self._epoch < self._task.num_epochs:  # of the last one, the closing report tells
+            self.report(STOPPED)
         self._started = time.perf_counter()
+
+    @property
+    def _epoch(self) -> int:
+        """The scheduler's clock: each fold begins at the same time, also after a fold that ended early."""
+        return (len(self._scores) - 1) * self._task.max_epochs + self._epoch_of_fold
 
     def log_judgement(self, probabilities: np.ndarray) -> None:
         """Pictures and sounds of what the model takes for what."""
@@ -126,32 +141,40 @@ class _Diary:
 
     def report(self, state: str, score: float | None = None, checkpoint: tune.Checkpoint | None = None) -> None:
         """Tell Ray Tune where the trial stands, and what became of it if it ends here."""
-        last = self._task.max_epochs * len(self._task.parts) + 1
+        may_be_last = state != STOPPED or self._epoch in self._task.rungs
         figures = {
             OBJECTIVE: float(np.mean(self._scores)) if score is None else score,
-            "epoch": len(self._history) if state == STOPPED else last,
+            "epoch": self._epoch if state == STOPPED else self._task.num_epochs,
             "scores": self._scores,
-            "history": self._history,
+            "history": self._history if may_be_last else [],
             "state": state,
         }
         tune.report(figures, checkpoint=checkpoint)
 
+    def close(self) -> None:
+        """End the logs."""
+        self._logs.close()
+
 
 def fit_network(
     clips: LabelledClips, network: CnnConfig, part: Part, max_epochs: int, seed: int, num_threads: int, place: Location
-) -> np.ndarray:
+) -> np.ndarray | None:
     """Fit one network and save it, without a card, unless an earlier run has done so.
 
     Returns:
-        Its probabilities `[N, K]` for the part's validation clips, if there are any.
+        Its probabilities `[N, K]` for the part's validation clips, if there are any; None if its loss did not stay
+        finite, in which case it is not saved.
     """
-    from freqquest.cnn.trial import fit, predict_probabilities, prepare_tensorflow
+    from freqquest.cnn.trial import DivergedError, fit, predict_probabilities, prepare_tensorflow
 
-    prepare_tensorflow(num_threads)
+    prepare_tensorflow(num_threads, use_gpu=bool(ray.get_gpu_ids()))
     if place.is_file():
         model = load_model(place)
     else:
-        model = fit(network, clips, part, max_epochs=max_epochs, seed=seed)
+        try:
+            model = fit(network, clips, part, max_epochs=max_epochs, seed=seed)
+        except DivergedError:
+            return None
         place.write_bytes(_keras_file(model))
     if not len(part.validation):
         return np.zeros((0, len(clips.classes)))
@@ -160,6 +183,9 @@ def fit_network(
 
 def save_final(members: list[Location], card: ModelCard, place: Location) -> None:
     """Average the networks into one calibrated model, and save it with its card."""
+    from freqquest.cnn.trial import prepare_tensorflow
+
+    prepare_tensorflow(1, use_gpu=False)
     model = average([load_model(member) for member in members], card.temperature)
     place.write_bytes(add_card(_keras_file(model), card))
 

@@ -58,7 +58,8 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
         cnn = metrics["cnn"]
         by_fold = ", ".join(f"{accuracy:.3f}" for accuracy in cnn["accuracy_by_fold"])
         folds = f"; {by_fold} on each part" if len(cnn["accuracy_by_fold"]) > 1 else ""
-        chosen = "; the same clips chose the configuration" if cnn["num_trials"] > 1 else ""
+        choices = ["configuration"] * (cnn["num_trials"] > 1) + ["epoch"] * (cnn["network"]["schedule"] == "plateau")
+        chosen = f"; the same clips chose the {' and the '.join(choices)}" if choices else ""
         lines.append(
             f"classifier's accuracy: {cnn['accuracy']:.3f} on {cnn['num_clips']} validation clips of "
             f"{cnn['num_recordings']} recordings ({cnn['split']}{folds}){chosen}"

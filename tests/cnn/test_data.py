@@ -36,12 +36,21 @@ def test_the_datasets_own_folds_are_used_where_it_has_them():
     clips = make_clips(num_recordings=12, folds=3)
     parts = cross_validation(clips, 3, seed=0)
     assert [set(clips.groups[part.validation]) for part in parts] == [{"1"}, {"2"}, {"3"}]
-    assert all(len(set(clips.groups[part.validation])) >= 1 for part in cross_validation(clips, 2, seed=0))
+    for part in cross_validation(clips, 2, seed=0):  # fewer parts than folds: whole folds are put together
+        assert not set(clips.groups[part.train]) & set(clips.groups[part.validation])
 
 
 def test_more_parts_than_a_class_has_recordings_are_refused():
-    with pytest.raises(UserError, match="--num-folds 5: the class low is in 4 recordings or folds only"):
+    with pytest.raises(UserError, match="--num-folds 5 needs as many recordings .* of each class; one has 4"):
         cross_validation(make_clips(num_recordings=8), 5, seed=0)
+
+
+def test_folds_that_divide_a_recording_are_refused_with_its_name():
+    clips = make_clips(num_recordings=12, folds=3)
+    clips.recordings[:8] = "both"  # the first recordings of the first fold's classes
+    clips.groups[:4] = "2"
+    with pytest.raises(UserError, match="recording both is in 2 folds: correct the metadata"):
+        cross_validation(clips, 3, seed=0)
 
 
 def test_copies_are_learned_from_only_and_never_of_a_clip_that_is_held_out():

@@ -59,6 +59,7 @@ def test_the_audit_holds_out_as_many_clips_in_both_splits():
     assert report["difference"] == 1.0
     assert "scores 1.000 where clips of one recording are in both" in report["sentence"]
     assert "and 0.000 on recordings it never heard" in report["sentence"]
+    assert "not possible" in audit_report(clips, parts, predictions | {RANDOM: None})["sentence"]
 
 
 def test_the_audit_makes_its_own_split_where_the_dataset_s_is_random():

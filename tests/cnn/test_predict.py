@@ -27,6 +27,21 @@ def test_without_a_sample_every_clip_is_wanted_sorted(clips):
     assert list_wanted(str(clips), None)["ID"].tolist() == ["a.wav", "b.wav", "c.flac"]
 
 
+def test_a_link_out_of_the_folder_keeps_its_row_and_is_not_read(clips, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "secret.wav").write_bytes(b"")
+    (clips / "b2.wav").symlink_to(elsewhere / "secret.wav")
+    (clips / "folder").symlink_to(elsewhere)
+    wanted = list_wanted(str(clips), None)
+    assert wanted["ID"].tolist() == ["a.wav", "b.wav", "b2.wav", "c.flac"]
+    assert wanted.set_index("ID")["reason"].astype(bool).to_dict() == {
+        "a.wav": False,
+        "b.wav": False,
+        "b2.wav": True,
+        "c.flac": False,
+    }
+
+
 @pytest.mark.parametrize(
     ("bad_id", "message"),
     [

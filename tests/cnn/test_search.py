@@ -1,6 +1,7 @@
 """The search without Ray: its space, where it begins, when it compares, which trial wins."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from freqquest.cnn import space
 from freqquest.cnn.config import NUM_MEMBERS, PRESETS, CnnConfig, TuneConfig
 from freqquest.cnn.evaluate import choose, importance
-from freqquest.cnn.search import Outcome, first_points, rungs, search_space, table
+from freqquest.cnn.search import Outcome, _place, _Scheduler, first_points, rungs, search_space, table
 from freqquest.errors import UserError
 from tests.cnn.conftest import make_clips
 
@@ -92,6 +93,11 @@ def test_settings_out_of_range_are_refused(settings, message):
         config(**settings)
 
 
+def test_the_reference_cannot_be_narrowed():
+    with pytest.raises(ValueError, match="--only has nothing to narrow"):
+        config(preset="reference", only=("dropout=0.5",))
+
+
 def test_the_reference_keeps_what_its_one_training_gives():
     assert config(preset="reference").members == 0
     assert config().members == NUM_MEMBERS["default"]
@@ -103,6 +109,30 @@ def test_trials_are_compared_after_a_quarter_and_then_thrice_as_many_epochs():
     assert rungs(80) == (20, 60)
     assert rungs(2) == (1,)
     assert rungs(1) == (1,)
+
+
+def test_the_preset_is_known_by_its_values_whatever_the_order_in_which_a_resumed_search_gives_the_trials():
+    points = first_points(config())
+    others = {"seed": 0, "copies": "draw"}
+    assert _place(points[0] | others, points) == 0
+    assert _place(points[1] | others, points) == 1
+    assert _place(points[0] | {"mixup": 1.0}, points) == 2
+
+
+def test_the_scheduler_ends_what_falls_behind_but_never_the_preset():
+    scheduler = _Scheduler(
+        {"mixup": 0.3}, metric="score", mode="max", time_attr="epoch", max_t=8, grace_period=2, reduction_factor=3
+    )
+
+    def decisions(number, mixup, score):
+        trial = SimpleNamespace(trial_id=str(number), config={"mixup": mixup})
+        scheduler.on_trial_add(None, trial)
+        return [scheduler.on_trial_result(None, trial, {"epoch": epoch, "score": score}) for epoch in (2, 8)]
+
+    for number in range(4):
+        decisions(number, 0.0, 0.9)
+    assert decisions(4, 0.0, 0.1)[0] == "STOP"
+    assert decisions(5, 0.3, 0.1) == ["CONTINUE", "STOP"]  # and at its end, as all
 
 
 def test_the_first_trial_stays_unless_another_one_is_better_by_more_than_chance():
@@ -118,7 +148,7 @@ def test_the_first_trial_stays_unless_another_one_is_better_by_more_than_chance(
 def test_a_trial_that_diverged_or_crashed_never_wins():
     clips = make_clips()
     weak = outcome("weak", np.arange(32) % 2 == 0)
-    for state in ("epoch 3: the loss is nan", "stopped early"):
+    for state in ("epoch 3: the loss is nan", "stopped early", "RuntimeError: out of memory"):
         failed = outcome("failed", np.ones(32, bool), state=state)
         assert choose([failed, weak], clips).trial_id == "weak"
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from freqquest.cnn.config import PRESETS, CnnConfig
+from freqquest.cnn.config import MAX_EPOCHS, PRESETS, CnnConfig
 from freqquest.cnn.data import Part, everything, own_split
 from freqquest.cnn.trial import AveragedWeights, DivergedError, TrainingBatches, fit, recipe_callbacks
 from tests.cnn.conftest import make_clips
@@ -34,7 +34,11 @@ def test_the_reference_trains_as_the_recipe_does():
     reference = PRESETS["reference"]
     assert (reference.optimizer, reference.learning_rate, reference.batch_size) == ("adam", 1e-3, 32)
     assert (reference.dropout, reference.label_smoothing, reference.mixup) == (0.3, 0, 0)
-    assert (reference.normalisation, reference.schedule, reference.weight_average) == ("none", "plateau", 0)
+    assert (reference.normalisation, reference.floor_db, reference.copies) == ("none", -80, "all")
+    assert (reference.schedule, reference.weight_average, reference.recording_balance) == ("plateau", 0, 0)
+    assert (reference.time_shift, reference.band_shift, reference.equaliser_db) == (False, 0, 0)
+    assert (reference.noise_db, reference.num_masks) == (0, 0)
+    assert MAX_EPOCHS["reference"] == 40
 
 
 @pytest.mark.parametrize("config", [PLAIN, RESIDUAL], ids=["plain", "residual"])
