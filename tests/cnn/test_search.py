@@ -114,8 +114,8 @@ def test_trials_are_compared_after_a_quarter_and_then_thrice_as_many_epochs():
 def test_the_preset_is_known_by_its_values_whatever_the_order_in_which_a_resumed_search_gives_the_trials():
     points = first_points(config())
     others = {"seed": 0, "copies": "draw"}
-    assert _place(points[0] | others, points) == 0
-    assert _place(points[1] | others, points) == 1
+    assert _place(others | points[0], points) == 0
+    assert _place(others | points[1], points) == 1
     assert _place(points[0] | {"mixup": 1.0}, points) == 2
 
 
