@@ -42,7 +42,7 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     if unknown or not folds:
         raise UserError(f"{dataset} has not the fold(s) {', '.join(sorted(unknown)) or 'to test on'}: see --folds")
     shared = ray.put(clips)
-    task = ray.remote(num_cpus=1)(_train_and_test)
+    task = ray.remote(num_cpus=1, max_calls=1)(_train_and_test)
     asked = list(itertools.product(range(config.num_seeds), _PRESETS, folds))
     waiting = [
         task.remote(shared, preset, fold, seed, config.max_epochs or MAX_EPOCHS[preset]) for seed, preset, fold in asked

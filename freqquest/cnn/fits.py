@@ -43,7 +43,10 @@ def fit_all(
     if not fits:
         return {}
     resources = cluster.share_out(len(fits), cpus_each=cpus_per_fit, use_gpu=use_gpu)
-    task = ray.remote(num_cpus=resources["CPU"], num_gpus=resources["GPU"], memory=resources["memory"])(fit_network)
+    # One training a process (max_calls): TensorFlow's memory goes with it, and its threads are set once.
+    task = ray.remote(num_cpus=resources["CPU"], num_gpus=resources["GPU"], memory=resources["memory"], max_calls=1)(
+        fit_network
+    )
     waiting = {
         task.remote(
             clips, fit.network, fit.part, fit.max_epochs, fit.seed, int(resources["CPU"]), folder / f"{name}.keras"
