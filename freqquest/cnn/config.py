@@ -99,6 +99,9 @@ class CnnConfig:
     batch_size: int = 32
     """Clips in a training step."""
 
+    min_steps: int = 20
+    """Least number of steps that count as an epoch: few clips are gone through several times, varied anew."""
+
     def __post_init__(self) -> None:
         if not 1 <= self.num_blocks <= 6:
             raise ValueError(f"num_blocks={self.num_blocks} must be from 1 to 6: each halves the spectrogram's sides")
@@ -110,7 +113,8 @@ class CnnConfig:
         for name in ("num_filters", "input_pooling", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0")
-        for name in ("dense_units", "band_shift", "equaliser_db", "noise_db", "num_masks", "mixup"):
+        counts = ("dense_units", "band_shift", "num_masks", "min_steps")
+        for name in (*counts, "equaliser_db", "noise_db", "mixup", "recording_balance", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
 
@@ -135,6 +139,7 @@ PRESETS: dict[Preset, CnnConfig] = {
         learning_rate=1e-3,
         weight_decay=0.0,
         schedule="plateau",
+        min_steps=0,
         label_smoothing=0.0,
         weight_average=0.0,
     ),

@@ -51,6 +51,7 @@ SPACE: dict[str, Choice | LogRange] = {
     "learning_rate": LogRange(3e-4, 5e-3),
     "schedule": Choice(("one_cycle", "plateau")),
     "batch_size": Choice((16, 32, 64)),
+    "min_steps": Choice((0, 20)),
     # what keeps it from learning by heart
     "weight_decay": Choice((0.0, 0.01, 0.02, 0.05)),
     "dropout": Choice((0.2, 0.3, 0.5)),

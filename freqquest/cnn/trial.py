@@ -106,10 +106,11 @@ class TrainingBatches(keras.utils.PyDataset):
         sizes = np.array([counts[clips.recordings[choices[0]]] for choices in self._choices])
         labels = clips.class_indices[[choices[0] for choices in self._choices]]
         self._ends = np.cumsum(_shares(sizes**-config.recording_balance, labels))
+        self._count = max(len(self._choices), config.min_steps * config.batch_size)
         self._order = self._next_order()
 
     def __len__(self) -> int:
-        return -(-len(self._choices) // self._config.batch_size)
+        return -(-self._count // self._config.batch_size)
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         rows = self._order[step * self._config.batch_size : (step + 1) * self._config.batch_size]
@@ -127,11 +128,10 @@ class TrainingBatches(keras.utils.PyDataset):
         self._order = self._next_order()
 
     def _next_order(self) -> np.ndarray:
-        """As many rows as there are clips, shuffled; clips that count alike come once each (systematic resampling)."""
+        """An epoch's rows, shuffled; clips that count alike come equally often (systematic resampling)."""
         rng = np.random.default_rng([self._seed, self._epoch])
-        count = len(self._choices)
-        places = (np.arange(count) + rng.uniform(0.01, 0.99)) / count
-        drawn = np.minimum(np.searchsorted(self._ends, places), count - 1)
+        places = (np.arange(self._count) + rng.uniform(0.01, 0.99)) / self._count
+        drawn = np.minimum(np.searchsorted(self._ends, places), len(self._choices) - 1)
         return np.array([rng.choice(self._choices[clip]) for clip in rng.permutation(drawn)])
 
 

@@ -19,6 +19,7 @@ RESIDUAL = CnnConfig(
     learning_rate=0.01,
     weight_average=0.9,
     recording_balance=0.0,
+    min_steps=0,
 )
 
 
@@ -37,7 +38,7 @@ def test_the_reference_trains_as_the_recipe_does():
     assert (reference.normalisation, reference.floor_db, reference.copies) == ("none", -80, "all")
     assert (reference.schedule, reference.weight_average, reference.recording_balance) == ("plateau", 0, 0)
     assert (reference.time_shift, reference.band_shift, reference.equaliser_db) == (False, 0, 0)
-    assert (reference.noise_db, reference.num_masks) == (0, 0)
+    assert (reference.noise_db, reference.num_masks, reference.min_steps) == (0, 0, 0)
     assert MAX_EPOCHS["reference"] == 40
 
 
@@ -112,7 +113,7 @@ def test_batches_hold_every_clip_once_in_another_order_each_epoch():
 def test_copies_are_drawn_or_all_used():
     clips = make_clips(num_copies=2)
     rows = np.arange(len(clips.class_indices))
-    drawn = TrainingBatches(clips, rows, replace(PRESETS["default"], batch_size=32), seed=0)
+    drawn = TrainingBatches(clips, rows, replace(PRESETS["default"], batch_size=32, min_steps=0), seed=0)
     everyone = TrainingBatches(clips, rows, replace(PRESETS["reference"], batch_size=32), seed=0)
     assert (len(drawn), len(everyone)) == (1, 3)
     order = drawn._order
@@ -123,7 +124,7 @@ def test_copies_are_drawn_or_all_used():
 def test_clips_of_long_recordings_are_drawn_less_often_and_classes_keep_their_shares():
     clips = make_clips(num_recordings=4, clips_per_recording=8)
     clips.recordings[:14] = [*["long"] * 7, "short", *["other"] * 6]  # of the classes low (8 clips) and high
-    config = replace(PRESETS["default"], recording_balance=1.0, batch_size=32)
+    config = replace(PRESETS["default"], recording_balance=1.0, batch_size=32, min_steps=0)
     batches = TrainingBatches(clips, np.arange(32), config, seed=0)
     drawn = []
     for _ in range(50):
@@ -132,6 +133,16 @@ def test_clips_of_long_recordings_are_drawn_less_often_and_classes_keep_their_sh
         batches.on_epoch_end()
     counts = np.bincount(drawn, minlength=32)
     assert counts[7] == pytest.approx(7 * counts[:7].mean(), rel=0.1)
+
+
+def test_few_clips_are_gone_through_several_times_an_epoch(clips):
+    config = replace(PRESETS["default"], recording_balance=0.0, batch_size=8, min_steps=12)
+    batches = TrainingBatches(clips, np.arange(32), config, seed=0)
+    assert len(batches) == 12
+    assert np.bincount(batches._order).tolist() == [3] * 32
+    (first, _), (second, _) = batches[0], batches[1]
+    assert first.shape == (8, 16, 20, 1)
+    assert not np.array_equal(first, second)
 
 
 def test_averaged_weights_forget_the_start_and_then_move_slowly():

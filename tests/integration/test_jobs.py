@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from freqquest.cnn.model import read_card
 from freqquest.runs.storage import locate
 
-TINY = ("--only", "num_filters=4", "input_pooling=2,1")
+TINY = ("--only", "num_filters=4", "input_pooling=2,1", "min_steps=1")
 """Keeps the classifier's networks small."""
 
 ROOT = Path(__file__).parent.parent.parent
@@ -252,7 +252,7 @@ def test_a_trial_that_fails_is_named_with_its_configuration_and_another_one_wins
 ):
     run = tmp_path / "run"
     arguments = ["--dataset-dir", dataset_dir, "--run-dir", run, "--num-trials", 2, "--max-epochs", 1]
-    done = job("tune_cnn", *arguments, "--num-members", 0, "--only", "num_filters=4", *only)
+    done = job("tune_cnn", *arguments, "--num-members", 0, "--only", "num_filters=4", "min_steps=1", *only)
     failed, sound = pd.read_csv(run / "trials.csv").to_dict("records")
     assert reason in failed["state"]
     assert sound["state"] == "finished"
