@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.image
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -80,8 +81,7 @@ def curves(
     series: Mapping[str, Sequence[float]], title: str, x_label: str, y_label: str, emphasised: str | None = None
 ) -> np.ndarray:
     """One line for each name, over 1, 2, 3, ...; where one is emphasised, the others are pale."""
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
-    panel = figure.subplots()
+    figure, panel = _panel((7, 3.6), title, x_label, y_label)
     for name, values in series.items():
         panel.plot(
             range(1, len(values) + 1),
@@ -90,10 +90,6 @@ def curves(
             marker="." if len(values) < 30 else None,
             alpha=0.3 if emphasised not in (None, name) else 1.0,
         )
-    panel.set_xlabel(x_label)
-    panel.set_ylabel(y_label)
-    panel.set_title(title, fontsize=10)
-    panel.grid(alpha=0.3)
     if len(series) <= _MOST_IN_LEGEND:
         panel.legend(fontsize=8)
     return _draw(figure)
@@ -101,42 +97,29 @@ def curves(
 
 def best_so_far(minutes: Sequence[float], scores: Sequence[float], title: str) -> np.ndarray:
     """A dot for each score, in the order of time, and the best until then as a line of steps."""
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
-    panel = figure.subplots()
+    figure, panel = _panel((7, 3.6), title, "minutes", "score")
     panel.step(minutes, np.maximum.accumulate(scores), where="post", label="best so far")
     panel.plot(minutes, scores, "o", label="a trial's end")
-    panel.set_xlabel("minutes")
-    panel.set_ylabel("score")
-    panel.set_title(title, fontsize=10)
-    panel.grid(alpha=0.3)
+    panel.legend(fontsize=8)
+    return _draw(figure)
+
+
+def reliability(lines: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> np.ndarray:
+    """Accuracy against confidence; for each name, both by bins of confidence."""
+    figure, panel = _panel((4.8, 4.6), title, "confidence", "accuracy")
+    panel.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    for name, (confidence, accuracy) in lines.items():
+        panel.plot(confidence, accuracy, marker="o", label=name)
     panel.legend(fontsize=8)
     return _draw(figure)
 
 
 def bars(values: Mapping[str, float], title: str) -> np.ndarray:
     """A horizontal bar for each name."""
-    figure = Figure(figsize=(7, 0.3 * len(values) + 1.2), layout="constrained")
-    panel = figure.subplots()
+    figure, panel = _panel((7, 0.3 * len(values) + 1.2), title, "", "")
     panel.barh(range(len(values)), list(values.values()))
     panel.set_yticks(range(len(values)), list(values), parse_math=False)
     panel.invert_yaxis()
-    panel.set_title(title, fontsize=10)
-    panel.grid(axis="x", alpha=0.3)
-    return _draw(figure)
-
-
-def reliability(lines: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> np.ndarray:
-    """Accuracy against confidence; for each name, both by bins of confidence."""
-    figure = Figure(figsize=(4.8, 4.6), layout="constrained")
-    panel = figure.subplots()
-    panel.plot([0, 1], [0, 1], color="grey", linestyle=":")
-    for name, (confidence, accuracy) in lines.items():
-        panel.plot(confidence, accuracy, marker="o", label=name)
-    panel.set_xlabel("confidence")
-    panel.set_ylabel("accuracy")
-    panel.set_title(title, fontsize=9)
-    panel.grid(alpha=0.3)
-    panel.legend(fontsize=8)
     return _draw(figure)
 
 
@@ -155,6 +138,16 @@ def counts(names: Sequence[str], panels: Mapping[str, Mapping[str, Sequence[int]
     axes[0].invert_yaxis()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return _draw(figure)
+
+
+def _panel(size: tuple[float, float], title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
+    panel = figure.subplots()
+    panel.set_xlabel(x_label)
+    panel.set_ylabel(y_label)
+    panel.set_title(title, fontsize=10, wrap=True)
+    panel.grid(alpha=0.3)
+    return figure, panel
 
 
 def _draw(figure: Figure) -> np.ndarray:

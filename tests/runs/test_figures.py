@@ -16,6 +16,9 @@ def test_pictures_are_rgb_and_become_png_files():
     pictures = [
         figures.spectrogram_grid({"a": np.zeros((128, 512)), "b": np.random.rand(128, 512)}, "title", 5.9),
         figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["a", "b"], "title"),
+        figures.best_so_far([0.0, 1.5, 2.0], [0.3, 0.7, 0.6], "title"),
+        figures.bars({"mixup": 0.7, "dropout": 0.3}, "title"),
+        figures.reliability({"as trained": (np.array([0.4, 0.8]), np.array([0.5, 0.9]))}, "title"),
         figures.curves({"loss_D": [1.0, 0.5], "loss_G": [2.0, 3.0]}, "title", "epoch", "loss"),
     ]
     for picture in pictures:
@@ -24,3 +27,16 @@ def test_pictures_are_rgb_and_become_png_files():
         assert picture.dtype == np.uint8
         assert len(np.unique(picture)) > 10  # something was drawn
         assert matplotlib.image.imread(io.BytesIO(figures.png(picture))).shape[:2] == picture.shape[:2]
+
+
+def test_confusions_are_counted_true_class_by_row():
+    counts = figures.count_confusions(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 3)
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+
+
+def test_many_curves_have_no_legend_and_the_emphasised_one_stands_out():
+    series = {str(number): [0.1, 0.2 + number / 20] for number in range(12)}
+    assert not np.array_equal(
+        figures.curves(series, "title", "epoch", "accuracy"),
+        figures.curves(series, "title", "epoch", "accuracy", emphasised="3"),
+    )
