@@ -16,7 +16,7 @@ _LARGEST_MASK = 1 / 8, 3 / 16
 
 
 def augment(
-    spectrograms: np.ndarray, targets: np.ndarray, config: CnnConfig, rng: np.random.Generator
+    spectrograms: np.ndarray, targets: np.ndarray, config: CnnConfig, fill: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Varied spectrograms `[N, M, T]`, again in decibels below each one's maximum, and their targets `[N, K]`.
 
@@ -24,6 +24,7 @@ def augment(
         spectrograms: `[N, M, T]`, from `FLOOR_DB` to 0 dB; left as they are.
         targets: `[N, K]`, one-hot.
         config: Which variations, and how strong.
+        fill: What stands in a blanked stripe, in dB: the mean over the training clips.
         rng: Source of all that is random.
     """
     varied = shift(spectrograms, config.time_shift, config.band_shift, rng).astype(np.float32)
@@ -36,7 +37,7 @@ def augment(
     if config.equaliser_db or config.noise_db or config.mixup:
         varied -= varied.max(axis=(1, 2), keepdims=True)
     np.maximum(varied, FLOOR_DB, out=varied)
-    blank_stripes(varied, config.num_masks, rng)
+    blank_stripes(varied, config.num_masks, fill, rng)
     return varied, targets
 
 
@@ -61,10 +62,9 @@ def mix(
     return mixed, targets * shares[:, None] + targets[others] * (1 - shares)[:, None]
 
 
-def blank_stripes(spectrograms: np.ndarray, count: int, rng: np.random.Generator) -> None:
-    """Set so many stripes over bands, and over time, to the clip's mean, in place (Park et al., 2019)."""
+def blank_stripes(spectrograms: np.ndarray, count: int, fill: float, rng: np.random.Generator) -> None:
+    """Set so many stripes over bands, and over time, to one value, in place (Park et al., 2019)."""
     for clip in spectrograms:
-        fill = clip.mean()
         for view, largest in ((clip, _LARGEST_MASK[0]), (clip.T, _LARGEST_MASK[1])):
             for _ in range(count):
                 width = rng.integers(int(largest * len(view)) + 1)

@@ -100,7 +100,8 @@ class CnnConfig:
     """Clips in a training step."""
 
     min_steps: int = 20
-    """Least number of steps that count as an epoch: few clips are gone through several times, varied anew."""
+    """Least number of steps that count as an epoch: few clips are gone through several times, varied anew. 0 takes an
+    epoch as it is, with a smaller last batch."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_blocks <= 6:

@@ -117,12 +117,18 @@ def _plain_blocks(outputs: Any, config: CnnConfig) -> Any:
 
 
 def _residual_blocks(outputs: Any, config: CnnConfig) -> Any:
-    """A strided convolution of half the first block's channels, then blocks with shortcuts (He et al., 2016)."""
-    from keras import layers
+    """A strided convolution of half the first block's channels, then blocks with shortcuts (He et al., 2016).
+
+    Kernels begin uniform in +-1 / sqrt(inputs): smaller than Keras would, so that steps weigh more.
+    """
+    from keras import initializers, layers
 
     def convolve(values: Any, num_filters: int, size: int, strides: int = 1) -> Any:
-        values = layers.Conv2D(num_filters, size, strides=strides, padding="same", use_bias=False)(values)
-        return layers.BatchNormalization(momentum=config.batch_norm_momentum)(values)
+        start = initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+        convolution = layers.Conv2D(
+            num_filters, size, strides=strides, padding="same", use_bias=False, kernel_initializer=start
+        )
+        return layers.BatchNormalization(momentum=config.batch_norm_momentum, epsilon=1e-5)(convolution(values))
 
     outputs = layers.ReLU()(convolve(outputs, max(1, config.num_filters // 2), size=5, strides=2))
     for block in range(config.num_blocks):

@@ -106,7 +106,9 @@ class TrainingBatches(keras.utils.PyDataset):
         sizes = np.array([counts[clips.recordings[choices[0]]] for choices in self._choices])
         labels = clips.class_indices[[choices[0] for choices in self._choices]]
         self._ends = np.cumsum(_shares(sizes**-config.recording_balance, labels))
-        self._count = max(len(self._choices), config.min_steps * config.batch_size)
+        self._count = len(self._choices)
+        if config.min_steps:  # whole batches only: one of a clip or two would upset the batch normalisation
+            self._count = max(self._count // config.batch_size, config.min_steps) * config.batch_size
         self._order = self._next_order()
 
     def __len__(self) -> int:
@@ -118,6 +120,7 @@ class TrainingBatches(keras.utils.PyDataset):
             self._clips.spectrograms[rows],
             self._targets[self._clips.class_indices[rows]],
             self._config,
+            self._clips.normalisation.mean,
             np.random.default_rng([self._seed, self._epoch, step]),
         )
         return spectrograms[..., None], targets

@@ -8,6 +8,7 @@ from freqquest.cnn.config import PRESETS
 
 OFF = PRESETS["reference"]
 DEFAULT = PRESETS["default"]
+FILL = -40.0
 
 
 def rng():
@@ -23,7 +24,7 @@ def batch(count=6):
 
 def test_the_reference_sees_the_clips_as_they_are():
     spectrograms, targets = batch()
-    varied, varied_targets = augment(spectrograms, targets, OFF, rng())
+    varied, varied_targets = augment(spectrograms, targets, OFF, FILL, rng())
     assert varied.dtype == np.float32
     np.testing.assert_array_equal(varied, spectrograms)
     np.testing.assert_array_equal(varied_targets, targets)
@@ -44,8 +45,8 @@ def test_each_variation_changes_the_clips_within_the_range_and_repeats_with_its_
     spectrograms, targets = batch()
     before = spectrograms.copy()
     config = replace(OFF, **variation)
-    varied, varied_targets = augment(spectrograms, targets, config, rng())
-    again, _ = augment(spectrograms, targets, config, rng())
+    varied, varied_targets = augment(spectrograms, targets, config, FILL, rng())
+    again, _ = augment(spectrograms, targets, config, FILL, rng())
     np.testing.assert_array_equal(varied, again)
     np.testing.assert_array_equal(spectrograms, before)
     assert (varied != spectrograms).any()
@@ -69,7 +70,7 @@ def test_a_shift_turns_time_around_and_moves_bands_without_inventing_any():
 
 def test_a_filter_lifts_or_lowers_a_whole_band():
     spectrograms, targets = np.full((1, 32, 40), -40, np.float16), np.eye(1, dtype=np.float32)
-    varied, _ = augment(spectrograms, targets, replace(OFF, equaliser_db=6.0), rng())
+    varied, _ = augment(spectrograms, targets, replace(OFF, equaliser_db=6.0), FILL, rng())
     assert np.ptp(varied, axis=2).max() == pytest.approx(0, abs=1e-5)
     assert 1 < np.ptp(varied[0, :, 0]) <= 12
     assert varied.max() == 0  # again decibels below the maximum
@@ -84,16 +85,17 @@ def test_mixing_keeps_the_larger_share_of_the_clip_itself():
     assert mixed.shape == spectrograms.shape
 
 
-def test_stripes_are_blanked_with_the_clips_mean_over_an_eighth_of_the_bands_at_most():
+def test_stripes_are_blanked_over_an_eighth_of_the_bands_at_most():
     spectrograms = batch(32)[0].astype(np.float32)
     blanked = spectrograms.copy()
-    blank_stripes(blanked, 1, rng())
+    blank_stripes(blanked, 1, FILL, rng())
     whole_bands = (blanked != spectrograms).all(axis=2).sum(axis=1)
     assert 1 <= whole_bands.max() <= 32 // 8
+    assert set(blanked[blanked != spectrograms]) == {FILL}
     assert ((blanked != spectrograms).mean(axis=(1, 2)) < 0.35).all()
 
 
 def test_the_default_varies_every_clip():
     spectrograms, targets = batch()
-    varied, _ = augment(spectrograms, targets, DEFAULT, rng())
+    varied, _ = augment(spectrograms, targets, DEFAULT, FILL, rng())
     assert ((varied != spectrograms).mean(axis=(1, 2)) > 0.5).all()
