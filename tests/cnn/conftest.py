@@ -6,14 +6,14 @@ from freqquest.dataset.manifest import Normalisation
 
 
 def make_clips(num_recordings: int = 8, clips_per_recording: int = 4, num_copies: int = 0, folds: int = 0):
-    """Two classes that differ in which half of the bands is loud; every other recording is of the other class."""
+    """Two classes, one loud in some bands, the other in some frames; every other recording is of the other class."""
     rng = np.random.default_rng(0)
     num_clips = num_recordings * clips_per_recording
     recordings = np.repeat(np.arange(num_recordings), clips_per_recording)
     classes = recordings % 2
     spectrograms = rng.normal(-60, 3, (num_clips, 16, 20))
-    spectrograms[classes == 0, :8] += 30
-    spectrograms[classes == 1, 8:] += 30
+    spectrograms[classes == 0, ::4] += 30
+    spectrograms[classes == 1, :, ::4] += 30
     rows = np.tile(np.arange(num_clips), 1 + num_copies)
     groups = recordings // 2 % folds + 1 if folds else recordings
     return LabelledClips(
@@ -25,7 +25,7 @@ def make_clips(num_recordings: int = 8, clips_per_recording: int = 4, num_copies
         groups=groups[rows].astype(str),
         is_validation=(recordings >= num_recordings - 2)[rows] & (np.arange(len(rows)) < num_clips),
         paths=np.array(["nowhere.wav"] * len(rows)),
-        classes=("low", "high"),
+        classes=("tones", "clicks"),
         normalisation=Normalisation(
             mean=-45.0,
             standard_deviation=15.0,
