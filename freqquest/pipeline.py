@@ -20,6 +20,8 @@ from freqquest.runs.storage import Location, locate
 _DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 8}
 """Shows every stage in a few minutes on two cores; the generator has only begun to learn by then."""
 
+_CNN_BUDGET = ("num_trials", "max_epochs", "num_members")
+
 _NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
 """Settings that do not shape the results."""
 
@@ -108,7 +110,7 @@ class PipelineConfig:
     @property
     def tune(self) -> TuneConfig:
         """Settings of the search."""
-        given = self._given("num_trials", "max_epochs", "num_members")
+        given = self._given(*_CNN_BUDGET)
         return TuneConfig(
             dataset_dir=self.dataset,
             run_dir=self.run,
@@ -209,7 +211,7 @@ def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineCon
     from freqquest.audio.demo import DemoConfig, write_demo_clips
 
     demo = write_demo_clips(Path(run.path) / "demo", DemoConfig(seed=config.seed))
-    budget = {name: getattr(config.tune, name) for name in ("num_trials", "max_epochs", "num_members")}
+    budget = {name: getattr(config.tune, name) for name in _CNN_BUDGET}
     with_clips = dataclasses.replace(
         config,
         audio_dir=str(demo.train_dir),

@@ -13,6 +13,7 @@ from freqquest.benchmark.config import CnnBenchmark
 from freqquest.benchmark.report import Report
 from freqquest.cnn.config import MAX_EPOCHS, PRESETS
 from freqquest.cnn.data import LabelledClips, Part, hold_out, load_labelled
+from freqquest.cnn.model import SMALLEST_PROBABILITY
 from freqquest.dataset.config import Preset
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
@@ -87,13 +88,12 @@ def _train_and_test(clips: LabelledClips, preset: Preset, fold: str, seed: int, 
     seconds: list[float] = []
     accuracies: list[float] = []
 
-    def test(model: Any, epoch: dict[str, float]) -> None:
+    def note(_: np.ndarray, epoch: dict[str, float]) -> None:
         seconds.append(epoch["train/seconds"])
-        if network.schedule == "one_cycle":
-            probabilities = predict_probabilities(model, clips.spectrograms[held_out])
-            accuracies.append(float((probabilities.argmax(axis=1) == clips.class_indices[held_out]).mean()))
+        if network.schedule == "one_cycle":  # its validation clips are those held out; it does not look at them
+            accuracies.append(epoch["validation/accuracy"])
 
-    model = fit(network, clips, part, max_epochs=max_epochs, seed=seed, on_epoch=test)
+    model = fit(network, clips, part, max_epochs=max_epochs, seed=seed, on_epoch=note)
     probabilities = predict_probabilities(model, clips.spectrograms[held_out])
     confusions = figures.count_confusions(
         clips.class_indices[held_out], probabilities.argmax(axis=1), len(clips.classes)
@@ -150,7 +150,7 @@ def _summarise(runs: list[dict[str, Any]], clips: LabelledClips, folds: tuple[st
 
 def _averaged_accuracy(runs: list[dict[str, Any]], clips: LabelledClips) -> float:
     """Of the geometric mean of the networks of all seeds, as in a final model."""
-    logs = np.mean([np.log(run["probabilities"] + 1e-7) for run in runs], axis=0)
+    logs = np.mean([np.log(run["probabilities"] + SMALLEST_PROBABILITY) for run in runs], axis=0)
     return float((logs.argmax(axis=1) == clips.class_indices[runs[0]["rows"]]).mean())
 
 

@@ -16,6 +16,7 @@ from freqquest.audio.files import is_audio
 from freqquest.benchmark.config import PreprocessBenchmark
 from freqquest.benchmark.memory import peak_memory_mib
 from freqquest.benchmark.report import Report
+from freqquest.benchmark.work import work_folder
 from freqquest.errors import UserError
 from freqquest.runs.progress import Progress
 from freqquest.runs.storage import locate
@@ -29,15 +30,10 @@ def benchmark_preprocess(config: PreprocessBenchmark) -> str:
     Raises:
         UserError: The work folder holds something, or the audio folder has no clips.
     """
-    work = Path(config.work_dir).absolute()
-    if work.exists() and any(work.iterdir()):
-        raise UserError(f"--work-dir {work} is not empty, and would be emptied at the end: name a new folder")
-    try:
+    with work_folder(config.work_dir) as work:
         audio_dir = config.audio_dir or str(write_demo_clips(work / "demo").train_dir)
         clips = _copy_clips(Path(audio_dir), work / "clips")
         figures = _time_in_turn(config, clips, work) | {"peak_memory_mib": _memory(config, clips, work)}
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     medians = {name: statistics.median(values) for name, values in figures.items() if isinstance(values, list)}
     settings = dataclasses.asdict(config)
     report = Report(

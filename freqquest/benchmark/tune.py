@@ -1,19 +1,17 @@
 """What share of a search's core time goes to anything but training."""
 
-import shutil
 import time
-from pathlib import Path
 
 import ray
 
 from freqquest.benchmark.config import TuneBenchmark
 from freqquest.benchmark.report import Report
+from freqquest.benchmark.work import work_folder
 from freqquest.cluster import share_out
 from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.data import load_labelled, own_split
 from freqquest.cnn.job import run_search
 from freqquest.dataset.manifest import load_manifest
-from freqquest.errors import UserError
 from freqquest.runs.storage import locate
 
 
@@ -25,21 +23,19 @@ def benchmark_tune(config: TuneBenchmark) -> str:
     Raises:
         UserError: The work folder holds something, or the dataset is not usable.
     """
-    work = Path(config.work_dir).absolute()
-    if work.exists() and any(work.iterdir()):
-        raise UserError(f"--work-dir {work} is not empty, and would be emptied at the end: name a new folder")
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
     tune = TuneConfig(
-        dataset_dir=config.dataset_dir, run_dir=str(work), num_trials=config.num_trials, max_epochs=config.max_epochs
+        dataset_dir=config.dataset_dir,
+        run_dir=config.work_dir,
+        num_trials=config.num_trials,
+        max_epochs=config.max_epochs,
     )
-    started = time.perf_counter()
-    try:
+    with work_folder(config.work_dir) as work:
+        started = time.perf_counter()
         clips = load_labelled(dataset, manifest)
         outcomes = run_search(tune, manifest, ray.put(clips), [own_split(clips)], locate(work))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    wall_s = time.perf_counter() - started
+        wall_s = time.perf_counter() - started
     cores = ray.cluster_resources()["CPU"]
     cores_each = share_out(config.num_trials, cpus_each=None, use_gpu=False)["CPU"]
     fit_s = [outcome.history[-1]["seconds"] for outcome in outcomes if outcome.history]

@@ -82,14 +82,17 @@ def evaluate(outcomes: Sequence[Outcome], best: Outcome, clips: LabelledClips, s
     }
 
 
-def draw(outcomes: Sequence[Outcome], best: Outcome, clips: LabelledClips, split: str) -> dict[str, np.ndarray]:
-    """Pictures of the search and of the chosen trial, RGB `[H, W, 3]`, by name."""
+def draw(
+    outcomes: Sequence[Outcome], best: Outcome, clips: LabelledClips, metrics: dict[str, Any]
+) -> dict[str, np.ndarray]:
+    """Pictures of the search and of the chosen trial with its metrics, RGB `[H, W, 3]`, by name."""
     rows, probabilities = best.predictions
     truth = clips.class_indices[rows]
     counts = figures.count_confusions(truth, probabilities.argmax(axis=1), len(clips.classes))
-    calibrated = soften(probabilities, fit_temperature(probabilities, truth))
+    calibrated = soften(probabilities, metrics["temperature"])
+    title = f"validation: {metrics['split']}"
     pictures = {
-        "confusion_matrix": figures.confusion_matrix(counts, clips.classes, f"validation: {split}"),
+        "confusion_matrix": figures.confusion_matrix(counts, clips.classes, title),
         "learning_curves": figures.curves(
             {
                 outcome.trial_id: [epoch["validation/accuracy"] for epoch in outcome.history]
@@ -107,7 +110,7 @@ def draw(outcomes: Sequence[Outcome], best: Outcome, clips: LabelledClips, split
                 "as trained": reliability_bins(probabilities, truth)[:2],
                 "calibrated": reliability_bins(calibrated, truth)[:2],
             },
-            f"validation: {split}",
+            title,
         ),
     }
     importances = importance(outcomes)

@@ -52,10 +52,10 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     shared = ray.put(clips)
     outcomes = run_search(config, manifest, shared, parts, run.location)
     best = choose(outcomes, clips)
-    for name, picture in draw(outcomes, best, clips, split).items():
+    metrics = evaluate(outcomes, best, clips, split)
+    for name, picture in draw(outcomes, best, clips, metrics).items():
         place = run / f"{name}.png" if name in _AT_THE_ROOT else run / "figures" / f"{name}.png"
         place.write_bytes(figures.png(picture))
-    metrics = evaluate(outcomes, best, clips, split)
     predictions, networks = _fit_rest(config, clips, shared, best, audit, run.location)
     if config.audit_leakage:
         metrics["audit"] = audit_report(clips, audit, predictions)

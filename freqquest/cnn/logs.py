@@ -39,7 +39,7 @@ class TrialLogs:
                 tf.summary.scalar(name, value)
         self.sync()
 
-    def log_picture(self, name: str, picture: np.ndarray, epoch: int = 0) -> None:
+    def log_picture(self, name: str, picture: np.ndarray, epoch: int) -> None:
         """Write a picture `[H, W, 3]`, uint8."""
         with self._writer.as_default(step=epoch):
             tf.summary.image(name, picture[None])

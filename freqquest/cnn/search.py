@@ -134,10 +134,9 @@ def table(outcomes: list[Outcome]) -> pd.DataFrame:
 
 
 def _tuner(config: TuneConfig, task: TrialTask, trainable: Any, run: Location) -> tune.Tuner:
-    num_epochs = task.max_epochs * len(task.parts)
-    space = search_space(config)
+    points = first_points(config)
     fixed = dataclasses.asdict(PRESETS[config.preset]) | {"seed": config.seed}
-    domains = as_domains(space) or {"seed": tune.randint(0, 2**31 - 1)}
+    domains = as_domains(search_space(config)) or {"seed": tune.randint(0, 2**31 - 1)}
     return tune.Tuner(
         trainable,
         param_space=fixed | domains,
@@ -146,13 +145,13 @@ def _tuner(config: TuneConfig, task: TrialTask, trainable: Any, run: Location) -
             mode="max",
             num_samples=config.trials,
             scheduler=_Scheduler(
-                first_points(config)[0],
+                points[0],
                 time_attr="epoch",
-                max_t=num_epochs,
-                grace_period=rungs(num_epochs)[0],
+                max_t=task.num_epochs,
+                grace_period=task.rungs[0],
                 reduction_factor=3,
             ),
-            search_alg=_Proposer(points_to_evaluate=first_points(config), seed=config.seed),
+            search_alg=_Proposer(points_to_evaluate=points, seed=config.seed),
             trial_dirname_creator=_trial_id,
             reuse_actors=True,
         ),
@@ -160,7 +159,7 @@ def _tuner(config: TuneConfig, task: TrialTask, trainable: Any, run: Location) -
             name=_TRIALS_DIR,
             storage_path=str(run),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
-            callbacks=[_Watch(config.trials, num_epochs)],
+            callbacks=[_Watch(config.trials, task.num_epochs)],
             verbose=0,
         ),
     )

@@ -21,6 +21,10 @@ from freqquest.cnn.model import build_model
 
 _PREDICTION_BATCH = 64
 
+OnEpoch = Callable[[np.ndarray, dict[str, float]], None]
+"""Is told the probabilities `[N, K]` of the validation clips, by the model as it would be if training ended here (empty
+where there are none), and losses, accuracies, learning rate and the seconds that training took."""
+
 
 class DivergedError(Exception):
     """The loss is no finite number any more."""
@@ -33,7 +37,7 @@ def fit(
     *,
     max_epochs: int,
     seed: int,
-    on_epoch: Callable[[keras.Model, dict[str, float]], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> keras.Model:
     """Train one configuration.
 
@@ -43,8 +47,7 @@ def fit(
         part: Rows to learn from, and rows to be judged by; without any of these, the last epoch counts.
         max_epochs: Longest training.
         seed: Of initial weights, dropout, order and augmentation.
-        on_epoch: Called after each epoch with the model as it would be if training ended here, and with losses,
-            accuracies, learning rate and the seconds that training took.
+        on_epoch: Called after each epoch.
 
     Returns:
         The model that counts: of averaged weights, and of the best epoch, where the configuration says so.
@@ -168,7 +171,7 @@ class _Judge(keras.callbacks.Callback):
         counted: keras.Model,
         clips: LabelledClips,
         rows: np.ndarray,
-        on_epoch: Callable[[keras.Model, dict[str, float]], None] | None,
+        on_epoch: OnEpoch | None,
         keep_best: bool,
     ) -> None:
         super().__init__()
@@ -190,6 +193,7 @@ class _Judge(keras.callbacks.Callback):
             "train/learning_rate": float(self.model.optimizer.learning_rate),
             "train/seconds": self._seconds,
         }
+        probabilities = np.zeros((0, 0))
         if len(self._classes):
             probabilities = predict_probabilities(self._counted, self._spectrograms)
             right = probabilities[np.arange(len(self._classes)), self._classes]
@@ -200,7 +204,7 @@ class _Judge(keras.callbacks.Callback):
             if self._keep_best and accuracy > self._best_accuracy:
                 self._best_accuracy, self._best_weights = accuracy, self._counted.get_weights()
         if self._on_epoch is not None:
-            self._on_epoch(self._counted, figures)
+            self._on_epoch(probabilities, figures)
 
     def restore_best(self) -> None:
         """Give the model the weights of its best epoch, where that one counts."""

@@ -5,6 +5,7 @@ Shapes: N clips, K classes.
 
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,8 +60,7 @@ def run_trial(params: dict[str, Any], task: TrialTask) -> None:
     prepare_tensorflow(task.num_threads, use_gpu=bool(ray.get_gpu_ids()))
     clips: LabelledClips = ray.get(task.clips)
     network = network_of(params)
-    diary = _Diary(network, clips, task)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, closing(_Diary(network, clips, task)) as diary:
         predictions = []
         try:
             for number, part in enumerate(task.parts):
@@ -74,7 +74,6 @@ def run_trial(params: dict[str, Any], task: TrialTask) -> None:
         except DivergedError as error:
             # The worst score, as the scheduler takes a NaN for better than any.
             diary.report(str(error), score=0.0)
-            diary.close()
             return
         np.savez(
             Path(folder) / PREDICTIONS_NAME,
@@ -82,7 +81,6 @@ def run_trial(params: dict[str, Any], task: TrialTask) -> None:
             probabilities=np.concatenate(predictions),
         )
         diary.report(FINISHED, checkpoint=tune.Checkpoint.from_directory(folder))
-    diary.close()
 
 
 def network_of(params: dict[str, Any]) -> CnnConfig:
@@ -112,10 +110,8 @@ class _Diary:
         self._epoch_of_fold = 0
         self._started = time.perf_counter()
 
-    def after_epoch(self, model: "keras.Model", figures: dict[str, float]) -> None:
+    def after_epoch(self, probabilities: np.ndarray, figures: dict[str, float]) -> None:
         """Note an epoch's figures; the scheduler may end the trial here."""
-        from freqquest.cnn.trial import predict_probabilities
-
         accuracy = figures["validation/accuracy"]
         keeps_best = self._network.schedule == "plateau"
         self._scores[-1] = max(accuracy, self._scores[-1]) if keeps_best else accuracy
@@ -125,7 +121,7 @@ class _Diary:
         self._logs.log_scalars(figures, len(self._history))
         self._epoch_of_fold += 1
         if self._epoch in self._task.rungs:
-            self.log_judgement(predict_probabilities(model, self._clips.spectrograms[self._part.validation]))
+            self.log_judgement(probabilities)
         if self._epoch < self._task.num_epochs:  # of the last one, the closing report tells
             self.report(STOPPED)
         self._started = time.perf_counter()
