@@ -166,7 +166,9 @@ def run_pipeline(config: PipelineConfig) -> str:
     """
     cluster.require(num_workers=config.num_workers, cpus_per_worker=None, use_gpu=config.use_gpu)
     _check_sources(config)
-    run = RunFolder(config.run, "pipeline", _settings(config)).location
+    folder = RunFolder(config.run, "pipeline", _settings(config))
+    folder.begin()
+    run = folder.location
     test_labels = None
     if config.audio_dir is None:
         config, test_labels = _with_demo_clips(config, run)

@@ -38,6 +38,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     finished = run.finished()
     if finished is not None:
         return finished
+    run.begin()
     steps = config.epochs * num_steps(manifest.num_rows["train"], PRESETS[config.preset].batch_size)
     with shared_progress("train cgan", steps, "steps") as progress:
         job = TrainJob(

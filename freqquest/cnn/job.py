@@ -41,13 +41,14 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
     cluster.share_out(config.trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu)
-    clips = load_labelled(dataset, manifest)
-    parts = cross_validation(clips, config.num_folds, config.seed) if config.num_folds else [own_split(clips)]
-    audit = audit_parts(clips, config.seed) if config.audit_leakage else {}
     run = RunFolder(config.run_dir, "cnn", _settings(config, manifest))
     finished = run.finished()
     if finished is not None:
         return finished
+    clips = load_labelled(dataset, manifest)
+    parts = cross_validation(clips, config.num_folds, config.seed) if config.num_folds else [own_split(clips)]
+    audit = audit_parts(clips, config.seed) if config.audit_leakage else {}
+    run.begin()
     split = _describe(config, clips, manifest)
     shared = ray.put(clips)
     outcomes = run_search(config, manifest, shared, parts, run.location)

@@ -21,7 +21,7 @@ class RunFolder:
     """One stage's hold on a run folder."""
 
     def __init__(self, run_dir: str, stage: str, settings: dict[str, Any]) -> None:
-        """Open the folder, or make it, and record the stage's settings.
+        """Look whether the folder can take the stage; nothing is written yet.
 
         Args:
             run_dir: Path or URI of the folder.
@@ -33,28 +33,31 @@ class RunFolder:
         """
         self.location = locate(run_dir)
         self.stage = stage
-        wanted = json.loads(json.dumps(settings))
+        self._settings = json.loads(json.dumps(settings))
         sections = read_sections(self.location, CONFIG_NAME)
         if not sections:
             _require_empty(self.location)
-        changed = changed_settings(wanted, sections.get(stage, wanted))
+        changed = changed_settings(self._settings, sections.get(stage, self._settings))
         if changed:
             raise UserError(
                 f"{self.location} holds a {stage} run with other settings: {', '.join(changed)}; "
                 "choose another --run-dir, or remove that one"
             )
-        if stage not in sections:
-            _write_section(self.location, CONFIG_NAME, stage, wanted)
 
     def __truediv__(self, name: str) -> Location:
         return self.location / name
+
+    def begin(self) -> None:
+        """Record the stage's settings, which binds the folder to them: before work that can be interrupted."""
+        _write_section(self.location, CONFIG_NAME, self.stage, self._settings)
 
     def finished(self) -> dict[str, Any] | None:
         """The stage's metrics, if it was finished before."""
         return read_sections(self.location, METRICS_NAME).get(self.stage)
 
     def finish(self, metrics: dict[str, Any]) -> dict[str, Any]:
-        """Record the stage's metrics, which marks it as finished; returns them."""
+        """Record the stage's settings and metrics, which marks it as finished; returns the metrics."""
+        self.begin()
         _write_section(self.location, METRICS_NAME, self.stage, metrics | {"machine": describe_machine()})
         return metrics
 

@@ -11,7 +11,8 @@ def test_each_stage_has_its_section_and_finishes_once(tmp_path):
     cnn = RunFolder(folder, "cnn", {"seed": 0, "shape": (1, 2)})
     assert cnn.finished() is None
     cnn.finish({"accuracy": 0.5})
-    RunFolder(folder, "cgan", {"seed": 1})
+    RunFolder(folder, "cgan", {"seed": 1}).begin()
+    RunFolder(folder, "other", {})
     again = RunFolder(folder, "cnn", {"seed": 0, "shape": (1, 2)}).finished()
     assert again is not None
     assert again["accuracy"] == 0.5
@@ -20,7 +21,7 @@ def test_each_stage_has_its_section_and_finishes_once(tmp_path):
 
 
 def test_other_settings_are_refused_naming_which(tmp_path):
-    RunFolder(str(tmp_path / "run"), "cnn", {"seed": 0, "preset": "default"})
+    RunFolder(str(tmp_path / "run"), "cnn", {"seed": 0, "preset": "default"}).begin()
     with pytest.raises(UserError, match=r"cnn run with other settings: seed=1 \(there: 0\); choose another --run-dir"):
         RunFolder(str(tmp_path / "run"), "cnn", {"seed": 1, "preset": "default"})
 
