@@ -176,7 +176,7 @@ def _rows(summary: dict[str, Any], clips: LabelledClips, folds: tuple[str, ...])
     return [
         ("accuracy, mean and spread", *(f"{own['accuracy']:.3f} ± {own['spread']:.3f}" for own in both)),
         *((f"on fold {fold}", *(f"{own['by_fold'][fold]:.3f}" for own in both)) for fold in folds),
-        ("of the average over seeds", *(f"{own['averaged_over_seeds']:.3f}" for own in both)),
+        ("of the average of all seeds' networks", *(f"{own['averaged_over_seeds']:.3f}" for own in both)),
         *((f"recall of {name}", *(f"{own['recall'][name]:.2f}" for own in both)) for name in clips.classes),
         ("seconds of training, one core, median", *(f"{own['seconds']:.0f}" for own in both)),
         (

@@ -20,7 +20,7 @@ class CnnConfig:
     num_blocks: int = 3
     """Blocks, each of which halves the spectrogram's sides (the first residual one does not)."""
 
-    num_filters: int = 32
+    num_filters: int = 24
     """Output channels of the first block; each further block has twice as many."""
 
     input_pooling: int = 2
@@ -41,10 +41,11 @@ class CnnConfig:
     batch_norm_momentum: float = 0.9
     """Memory of the running statistics. Keras' own 0.99 lags for hundreds of steps, and inference with it."""
 
-    normalisation: Literal["none", "dataset", "band", "clip"] = "dataset"
+    normalisation: Literal["none", "dataset", "band", "clip", "clip_band", "dataset+clip_band"] = "dataset+clip_band"
     """What the network sees: decibels below the clip's maximum (`none`), or these at mean 0 and deviation 1 over the
-    dataset's training split (`dataset`), the same for each mel band (`band`), or with each clip's own mean taken off
-    (`clip`)."""
+    dataset's training split (`dataset`), the same for each mel band (`band`), with each clip's own mean taken off
+    (`clip`), or that of each of its bands, which a microphone and a place colour (`clip_band`). `a+b` is a network for
+    each, side by side, trained as one: their scores are averaged before the softmax."""
 
     floor_db: float = -60.0
     """What is quieter than this below the clip's maximum is not seen: it tells more of the recording than of the
@@ -72,6 +73,9 @@ class CnnConfig:
     recording_balance: float = 0.5
     """A clip whose recording has n clips is drawn in proportion to n to the power of minus this, so that a long
     recording does not count for many. 0 takes each clip once an epoch; so does a dataset without known recordings."""
+
+    class_balance: bool = True
+    """Draw clips of each class equally often. False keeps to each class's share of the clips."""
 
     copies: Literal["draw", "all"] = "draw"
     """Where the dataset has varied copies of its training clips: an epoch sees one of each clip's (`draw`), or all of
@@ -124,6 +128,7 @@ PRESETS: dict[Preset, CnnConfig] = {
     "default": CnnConfig(),
     "reference": CnnConfig(
         network="plain",
+        num_filters=32,
         input_pooling=1,
         dense_units=128,
         batch_norm_momentum=0.99,
@@ -135,6 +140,7 @@ PRESETS: dict[Preset, CnnConfig] = {
         num_masks=0,
         mixup=0.0,
         recording_balance=0.0,
+        class_balance=False,
         copies="all",
         optimizer="adam",
         learning_rate=1e-3,

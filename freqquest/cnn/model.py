@@ -72,7 +72,17 @@ def build_model(
     from keras import Input, Model, layers, ops
 
     inputs = Input((*input_shape, 1))
-    outputs = _normalise(inputs, config, normalisation)
+    heard = ops.maximum(inputs, config.floor_db) if config.floor_db > FLOOR_DB else inputs
+    scores = [
+        _network(_normalise(heard, kind, normalisation), config, num_classes) for kind in config.normalisation.split("+")
+    ]
+    return Model(inputs, layers.Softmax()(layers.Average()(scores) if len(scores) > 1 else scores[0]))
+
+
+def _network(outputs: Any, config: CnnConfig, num_classes: int) -> Any:
+    """Normalised spectrograms `[N, M, T, 1]` to scores `[N, K]`, whose softmax are probabilities."""
+    from keras import layers, ops
+
     if config.input_pooling > 1:
         outputs = layers.AveragePooling2D(config.input_pooling)(outputs)
     outputs = {"plain": _plain_blocks, "residual": _residual_blocks}[config.network](outputs, config)
@@ -82,25 +92,23 @@ def build_model(
         vector = layers.Concatenate()([vector, loudest])
     if config.dense_units:
         vector = layers.Dense(config.dense_units, activation="relu")(vector)
-    vector = layers.Dropout(config.dropout)(vector)
-    return Model(inputs, layers.Dense(num_classes, activation="softmax")(vector))
+    return layers.Dense(num_classes)(layers.Dropout(config.dropout)(vector))
 
 
-def _normalise(inputs: Any, config: CnnConfig, normalisation: Normalisation) -> Any:
-    """Decibels as the network sees them (`CnnConfig.normalisation`)."""
+def _normalise(decibels: Any, kind: str, normalisation: Normalisation) -> Any:
+    """Decibels as a network sees them: one of the kinds of `CnnConfig.normalisation`."""
     from keras import layers, ops
 
-    if config.floor_db > FLOOR_DB:
-        inputs = ops.maximum(inputs, config.floor_db)
     scale = 1 / max(normalisation.standard_deviation, 1e-6)
-    if config.normalisation == "dataset":
-        return layers.Rescaling(scale, offset=-normalisation.mean * scale)(inputs)
-    if config.normalisation == "band":
+    if kind == "dataset":
+        return layers.Rescaling(scale, offset=-normalisation.mean * scale)(decibels)
+    if kind == "band":
         means, deviations = normalisation.band_means, np.maximum(normalisation.band_standard_deviations, 1e-3)
-        return layers.Normalization(axis=1, mean=means, variance=np.square(deviations))(inputs)
-    if config.normalisation == "clip":
-        return layers.Rescaling(scale)(inputs - ops.mean(inputs, axis=(1, 2), keepdims=True))
-    return inputs
+        return layers.Normalization(axis=1, mean=means, variance=np.square(deviations))(decibels)
+    if kind in ("clip", "clip_band"):
+        axes = (1, 2) if kind == "clip" else 2
+        return layers.Rescaling(scale)(decibels - ops.mean(decibels, axis=axes, keepdims=True))
+    return decibels
 
 
 def _plain_blocks(outputs: Any, config: CnnConfig) -> Any:

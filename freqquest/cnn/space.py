@@ -35,7 +35,7 @@ SPACE: dict[str, Choice | LogRange] = {
     "pooling": Choice(("average", "average_max")),
     "dense_units": Choice((0, 128)),
     "batch_norm_momentum": Choice((0.9, 0.99)),
-    "normalisation": Choice(("none", "dataset", "band", "clip")),
+    "normalisation": Choice(("none", "dataset", "band", "clip", "clip_band", "dataset+clip_band")),
     "floor_db": Choice((FLOOR_DB, -60.0)),
     # the clips it sees
     "time_shift": Choice((True, False)),
@@ -45,6 +45,7 @@ SPACE: dict[str, Choice | LogRange] = {
     "num_masks": Choice((0, 1, 2)),
     "mixup": Choice((0.0, 0.1, 0.3, 1.0)),
     "recording_balance": Choice((0.0, 0.5, 1.0)),
+    "class_balance": Choice((True, False)),
     "copies": Choice(("draw", "all")),
     # how it learns
     "optimizer": Choice(("adam", "adamw")),

@@ -108,7 +108,7 @@ class TrainingBatches(keras.utils.PyDataset):
         counts = Counter(clips.recordings[choices[0]] for choices in self._choices)
         sizes = np.array([counts[clips.recordings[choices[0]]] for choices in self._choices])
         labels = clips.class_indices[[choices[0] for choices in self._choices]]
-        self._ends = np.cumsum(_shares(sizes**-config.recording_balance, labels))
+        self._ends = np.cumsum(_shares(sizes**-config.recording_balance, labels, config.class_balance))
         self._count = len(self._choices)
         if config.min_steps:  # whole batches only: one of a clip or two would upset the batch normalisation
             self._count = max(self._count // config.batch_size, config.min_steps) * config.batch_size
@@ -212,10 +212,11 @@ class _Judge(keras.callbacks.Callback):
             self._counted.set_weights(self._best_weights)
 
 
-def _shares(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Weights `[N]` scaled to sum to 1, and over each class to its share of the clips."""
-    sums = np.bincount(labels, weights)
-    return weights / sums[labels] * np.bincount(labels)[labels] / len(labels)
+def _shares(weights: np.ndarray, labels: np.ndarray, balanced: bool) -> np.ndarray:
+    """Weights `[N]` scaled to sum to 1, and over each class to its share of the clips, or all classes to the same."""
+    sums, counts = np.bincount(labels, weights), np.bincount(labels)
+    of_class = (counts > 0) / np.count_nonzero(counts) if balanced else counts / len(labels)
+    return weights / sums[labels] * of_class[labels]
 
 
 def _require_finite(loss: float, epoch: int) -> None:

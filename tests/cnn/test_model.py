@@ -71,6 +71,7 @@ def test_the_reference_is_the_recipes_network_layer_for_layer():
         ("Dense", (128,)),
         ("Dropout", (128,)),
         ("Dense", (5,)),
+        ("Softmax", (5,)),
     ]
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert {(layer.kernel_size, layer.padding, layer.activation.__name__) for layer in convolutions} == {
@@ -78,10 +79,10 @@ def test_the_reference_is_the_recipes_network_layer_for_layer():
     }
     batch_norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert {layer.momentum for layer in batch_norms} == {0.99}
-    assert model.layers[-2].rate == 0.3
+    assert model.layers[-3].rate == 0.3
     assert [layer.activation.__name__ for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [
         "relu",
-        "softmax",
+        "linear",
     ]
 
 
@@ -100,6 +101,7 @@ def test_the_references_parameters_are_counted():
         ("dataset", [-0.5, 0.0, 0.5]),
         ("band", [-0.45, 0.05, 0.55]),
         ("clip", [-0.5, 0.0, 0.5]),
+        ("clip_band", [-0.5, 0.0, 0.5]),
     ],
 )
 def test_what_the_network_sees_of_a_clip(normalisation, expected):
@@ -108,8 +110,26 @@ def test_what_the_network_sees_of_a_clip(normalisation, expected):
     clip = np.tile(np.array([-50.0, -40.0, -30.0] * 128, np.float32).reshape(1, 128, 3, 1)[:, :, :1], (1, 1, 173, 1))
     clip[:, :, 58:116], clip[:, :, 116:] = -40.0, -30.0
     seen = np.array(keras.Model(model.input, pooling.input)(clip))
-    tolerance = 0.01 if normalisation == "clip" else 1e-4
+    tolerance = 0.01 if normalisation.startswith("clip") else 1e-4
     np.testing.assert_allclose(seen[0, 10, [0, 80, 150], 0], expected, atol=tolerance)
+
+
+def test_a_clips_loudness_and_its_colour_are_taken_off():
+    clips = random_clips()
+    colour = np.linspace(-6, 6, SHAPE[0], dtype=np.float32)[:, None, None]
+    for normalisation, change in (("clip", np.float32(-3)), ("clip_band", colour)):
+        model = build(replace(PRESETS["default"], normalisation=normalisation, floor_db=-80.0))
+        np.testing.assert_allclose(np.array(model(clips)), np.array(model(clips + change)), atol=1e-4)
+
+
+def test_two_normalisations_are_two_networks_whose_scores_are_averaged():
+    both, one = (build(replace(PRESETS["default"], normalisation=kind)) for kind in ("dataset+clip_band", "dataset"))
+    assert both.count_params() == 2 * one.count_params()
+    clips = random_clips()
+    heads = [layer.output for layer in both.layers if isinstance(layer, keras.layers.Dense)]
+    scores = np.array(keras.Model(both.input, heads)(clips))
+    assert np.abs(scores[0] - scores[1]).max() > 1e-3
+    np.testing.assert_allclose(np.array(both(clips)), keras.ops.softmax(scores.mean(axis=0)), atol=1e-5)
 
 
 def test_what_is_below_the_floor_is_not_seen():

@@ -28,7 +28,8 @@ def test_the_reference_trains_as_the_recipe_does():
     assert (reference.optimizer, reference.learning_rate, reference.batch_size) == ("adam", 1e-3, 32)
     assert (reference.dropout, reference.label_smoothing, reference.mixup) == (0.3, 0, 0)
     assert (reference.normalisation, reference.floor_db, reference.copies) == ("none", -80, "all")
-    assert (reference.schedule, reference.weight_average, reference.recording_balance) == ("plateau", 0, 0)
+    assert (reference.schedule, reference.weight_average) == ("plateau", 0)
+    assert (reference.recording_balance, reference.class_balance) == (0, False)
     assert (reference.time_shift, reference.band_shift, reference.equaliser_db) == (False, 0, 0)
     assert (reference.noise_db, reference.num_masks, reference.min_steps) == (0, 0, 0)
     assert MAX_EPOCHS["reference"] == 40
@@ -116,7 +117,7 @@ def test_copies_are_drawn_or_all_used():
 def test_clips_of_long_recordings_are_drawn_less_often_and_classes_keep_their_shares():
     clips = make_clips(num_recordings=4, clips_per_recording=8)
     clips.recordings[:14] = [*["long"] * 7, "short", *["other"] * 6]  # of the classes low (8 clips) and high
-    config = replace(PRESETS["default"], recording_balance=1.0, batch_size=32, min_steps=0)
+    config = replace(PRESETS["default"], recording_balance=1.0, class_balance=False, batch_size=32, min_steps=0)
     batches = TrainingBatches(clips, np.arange(32), config, seed=0)
     drawn = []
     for _ in range(50):
@@ -125,6 +126,17 @@ def test_clips_of_long_recordings_are_drawn_less_often_and_classes_keep_their_sh
         batches.on_epoch_end()
     counts = np.bincount(drawn, minlength=32)
     assert counts[7] == pytest.approx(7 * counts[:7].mean(), rel=0.1)
+
+
+def test_a_rare_class_is_drawn_as_often_as_the_others():
+    clips = make_clips(num_recordings=4, clips_per_recording=8)
+    rows = np.flatnonzero((clips.class_indices != 0) | (np.arange(32) == 0))  # one clip of the first class
+    config = replace(PRESETS["default"], recording_balance=0.0, batch_size=32, min_steps=3)
+    drawn = np.bincount(clips.class_indices[TrainingBatches(clips, rows, config, seed=0)._order])
+    assert drawn.max() - drawn.min() <= 1
+    config = replace(config, class_balance=False)
+    drawn = np.bincount(clips.class_indices[TrainingBatches(clips, rows, config, seed=0)._order])
+    assert drawn[0] < drawn[1] / 4
 
 
 def test_few_clips_are_gone_through_several_times_an_epoch(clips):
