@@ -73,9 +73,8 @@ def build_model(
 
     inputs = Input((*input_shape, 1))
     heard = ops.maximum(inputs, config.floor_db) if config.floor_db > FLOOR_DB else inputs
-    scores = [
-        _network(_normalise(heard, kind, normalisation), config, num_classes) for kind in config.normalisation.split("+")
-    ]
+    kinds = config.normalisation.split("+")
+    scores = [_network(_normalise(heard, kind, normalisation), config, num_classes) for kind in kinds]
     return Model(inputs, layers.Softmax()(layers.Average()(scores) if len(scores) > 1 else scores[0]))
 
 
