@@ -1,7 +1,7 @@
 """Settings of the classifier. Light to import: `--help` reads it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from freqquest.dataset.config import Preset
 
@@ -42,7 +42,7 @@ class CnnConfig:
     """Memory of the running statistics. Keras' own 0.99 lags for hundreds of steps, and inference with it."""
 
     normalisation: Literal["none", "dataset", "band", "clip", "clip_band", "dataset+clip_band"] = "dataset+clip_band"
-    """What the network sees: decibels below the clip's maximum (`none`), or these at mean 0 and deviation 1 over the
+    """What the network sees: decibels below the clip's maximum (`none`), or these scaled by mean and deviation of the
     dataset's training split (`dataset`), the same for each mel band (`band`), with each clip's own mean taken off
     (`clip`), or that of each of its bands, which a microphone and a place colour (`clip_band`). `a+b` is a network for
     each, side by side, trained as one: their scores are averaged before the softmax."""
@@ -72,7 +72,7 @@ class CnnConfig:
 
     recording_balance: float = 0.5
     """A clip whose recording has n clips is drawn in proportion to n to the power of minus this, so that a long
-    recording does not count for many. 0 takes each clip once an epoch; so does a dataset without known recordings."""
+    recording does not count for many. 0 takes all clips of a class alike; so does a dataset without recordings."""
 
     class_balance: bool = True
     """Draw clips of each class equally often. False keeps to each class's share of the clips."""
@@ -108,6 +108,9 @@ class CnnConfig:
     epoch as it is, with a smaller last batch."""
 
     def __post_init__(self) -> None:
+        for name, kind in get_type_hints(CnnConfig).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                raise ValueError(f"{name}={getattr(self, name)!r} is none of {', '.join(get_args(kind))}")
         if not 1 <= self.num_blocks <= 6:
             raise ValueError(f"num_blocks={self.num_blocks} must be from 1 to 6: each halves the spectrogram's sides")
         for name in ("block_dropout", "dropout", "batch_norm_momentum", "label_smoothing", "weight_average"):

@@ -14,6 +14,7 @@ from sklearn.metrics import classification_report
 from freqquest.cnn.data import LabelledClips
 from freqquest.cnn.model import SMALLEST_PROBABILITY
 from freqquest.cnn.search import Outcome
+from freqquest.cnn.space import SPACE, LogRange
 from freqquest.cnn.worker import FINISHED
 from freqquest.runs import figures
 
@@ -135,7 +136,7 @@ def importance(outcomes: Sequence[Outcome]) -> dict[str, float]:
         for name in sound[0].params
         if len({outcome.params[name] for outcome in sound}) > 1
     }
-    distributions = {name: _distribution(values) for name, values in varied.items()}
+    distributions = {name: _distribution(name, values) for name, values in varied.items()}
     study = optuna.create_study(direction="maximize")
     for outcome in sound:
         params = {name: outcome.params[name] for name in varied}
@@ -201,9 +202,9 @@ def _draw_progress(outcomes: Sequence[Outcome]) -> np.ndarray:
     return figures.best_so_far(minutes, [outcome.score for outcome in sound], "the search")
 
 
-def _distribution(values: list[Any]) -> Any:
+def _distribution(name: str, values: list[Any]) -> Any:
     import optuna
 
-    if isinstance(values[0], float) and len(values) > 8:
+    if isinstance(SPACE.get(name), LogRange):
         return optuna.distributions.FloatDistribution(min(values), max(values), log=True)
     return optuna.distributions.CategoricalDistribution(values)

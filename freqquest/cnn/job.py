@@ -1,5 +1,6 @@
 """The classifier's stage: search, judge, audit, and the final model, in one run folder."""
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -8,7 +9,7 @@ import ray
 
 from freqquest import cluster
 from freqquest.cnn.audit import RECORDING, audit_parts, audit_report
-from freqquest.cnn.config import TuneConfig
+from freqquest.cnn.config import PRESETS, TuneConfig
 from freqquest.cnn.data import LabelledClips, Part, cross_validation, everything, load_labelled, own_split
 from freqquest.cnn.evaluate import choose, draw, evaluate
 from freqquest.cnn.fits import Fit, fit_all
@@ -67,13 +68,14 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
 
 
 def _settings(config: TuneConfig, manifest: Manifest) -> dict[str, Any]:
-    """What shapes the results."""
+    """What shapes the results; the preset by its values, which another freqquest may have changed."""
     names = ("preset", "num_folds", "only", "audit_leakage", "seed")
     return {name: getattr(config, name) for name in names} | {
         "dataset_sha256": manifest.content_sha256,
         "num_trials": config.trials,
         "max_epochs": config.epochs,
         "num_members": config.members,
+        **{f"preset.{name}": value for name, value in dataclasses.asdict(PRESETS[config.preset]).items()},
     }
 
 
@@ -128,11 +130,12 @@ def _fit_rest(
     """
     # Training that looks at validation clips cannot be repeated on all clips.
     num_members = config.members if best.network.schedule == "one_cycle" else 0
-    members = {f"member_{number}": (everything(clips), config.seed + number) for number in range(num_members)}
+    seed = best.params["seed"]
+    members = {f"member_{number}": (everything(clips), seed + number) for number in range(num_members)}
     known: dict[str, np.ndarray | None] = {}
     if RECORDING in audit and np.array_equal(best.predictions[0], audit[RECORDING].validation):
         known[RECORDING] = best.predictions[1]  # the trial was the same training
-    wanted = members | {name: (part, config.seed) for name, part in audit.items() if name not in known}
+    wanted = members | {name: (part, seed) for name, part in audit.items() if name not in known}
     folder = run / _NETWORKS_DIR / best.trial_id
     predictions = fit_all(
         {

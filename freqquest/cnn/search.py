@@ -27,7 +27,12 @@ from freqquest.runs.progress import Progress
 from freqquest.runs.storage import Location
 
 _TRIALS_DIR = "trials"
+_STATE_NAME = re.compile(r"experiment_state-.*\.json")
 _ERROR_LINE = re.compile(r"[\w.]+(Error|Exception|Exit)\b")
+
+
+_NUM_RANDOM = 5
+"""Trials, with the first points, after which Optuna proposes by what was learned; until then at random."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,13 +95,14 @@ def run_trials(config: TuneConfig, task: TrialTask, resources: dict[str, float],
     cluster.quiet("tune")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trainable = tune.with_resources(tune.with_parameters(run_trial, task=task), resources)
-    place = str(run / _TRIALS_DIR)
-    if tune.Tuner.can_restore(place):
+    place = run / _TRIALS_DIR
+    # A search killed in its first second leaves a folder without a state, which Ray cannot take up.
+    if place.is_dir() and any(_STATE_NAME.match(entry.name) for entry in place.list_dir()):
         # A trial keeps no optimiser state: an unfinished one starts again, or it would be given too few epochs.
         restart = tune.ResumeConfig(
             unfinished=tune.ResumeConfig.ResumeType.RESTART, errored=tune.ResumeConfig.ResumeType.RESTART
         )
-        results = tune.Tuner.restore(place, trainable, _resume_config=restart).fit()
+        results = tune.Tuner.restore(str(place), trainable, _resume_config=restart).fit()
     else:
         results = _tuner(config, task, trainable, run).fit()
     points = first_points(config)
@@ -151,7 +157,10 @@ def _tuner(config: TuneConfig, task: TrialTask, trainable: Any, run: Location) -
                 grace_period=task.rungs[0],
                 reduction_factor=3,
             ),
-            search_alg=_Proposer(points_to_evaluate=points, seed=config.seed),
+            search_alg=_Proposer(
+                points_to_evaluate=points,
+                sampler=optuna.samplers.TPESampler(n_startup_trials=_NUM_RANDOM, seed=config.seed),
+            ),
             trial_dirname_creator=_trial_id,
             reuse_actors=True,
         ),

@@ -79,7 +79,10 @@ def narrow(only: tuple[str, ...]) -> dict[str, Choice | LogRange]:
             raise UserError(f"--only {entry}: {name} is no setting of the classifier; settings: {', '.join(types)}")
         values = tuple(_parse(value, types[name], entry) for value in listed.split(","))
         for value in values:
-            _require_possible(name, value, entry)
+            try:
+                dataclasses.replace(CnnConfig(), **{name: value})
+            except ValueError as error:
+                raise UserError(f"--only {entry}: {error}") from error
         space[name] = Choice(values)
     return space
 
@@ -112,13 +115,3 @@ def _parse(text: str, kind: type, entry: str) -> Any:
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as error:
         raise UserError(f"--only {entry}: {text!r} is no {kind.__name__}") from error
-
-
-def _require_possible(name: str, value: Any, entry: str) -> None:
-    """Literal settings know their values only as types, so the space's own values stand for them."""
-    if isinstance(value, str) and value not in SPACE[name].values:  # type: ignore[union-attr]
-        raise UserError(f"--only {entry}: {value!r} is none of {', '.join(SPACE[name].values)}")  # type: ignore[union-attr]
-    try:
-        dataclasses.replace(CnnConfig(), **{name: value})
-    except ValueError as error:
-        raise UserError(f"--only {entry}: {error}") from error

@@ -159,8 +159,7 @@ class AveragedWeights(keras.callbacks.Callback):
 
     def _move(self, share: tf.Tensor) -> None:
         for averaged, trained in self._pairs:
-            if averaged.dtype == "float32":
-                averaged.assign_add(share * (trained - averaged))
+            averaged.assign_add(share * (trained - averaged))
 
 
 class _Judge(keras.callbacks.Callback):

@@ -70,6 +70,7 @@ def run_trial(params: dict[str, Any], task: TrialTask) -> None:
                 )
                 predictions.append(predict_probabilities(model, clips.spectrograms[part.validation]))
                 diary.log_judgement(predictions[-1])
+                diary.end_part()
                 model.save(Path(folder) / f"model_{number}.keras")
         except DivergedError as error:
             # The worst score, as the scheduler takes a NaN for better than any.
@@ -100,7 +101,7 @@ class _Diary:
         self._network, self._clips, self._task = network, clips, task
         self._history: list[dict[str, float]] = []
         self._scores: list[float] = []
-        self._epoch_of_fold = 0
+        self._epoch_of_fold, self._last_told = 0, 0
         self._seconds, self._started = 0.0, 0.0  # of training and validation
 
     def begin(self, part: Part) -> None:
@@ -120,16 +121,27 @@ class _Diary:
         self._history.append(figures | now)
         self._logs.log_scalars(figures, len(self._history))
         self._epoch_of_fold += 1
-        if self._epoch in self._task.rungs:
+        if self._at_rung:
             self.log_judgement(probabilities)
         if self._epoch < self._task.num_epochs:  # of the last one, the closing report tells
             self.report(STOPPED)
         self._started = time.perf_counter()
 
+    def end_part(self) -> None:
+        """Where a fold but the last ended early, its score counts at the rungs that it did not live to see."""
+        if self._epoch_of_fold < self._task.max_epochs and len(self._scores) < len(self._task.parts):
+            self._epoch_of_fold = self._task.max_epochs
+            self.report(STOPPED)
+
     @property
     def _epoch(self) -> int:
         """The scheduler's clock: each fold begins at the same time, also after a fold that ended early."""
         return (len(self._scores) - 1) * self._task.max_epochs + self._epoch_of_fold
+
+    @property
+    def _at_rung(self) -> bool:
+        """The scheduler may end the trial at its next report."""
+        return any(self._last_told < rung <= self._epoch for rung in self._task.rungs)
 
     def log_judgement(self, probabilities: np.ndarray) -> None:
         """Pictures and sounds of what the model takes for what."""
@@ -137,7 +149,7 @@ class _Diary:
 
     def report(self, state: str, score: float | None = None, checkpoint: tune.Checkpoint | None = None) -> None:
         """Tell Ray Tune where the trial stands, and what became of it if it ends here."""
-        may_be_last = state != STOPPED or self._epoch in self._task.rungs
+        may_be_last = state != STOPPED or self._at_rung
         figures = {
             OBJECTIVE: float(np.mean(self._scores)) if score is None else score,
             "epoch": self._epoch if state == STOPPED else self._task.num_epochs,
@@ -145,6 +157,7 @@ class _Diary:
             "history": self._history if may_be_last else [],
             "state": state,
         }
+        self._last_told = self._epoch
         tune.report(figures, checkpoint=checkpoint)
 
     def close(self) -> None:

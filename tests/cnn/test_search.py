@@ -2,12 +2,14 @@
 
 import dataclasses
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 
-from freqquest.cnn import space
+from freqquest.cnn import space, worker
 from freqquest.cnn.config import NUM_MEMBERS, PRESETS, CnnConfig, TuneConfig
+from freqquest.cnn.data import Part
 from freqquest.cnn.evaluate import choose, importance
 from freqquest.cnn.search import Outcome, _place, _Scheduler, first_points, rungs, search_space, table
 from freqquest.errors import UserError
@@ -71,7 +73,7 @@ def test_a_user_can_narrow_the_space():
         ("filters=8", "--only filters=8: filters is no setting of the classifier; settings: network, num_blocks"),
         ("num_filters=many", "--only num_filters=many: 'many' is no int"),
         ("time_shift=perhaps", "'perhaps' is no bool"),
-        ("network=transformer", "'transformer' is none of residual, plain"),
+        ("network=transformer", "network='transformer' is none of residual, plain"),
         ("dropout=1.5", "dropout=1.5 must be from 0 to below 1"),
     ],
 )
@@ -160,6 +162,30 @@ def test_the_table_tells_of_every_trial_also_of_one_that_never_reported():
     assert rows["state"].tolist() == ["finished", "RuntimeError: out of memory"]
     assert rows["epochs"].tolist() == [1, 0]
     assert rows["learning_rate"].tolist() == [2e-3, 2e-3]
+
+
+def test_a_part_that_ends_early_counts_at_the_rungs_that_it_skips(monkeypatch):
+    told = []
+    monkeypatch.setattr("freqquest.cnn.logs.TrialLogs", MagicMock())
+    monkeypatch.setattr(worker.tune, "get_context", MagicMock())
+    monkeypatch.setattr(
+        worker.tune,
+        "report",
+        lambda figures, checkpoint: told.append(
+            (figures["epoch"], len(figures["history"]), figures["validation/score"])
+        ),
+    )
+    task = MagicMock(rungs=(3, 9), max_epochs=4, num_epochs=12, parts=[None] * 3)
+    diary = worker._Diary(PRESETS["reference"], make_clips(), task)
+    for num_epochs, accuracy in ((2, 0.5), (4, 0.7), (1, 0.9)):
+        diary.begin(Part(train=np.arange(1), validation=np.arange(1)))
+        for _ in range(num_epochs):
+            diary.after_epoch(np.zeros((1, 2)), {"validation/accuracy": accuracy})
+        diary.end_part()
+    assert [epoch for epoch, *_ in told] == [1, 2, 4, 5, 6, 7, 8, 9]
+    # Where the scheduler may end the trial, the report holds its history.
+    assert [length for _, length, _ in told] == [0, 0, 2, 0, 0, 0, 0, 7]
+    assert told[2][2] == 0.5
 
 
 def test_importance_finds_the_setting_that_matters_and_is_silent_about_too_few_trials():

@@ -12,7 +12,15 @@ from tests.cnn.conftest import make_clips
 PLAIN = replace(PRESETS["reference"], num_blocks=2, num_filters=4, dense_units=8, dropout=0.0, learning_rate=0.01)
 PLAIN = replace(PLAIN, batch_norm_momentum=0.9, batch_size=8)
 RESIDUAL = CnnConfig(num_blocks=2, num_filters=8, input_pooling=1, batch_size=8, min_steps=8, learning_rate=0.01)
-RESIDUAL = replace(RESIDUAL, weight_average=0.9, batch_norm_momentum=0.5, mixup=0.0, equaliser_db=0.0, num_masks=0)
+RESIDUAL = replace(
+    RESIDUAL,
+    normalisation="dataset",
+    weight_average=0.9,
+    batch_norm_momentum=0.5,
+    mixup=0.0,
+    equaliser_db=0.0,
+    num_masks=0,
+)
 
 
 def test_the_recipes_callbacks_have_its_values():

@@ -373,7 +373,7 @@ def test_the_pipeline_does_all_of_it_in_one_run_folder_and_repeats_nothing(job, 
         "--run-dir",
         run,
     ]
-    arguments += ["--num-trials", 1, "--max-epochs", 1, "--num-members", 1, "--epochs", 1, "--num-clips", 1]
+    arguments += ["--preset", "reference", "--max-epochs", 1, "--epochs", 1, "--num-clips", 1]
     done = job("pipeline", *arguments)
     assert "validation clips of 2 recordings (recordings never heard in training)" in done.stdout
     assert "judge's accuracy:" in done.stdout

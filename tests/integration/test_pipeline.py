@@ -20,7 +20,7 @@ def small_demo(monkeypatch):
 
 def test_without_a_folder_demo_clips_are_made_and_the_submission_is_scored(local_ray, small_demo, tmp_path):
     run = tmp_path / "demo"
-    budget = {"num_trials": 1, "max_epochs": 1, "num_members": 1, "epochs": 1, "num_clips": 1}
+    budget = {"num_trials": 1, "max_epochs": 1, "num_members": 0, "epochs": 1, "num_clips": 1}
     summary = run_pipeline(PipelineConfig(run_dir=str(run), **budget))
     metrics = read_sections(locate(run), METRICS_NAME)
     assert list(metrics) == ["dataset", "cnn", "submission", "cgan", "generated"]
