@@ -96,8 +96,7 @@ def run_trials(config: TuneConfig, task: TrialTask, resources: dict[str, float],
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trainable = tune.with_resources(tune.with_parameters(run_trial, task=task), resources)
     place = run / _TRIALS_DIR
-    # A search killed in its first second leaves a folder without a state, which Ray cannot take up.
-    if place.is_dir() and any(_STATE_NAME.match(entry.name) for entry in place.list_dir()):
+    if can_resume(place):
         # A trial keeps no optimiser state: an unfinished one starts again, or it would be given too few epochs.
         restart = tune.ResumeConfig(
             unfinished=tune.ResumeConfig.ResumeType.RESTART, errored=tune.ResumeConfig.ResumeType.RESTART
@@ -112,6 +111,11 @@ def run_trials(config: TuneConfig, task: TrialTask, resources: dict[str, float],
     if all(outcome.state != FINISHED for outcome in outcomes):
         raise UserError(f"none of {len(outcomes)} trials finished; the first one's error: {outcomes[0].state}")
     return outcomes
+
+
+def can_resume(trials: Location) -> bool:
+    """Whether Ray Tune wrote down where its trials stand; a search killed in its first second did not."""
+    return trials.is_dir() and any(_STATE_NAME.match(entry.name) for entry in trials.list_dir())
 
 
 def rungs(num_epochs: int) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ import json
 import sys
 from importlib.resources import files
 from pathlib import Path
+from statistics import pstdev
 from typing import Any
 
 import jinja2
@@ -56,13 +57,14 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
     lines = []
     if "cnn" in metrics:
         cnn = metrics["cnn"]
-        by_fold = ", ".join(f"{accuracy:.3f}" for accuracy in cnn["accuracy_by_fold"])
-        folds = f"; {by_fold} on each part" if len(cnn["accuracy_by_fold"]) > 1 else ""
+        by_part = cnn["accuracy_by_fold"]
+        parts = f"; {', '.join(f'{part:.3f}' for part in by_part)} on each part, spread {pstdev(by_part):.3f}"
+        parts = parts if len(by_part) > 1 else ""
         choices = ["configuration"] * (cnn["num_trials"] > 1) + ["epoch"] * (cnn["network"]["schedule"] == "plateau")
         chosen = f"; the same clips chose the {' and the '.join(choices)}" if choices else ""
         lines.append(
             f"classifier's accuracy: {cnn['accuracy']:.3f} on {cnn['num_clips']} validation clips of "
-            f"{cnn['num_recordings']} recordings ({cnn['split']}{folds}){chosen}"
+            f"{cnn['num_recordings']} recordings ({cnn['split']}{parts}){chosen}"
         )
         lines += [cnn["audit"]["sentence"]] if "audit" in cnn else []
     if "accuracy" in metrics.get("submission", {}):

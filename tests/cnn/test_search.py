@@ -11,8 +11,9 @@ from freqquest.cnn import space, worker
 from freqquest.cnn.config import NUM_MEMBERS, PRESETS, CnnConfig, TuneConfig
 from freqquest.cnn.data import Part
 from freqquest.cnn.evaluate import choose, importance
-from freqquest.cnn.search import Outcome, _place, _Scheduler, first_points, rungs, search_space, table
+from freqquest.cnn.search import Outcome, _place, _Scheduler, can_resume, first_points, rungs, search_space, table
 from freqquest.errors import UserError
+from freqquest.runs.storage import locate
 from tests.cnn.conftest import make_clips
 
 
@@ -111,6 +112,16 @@ def test_trials_are_compared_after_a_quarter_and_then_thrice_as_many_epochs():
     assert rungs(80) == (20, 60)
     assert rungs(2) == (1,)
     assert rungs(1) == (1,)
+
+
+def test_a_search_without_a_state_begins_anew(tmp_path):
+    trials = tmp_path / "trials"
+    assert not can_resume(locate(trials))
+    trials.mkdir()
+    (trials / "tuner.pkl").write_bytes(b"half")
+    assert not can_resume(locate(trials))
+    (trials / "experiment_state-2026-01-01_00-00-00.json").write_text("{}")
+    assert can_resume(locate(trials))
 
 
 def test_the_preset_is_known_by_its_values_whatever_the_order_in_which_a_resumed_search_gives_the_trials():

@@ -21,6 +21,7 @@ RESIDUAL = replace(
     equaliser_db=0.0,
     num_masks=0,
 )
+TWO = replace(RESIDUAL, normalisation=CnnConfig().normalisation)
 
 
 def test_the_recipes_callbacks_have_its_values():
@@ -43,7 +44,7 @@ def test_the_reference_trains_as_the_recipe_does():
     assert MAX_EPOCHS["reference"] == 40
 
 
-@pytest.mark.parametrize("config", [PLAIN, RESIDUAL], ids=["plain", "residual"])
+@pytest.mark.parametrize("config", [PLAIN, RESIDUAL, TWO], ids=["plain", "residual", "two networks"])
 def test_a_fit_learns_and_tells_of_every_epoch(clips, config):
     epochs = []
     model = fit(

@@ -204,9 +204,10 @@ def test_tune_lists_every_trial_and_logs_its_curves_pictures_and_sounds(cnn_run)
     assert sounds  # two epochs leave mistakes
 
 
-def test_a_finished_search_is_not_repeated_and_other_settings_are_refused(job, cnn_run, dataset_dir):
+def test_a_finished_search_is_not_repeated_and_other_settings_are_refused(job, cnn_run, dataset_dir, tmp_path):
     before = (cnn_run / "best_model.keras").stat().st_mtime_ns
-    arguments = ["--dataset-dir", dataset_dir, "--run-dir", cnn_run, "--num-trials", 2, "--num-members", 2]
+    (tmp_path / "manifest.json").write_bytes((dataset_dir / "manifest.json").read_bytes())  # no clip is read again
+    arguments = ["--dataset-dir", tmp_path, "--run-dir", cnn_run, "--num-trials", 2, "--num-members", 2]
     arguments += ["--num-folds", 2, *TINY]
     job("tune_cnn", *arguments, "--max-epochs", 2)
     assert (cnn_run / "best_model.keras").stat().st_mtime_ns == before
@@ -263,14 +264,15 @@ def test_a_trial_that_fails_is_named_with_its_configuration_and_another_one_wins
 
 
 def test_predict_writes_the_samples_rows_in_its_order(job, cnn_run, unlabelled_dir, tmp_path):
-    sample = tmp_path / "sample.csv"
-    sample.write_text("ID,Class\nc.wav,low\nbroken.wav,low\na.wav,low\nb.WAV,low\n")
-    output = tmp_path / "submission.csv"
-    arguments = ["--model", cnn_run / "best_model.keras", "--audio-dir", unlabelled_dir, "--output", output]
+    clips, sample, output = (tmp_path / name for name in ("clips", "sample.csv", "submission.csv"))
+    shutil.copytree(unlabelled_dir, clips)
+    shutil.copy(clips / "a.wav", clips / "=1.wav")
+    sample.write_text("ID,Class\nc.wav,low\nbroken.wav,low\na.wav,low\nb.WAV,low\n=1.wav,low\nc.wav,low\n")
+    arguments = ["--model", cnn_run / "best_model.keras", "--audio-dir", clips, "--output", output]
     done = job("predict", *arguments, "--sample-submission", sample)
     submission = pd.read_csv(output)
     assert submission.columns.tolist() == ["ID", "Class"]
-    assert submission["ID"].tolist() == ["c.wav", "broken.wav", "a.wav", "b.WAV"]
+    assert submission["ID"].tolist() == ["c.wav", "broken.wav", "a.wav", "b.WAV", "'=1.wav", "c.wav"]
     assert set(submission["Class"]) <= {"high", "low"}
     assert "1 clip(s) could not be read" in done.stdout
     assert pd.read_csv(f"{output}.unreadable.csv")["ID"].tolist() == ["broken.wav"]
@@ -279,7 +281,7 @@ def test_predict_writes_the_samples_rows_in_its_order(job, cnn_run, unlabelled_d
     table = pd.read_csv(output)
     assert table.columns.tolist() == ["ID", "Class", "probability_high", "probability_low"]
     sums = table.set_index("ID")[["probability_high", "probability_low"]].sum(axis=1)
-    assert sums.round(3).to_dict() == {"a.wav": 1.0, "b.WAV": 1.0, "broken.wav": 0.0, "c.wav": 1.0}
+    assert sums.round(3).to_dict() == {"'=1.wav": 1.0, "a.wav": 1.0, "b.WAV": 1.0, "broken.wav": 0.0, "c.wav": 1.0}
 
 
 def test_two_workers_train_a_generator_with_sounds_and_pictures_of_each_epoch(cgan_run):
