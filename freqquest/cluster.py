@@ -10,7 +10,7 @@ import warnings
 
 from freqquest.errors import UserError
 
-_TRAINING_BYTES = 2 * 2**30
+_TRAINING_BYTES = 3 * 2**30
 """What one training of a classifier takes at most, beside the clips that all share."""
 
 _LOCAL_OBJECT_STORE_BYTES = 512 * 2**20

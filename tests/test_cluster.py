@@ -32,9 +32,9 @@ def test_trainings_share_out_cores_memory_and_gpus(nodes, monkeypatch):
     nodes({"CPU": 16.0, "memory": 64e9, "GPU": 2.0}, {"CPU": 4.0, "memory": 1e9})
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 20.0})
     few = cluster.share_out(4, cpus_each=None, use_gpu=True, sharing_gpu=4)
-    assert few == {"CPU": 5, "GPU": 0.25, "memory": 2 * 2**30}
+    assert few == {"CPU": 5, "GPU": 0.25, "memory": 3 * 2**30}
     assert cluster.share_out(100, cpus_each=None, use_gpu=False)["CPU"] == 1
-    assert cluster.share_out(100, cpus_each=3, use_gpu=False) == {"CPU": 3, "GPU": 0, "memory": 2 * 2**30}
+    assert cluster.share_out(100, cpus_each=3, use_gpu=False) == {"CPU": 3, "GPU": 0, "memory": 3 * 2**30}
     nodes({"CPU": 2.0, "memory": 1e9})
     assert cluster.share_out(1, cpus_each=None, use_gpu=False)["memory"] == 1e9  # more would wait forever
     with pytest.raises(UserError, match="the cluster has 0"):
