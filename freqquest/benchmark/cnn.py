@@ -1,4 +1,4 @@
-"""The presets of the classifier side by side, on whole folds of recordings that neither has heard."""
+"""The presets of the classifier side by side, on whole folds of recordings that neither was trained on."""
 
 import itertools
 import statistics
@@ -182,7 +182,6 @@ def _rows(summary: dict[str, Any], clips: LabelledClips, folds: tuple[str, ...])
         (
             "share of the reference's time, until it stays as good as that ends",
             "",
-            f"{time['median'] or float('nan'):.2f} (median of {time['num_reached']} of {len(time['shares'])}; the "
-            "others end worse)",
+            f"{time['median'] or float('nan'):.2f} (median; {time['num_reached']} of {len(time['shares'])} do)",
         ),
     ]
