@@ -52,6 +52,7 @@ def local_ray() -> Iterator[str]:
     from freqquest import cluster
 
     cluster.prepare_environment()
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "0"  # as if every trial took longer to end than Ray waits
     import ray
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")

@@ -3,6 +3,7 @@
 Shapes: N clips, K classes.
 """
 
+import os
 import tempfile
 import time
 from contextlib import closing
@@ -57,6 +58,8 @@ def run_trial(params: dict[str, Any], task: TrialTask) -> None:
     """One trial, in its own process: fit each part in turn, report every epoch, keep what the last one leaves."""
     from freqquest.cnn.trial import DivergedError, fit, predict_probabilities, prepare_tensorflow
 
+    # An ended trial trains on until its next report. Ray would wait 2 s for it, and then fail the trial that follows.
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "600"
     prepare_tensorflow(task.num_threads, use_gpu=bool(ray.get_gpu_ids()))
     clips: LabelledClips = ray.get(task.clips)
     network = network_of(params)

@@ -252,6 +252,7 @@ def test_a_trial_that_fails_is_named_with_its_configuration_and_another_one_wins
 ):
     run = tmp_path / "run"
     arguments = ["--dataset-dir", dataset_dir, "--run-dir", run, "--num-trials", 2, "--max-epochs", 1]
+    arguments += ["--cpus-per-trial", 2]  # the second one takes over the first one's process
     done = job("tune_cnn", *arguments, "--num-members", 0, "--only", "num_filters=4", "min_steps=1", *only)
     failed, sound = pd.read_csv(run / "trials.csv").to_dict("records")
     assert reason in failed["state"]
