@@ -54,7 +54,7 @@ def fit_all(
         for name, fit in fits.items()
     }
     predictions: dict[str, np.ndarray | None] = {}
-    with Progress("fit", len(fits), "networks") as progress:
+    with Progress("fit the final model", len(fits), "networks") as progress:
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
             predictions[waiting.pop(done)] = ray.get(done)

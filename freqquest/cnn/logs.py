@@ -62,9 +62,7 @@ class TrialLogs:
             "validation/confusion_matrix", figures.confusion_matrix(counts, clips.classes, f"epoch {epoch}"), epoch
         )
         mistakes = worst_mistakes(clips.class_indices[rows], probabilities)[:_NUM_MISTAKES]
-        if not len(mistakes):
-            return
-        spectrograms = {}
+        spectrograms, captions = {}, []
         for place, index in enumerate(mistakes, start=1):
             row, heard = rows[index], probabilities[index].argmax()
             title = (
@@ -72,11 +70,17 @@ class TrialLogs:
                 f"({probabilities[index, heard]:.0%})"
             )
             spectrograms[title] = clips.spectrograms[row].astype(np.float32)
-            self._log_sound(f"mistakes/{place}", clips.paths[row], clip, f"{title}: {clips.clip_ids[row]}", epoch)
+            captions.append(f"{title}: {clips.clip_ids[row]}")
+            self._log_sound(f"mistakes/{place}", clips.paths[row], clip, epoch)
+        # TensorBoard shows a tag's first description at all steps, so the sounds' captions are texts of their own.
+        with self._writer.as_default(step=epoch):
+            tf.summary.text("mistakes/captions", "\n".join(captions) or "no mistakes")
+        if not captions:
+            return
         picture = figures.spectrogram_grid(spectrograms, f"most surely wrong after epoch {epoch}", clip.duration_s)
         self.log_picture("validation/mistakes", picture, epoch)
 
-    def _log_sound(self, name: str, path: str, clip: ClipConfig, description: str, epoch: int) -> None:
+    def _log_sound(self, name: str, path: str, clip: ClipConfig, epoch: int) -> None:
         """A clip's sound, if its file is still there."""
         try:
             with locate(path).open() as stream:
@@ -84,7 +88,7 @@ class TrialLogs:
         except (OSError, UnreadableClipError):
             return
         with self._writer.as_default(step=epoch):
-            tf.summary.audio(name, waveform[None, :, None], clip.sample_rate_hz, description=description)
+            tf.summary.audio(name, waveform[None, :, None], clip.sample_rate_hz)
 
     def close(self) -> None:
         """End the logs."""

@@ -48,7 +48,9 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
     predictions = predict_clips(model_file, card, wanted["path"].tolist(), wanted["reason"].tolist())
     predictions.insert(0, "ID", wanted["ID"].to_numpy())
     columns = [probability_column(label) for label in card.classes] if config.probabilities else []
-    write_csv(predictions[["ID", "Class", *columns]].round(dict.fromkeys(columns, 6)), output)
+    # As float64: six decimals of a float32 would be written with its rounding error.
+    table = predictions[["ID", "Class", *columns]].astype(dict.fromkeys(columns, float))
+    write_csv(table.round(dict.fromkeys(columns, 6)), output)
     unreadable = predictions[predictions["reason"] != ""]
     write_csv(unreadable[["ID", "reason"]], output.parent / f"{output.name}.unreadable.csv")
     return predictions
@@ -70,6 +72,8 @@ def list_wanted(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
     if sample_submission is None:
         return clips
     sample = read_csv(sample_submission, ["ID"], "--sample-submission")
+    if sample.empty:
+        raise UserError(f"--sample-submission {sample_submission} names no ID below its first line")
     known = set(clips["ID"])
     for line, clip_id in sample["ID"].items():
         if clip_id not in known:

@@ -66,9 +66,12 @@ def read_csv(path: str, columns: list[str], flag: str) -> pd.DataFrame:
     if not location.is_file():
         raise UserError(f"{flag} {location} does not exist or is not a file")
     try:
-        (_, header), *rows = _numbered_rows(location.read_text())
-    except (csv.Error, ValueError) as error:  # ValueError: no row at all, or not UTF-8
+        numbered = list(_numbered_rows(location.read_text()))
+    except (csv.Error, ValueError) as error:  # ValueError: not UTF-8
         raise UserError(f"{flag} {location} is not a readable CSV: {error}") from error
+    if not numbered:
+        raise UserError(f"{flag} {location} is empty; it needs a first line with the column(s) {', '.join(columns)}")
+    (_, header), *rows = numbered
     repeated = [name for name in header if header.count(name) > 1]
     too_long = [line for line, row in rows if any(row[len(header) :])]
     if repeated or too_long:

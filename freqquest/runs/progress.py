@@ -34,6 +34,8 @@ class Progress:
         self._description, self._total, self._unit = description, total, unit
         self._done, self._note = 0, ""
         self._started = self._last_line = time.monotonic()
+        if not self._in_terminal:
+            self._print_line()
 
     def update(self, count: int, note: str = "") -> None:
         """Count more as done; `note` is shown behind the figures."""

@@ -56,6 +56,14 @@ def test_an_id_without_a_file_is_named_with_its_line(clips, bad_id, message):
         list_wanted(str(clips), write_sample(clips, "a.wav", bad_id))
 
 
+def test_a_sample_without_an_id_is_refused(clips):
+    with pytest.raises(UserError, match="names no ID below its first line"):
+        list_wanted(str(clips), write_sample(clips))
+    (clips / "sample.csv").write_text("")
+    with pytest.raises(UserError, match="is empty; it needs a first line with the column.s. ID"):
+        list_wanted(str(clips), str(clips / "sample.csv"))
+
+
 def test_a_sample_without_the_column_is_refused(clips):
     (clips / "sample.csv").write_text("file,Class\na.wav,x\n")
     with pytest.raises(UserError, match="lacks the column ID; it has file, Class"):
