@@ -59,6 +59,9 @@ def test_the_audit_holds_out_as_many_clips_in_both_splits():
     assert report["difference"] == 1.0
     assert "scores 1.000 where clips of one recording are in both" in report["sentence"]
     assert "and 0.000 on recordings it never heard" in report["sentence"]
+    assert report["sentence"].endswith("the first counts remembering as hearing.")
+    predictions[RECORDING] = right[by_recording.validation]
+    assert "nothing was gained by remembering" in audit_report(clips, parts, predictions)["sentence"]
     assert "not possible" in audit_report(clips, parts, predictions | {RANDOM: None})["sentence"]
 
 

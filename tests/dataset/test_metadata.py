@@ -64,7 +64,7 @@ def test_lines_that_name_no_clip_are_refused_with_their_number_and_the_rest_goes
     ("content", "message"),
     [
         (None, "does not exist or is not a file"),
-        ("", "is not a readable CSV"),
+        ("", "is empty; it needs a first line with the column"),
         ('path,label\n"x.wav,a\n', "is not a readable CSV: unexpected end of data"),
         ("file,id\nx.wav,1\n", "needs the columns path, label .* or UrbanSound8K's .*; it has file, id"),
         ("path,class\nx.wav,1\n", "needs the columns path, label"),
