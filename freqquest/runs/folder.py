@@ -49,7 +49,8 @@ class RunFolder:
 
     def begin(self) -> None:
         """Record the stage's settings, which binds the folder to them: before work that can be interrupted."""
-        _write_section(self.location, CONFIG_NAME, self.stage, self._settings)
+        if self.stage not in read_sections(self.location, CONFIG_NAME):
+            _write_section(self.location, CONFIG_NAME, self.stage, self._settings)
 
     def finished(self) -> dict[str, Any] | None:
         """The stage's metrics, if it was finished before."""

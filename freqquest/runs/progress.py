@@ -34,7 +34,7 @@ class Progress:
         self._description, self._total, self._unit = description, total, unit
         self._done, self._note = 0, ""
         self._started = self._last_line = time.monotonic()
-        if not self._in_terminal:
+        if not self._in_terminal and total:
             self._print_line()
 
     def update(self, count: int, note: str = "") -> None:
