@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from freqquest.cnn.model import read_card
 from freqquest.runs.storage import locate
 
-TINY = ("--only", "num_filters=4", "input_pooling=2,1", "min_steps=1")
+TINY = ("--only", "num_filters=4", "input_pooling=2,1", "min_steps=1", "normalisation=dataset,none")
 """Keeps the classifier's networks small."""
 
 ROOT = Path(__file__).parent.parent.parent
