@@ -50,13 +50,16 @@ def quiet(library: str) -> None:
         warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
 
 
-def require(*, num_workers: int, cpus_per_worker: int | None, use_gpu: bool) -> dict[str, float]:
+def require(
+    *, num_workers: int, cpus_per_worker: int | None, use_gpu: bool, most_workers: int | None = None
+) -> dict[str, float]:
     """Resources of one worker, such that the cluster can run all of them side by side.
 
     Args:
         num_workers: How many.
         cpus_per_worker: CPU cores wanted for each; None asks for as many as fit.
         use_gpu: One GPU for each worker.
+        most_workers: Where their number may change, such that so many fit, if they can.
 
     Returns:
         Ray's resources for each worker; fewer cores than wanted where no more fit.
@@ -74,10 +77,11 @@ def require(*, num_workers: int, cpus_per_worker: int | None, use_gpu: bool) -> 
             "leave out --use-gpu, or ask for fewer workers"
         )
     largest = int(max(node.get("CPU", 0) for node in nodes))
-    for cpus in range(min(cpus_per_worker or largest, largest), 0, -1):
-        places = [min(node.get("CPU", 0) // cpus, node.get("GPU", 0) if use_gpu else math.inf) for node in nodes]
-        if sum(places) >= num_workers:
-            return {"CPU": cpus, "GPU": int(use_gpu)}
+    for wanted in (most_workers or num_workers, num_workers):
+        for cpus in range(min(cpus_per_worker or largest, largest), 0, -1):
+            places = [min(node.get("CPU", 0) // cpus, node.get("GPU", 0) if use_gpu else math.inf) for node in nodes]
+            if sum(places) >= wanted:
+                return {"CPU": cpus, "GPU": int(use_gpu)}
     raise UserError(f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: ask for fewer workers")
 
 

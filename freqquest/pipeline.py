@@ -6,6 +6,7 @@ other; what one leaves in the run folder, the next one takes up.
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,13 @@ class PipelineConfig:
     """Networks in the final classifier; by default 1 in the demo, else the stage's own number."""
 
     epochs: int | None = None
-    """Passes of the CGAN over the training clips; by default 8 in the demo, else 50."""
+    """Passes of the CGAN over the training clips; by default 8 in the demo, else the stage's own number."""
 
     num_clips: int = 8
     """Clips of each class to generate, and to have judged, at the end."""
 
-    num_workers: int = 1
-    """Processes that train the CGAN."""
+    num_workers: str = "1"
+    """Processes that train the CGAN, or MIN:MAX (see jobs/train_cgan.py --help)."""
 
     use_gpu: bool = False
     """Give each CNN trial and each CGAN worker a GPU."""
@@ -131,6 +132,7 @@ class PipelineConfig:
             use_gpu=self.use_gpu,
             seed=self.seed,
             num_workers=self.num_workers,
+            judge=f"{self.run}/best_model.keras",
             **self._given("epochs"),
         )
 
@@ -164,7 +166,7 @@ def run_pipeline(config: PipelineConfig) -> str:
     Raises:
         UserError: Something the user gave cannot work; found before any long work wherever it can be.
     """
-    cluster.require(num_workers=config.num_workers, cpus_per_worker=None, use_gpu=config.use_gpu)
+    cluster.require(num_workers=config.train.workers[0], cpus_per_worker=None, use_gpu=config.use_gpu)
     _check_sources(config)
     folder = RunFolder(config.run, "pipeline", _settings(config))
     folder.begin()
@@ -179,13 +181,24 @@ def run_pipeline(config: PipelineConfig) -> str:
     tune_cnn(config.tune)
     if config.test_dir is not None:
         _predict(config, test_labels)
-    from freqquest.cgan.train import train
-
-    train(config.train)
+    train_generator(config.train)
     _generate_and_judge(config)
     from freqquest.runs.report import write_report
 
     return write_report(config.run)
+
+
+def train_generator(config: TrainConfig) -> dict[str, Any]:
+    """Train a generator, with a classifier as its judge if the settings name one: neither stage knows the other.
+
+    Needs an initialised Ray; returns and raises as freqquest.cgan.train.train does.
+    """
+    from freqquest.cgan.train import train
+    from freqquest.cnn.judge import start_judge
+
+    if config.judge is None:
+        return train(config)
+    return train(config, partial(start_judge, locate(config.judge)))
 
 
 def _settings(config: PipelineConfig) -> dict[str, Any]:
@@ -220,7 +233,7 @@ def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineCon
         test_dir=str(demo.test_dir),
         sample_submission=str(demo.sample_submission),
         run_dir=config.run,
-        epochs=config.train.epochs,
+        epochs=config.train.num_epochs,
         **budget,
     )
     return with_clips, demo.test_labels

@@ -7,10 +7,10 @@ from freqquest.command import on_ray, parse
 def main() -> None:
     config = parse(TrainConfig, __doc__)
     with on_ray():
-        from freqquest.cgan.train import train
+        from freqquest.pipeline import train_generator
         from freqquest.runs.report import write_report
 
-        train(config)
+        train_generator(config)
         print(write_report(config.run_dir))
 
 

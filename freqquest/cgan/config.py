@@ -5,45 +5,97 @@ from typing import Literal
 
 from freqquest.dataset.config import Preset
 
+Loss = Literal["cross_entropy", "hinge"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CganConfig:
-    """Networks and optimisation."""
+    """Networks and optimisation. The defaults are the preset `default`."""
 
-    noise_dim: int = 100
+    networks: Literal["recipe", "projection"] = "projection"
+    """`projection`: noise and class modulate each layer of the generator, and the discriminator compares the class with
+    what it found (Miyato and Koyama, 2018), under spectral normalisation. `recipe`: both networks take the class as
+    an input."""
+
+    noise_dim: int = 128
     """Length of the noise vector, drawn from a standard normal distribution."""
+
+    generator_channels: int = 128
+    """Of its smallest map (projection networks)."""
+
+    discriminator_channels: int = 128
+    """Of its smallest map (projection networks)."""
+
+    floor: float = 1e-4
+    """Networks see ln(1 + power / floor), in which quiet clips have as much to show as loud ones, and no frames behind
+    a clip's end; 0 shows them ln(1 + power), as stored."""
+
+    loss: Loss = "hinge"
+    """`hinge` (Lim and Ye, 2017) or `cross_entropy` on logits."""
+
+    augment: bool = True
+    """Turn, mask, and change the level of what the discriminator sees, real or generated (Zhao et al., 2020)."""
 
     learning_rate: float = 2e-4
     """Adam's step size for the generator."""
 
-    discriminator_learning_rate: float = 2e-4
-    """Adam's step size for the discriminator."""
+    discriminator_learning_rate: float = 4e-4
+    """Adam's step size for the discriminator (a larger one: Heusel et al., 2017)."""
 
-    adam_betas: tuple[float, float] = (0.5, 0.999)
+    adam_betas: tuple[float, float] = (0.0, 0.99)
     """Decay of Adam's two running means."""
 
     batch_size: int = 16
     """Clips in a step, over all workers."""
 
-    ema_decay: float = 0.0
+    ema_decay: float = 0.995
     """Decay of the running mean of the generator's weights that is saved and heard; 0 saves the weights themselves."""
 
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
     """Type of the convolutions' arithmetic, where the device has instructions for it; weights and losses stay
     float32."""
 
+    inversion: Literal["default", "recipe"] = "default"
+    """How spectrograms become sound (freqquest/audio/invert.py)."""
+
     def __post_init__(self) -> None:
-        for name in ("noise_dim", "learning_rate", "discriminator_learning_rate", "batch_size"):
+        for name in (
+            "noise_dim",
+            "generator_channels",
+            "discriminator_channels",
+            "learning_rate",
+            "discriminator_learning_rate",
+            "batch_size",
+        ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay={self.ema_decay} must be from 0 to below 1")
+        if self.floor < 0 or (self.floor == 0) != (self.networks == "recipe"):
+            raise ValueError(f"floor={self.floor} must be 0 for the recipe's networks, and above 0 for the others")
+        if self.augment and self.networks == "recipe":
+            raise ValueError("augment is for the projection networks: the recipe changes nothing")
 
 
 PRESETS: dict[Preset, CganConfig] = {
-    "reference": CganConfig(),
-    "default": CganConfig(ema_decay=0.99, precision="bfloat16"),
+    "default": CganConfig(),
+    "reference": CganConfig(
+        networks="recipe",
+        noise_dim=100,
+        floor=0.0,
+        loss="cross_entropy",
+        augment=False,
+        discriminator_learning_rate=2e-4,
+        adam_betas=(0.5, 0.999),
+        ema_decay=0.0,
+        precision="float32",
+        inversion="recipe",
+    ),
 }
+
+
+EPOCHS: dict[Preset, int] = {"default": 200, "reference": 50}
+"""Passes over the training clips when the user names no number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,11 +111,25 @@ class TrainConfig:
     preset: Preset = "default"
     """`reference`: the published recipe exactly. `default`: the best that was measured."""
 
-    epochs: int = 50
-    """Passes over the training split."""
+    epochs: int | None = None
+    """Passes over the training split: 50 for reference and 200 for default, if not given."""
 
-    num_workers: int = 1
-    """Processes that share each batch. One uses all cores of its node; several are for GPUs, or several nodes."""
+    judge: str | None = None
+    """best_model.keras of jobs/tune_cnn.py for the same classes: it hears generated clips while the training goes on,
+    and the epoch that it finds nearest to real clips is kept."""
+
+    judge_every: int = 10
+    """Epochs between two judgements."""
+
+    judge_clips: int = 16
+    """Clips of each class for a judgement while training; the final one takes four times as many."""
+
+    sample_every: int = 1
+    """Epochs between two sets of sounds and pictures."""
+
+    num_workers: str = "1"
+    """Processes that share each batch, or MIN:MAX for as many as there is room for, more or fewer when nodes come and
+    go. One uses all cores of its node; several are for GPUs, or several nodes."""
 
     use_gpu: bool = False
     """Give each worker a GPU."""
@@ -75,15 +141,34 @@ class TrainConfig:
     """Seed of initial weights, noise, and the order of clips."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "num_workers", "cpus_per_worker"):
+        for name in ("epochs", "judge_every", "judge_clips", "sample_every", "cpus_per_worker"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value} must be 1 or more")
-        if PRESETS[self.preset].batch_size % self.num_workers:
+        fewest, most = self.workers
+        if not 1 <= fewest <= most <= PRESETS[self.preset].batch_size:
             raise ValueError(
-                f"num_workers={self.num_workers} does not divide the batch of {PRESETS[self.preset].batch_size} clips: "
-                "every worker takes an equal part of it"
+                f"num_workers={self.num_workers} must be from 1 to {PRESETS[self.preset].batch_size}, the clips of a "
+                "batch, which workers share"
             )
+
+    @property
+    def workers(self) -> tuple[int, int]:
+        """Fewest and most workers."""
+        fewest, _, most = self.num_workers.partition(":")
+        if not fewest.isdecimal() or not (most or fewest).isdecimal():
+            raise ValueError(f"num_workers={self.num_workers} must be a number, or two as in 2:8")
+        return int(fewest), int(most or fewest)
+
+    @property
+    def num_epochs(self) -> int:
+        """Passes over the training split."""
+        return self.epochs or EPOCHS[self.preset]
+
+    @property
+    def final_judge_clips(self) -> int:
+        """Clips of each class for the final judgement."""
+        return 4 * self.judge_clips
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +189,9 @@ class GenerateConfig:
 
     seed: int = 0
     """The same seed gives the same clips."""
+
+    use_gpu: bool = False
+    """Compute on a GPU."""
 
     overwrite: bool = False
     """Replace files of the same name."""

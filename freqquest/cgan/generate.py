@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import ray
 from ray.util.queue import Queue
 
+from freqquest import cluster
 from freqquest.cgan.config import GenerateConfig
 from freqquest.runs.progress import Poster, shared_progress
 
@@ -29,9 +30,10 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
     Raises:
         UserError: The generator cannot be used, does not know the label, or a file of the name exists.
     """
+    cluster.require(num_workers=1, cpus_per_worker=1, use_gpu=config.use_gpu)
     with shared_progress("generate", None, "clips") as progress:
         # One call a process: an idle worker would keep torch in memory.
-        make = ray.remote(num_cpus=1, max_calls=1)(_synthesise)
+        make = ray.remote(num_cpus=1, num_gpus=int(config.use_gpu), max_calls=1)(_synthesise)
         clips: list[GeneratedClip] = ray.get(make.remote(config, progress))
     return clips
 

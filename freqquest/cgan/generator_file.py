@@ -4,15 +4,19 @@ import json
 from dataclasses import asdict, dataclass
 
 import safetensors
+import torch
 from safetensors.torch import load, save
+from torch import Tensor, nn
 
 from freqquest.audio.spectrogram import SpectrogramConfig
-from freqquest.cgan.networks import Generator
+from freqquest.cgan.config import CganConfig
+from freqquest.cgan.images import ImageScale
+from freqquest.cgan.networks import build_generator
 from freqquest.errors import UserError
 from freqquest.runs.storage import Location
 
 _CARD_NAME = "freqquest"
-_CARD_VERSION = 1
+_CARD_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,21 +26,36 @@ class GeneratorCard:
     classes: list[str]
     sample_rate_hz: int
     view: SpectrogramConfig
-    noise_dim: int
+    scale: ImageScale
+    networks: CganConfig
     preset: str
     epochs: int
+    """Passes over the training clips behind it."""
     dataset_sha256: str
     version: int = _CARD_VERSION
 
 
-def save_generator(generator: Generator, card: GeneratorCard, place: Location) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedGenerator:
+    """A generator ready for use, and its card."""
+
+    network: nn.Module
+    card: GeneratorCard
+
+    @torch.no_grad()
+    def spectrograms(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """Noise `[B, Z]` and class indices `[B]` to spectrograms `[B, M, T]`, ln(1 + power), float32."""
+        return self.card.scale.decode(self.network(noise, labels))
+
+
+def save_generator(weights: dict[str, Tensor], card: GeneratorCard, place: Location) -> None:
     """Write weights and card as one file."""
-    weights = {name: value.contiguous().cpu() for name, value in generator.state_dict().items()}
-    place.write_bytes(save(weights, {_CARD_NAME: json.dumps(asdict(card))}))
+    content = {name: value.contiguous().cpu() for name, value in weights.items()}
+    place.write_bytes(save(content, {_CARD_NAME: json.dumps(asdict(card))}))
 
 
-def load_generator(place: Location) -> tuple[Generator, GeneratorCard]:
-    """The generator, ready for use.
+def load_generator(place: Location) -> TrainedGenerator:
+    """The generator, on the CPU.
 
     Raises:
         UserError: The file is missing, damaged, no generator, or of another version.
@@ -45,18 +64,20 @@ def load_generator(place: Location) -> tuple[Generator, GeneratorCard]:
         raise UserError(f"--generator {place} does not exist: jobs/train_cgan.py makes generator.safetensors")
     content = place.read_bytes()
     try:
-        header_size = int.from_bytes(content[:8], "little")
-        text = json.loads(content[8 : 8 + header_size])["__metadata__"][_CARD_NAME]
-        fields = json.loads(text)
-        if fields["version"] != _CARD_VERSION:
-            raise UserError(
-                f"--generator {place} is of version {fields['version']}; this freqquest reads {_CARD_VERSION}"
-            )
-        card = GeneratorCard(**fields | {"view": SpectrogramConfig(**fields["view"])})
-        generator = Generator(len(card.classes), card.noise_dim)
-        generator.load_state_dict(load(content))
+        card = _read_card(content, place)
+        network = build_generator(card.networks, len(card.classes), card.scale)
+        network.load_state_dict(load(content))
     except UserError:
         raise
     except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         raise UserError(f"--generator {place} is damaged, or no generator of jobs/train_cgan.py: {error}") from error
-    return generator.eval(), card
+    return TrainedGenerator(network=network.eval(), card=card)
+
+
+def _read_card(content: bytes, place: Location) -> GeneratorCard:
+    header_size = int.from_bytes(content[:8], "little")
+    fields = json.loads(json.loads(content[8 : 8 + header_size])["__metadata__"][_CARD_NAME])
+    if fields["version"] != _CARD_VERSION:
+        raise UserError(f"--generator {place} is of version {fields['version']}; this freqquest reads {_CARD_VERSION}")
+    parts = {"view": SpectrogramConfig, "scale": ImageScale, "networks": CganConfig}
+    return GeneratorCard(**fields | {name: part(**fields[name]) for name, part in parts.items()})

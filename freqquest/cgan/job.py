@@ -1,6 +1,7 @@
 """What the driver tells the workers of a training. Free of torch."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ray.util.queue import Queue
 
@@ -18,9 +19,13 @@ class TrainJob:
     run: Location
     config: TrainConfig
     progress: Queue
-    """Where rank 0 tells how many steps are done."""
+    """Where rank 0 tells how many clips are done."""
     resources: dict[str, float]
     """Of each worker."""
+    settings_sha256: str
+    """Of all that shapes the generator: a checkpoint of other settings is refused."""
+    judge: Any
+    """Handle of the actor that hears generated clips, or None; its methods are those of freqquest.cnn.judge.Judge."""
 
     @property
     def networks(self) -> CganConfig:

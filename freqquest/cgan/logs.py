@@ -1,78 +1,97 @@
-"""What can be seen and heard of a training: sounds, pictures, losses, in the run folder and in TensorBoard.
+"""What can be seen and heard of a training: sounds, pictures, figures, in the run folder and in TensorBoard.
 
-Shapes: K classes, Z noise values, M mel bands, T frames.
+Shapes: K classes, M mel bands, T frames, S samples.
 """
 
 import dataclasses
 import json
+import resource
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from freqquest.audio.files import encode_wav
-from freqquest.audio.invert import invert
 from freqquest.cgan.config import CganConfig
-from freqquest.cgan.step import CganTrainer
-from freqquest.cgan.synthesis import draw_noise
+from freqquest.cgan.evaluate import NOTE, Judgement
 from freqquest.dataset.manifest import Manifest
 from freqquest.runs import figures
 from freqquest.runs.folder import TENSORBOARD_DIR
 from freqquest.runs.storage import Location
-from freqquest.runs.tables import write_csv
 from freqquest.runs.tensorboard import LogDir
 
-_EPOCHS_NAME = "cgan_epochs.csv"
+_SCALARS = {
+    "loss_D": "loss/loss_D",
+    "loss_G": "loss/loss_G",
+    "accuracy_real": "discriminator/accuracy_real",
+    "accuracy_fake": "discriminator/accuracy_generated",
+    "norm_D": "gradient_norm/D",
+    "norm_G": "gradient_norm/G",
+    "num_skipped": "gradient_norm/skipped_steps",
+    "clips_per_s": "speed/clips_per_s",
+}
+"""An epoch's figures by their names in TensorBoard."""
 
 
 class CganLogs:
-    """Rank 0's record of the training, from noise that stays the same, so that progress can be followed."""
+    """Writes them; `flush` brings them to where the run lies."""
 
-    def __init__(self, run: Location, manifest: Manifest, config: CganConfig, seed: int) -> None:
+    def __init__(self, run: Location, manifest: Manifest, config: CganConfig, first_epoch: int) -> None:
+        """Open the logs; what an interrupted training logged from `first_epoch` on is hidden."""
         self._run, self._manifest, self._config = run, manifest, config
-        self._labels = torch.arange(len(manifest.classes))
-        self._noise = torch.cat([draw_noise(config.noise_dim, seed, label, 0) for label in self._labels.tolist()])
         self._folder = LogDir(run / TENSORBOARD_DIR / "cgan")
-        self._writer = SummaryWriter(str(self._folder.path))
-        self._writer.add_text("config", f"```json\n{json.dumps(dataclasses.asdict(config), indent=1)}\n```")
+        self._writer = SummaryWriter(str(self._folder.path), purge_step=first_epoch if first_epoch > 1 else None)
+        if first_epoch == 1:
+            self._writer.add_text("config", f"```json\n{json.dumps(dataclasses.asdict(config), indent=1)}\n```")
 
-    def log_epoch(self, trainer: CganTrainer, history: list[dict[str, Any]]) -> None:
-        """Write the last epoch's figures, one WAV for each class, and one picture of all.
+    def add_floor(self, floor: Judgement) -> None:
+        """The judge's figures of real clips, to be read beside those of generated ones."""
+        figures = {name: value for name, value in floor.overall.items() if value is not None}
+        self._writer.add_text("judge", f"{NOTE}. Of real clips: `{json.dumps(figures)}`")
+
+    def add_epoch(self, epoch: dict[str, Any], judgement: Judgement | None) -> None:
+        """Write an epoch's figures."""
+        number = epoch["epoch"]
+        scalars = {name: epoch[figure] for figure, name in _SCALARS.items()}
+        scalars["memory/process_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if torch.cuda.is_available():
+            scalars["memory/gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
+        for name, value in (scalars | (judgement.scalars() if judgement else {})).items():
+            self._writer.add_scalar(name, value, number)
+
+    def add_samples(self, spectrograms: torch.Tensor, waveforms: np.ndarray, epoch: int) -> None:
+        """Write one WAV for each class, and one picture of all.
 
         Args:
-            trainer: Holds the generator.
-            history: All epochs' figures, the last one's at the end.
+            spectrograms: `[K, M, T]`, ln(1 + power).
+            waveforms: Their sound `[K, S]`.
+            epoch: Counted from 1.
         """
-        epoch = history[-1]["epoch"]
-        write_csv(pd.DataFrame(history), self._run / _EPOCHS_NAME)
-        for name in ("loss_D", "loss_G"):
-            self._writer.add_scalar(f"loss/{name}", history[-1][name], epoch)
-        self._writer.add_scalar("speed/clips_per_s", history[-1]["clips_per_s"], epoch)
-        self._log_samples(trainer.generate(self._noise, self._labels)[:, 0].cpu().numpy(), epoch)
+        view, rate = self._manifest.views["cgan"], self._manifest.clip.sample_rate_hz
+        for label, waveform in zip(self._manifest.classes, waveforms, strict=True):
+            (self._run / "samples" / f"{label}_ep{epoch}.wav").write_bytes(encode_wav(waveform, rate))
+            self._writer.add_audio(f"generated/{label}", waveform[None], epoch, sample_rate=rate)
+        seconds = view.num_frames * view.hop_length / rate
+        by_class = dict(zip(self._manifest.classes, spectrograms.cpu().numpy(), strict=True))
+        picture = figures.spectrogram_grid(by_class, f"generated clips, epoch {epoch} (ln(1 + power))", seconds)
+        (self._run / "spectrograms" / f"epoch_{epoch:03d}.png").write_bytes(figures.png(picture))
+        self._writer.add_image("generated/spectrograms", picture, epoch, dataformats="HWC")
+
+    def flush(self) -> None:
+        """Bring what was written to where the run lies."""
         self._writer.flush()
         self._folder.sync()
 
-    def close(self, history: list[dict[str, Any]]) -> None:
-        """Write the hyperparameters with the final losses."""
+    def close(self, metrics: dict[str, Any]) -> None:
+        """Write the hyperparameters with the final figures."""
         plain = {
             name: str(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self._config).items()
         }
-        final = {f"final/{name}": history[-1][name] for name in ("loss_D", "loss_G")}
+        final = {f"final/{name}": metrics[name] for name in ("loss_D", "loss_G")}
+        if "judge" in metrics:
+            final |= {f"final/judge_{name}": value for name, value in metrics["judge"]["overall"].items() if value}
         self._writer.add_hparams(plain, final, run_name=".")
         self._writer.close()
         self._folder.sync()
-
-    def _log_samples(self, spectrograms: np.ndarray, epoch: int) -> None:
-        view, rate = self._manifest.views["cgan"], self._manifest.clip.sample_rate_hz
-        by_class = dict(zip(self._manifest.classes, spectrograms, strict=True))
-        for label, spectrogram in by_class.items():
-            waveform = invert(spectrogram, view, rate)
-            (self._run / "samples" / f"{label}_ep{epoch}.wav").write_bytes(encode_wav(waveform, rate))
-            self._writer.add_audio(f"generated/{label}", waveform[None], epoch, sample_rate=rate)
-        seconds = view.num_frames * view.hop_length / rate
-        picture = figures.spectrogram_grid(by_class, f"generated clips, epoch {epoch} (ln(1 + power))", seconds)
-        (self._run / "spectrograms" / f"epoch_{epoch:03d}.png").write_bytes(figures.png(picture))
-        self._writer.add_image("generated/spectrograms", picture, epoch, dataformats="HWC")

@@ -1,23 +1,23 @@
-"""The recipe's losses: binary cross-entropy on logits, computed in float32. Shapes: B clips."""
+"""Losses of each clip, on logits, computed in float32. Shapes: B clips."""
 
-import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import relu, softplus
+
+from freqquest.cgan.config import Loss
 
 
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Mean over both halves of calling real clips `[B]` real and generated ones `[B]` fake; a scalar."""
-    return (_cross_entropy(real_logits, 1.0) + _cross_entropy(fake_logits, 0.0)) / 2
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, loss: Loss) -> Tensor:
+    """How wrong it is to take real clips for real and generated ones for generated: `[B]`, for each such pair.
 
-
-def generator_loss(fake_logits: Tensor) -> Tensor:
-    """How far generated clips `[B]` are from being called real (the non-saturating form); a scalar.
-
-    Source: Goodfellow et al., "Generative Adversarial Nets", 2014, section 3.
+    `cross_entropy` is the recipe's, the mean of both (Goodfellow et al., "Generative adversarial nets", 2014); `hinge`
+    is their sum, and asks for no more than a distance of 1 (Lim and Ye, "Geometric GAN", 2017).
     """
-    return _cross_entropy(fake_logits, 1.0)
+    real, fake = real_logits.float(), fake_logits.float()
+    if loss == "hinge":
+        return relu(1 - real) + relu(1 + fake)
+    return (softplus(-real) + softplus(fake)) / 2
 
 
-def _cross_entropy(logits: Tensor, target: float) -> Tensor:
-    logits = logits.float()
-    return binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+def generator_loss(fake_logits: Tensor, loss: Loss) -> Tensor:
+    """How far generated clips are from being taken for real: `[B]`; for `cross_entropy`, the non-saturating form."""
+    return -fake_logits.float() if loss == "hinge" else softplus(-fake_logits.float())

@@ -1,4 +1,4 @@
-"""The conditional GAN's two networks, as the recipe gives them.
+"""The recipe's two networks, and the choice between them and ours.
 
 Shapes: B clips, Z noise values, K classes, M = 128 mel bands, T = 512 frames.
 """
@@ -7,9 +7,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from freqquest.cgan.config import CganConfig
+from freqquest.cgan.images import ImageScale
+from freqquest.cgan.parallel import BatchNorm2d
+from freqquest.cgan.projection import ModulatedGenerator, ProjectionDiscriminator
+
 NUM_MELS, NUM_FRAMES = 128, 512
 _SEED_SHAPE = (256, 8, 32)
 """Channels, height and width of the map that the generator starts from; four doublings make it M x T."""
+
+
+def build_generator(config: CganConfig, num_classes: int, scale: ImageScale) -> nn.Module:
+    """The generator of a preset: noise `[B, Z]` and class indices `[B]` to images `[B, 1, M, T]`."""
+    if config.networks == "recipe":
+        return Generator(num_classes, config.noise_dim)
+    image = scale.num_mels, scale.image_frames
+    return ModulatedGenerator(num_classes, config.noise_dim, config.generator_channels, image)
+
+
+def build_discriminator(config: CganConfig, num_classes: int) -> nn.Module:
+    """The discriminator of a preset: images `[B, 1, M, T]` and class indices `[B]` to logits `[B]`."""
+    if config.networks == "recipe":
+        return Discriminator(num_classes)
+    return ProjectionDiscriminator(num_classes, config.discriminator_channels)
 
 
 class Generator(nn.Module):
@@ -22,13 +42,13 @@ class Generator(nn.Module):
         self.project = nn.Linear(noise_dim + num_classes, channels * height * width)
         self.upsample = nn.Sequential(
             nn.ConvTranspose2d(256, 128, 4, stride=2, padding=1),
-            nn.BatchNorm2d(128),
+            BatchNorm2d(128),
             nn.ReLU(),
             nn.ConvTranspose2d(128, 64, 4, stride=2, padding=1),
-            nn.BatchNorm2d(64),
+            BatchNorm2d(64),
             nn.ReLU(),
             nn.ConvTranspose2d(64, 32, 4, stride=2, padding=1),
-            nn.BatchNorm2d(32),
+            BatchNorm2d(32),
             nn.ReLU(),
             nn.ConvTranspose2d(32, 1, 4, stride=2, padding=1),
             nn.ReLU(),
@@ -53,13 +73,13 @@ class Discriminator(nn.Module):
             nn.Conv2d(2, 32, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(32, 64, 4, stride=2, padding=1),
-            nn.BatchNorm2d(64),
+            BatchNorm2d(64),
             nn.LeakyReLU(0.2),
             nn.Conv2d(64, 128, 4, stride=2, padding=1),
-            nn.BatchNorm2d(128),
+            BatchNorm2d(128),
             nn.LeakyReLU(0.2),
             nn.Conv2d(128, 256, 4, stride=2, padding=1),
-            nn.BatchNorm2d(256),
+            BatchNorm2d(256),
             nn.LeakyReLU(0.2),
             nn.Conv2d(256, 1, (8, 32)),
         )

@@ -10,89 +10,96 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
+from freqquest.cgan.augment import Augmentation
 from freqquest.cgan.config import CganConfig
+from freqquest.cgan.images import ImageScale
 from freqquest.cgan.losses import discriminator_loss, generator_loss
-from freqquest.cgan.networks import Discriminator, Generator
+from freqquest.cgan.networks import build_discriminator, build_generator
+from freqquest.cgan.parallel import sum_gradients, world_size
 
 
 class CganTrainer:
     """Both networks, their optimisers, and the averaged generator that is saved and heard."""
 
     def __init__(
-        self,
-        config: CganConfig,
-        num_classes: int,
-        device: torch.device,
-        *,
-        seed: int,
-        distributed: bool = False,
+        self, config: CganConfig, num_classes: int, scale: ImageScale, device: torch.device, *, seed: int
     ) -> None:
         """Build networks with the seed's initial weights, the same on every worker.
 
         Args:
             config: Networks and optimisation.
             num_classes: Of the dataset.
+            scale: What the networks see of its spectrograms.
             device: Where to train.
             seed: Of the initial weights.
-            distributed: Average gradients over the workers of the initialised process group.
         """
-        self.config, self.device = config, device
+        self.config, self.scale, self.device = config, scale, device
+        self.augmentation = Augmentation(num_frames=scale.filled_frames)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            generator = Generator(num_classes, config.noise_dim)
-            discriminator = Discriminator(num_classes)
+            generator = build_generator(config, num_classes, scale)
+            discriminator = build_discriminator(config, num_classes)
         # Channels-last is the layout that both CPU and GPU convolve fastest in.
         self.generator = generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged_generator = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self._num_updates = 0
-        self._generate: nn.Module = _replicate(self.generator) if distributed else self.generator
-        self._discriminate: nn.Module = _replicate(self.discriminator) if distributed else self.discriminator
-        self.generator_optimizer = torch.optim.Adam(
-            self.generator.parameters(), config.learning_rate, config.adam_betas
-        )
-        self.discriminator_optimizer = torch.optim.Adam(
-            self.discriminator.parameters(), config.discriminator_learning_rate, config.adam_betas
+        self.generator_optimizer, self.discriminator_optimizer = (
+            torch.optim.Adam(network.parameters(), learning_rate, config.adam_betas, fused=True)
+            for network, learning_rate in (
+                (self.generator, config.learning_rate),
+                (self.discriminator, config.discriminator_learning_rate),
+            )
         )
 
-    def step(self, real: Tensor, labels: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    def step(
+        self, real: Tensor, labels: Tensor, noise: Tensor, real_changes: Tensor, fake_changes: Tensor
+    ) -> dict[str, Tensor]:
         """Train the discriminator on real and generated clips, then the generator.
 
         Args:
-            real: Spectrograms `[B, 1, M, T]`, float32.
+            real: Images `[B, 1, M, T]`, float32.
             labels: Their class indices `[B]`; generated clips take the same classes.
             noise: `[B, Z]`.
+            real_changes: Rows `[B, 6]` of `Augmentation.draw`, which the recipe ignores.
+            fake_changes: The same for the generated clips.
 
         Returns:
-            `loss_D` and `loss_G`, scalars on the device: reading them waits for it, so read them seldom.
+            Scalars on the device, whose sums over all workers are the whole batch's: the losses, the shares of real and
+            of generated clips that the discriminator tells rightly, and the gradients' norms; and `skipped`, 1 where an
+            update was left out because these were not finite, all others being 0 then. Reading them waits for the
+            device, so read them seldom.
         """
         with self._autocast():
-            fake = self._generate(noise, labels)
-            real_logits = self._discriminate(real, labels)
-            fake_logits = self._discriminate(fake.detach(), labels)
-        loss_d = discriminator_loss(real_logits, fake_logits)
-        self.discriminator_optimizer.zero_grad()
-        loss_d.backward()
-        self.discriminator_optimizer.step()
-
+            fake = self.generator(noise, labels)
+            seen = self._change(fake, fake_changes)
+            real_logits = self.discriminator(self._change(real, real_changes), labels)
+            fake_logits = self.discriminator(seen.detach(), labels)
+        loss_d = self._mean(discriminator_loss(real_logits, fake_logits, self.config.loss))
+        norm_d = self._update(self.discriminator, self.discriminator_optimizer, loss_d)
         with _frozen(self.discriminator):  # its gradients for the generator's loss would be thrown away
             with self._autocast():
-                fake_logits = self.discriminator(fake, labels)
-            loss_g = generator_loss(fake_logits)
-            self.generator_optimizer.zero_grad()
-            loss_g.backward()
-            self.generator_optimizer.step()
+                again = self.discriminator(seen, labels)
+            loss_g = self._mean(generator_loss(again, self.config.loss))
+            norm_g = self._update(self.generator, self.generator_optimizer, loss_g)
         self._update_average()
         self._num_updates += 1
-        return {"loss_D": loss_d.detach(), "loss_G": loss_g.detach()}
+        skipped = ~torch.isfinite(norm_d + norm_g)
+        everywhere = {"norm_D": norm_d, "norm_G": norm_g}
+        figures = {
+            "loss_D": loss_d.detach(),
+            "loss_G": loss_g.detach(),
+            "accuracy_real": self._mean((real_logits > 0).float()),
+            "accuracy_fake": self._mean((fake_logits < 0).float()),
+        } | {name: value / world_size() for name, value in everywhere.items()}
+        finite = {name: torch.where(skipped, 0, value) for name, value in figures.items()}
+        return finite | {"skipped": skipped.float() / world_size()}
 
     @torch.no_grad()
     def generate(self, noise: Tensor, labels: Tensor) -> Tensor:
-        """Spectrograms `[B, 1, M, T]`, float32, of the averaged generator."""
-        spectrograms: Tensor = self.averaged_generator(noise.to(self.device), labels.to(self.device))
-        return spectrograms.float()
+        """Spectrograms `[B, M, T]`, float32, of the averaged generator."""
+        return self.scale.decode(self.averaged_generator(noise.to(self.device), labels.to(self.device)))
 
     def state_dict(self) -> dict[str, Any]:
         """All that continues the training, tensors and plain values only."""
@@ -112,6 +119,23 @@ class CganTrainer:
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
+
+    def _mean(self, values: Tensor) -> Tensor:
+        """What `[B]` values of this worker add to the mean over the whole batch."""
+        return values.sum() / self.config.batch_size
+
+    def _change(self, images: Tensor, changes: Tensor) -> Tensor:
+        return self.augmentation.apply(images, changes) if self.config.augment else images
+
+    def _update(self, network: nn.Module, optimizer: torch.optim.Adam, loss: Tensor) -> Tensor:
+        """One step of an optimiser; the norm of the gradients, and no step where that is not finite."""
+        optimizer.zero_grad()
+        loss.backward()
+        sum_gradients(network.parameters())
+        norm = nn.utils.get_total_norm(parameter.grad for parameter in network.parameters())
+        optimizer.found_inf = (~torch.isfinite(norm)).float()  # the fused step looks at it on the device
+        optimizer.step()
+        return norm
 
     def _autocast(self) -> torch.autocast:
         enabled = self.config.precision == "bfloat16" and _computes_bfloat16(self.device)
@@ -134,12 +158,6 @@ def _computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def _replicate(network: nn.Module) -> DistributedDataParallel:
-    # Each worker normalises by its own part of the batch; broadcasting running statistics between the
-    # discriminator's two passes would change tensors that the first one's backward pass still needs.
-    return DistributedDataParallel(network, broadcast_buffers=False)
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """Make clips with a trained generator. Knows nothing of Ray.
 
-Shapes: Z noise values.
+Shapes: B clips, Z noise values, S samples.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,9 +13,11 @@ from freqquest.audio.files import encode_wav
 from freqquest.audio.invert import invert
 from freqquest.cgan.config import GenerateConfig
 from freqquest.cgan.generate import GeneratedClip
-from freqquest.cgan.generator_file import load_generator
+from freqquest.cgan.generator_file import TrainedGenerator, load_generator
 from freqquest.errors import UserError
 from freqquest.runs.storage import locate
+
+_CLIPS_AT_ONCE = 16
 
 
 def choose_labels(label: str, classes: list[str]) -> list[str]:
@@ -35,7 +38,7 @@ def synthesise(config: GenerateConfig, on_clip: Callable[[int], None] = lambda _
 
     Args:
         config: What to make.
-        on_clip: Called after each clip with the number of clips done.
+        on_clip: Called now and then with the number of clips done.
 
     Returns:
         The files, by class and index.
@@ -43,28 +46,48 @@ def synthesise(config: GenerateConfig, on_clip: Callable[[int], None] = lambda _
     Raises:
         UserError: The generator cannot be used, does not know the label, or a file of the name exists.
     """
-    generator, card = load_generator(locate(config.generator))
-    labels = choose_labels(config.label, card.classes)
-    places = {
-        (label, index): locate(config.output_dir) / f"{label}_{config.seed}_{index:03d}.wav"
-        for label in labels
-        for index in range(config.num_clips)
-    }
-    existing = [place for place in places.values() if place.exists()]
+    generator = load_generator(locate(config.generator))
+    classes = generator.card.classes
+    asked = list(itertools.product(choose_labels(config.label, classes), range(config.num_clips)))
+    places = [locate(config.output_dir) / f"{label}_{config.seed}_{index:03d}.wav" for label, index in asked]
+    existing = [place for place in places if place.exists()]
     if existing and not config.overwrite:
         raise UserError(f"{existing[0]} exists: choose another --output-dir or --seed, or --overwrite it")
-    for done, ((label, index), place) in enumerate(places.items(), start=1):
-        class_index = card.classes.index(label)
-        noise = draw_noise(card.noise_dim, config.seed, class_index, index)
-        with torch.no_grad():
-            spectrogram = generator(noise, torch.tensor([class_index]))[0, 0].numpy()
-        waveform = invert(spectrogram, card.view, card.sample_rate_hz, seed=config.seed)
-        place.write_bytes(encode_wav(waveform, card.sample_rate_hz))
-        on_clip(done)
-    return [GeneratedClip(label=label, path=str(place), name=place.name) for (label, _), place in places.items()]
+    device = torch.device("cuda" if config.use_gpu else "cpu")
+    generator.network.to(device)
+    for start in range(0, len(asked), _CLIPS_AT_ONCE):
+        batch = [(classes.index(label), index) for label, index in asked[start : start + _CLIPS_AT_ONCE]]
+        waveforms = _make(generator, batch, config.seed, device)
+        for place, waveform in zip(places[start:], waveforms, strict=False):
+            place.write_bytes(encode_wav(waveform, generator.card.sample_rate_hz))
+        on_clip(start + len(batch))
+    return [
+        GeneratedClip(label=label, path=str(place), name=place.name)
+        for (label, _), place in zip(asked, places, strict=True)
+    ]
 
 
-def draw_noise(noise_dim: int, seed: int, class_index: int, index: int) -> torch.Tensor:
-    """Noise `[1, Z]` of one clip, which does not depend on how many others are made."""
-    source = np.random.default_rng([seed, class_index, index])
-    return torch.from_numpy(source.standard_normal((1, noise_dim), dtype=np.float32))
+def draw_noise(noise_dim: int, seed: int, clips: Sequence[tuple[int, int]]) -> torch.Tensor:
+    """Noise `[B, Z]` of clips given by class and index; each clip's does not depend on the others."""
+    sources = [np.random.default_rng([seed, *clip]) for clip in clips]
+    return torch.from_numpy(np.stack([source.standard_normal(noise_dim, dtype=np.float32) for source in sources]))
+
+
+def inversion_seeds(seed: int, clips: Sequence[tuple[int, int]]) -> list[int]:
+    """Seeds of the phases, `[B]`, of clips given by class and index."""
+    return [int(np.random.default_rng([seed, *clip, 1]).integers(2**31)) for clip in clips]
+
+
+def _make(generator: TrainedGenerator, clips: Sequence[tuple[int, int]], seed: int, device: torch.device) -> np.ndarray:
+    """Waveforms `[B, S]` of clips given by class and index."""
+    card = generator.card
+    noise = draw_noise(card.networks.noise_dim, seed, clips).to(device)
+    labels = torch.tensor([class_index for class_index, _ in clips], device=device)
+    return invert(
+        generator.spectrograms(noise, labels),
+        card.view,
+        card.sample_rate_hz,
+        seeds=inversion_seeds(seed, clips),
+        method=card.networks.inversion,
+        device=device,
+    )

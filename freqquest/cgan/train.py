@@ -3,6 +3,10 @@
 The driver plans and watches, free of torch; `freqquest.cgan.worker` starts and runs the workers.
 """
 
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -18,29 +22,38 @@ from freqquest.runs.progress import shared_progress
 from freqquest.runs.storage import locate
 
 
-def train(config: TrainConfig) -> dict[str, Any]:
+def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = None) -> dict[str, Any]:
     """Train a generator; an interrupted training continues, a finished one is left as it is.
 
     Needs an initialised Ray. Leaves generator.safetensors, checkpoints, sounds, pictures and TensorBoard logs.
 
+    Args:
+        config: What to train, and where.
+        start_judge: Gives the handle of an actor that hears clips, for the dataset's classes.
+
     Returns:
-        The last epoch's figures.
+        The last epoch's figures, and the judge's.
 
     Raises:
-        UserError: The dataset, run folder or cluster is not usable, or training gave losses that are not finite.
+        UserError: The dataset, run folder, judge or cluster is not usable, or training gave gradients that are not
+            finite.
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
+    fewest, most = config.workers
     resources = cluster.require(
-        num_workers=config.num_workers, cpus_per_worker=config.cpus_per_worker, use_gpu=config.use_gpu
+        num_workers=fewest, cpus_per_worker=config.cpus_per_worker, use_gpu=config.use_gpu, most_workers=most
     )
-    run = RunFolder(config.run_dir, "cgan", _settings(config, manifest))
+    settings = _settings(config, manifest)
+    run = RunFolder(config.run_dir, "cgan", settings)
     finished = run.finished()
     if finished is not None:
         return finished
+    judge = start_judge(manifest.classes) if start_judge is not None else None
     run.begin()
-    steps = config.epochs * num_steps(manifest.num_rows["train"], PRESETS[config.preset].batch_size)
-    with shared_progress("train cgan", steps, "steps") as progress:
+    batch_size = PRESETS[config.preset].batch_size
+    num_clips = config.num_epochs * num_steps(manifest.num_rows["train"], batch_size) * batch_size
+    with shared_progress("train cgan", num_clips, "clips") as progress:
         job = TrainJob(
             dataset=dataset,
             manifest=manifest,
@@ -48,6 +61,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
             config=config,
             progress=progress,
             resources=resources,
+            settings_sha256=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
+            judge=judge,
         )
         figures: dict[str, Any] = ray.get(ray.remote(num_cpus=0, max_calls=1)(_run_workers).remote(job))
     if "error" in figures:
@@ -56,12 +71,18 @@ def train(config: TrainConfig) -> dict[str, Any]:
 
 
 def _settings(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
-    """What shapes the generator; workers and devices do not."""
+    """What shapes the generator, the preset by its values; workers and devices do not."""
+    judge = locate(config.judge) if config.judge is not None else None
     return {
         "dataset_sha256": manifest.content_sha256,
         "preset": config.preset,
-        "epochs": config.epochs,
+        "epochs": config.num_epochs,
         "seed": config.seed,
+        # The judge chooses the epoch that is kept.
+        "judge_sha256": hashlib.sha256(judge.read_bytes()).hexdigest() if judge and judge.is_file() else None,
+        "judge_every": config.judge_every if judge else None,
+        "judge_clips": config.judge_clips if judge else None,
+        **{f"preset.{name}": value for name, value in dataclasses.asdict(PRESETS[config.preset]).items()},
     }
 
 

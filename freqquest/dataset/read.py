@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
-from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ from freqquest.errors import UserError
 from freqquest.runs.storage import Location, locate
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SplitArrays:
     """Clips of one split in one view."""
 
@@ -99,12 +98,20 @@ class SplitReader:
         """
         self._dataset, self._view = dataset, view
         self._shards = _shards_of(manifest, split, dataset)
+        self._ends = np.cumsum([shard.num_rows for shard in self._shards])
         self._verified: set[int] = set()
-        self._loaded: WeakValueDictionary[int, SplitArrays] = WeakValueDictionary()
 
     def __len__(self) -> int:
         """Number of clips."""
-        return sum(shard.num_rows for shard in self._shards)
+        return int(self._ends[-1])
+
+    def shards(self) -> Iterator[SplitArrays]:
+        """The whole split, in `read_split`'s order, a shard at a time.
+
+        Raises:
+            UserError: A shard is missing or damaged.
+        """
+        return map(self._read, range(len(self._shards)))
 
     def batches(
         self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
@@ -124,11 +131,12 @@ class SplitReader:
         Raises:
             UserError: A shard is missing or damaged.
         """
-        length = num_steps(len(self), batch_size)
-        stretches = [
-            self._stretch(number * length, length, seed, epoch) for number in own_part(batch_size, rank, world_size)
-        ]
-        for clips in zip(*stretches, strict=True):
+        loaded: dict[int, SplitArrays] = {}
+        for rows in self.rows(batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size):
+            places = np.searchsorted(self._ends, rows, side="right").tolist()
+            loaded = {place: loaded.get(place) or self._read(place) for place in places}
+            starts = [self._ends[place] - self._shards[place].num_rows for place in places]
+            clips = [(loaded[place], row - start) for place, row, start in zip(places, rows, starts, strict=True)]
             yield SplitArrays(
                 spectrograms=np.stack([shard.spectrograms[row] for shard, row in clips]),
                 class_indices=np.array([shard.class_indices[row] for shard, row in clips]),
@@ -136,8 +144,21 @@ class SplitReader:
                 recordings=[shard.recordings[row] for shard, row in clips],
             )
 
-    def _stretch(self, start: int, length: int, seed: int, epoch: int) -> Iterator[tuple[SplitArrays, int]]:
-        """So many clips of the epoch's row, from `start` on, each as its shard and its place there."""
+    def rows(
+        self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
+    ) -> Iterator[np.ndarray]:
+        """The same epoch as row numbers `[B / W]` of `read_split`, for clips that are all in memory.
+
+        Args and order are those of `batches`.
+        """
+        length = num_steps(len(self), batch_size)
+        parts = own_part(batch_size, rank, world_size)
+        yield from map(
+            np.array, zip(*(self._stretch(part * length, length, seed, epoch) for part in parts), strict=True)
+        )
+
+    def _stretch(self, start: int, length: int, seed: int, epoch: int) -> Iterator[int]:
+        """So many row numbers of the epoch's row of clips, from `start` on."""
         order = np.random.default_rng([seed, epoch]).permutation(len(self._shards))
         ends = np.cumsum([self._shards[index].num_rows for index in order])
         while length > 0:
@@ -146,18 +167,13 @@ class SplitReader:
             index = int(order[place])
             num_rows = self._shards[index].num_rows
             rows = np.random.default_rng([seed, epoch, index]).permutation(num_rows)[start - ends[place] :][:length]
-            shard = self._load(index)
-            for row in rows:
-                yield shard, int(row)
+            yield from (rows + self._ends[index] - num_rows).tolist()
             start, length = start + len(rows), length - len(rows)
 
-    def _load(self, index: int) -> SplitArrays:
-        """A shard, shared by the stretches that are in it at the same time."""
-        arrays = self._loaded.get(index)
-        if arrays is None:
-            arrays = read_shard(self._dataset, self._shards[index], self._view, verify=index not in self._verified)
-            self._loaded[index] = arrays
-            self._verified.add(index)
+    def _read(self, index: int) -> SplitArrays:
+        """A shard, verified when it is read for the first time."""
+        arrays = read_shard(self._dataset, self._shards[index], self._view, verify=index not in self._verified)
+        self._verified.add(index)
         return arrays
 
 

@@ -82,15 +82,15 @@ class Progress:
 class Poster:
     """Tells the driver from another process how much is done, a few times a second at most."""
 
-    def __init__(self, queue: "Queue | None", done_before: int = 0, note: str = "") -> None:
+    def __init__(self, queue: "Queue | None") -> None:
         """Without a queue, nothing is told: one of several workers speaks for all."""
-        self._queue, self._done_before, self._note = queue, done_before, note
+        self._queue = queue
         self._last = 0.0
 
-    def __call__(self, done: int) -> None:
+    def __call__(self, done: int, note: str = "") -> None:
         if self._queue is not None and time.monotonic() - self._last > _POST_INTERVAL_S:
             self._last = time.monotonic()
-            self._queue.put((self._done_before + done, self._note))
+            self._queue.put((done, note))
 
 
 @contextmanager

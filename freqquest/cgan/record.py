@@ -1,0 +1,178 @@
+"""What rank 0 keeps of a training: checkpoints, judgements, logs, and the generator at its end.
+
+Shapes: K classes, N clips, S samples.
+"""
+
+import io
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from freqquest.audio.invert import invert
+from freqquest.cgan.evaluate import Judgement, as_dict, table
+from freqquest.cgan.generator_file import GeneratorCard, save_generator
+from freqquest.cgan.hearing import JudgedClips
+from freqquest.cgan.job import TrainJob
+from freqquest.cgan.logs import CganLogs
+from freqquest.cgan.step import CganTrainer
+from freqquest.cgan.synthesis import draw_noise, inversion_seeds
+from freqquest.errors import UserError
+from freqquest.runs.checkpoints import Checkpoints
+from freqquest.runs.tables import write_csv
+
+GENERATOR_NAME = "generator.safetensors"
+_EPOCHS_NAME = "cgan_epochs.csv"
+_CHECKPOINTS_DIR = "checkpoints"
+
+_CHECKPOINT_INTERVAL_S = 60.0
+"""Shorter epochs are not saved each: an interruption costs a minute's work at most, and saving little time."""
+
+_FINAL_SEED = 1
+"""Of the noise that the final figures are taken with: not that by which the best epoch was chosen."""
+
+_CLIPS_AT_ONCE = 32
+
+
+def restore(trainer: CganTrainer, job: TrainJob) -> list[dict[str, Any]]:
+    """Continue from the run's last whole checkpoint, if there is one.
+
+    Order of clips, noise and changes are given by seed and epoch, so there is no other state to bring back.
+
+    Returns:
+        The figures of the epochs that are behind it.
+
+    Raises:
+        UserError: The checkpoint is of a training with other settings.
+    """
+    content = _checkpoints(job).last()
+    if content is None:
+        return []
+    state = _load(content, trainer.device)
+    if state["settings_sha256"] != job.settings_sha256:
+        raise UserError(f"{job.run / _CHECKPOINTS_DIR} is of a training with other settings: choose another --run-dir")
+    trainer.load_state_dict(state["trainer"])
+    history: list[dict[str, Any]] = state["history"]
+    return history
+
+
+class Record:
+    """Keeps what an epoch leaves."""
+
+    def __init__(self, job: TrainJob, trainer: CganTrainer, history: list[dict[str, Any]]) -> None:
+        """Have the judge hear the real clips, if there is a judge.
+
+        Args:
+            job: The training.
+            trainer: Holds the networks.
+            history: Figures of each epoch, which the training goes on to extend.
+        """
+        self._job, self._trainer, self._history = job, trainer, history
+        self._checkpoints = _checkpoints(job)
+        self._saved = float("-inf")
+        self._judged = JudgedClips(job.judge, job.dataset, job.manifest) if job.judge is not None else None
+        self._logs = CganLogs(job.run, job.manifest, job.networks, first_epoch=len(history) + 1)
+        if self._judged is not None and not history:
+            self._logs.add_floor(self._judged.floor(job.config.judge_clips))
+
+    def end_epoch(self) -> None:
+        """Judge, log and save the last epoch, as far as these are due."""
+        config, figures = self._job.config, self._history[-1]
+        epoch, is_last = figures["epoch"], figures["epoch"] == config.num_epochs
+        judgement = None
+        if self._judged is not None and (is_last or epoch % config.judge_every == 0):
+            judgement = self._judge(config.judge_clips, config.seed)
+            figures |= {name: value for name, value in judgement.scalars().items() if name.startswith("judge/")}
+        write_csv(pd.DataFrame(self._history), self._job.run / _EPOCHS_NAME)
+        self._logs.add_epoch(figures, judgement)
+        if is_last or epoch == 1 or epoch % config.sample_every == 0:
+            clips = [(index, 0) for index in range(len(self._job.manifest.classes))]
+            spectrograms = self._spectrograms(clips, config.seed)
+            self._logs.add_samples(spectrograms, self._invert(spectrograms, clips, config.seed), epoch)
+        self._logs.flush()
+        if is_last or judgement is not None or time.monotonic() - self._saved > _CHECKPOINT_INTERVAL_S:
+            self._save(judgement)
+
+    def finish(self) -> dict[str, Any]:
+        """Save the generator of the best epoch (the last one, where none was judged), and judge it on other noise.
+
+        Returns:
+            The last epoch's figures, and those of the generator that was saved.
+        """
+        content = self._checkpoints.best() or self._checkpoints.last()
+        assert content is not None
+        state = _load(content, self._trainer.device)
+        weights = state["trainer"]["averaged_generator"]
+        metrics = self._history[-1] | {"generator_epoch": len(state["history"])}
+        save_generator(weights, self._card(len(state["history"])), self._job.run / GENERATOR_NAME)
+        if self._judged is not None:
+            self._trainer.averaged_generator.load_state_dict(weights)
+            num_clips = self._job.config.final_judge_clips
+            judgement = self._judge(num_clips, self._job.config.seed + _FINAL_SEED)
+            floor = self._judged.floor(num_clips)
+            (self._job.run / "judge.txt").write_text(table(judgement, floor) + "\n")
+            metrics |= {"judge": as_dict(judgement), "floor": as_dict(floor)}
+        self._logs.close(metrics)
+        return metrics
+
+    def _judge(self, clips_per_class: int, seed: int) -> Judgement:
+        """Figures of the averaged generator's clips, so many of each class."""
+        assert self._judged is not None
+        clips = [
+            (index, number) for index in range(len(self._job.manifest.classes)) for number in range(clips_per_class)
+        ]
+        parts = [clips[start : start + _CLIPS_AT_ONCE] for start in range(0, len(clips), _CLIPS_AT_ONCE)]
+        waveforms = [self._invert(self._spectrograms(part, seed), part, seed) for part in parts]
+        return self._judged.judge(np.concatenate(waveforms), np.array([index for index, _ in clips]))
+
+    def _spectrograms(self, clips: list[tuple[int, int]], seed: int) -> torch.Tensor:
+        """Of clips given by class and number: always the same noise, so that progress can be followed."""
+        noise = draw_noise(self._job.networks.noise_dim, seed, clips)
+        return self._trainer.generate(noise, torch.tensor([index for index, _ in clips]))
+
+    def _invert(self, spectrograms: torch.Tensor, clips: list[tuple[int, int]], seed: int) -> np.ndarray:
+        """Waveforms `[N, S]`."""
+        return invert(
+            spectrograms,
+            self._job.manifest.views["cgan"],
+            self._job.manifest.clip.sample_rate_hz,
+            seeds=inversion_seeds(seed, clips),
+            method=self._job.networks.inversion,
+            device=self._trainer.device,
+        )
+
+    def _save(self, judgement: Judgement | None) -> None:
+        buffer = io.BytesIO()
+        state = {
+            "trainer": self._trainer.state_dict(),
+            "history": self._history,
+            "settings_sha256": self._job.settings_sha256,
+        }
+        torch.save(state, buffer)
+        kernel = judgement.overall["kernel"] if judgement is not None else None
+        self._checkpoints.save(len(self._history), buffer.getvalue(), None if kernel is None else -kernel)
+        self._saved = time.monotonic()
+
+    def _card(self, epochs: int) -> GeneratorCard:
+        manifest = self._job.manifest
+        return GeneratorCard(
+            classes=manifest.classes,
+            sample_rate_hz=manifest.clip.sample_rate_hz,
+            view=manifest.views["cgan"],
+            scale=self._trainer.scale,
+            networks=self._job.networks,
+            preset=self._job.config.preset,
+            epochs=epochs,
+            dataset_sha256=manifest.content_sha256,
+        )
+
+
+def _checkpoints(job: TrainJob) -> Checkpoints:
+    return Checkpoints(folder=job.run / _CHECKPOINTS_DIR)
+
+
+def _load(content: bytes, device: torch.device) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    return state

@@ -1,0 +1,75 @@
+"""A whole training, as one of its processes sees it. Knows nothing of Ray: a script without it can call the same.
+
+What it needs to go on lies in the run folder, so it does not matter whether a worker, the driver or the machine
+stopped.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from freqquest.cgan.batches import ClipBatches
+from freqquest.cgan.epoch import train_epoch
+from freqquest.cgan.images import image_scale
+from freqquest.cgan.job import TrainJob
+from freqquest.cgan.parallel import Worker
+from freqquest.cgan.record import Record, restore
+from freqquest.cgan.step import CganTrainer
+from freqquest.dataset.read import SplitReader, num_steps
+
+
+def train_generator(
+    job: TrainJob, worker: Worker, device: torch.device, on_clips: Callable[[int, str], None]
+) -> dict[str, Any]:
+    """Train from the last whole checkpoint, or from the start, to the last epoch.
+
+    Args:
+        job: What to train.
+        worker: Which of the processes this is; torch.distributed knows the others.
+        device: Where to train.
+        on_clips: Called after each step with the number of clips done and a note for people.
+
+    Returns:
+        The last epoch's figures.
+
+    Raises:
+        UserError: The dataset is damaged, or the checkpoints are of another training.
+        FloatingPointError: Gradients did not stay finite.
+    """
+    config, networks = job.config, job.networks
+    if device.type == "cuda" and networks.precision == "bfloat16":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+    scale = image_scale(job.manifest.views["cgan"], job.manifest.clip, networks.floor)
+    trainer = CganTrainer(networks, len(job.manifest.classes), scale, device, seed=config.seed)
+    history = restore(trainer, job)
+    record = Record(job, trainer, history) if worker.rank == 0 else None
+    reader = SplitReader(job.dataset, job.manifest, "train", "cgan")
+    batches = ClipBatches(reader, scale, device)
+    clips_per_epoch = num_steps(len(reader), networks.batch_size) * networks.batch_size
+    for epoch in range(len(history), config.num_epochs):
+        done, note = epoch * clips_per_epoch, _note(history, config.num_epochs)
+        started = time.monotonic()
+        figures = train_epoch(
+            trainer,
+            batches.epoch(networks.batch_size, seed=config.seed, epoch=epoch, worker=worker),
+            epoch=epoch,
+            seed=config.seed,
+            worker=worker,
+            on_step=lambda step, done=done, note=note: on_clips(done + step * networks.batch_size, note),
+        )
+        seconds = time.monotonic() - started
+        history.append({"epoch": epoch + 1} | figures | {"clips_per_s": clips_per_epoch / seconds, "seconds": seconds})
+        if record is not None:
+            record.end_epoch()
+    return record.finish() if record is not None else history[-1]
+
+
+def _note(history: list[dict[str, Any]], num_epochs: int) -> str:
+    note = f"epoch {len(history) + 1}/{num_epochs}"
+    if history:
+        note += f", loss_D {history[-1]['loss_D']:.3f}, loss_G {history[-1]['loss_G']:.3f}"
+    judged = [epoch["judge/accuracy"] for epoch in history if "judge/accuracy" in epoch]
+    return f"{note}, judge {judged[-1]:.2f}" if judged else note
