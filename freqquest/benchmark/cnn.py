@@ -57,7 +57,7 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     report = Report(
         command="cnn",
         settings={"folds": folds, "num_seeds": config.num_seeds, "max_epochs": config.max_epochs},
-        about=f"{int((~clips.is_copy).sum())} clips; trained on all folds but one, tested on that one",
+        about=f"{int((~clips.only_trains).sum())} clips; trained on all folds but one, tested on that one",
         figures={"summary": summary, "runs": [_without_predictions(run) for run in runs]},
         rows=_rows(summary, clips, folds),
         header=("what", *_PRESETS),
@@ -81,7 +81,7 @@ def _train_and_test(clips: LabelledClips, preset: Preset, fold: str, seed: int, 
 
     prepare_tensorflow(1, use_gpu=False)
     network = PRESETS[preset]
-    held_out = np.flatnonzero((clips.groups == fold) & ~clips.is_copy)
+    held_out = np.flatnonzero((clips.groups == fold) & ~clips.only_trains)
     part = hold_out(clips, held_out)
     if network.schedule == "plateau":
         part = _recipe_part(clips, part, seed)
