@@ -12,7 +12,7 @@ from freqquest.benchmark.config import ExtraBenchmark
 from freqquest.benchmark.report import Report
 from freqquest.benchmark.training import Run, score_rows, scores, side_by_side, train_and_test, without_predictions
 from freqquest.cnn.config import MAX_EPOCHS, PRESETS
-from freqquest.cnn.data import LabelledClips, Part, own_split
+from freqquest.cnn.data import LabelledClips, own_split
 from freqquest.cnn.evaluate import standard_error
 from freqquest.cnn.job import load_clips
 from freqquest.dataset.manifest import load_manifest
@@ -40,13 +40,12 @@ def benchmark_extra(config: ExtraBenchmark) -> str:
     parts = {_WITHOUT: replace(whole, train=whole.train[: -len(extra)]), _WITH: whole}
     shared = ray.put(clips)
     max_epochs = config.max_epochs or MAX_EPOCHS["default"]
+    asked = list(itertools.product(range(config.num_seeds), parts))
     runs = side_by_side(
-        _train_and_test,
-        [
-            (shared, training, part, seed, max_epochs)
-            for seed, (training, part) in itertools.product(range(config.num_seeds), parts.items())
-        ],
+        train_and_test,
+        [(shared, PRESETS["default"], parts[training], whole.validation, seed, max_epochs) for seed, training in asked],
     )
+    runs = [{"training": training} | run for (_, training), run in zip(asked, runs, strict=True)]
     summary = summarise(runs, clips)
     num_recordings = len(set(clips.recordings[whole.validation]))
     return Report(
@@ -62,11 +61,6 @@ def benchmark_extra(config: ExtraBenchmark) -> str:
         header=("what", f"{_WITHOUT} extra clips", f"{_WITH} extra clips"),
         rows=_rows(summary),
     ).write(locate(config.output))
-
-
-def _train_and_test(clips: LabelledClips, training: str, part: Part, seed: int, max_epochs: int) -> Run:
-    measured = train_and_test(clips, PRESETS["default"], part, part.validation, seed, max_epochs)
-    return {"training": training} | measured
 
 
 def summarise(runs: list[Run], clips: LabelledClips) -> dict[str, Any]:

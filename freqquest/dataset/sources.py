@@ -109,7 +109,7 @@ def find_extra(extra_dir: str | None, classes: list[str]) -> pd.DataFrame:
     labels = [_told_label(clip_id) for clip_id in clips["clip_id"]]
     for path, label in zip(clips["path"], labels, strict=True):
         if label not in classes:
-            problem = f"has the label {label!r}, which the dataset does not" if label else "tells no label"
+            problem = f"has the label {label!r}, which the dataset has not" if label else "tells no label"
             raise UserError(
                 f"--extra-clips: {path} {problem}; put clips of {', '.join(classes)} into folders of these names, "
                 "or name them <label>_<seed>_<index>.wav"

@@ -139,8 +139,8 @@ def test_extra_clips_are_labelled_by_their_folder_or_by_the_start_of_their_name(
     [
         (["readme.txt"], "--extra-clips .* holds no audio files"),
         (["siren/a.wav", "dog/notes.txt"], "class folder .*/dog has no audio: add clips .* or remove it"),
-        (["cat_0_000.wav"], "/cat_0_000.wav has the label 'cat', which the dataset does not; put clips of dog, siren"),
-        (["siren/a.wav", "cat/b.wav"], "/cat/b.wav has the label 'cat', which the dataset does not"),
+        (["cat_0_000.wav"], "/cat_0_000.wav has the label 'cat', which the dataset has not; put clips of dog, siren"),
+        (["siren/a.wav", "cat/b.wav"], "/cat/b.wav has the label 'cat', which the dataset has not"),
         (["siren.wav"], "/siren.wav tells no label; put .* or name them <label>_<seed>_<index>.wav"),
     ],
     ids=["no audio", "class without audio", "unknown name", "unknown folder", "no label"],

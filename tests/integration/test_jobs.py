@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from freqquest.benchmark.config import ExtraBenchmark
 from freqquest.benchmark.extra import benchmark_extra
-from freqquest.cnn.config import TuneConfig
+from freqquest.cnn.config import PRESETS, CnnConfig, TuneConfig
 from freqquest.cnn.job import tune_cnn
 from freqquest.cnn.model import read_card
 from freqquest.errors import UserError
@@ -190,7 +190,11 @@ def test_the_benchmarks_of_the_classifier_leave_figures_tables_and_pictures(job,
     assert not work.exists()
 
 
-def test_the_benchmark_of_extra_clips_leaves_figures_and_a_table(local_ray, dataset_dir, extra_dir, tmp_path):
+def test_the_benchmark_of_extra_clips_leaves_figures_and_a_table(
+    local_ray, dataset_dir, extra_dir, tmp_path, monkeypatch
+):
+    small = CnnConfig(num_filters=4, min_steps=1, normalisation="dataset")
+    monkeypatch.setitem(PRESETS, "default", small)
     places = {"dataset_dir": dataset_dir, "extra_clips": extra_dir, "output": tmp_path / "extra.json"}
     text = benchmark_extra(ExtraBenchmark(max_epochs=1, num_seeds=1, **{name: str(at) for name, at in places.items()}))
     assert (tmp_path / "extra.md").read_text() == text + "\n"
