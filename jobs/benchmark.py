@@ -1,11 +1,14 @@
 """Measure this machine or cluster: freqquest against the published recipes, and against its limits."""
 
-from freqquest.benchmark.config import CnnBenchmark, PreprocessBenchmark, TuneBenchmark
+from freqquest.benchmark.config import CnnBenchmark, ExtraBenchmark, PreprocessBenchmark, TuneBenchmark
 from freqquest.command import clear_errors, on_ray, parse_one_of
 
 
 def main() -> None:
-    config = parse_one_of({"preprocess": PreprocessBenchmark, "cnn": CnnBenchmark, "tune": TuneBenchmark}, __doc__)
+    config = parse_one_of(
+        {"preprocess": PreprocessBenchmark, "cnn": CnnBenchmark, "extra": ExtraBenchmark, "tune": TuneBenchmark},
+        __doc__,
+    )
     if isinstance(config, PreprocessBenchmark):
         with clear_errors():
             from freqquest.benchmark.preprocess import benchmark_preprocess
@@ -16,6 +19,11 @@ def main() -> None:
             from freqquest.benchmark.cnn import benchmark_cnn
 
             print(benchmark_cnn(config))
+    elif isinstance(config, ExtraBenchmark):
+        with on_ray():
+            from freqquest.benchmark.extra import benchmark_extra
+
+            print(benchmark_extra(config))
     else:
         with on_ray():
             from freqquest.benchmark.tune import benchmark_tune

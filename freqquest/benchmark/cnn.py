@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from freqquest.benchmark.config import CnnBenchmark
 from freqquest.benchmark.report import Report
+from freqquest.benchmark.training import Run, score_rows, scores, side_by_side, train_and_test, without_predictions
 from freqquest.cnn.config import MAX_EPOCHS, PRESETS
 from freqquest.cnn.data import LabelledClips, Part, hold_out, load_labelled
 from freqquest.cnn.model import SMALLEST_PROBABILITY
@@ -18,7 +19,6 @@ from freqquest.dataset.config import Preset
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
 from freqquest.runs import figures
-from freqquest.runs.progress import Progress
 from freqquest.runs.storage import locate
 
 _PRESETS: tuple[Preset, ...] = ("reference", "default")
@@ -43,23 +43,20 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     if unknown or not folds:
         raise UserError(f"{dataset} has not the fold(s) {', '.join(sorted(unknown)) or 'to test on'}: see --folds")
     shared = ray.put(clips)
-    task = ray.remote(num_cpus=1, max_calls=1)(_train_and_test)
-    asked = list(itertools.product(range(config.num_seeds), _PRESETS, folds))
-    waiting = [
-        task.remote(shared, preset, fold, seed, config.max_epochs or MAX_EPOCHS[preset]) for seed, preset, fold in asked
-    ]
-    runs = []
-    with Progress("benchmark", len(asked), "trainings") as progress:
-        for training in waiting:
-            runs.append(ray.get(training))
-            progress.update(1)
+    runs = side_by_side(
+        _train_and_test,
+        [
+            (shared, preset, fold, seed, config.max_epochs or MAX_EPOCHS[preset])
+            for seed, preset, fold in itertools.product(range(config.num_seeds), _PRESETS, folds)
+        ],
+    )
     summary = _summarise(runs, clips, folds)
     report = Report(
         command="cnn",
         settings={"folds": folds, "num_seeds": config.num_seeds, "max_epochs": config.max_epochs},
-        about=f"{int((~clips.is_copy).sum())} clips; trained on all folds but one, tested on that one",
-        figures={"summary": summary, "runs": [_without_predictions(run) for run in runs]},
-        rows=_rows(summary, clips, folds),
+        about=f"{int((~clips.only_trains).sum())} clips; trained on all folds but one, tested on that one",
+        figures={"summary": summary, "runs": [without_predictions(run) for run in runs]},
+        rows=_rows(summary, folds),
         header=("what", *_PRESETS),
     )
     place = locate(config.output)
@@ -75,44 +72,14 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     return report.write(place)
 
 
-def _train_and_test(clips: LabelledClips, preset: Preset, fold: str, seed: int, max_epochs: int) -> dict[str, Any]:
-    """One training on one core; the time that testing takes does not count."""
-    from freqquest.cnn.trial import fit, predict_probabilities, prepare_tensorflow
-
-    prepare_tensorflow(1, use_gpu=False)
+def _train_and_test(clips: LabelledClips, preset: Preset, fold: str, seed: int, max_epochs: int) -> Run:
     network = PRESETS[preset]
-    held_out = np.flatnonzero((clips.groups == fold) & ~clips.is_copy)
+    held_out = np.flatnonzero((clips.groups == fold) & ~clips.only_trains)
     part = hold_out(clips, held_out)
     if network.schedule == "plateau":
         part = _recipe_part(clips, part, seed)
-    seconds: list[float] = []
-    accuracies: list[float] = []
-
-    def note(_: np.ndarray, epoch: dict[str, float]) -> None:
-        seconds.append(epoch["train/seconds"])
-        if network.schedule == "one_cycle":  # its validation clips are those held out; it does not look at them
-            accuracies.append(epoch["validation/accuracy"])
-
-    model = fit(network, clips, part, max_epochs=max_epochs, seed=seed, on_epoch=note)
-    probabilities = predict_probabilities(model, clips.spectrograms[held_out])
-    confusions = figures.count_confusions(
-        clips.class_indices[held_out], probabilities.argmax(axis=1), len(clips.classes)
-    )
-    return {
-        "preset": preset,
-        "fold": fold,
-        "seed": seed,
-        "accuracy": float(confusions.trace() / confusions.sum()),
-        "confusions": confusions.tolist(),
-        "seconds": seconds,
-        "accuracies": accuracies,
-        "rows": held_out,
-        "probabilities": probabilities,
-    }
-
-
-def _without_predictions(run: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in run.items() if name not in ("rows", "probabilities")}
+    measured = train_and_test(clips, network, part, held_out, seed, max_epochs)
+    return {"preset": preset, "fold": fold} | measured
 
 
 def _recipe_part(clips: LabelledClips, part: Part, seed: int) -> Part:
@@ -127,16 +94,10 @@ def _summarise(runs: list[dict[str, Any]], clips: LabelledClips, folds: tuple[st
     summary: dict[str, Any] = {}
     for preset in _PRESETS:
         own = [run for run in runs if run["preset"] == preset]
-        counts = np.sum([run["confusions"] for run in own], axis=0)
-        recall = counts.diagonal() / np.maximum(counts.sum(axis=1), 1)
         averaged = [_averaged_accuracy([run for run in own if run["fold"] == fold], clips) for fold in folds]
-        summary[preset] = {
-            "accuracy": statistics.mean(run["accuracy"] for run in own),
-            "spread": statistics.pstdev(run["accuracy"] for run in own),
+        summary[preset] = scores(own, clips.classes) | {
             "by_fold": {fold: statistics.mean(run["accuracy"] for run in own if run["fold"] == fold) for fold in folds},
             "averaged_over_seeds": statistics.mean(averaged),
-            "recall": dict(zip(clips.classes, recall.tolist(), strict=True)),
-            "seconds": statistics.median(run["seconds"][-1] for run in own),
         }
     shares = _time_shares(runs)
     reached = [share for share in shares if share is not None]
@@ -170,15 +131,15 @@ def _time_shares(runs: list[dict[str, Any]]) -> list[float | None]:
     return shares
 
 
-def _rows(summary: dict[str, Any], clips: LabelledClips, folds: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _rows(summary: dict[str, Any], folds: tuple[str, ...]) -> list[tuple[str, ...]]:
     both = [summary[preset] for preset in _PRESETS]
+    accuracy, *others = score_rows(both)
     time = summary["time_to_reference"]
     return [
-        ("accuracy, mean and spread", *(f"{own['accuracy']:.3f} ± {own['spread']:.3f}" for own in both)),
+        accuracy,
         *((f"on fold {fold}", *(f"{own['by_fold'][fold]:.3f}" for own in both)) for fold in folds),
         ("of the average of all seeds' networks", *(f"{own['averaged_over_seeds']:.3f}" for own in both)),
-        *((f"recall of {name}", *(f"{own['recall'][name]:.2f}" for own in both)) for name in clips.classes),
-        ("seconds of training, one core, median", *(f"{own['seconds']:.0f}" for own in both)),
+        *others,
         (
             "share of the reference's time, until it stays as good as that ends",
             "",

@@ -60,6 +60,32 @@ class CnnBenchmark:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ExtraBenchmark:
+    """The classifier trained without and with extra clips, on recordings that neither has heard."""
+
+    dataset_dir: str
+    """Dataset made by jobs/preprocess.py: its training split to learn from, its validation split to test on."""
+
+    extra_clips: str
+    """Folder of clips to train on too, as for jobs/tune_cnn.py. A generator of them must have learned from nothing but
+    this dataset's training split, or the figures flatter it."""
+
+    num_seeds: int = 3
+    """Trainings of each kind."""
+
+    max_epochs: int | None = None
+    """Longest training, in epochs; by default the preset's own number."""
+
+    output: str = "results/benchmarks/extra.json"
+    """Figures; a table of them goes beside it."""
+
+    def __post_init__(self) -> None:
+        if min(self.num_seeds, self.max_epochs or 1) < 1:
+            raise ValueError("num_seeds and max_epochs must be 1 or more")
+        _require_json(self.output)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TuneBenchmark:
     """What share of a search's core time is not spent on training."""
 

@@ -20,7 +20,7 @@ def audit_parts(clips: LabelledClips, seed: int) -> dict[str, Part]:
         clips: All labelled clips.
         seed: Of the random split.
     """
-    originals = np.flatnonzero(~clips.is_copy)
+    originals = np.flatnonzero(~clips.only_trains)
     if len(set(clips.recordings[originals])) == len(originals):
         return {}
     by_recording = own_split(clips)

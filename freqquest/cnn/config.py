@@ -175,6 +175,11 @@ class TuneConfig:
     run_dir: str
     """Run folder for the model, tables, pictures and logs."""
 
+    extra_clips: str | None = None
+    """Folder of clips, generated ones for instance, to train on and never to be judged by: one folder a class, or named
+    <label>_<seed>_<index>.wav, as by jobs/generate.py. A generator that has learned from clips that judge here (with
+    num_folds, all do) flatters the accuracy."""
+
     preset: Preset = "default"
     """`default`: our best configuration first, then the published recipe's, then others that the search chooses.
     `reference`: the published recipe exactly (further trials only change its seed)."""

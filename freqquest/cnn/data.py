@@ -3,7 +3,7 @@
 NumPy, pandas and scikit-learn. Shapes: N rows, M mel bands, T frames.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,14 +17,14 @@ from freqquest.runs.storage import Location
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelledClips:
-    """All labelled rows of a dataset but its test split; put into Ray's object store once for all trials."""
+    """All labelled rows of a dataset but its test split, then extra ones; in Ray's object store once for all trials."""
 
     spectrograms: np.ndarray
     """`[N, M, T]`, float16."""
     class_indices: np.ndarray
     """`[N]`, int64."""
-    is_copy: np.ndarray
-    """`[N]`, bool: varied copies, which nothing is judged by."""
+    only_trains: np.ndarray
+    """`[N]`, bool: varied copies and extra clips, which nothing is judged by."""
     clip_ids: np.ndarray
     """`[N]`, str; a copy has its clip's."""
     recordings: np.ndarray
@@ -44,9 +44,9 @@ class Part:
     """Row numbers of one split of the clips."""
 
     train: np.ndarray
-    """Copies included."""
+    """Copies and extra clips included."""
     validation: np.ndarray
-    """Without copies; may be empty."""
+    """Without them; may be empty."""
 
 
 def load_labelled(dataset: Location, manifest: Manifest) -> LabelledClips:
@@ -61,7 +61,7 @@ def load_labelled(dataset: Location, manifest: Manifest) -> LabelledClips:
     return LabelledClips(
         spectrograms=np.concatenate([split.spectrograms for split in splits]),
         class_indices=rows["class_index"].to_numpy(),
-        is_copy=(rows["augmentation"] != NOT_AUGMENTED).to_numpy(),
+        only_trains=(rows["augmentation"] != NOT_AUGMENTED).to_numpy(),
         clip_ids=rows["clip_id"].to_numpy(str),
         recordings=rows["recording"].to_numpy(str),
         groups=rows["fold" if has_folds else "recording"].to_numpy(str),
@@ -69,6 +69,36 @@ def load_labelled(dataset: Location, manifest: Manifest) -> LabelledClips:
         paths=rows["path"].to_numpy(str),
         classes=tuple(manifest.classes),
         normalisation=manifest.normalisation["cnn"],
+    )
+
+
+def add_extra(clips: LabelledClips, extra: pd.DataFrame, spectrograms: np.ndarray) -> LabelledClips:
+    """Clips with more of them at the end, which are in every part's training rows and in no validation rows.
+
+    Each counts as a recording of its own, and the dataset's normalisation stays.
+
+    Args:
+        clips: Of a dataset.
+        extra: Table of clips: `path` and `label`, of `find_extra`.
+        spectrograms: `[N, M, T]` of these, as the dataset has them.
+
+    Raises:
+        UserError: An extra clip is one of the dataset's own.
+    """
+    shared = set(extra["path"]) & set(clips.paths)
+    if shared:
+        raise UserError(f"--extra-clips: {min(shared)} is a clip of the dataset already: name a folder of other clips")
+    names = np.array([f"extra clip {path}" for path in extra["path"]])
+    return replace(
+        clips,
+        spectrograms=np.concatenate([clips.spectrograms, spectrograms.astype(np.float16)]),
+        class_indices=np.append(clips.class_indices, [clips.classes.index(label) for label in extra["label"]]),
+        only_trains=np.append(clips.only_trains, np.ones(len(extra), bool)),
+        clip_ids=np.append(clips.clip_ids, names),
+        recordings=np.append(clips.recordings, names),
+        groups=np.append(clips.groups, names),
+        is_validation=np.append(clips.is_validation, np.zeros(len(extra), bool)),
+        paths=np.append(clips.paths, extra["path"].to_numpy(str)),
     )
 
 
@@ -90,7 +120,8 @@ def hold_out(clips: LabelledClips, rows: np.ndarray) -> Part:
 
 def fewest_groups(clips: LabelledClips) -> int:
     """Recordings or folds of the class that has the fewest."""
-    return min(len(set(clips.groups[clips.class_indices == index])) for index in range(len(clips.classes)))
+    groups, labels = clips.groups[~clips.only_trains], clips.class_indices[~clips.only_trains]
+    return min(len(set(groups[labels == index])) for index in range(len(clips.classes)))
 
 
 def cross_validation(clips: LabelledClips, num_folds: int, seed: int) -> list[Part]:
@@ -106,7 +137,7 @@ def cross_validation(clips: LabelledClips, num_folds: int, seed: int) -> list[Pa
             f"--num-folds {num_folds} needs as many recordings (or folds, where the dataset has them) of each class; "
             f"one has {fewest_groups(clips)}"
         )
-    originals = np.flatnonzero(~clips.is_copy)
+    originals = np.flatnonzero(~clips.only_trains)
     groups, labels = clips.groups[originals], clips.class_indices[originals]
     homes = pd.Series(groups).groupby(clips.recordings[originals]).nunique()
     if homes.max() > 1:

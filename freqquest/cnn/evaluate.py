@@ -33,10 +33,13 @@ def choose(outcomes: Sequence[Outcome], clips: LabelledClips) -> Outcome:
     if first is not outcomes[0] or first is best:
         return best
     lead = _right(best, clips).astype(float) - _right(first, clips)
-    recordings = clips.recordings[first.predictions[0]]
-    sums = np.array([lead[recordings == recording].sum() for recording in np.unique(recordings)])
-    standard_error = np.sqrt((sums**2).sum())
-    return best if sums.sum() > standard_error else first
+    return best if lead.sum() > standard_error(lead, clips.recordings[first.predictions[0]]) else first
+
+
+def standard_error(lead: np.ndarray, recordings: np.ndarray) -> float:
+    """Of the sum of figures of clips `[N]`, where whole recordings, not clips, count as independent."""
+    sums = [lead[recordings == recording].sum() for recording in np.unique(recordings)]
+    return float(np.sqrt(np.square(sums).sum()))
 
 
 def evaluate(outcomes: Sequence[Outcome], best: Outcome, clips: LabelledClips, split: str) -> dict[str, Any]:

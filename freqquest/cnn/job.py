@@ -5,18 +5,21 @@ import sys
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import ray
 
 from freqquest import cluster
+from freqquest.cnn.analyse import load_extra
 from freqquest.cnn.audit import RECORDING, audit_parts, audit_report
 from freqquest.cnn.config import PRESETS, TuneConfig
-from freqquest.cnn.data import LabelledClips, Part, cross_validation, everything, load_labelled, own_split
+from freqquest.cnn.data import LabelledClips, Part, add_extra, cross_validation, everything, load_labelled, own_split
 from freqquest.cnn.evaluate import choose, draw, evaluate
 from freqquest.cnn.fits import Fit, fit_all
 from freqquest.cnn.model import ModelCard
 from freqquest.cnn.search import Outcome, run_trials, rungs, search_space, table
 from freqquest.cnn.worker import TrialTask, save_final
-from freqquest.dataset.manifest import Manifest, load_manifest
+from freqquest.dataset.manifest import Manifest, load_manifest, sha256
+from freqquest.dataset.sources import find_extra
 from freqquest.runs import figures
 from freqquest.runs.folder import TENSORBOARD_DIR, RunFolder
 from freqquest.runs.storage import Location, locate
@@ -42,11 +45,12 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
     cluster.share_out(config.trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu)
-    run = RunFolder(config.run_dir, "cnn", _settings(config, manifest))
+    extra = find_extra(config.extra_clips, manifest.classes)
+    run = RunFolder(config.run_dir, "cnn", _settings(config, manifest, extra))
     finished = run.finished()
     if finished is not None:
         return finished
-    clips = load_labelled(dataset, manifest)
+    clips = load_clips(dataset, manifest, extra)
     parts = cross_validation(clips, config.num_folds, config.seed) if config.num_folds else [own_split(clips)]
     audit = audit_parts(clips, config.seed) if config.audit_leakage else {}
     run.begin()
@@ -61,22 +65,38 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     predictions, networks = _fit_rest(config, clips, shared, best, audit, run.location)
     if config.audit_leakage:
         metrics["audit"] = audit_report(clips, audit, predictions)
-    metrics |= {"num_members": len(networks), "trained_on": _trained_on(config, best, networks)}
+    metrics |= {"num_members": len(networks), "num_extra_clips": len(extra)}
+    metrics["trained_on"] = _trained_on(config, best, networks, len(extra))
     save = ray.remote(num_cpus=1, max_calls=1)(save_final)
     ray.get(save.remote(networks, _card(manifest, metrics), run / "best_model.keras"))
     return run.finish(metrics)
 
 
-def _settings(config: TuneConfig, manifest: Manifest) -> dict[str, Any]:
-    """What shapes the results; the preset by its values, which another freqquest may have changed."""
+def load_clips(dataset: Location, manifest: Manifest, extra: pd.DataFrame) -> LabelledClips:
+    """A dataset's labelled clips and, decoded and analysed as these were, the extra ones."""
+    clips = load_labelled(dataset, manifest)
+    if extra.empty:
+        return clips
+    return add_extra(clips, extra, load_extra(extra["path"].tolist(), manifest.clip, manifest.views["cnn"]))
+
+
+def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> dict[str, Any]:
+    """What shapes the results; the preset by its values, which another freqquest may have changed, and extra clips by
+    their names, labels, sizes and times of change.
+    """
     names = ("preset", "num_folds", "only", "audit_leakage", "seed")
     return {name: getattr(config, name) for name in names} | {
         "dataset_sha256": manifest.content_sha256,
+        "extra_clips_sha256": _digest(extra),
         "num_trials": config.trials,
         "max_epochs": config.epochs,
         "num_members": config.members,
         **{f"preset.{name}": value for name, value in dataclasses.asdict(PRESETS[config.preset]).items()},
     }
+
+
+def _digest(extra: pd.DataFrame) -> str | None:
+    return None if extra.empty else sha256(extra.drop(columns="path").to_csv(index=False).encode())
 
 
 def _describe(config: TuneConfig, clips: LabelledClips, manifest: Manifest) -> str:
@@ -156,11 +176,14 @@ def _fit_rest(
     return known | predictions, networks
 
 
-def _trained_on(config: TuneConfig, best: Outcome, networks: list[Location]) -> str:
+def _trained_on(config: TuneConfig, best: Outcome, networks: list[Location], num_extra: int) -> str:
     """Which clips the final model's networks learned from, for people."""
+    more = f" and {num_extra} extra clips" if num_extra else ""
     if best.checkpoint is None or networks[0].parent != best.checkpoint:
-        return "all labelled clips"
-    return "all labelled clips but its own part" if config.num_folds else "the training clips, not the validation clips"
+        return f"all labelled clips{more}"
+    if config.num_folds:
+        return f"all labelled clips but its own part{more}"
+    return f"the training clips{more}, not the validation clips"
 
 
 def _card(manifest: Manifest, metrics: dict[str, Any]) -> ModelCard:
@@ -173,5 +196,5 @@ def _card(manifest: Manifest, metrics: dict[str, Any]) -> ModelCard:
         normalisation=manifest.normalisation["cnn"],
         dataset_sha256=manifest.content_sha256,
         scores={name: metrics[name] for name in ("accuracy", "accuracy_by_fold", "split", "num_clips")},
-        **{name: metrics[name] for name in ("network", "num_members", "trained_on", "temperature")},
+        **{name: metrics[name] for name in ("network", "num_members", "trained_on", "num_extra_clips", "temperature")},
     )

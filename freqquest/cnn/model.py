@@ -53,6 +53,8 @@ class ModelCard:
     """Hash of the dataset's rows."""
     scores: dict[str, Any]
     """Accuracy and the split it belongs to."""
+    num_extra_clips: int = 0
+    """Clips from elsewhere that it learned from too; files of earlier versions do not tell, as there were none."""
     version: int = _CARD_VERSION
 
 

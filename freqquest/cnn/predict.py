@@ -1,18 +1,16 @@
 """Classify clips with Ray Data: tasks decode and analyse them, actors hold the model.
 
-TensorFlow is loaded in the actors only. Shapes: N clips, M mel bands, T frames, K classes.
+TensorFlow is loaded in the actors only. Shapes: N clips, K classes.
 """
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import ray.data
 
-from freqquest import cluster
-from freqquest.audio.files import ClipConfig, UnreadableClipError, is_audio, load_clip
-from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
+from freqquest.audio.files import is_audio
+from freqquest.cnn.analyse import analysed
 from freqquest.cnn.config import PredictConfig
 from freqquest.cnn.model import ModelCard, read_card
 from freqquest.dataset.metadata import is_inside, read_csv
@@ -22,9 +20,6 @@ from freqquest.runs.progress import Progress
 from freqquest.runs.storage import Location, locate
 from freqquest.runs.tables import write_csv
 
-_BLOCK = 256
-"""Clips that one task of Ray Data is given."""
-_DECODE_BATCH = 32
 _MODEL_BATCH = 64
 
 
@@ -100,7 +95,6 @@ def predict_clips(
         Columns `path`, `Class`, `probability` (of that class), `reason` (why a clip could not be read; empty where it
         could), and a `probability_column` for each class; probabilities are 0 where a clip could not be read.
     """
-    cluster.quiet("data")
     # Not the same for both: Ray Data would fuse the stages, and decode in the actors.
     decode_cpus, model_cpus = (1, 0.99) if ray.cluster_resources().get("CPU", 1) > 1 else (0.5, 0.49)
     results = pd.DataFrame({"path": paths, "reason": reasons or [""] * len(paths)})
@@ -108,20 +102,13 @@ def predict_clips(
     readable = results.index[results["reason"] == ""].to_numpy()
     if len(readable):
         rows = pd.DataFrame({"row": readable, "path": results["path"].to_numpy()[readable]})
-        blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
-        pipeline = (
-            ray.data.from_pandas(blocks)
-            .map_batches(
-                partial(_analyse, clip=card.clip, view=card.view), batch_size=_DECODE_BATCH, num_cpus=decode_cpus
-            )
-            .map_batches(
-                _Classifier,
-                fn_constructor_args=(model_file,),
-                batch_size=_MODEL_BATCH,
-                num_cpus=model_cpus,
-                max_restarts=_max_restarts(),
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_max_actors(len(rows))),
-            )
+        pipeline = analysed(rows, card.clip, card.view, num_cpus=decode_cpus).map_batches(
+            _Classifier,
+            fn_constructor_args=(model_file,),
+            batch_size=_MODEL_BATCH,
+            num_cpus=model_cpus,
+            max_restarts=_max_restarts(),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_max_actors(len(rows))),
         )
         with Progress("predict", len(rows), "clips") as progress:
             for batch in pipeline.iter_batches(batch_size=None):
@@ -156,20 +143,6 @@ def _max_actors(num_clips: int) -> int:
     """No more copies of the model than there are batches for, or cores beside those that decode."""
     cores = int(ray.cluster_resources().get("CPU", 1))
     return max(1, min(cores // 2, num_clips // (4 * _MODEL_BATCH)))
-
-
-def _analyse(batch: dict[str, np.ndarray], clip: ClipConfig, view: SpectrogramConfig) -> dict[str, Any]:
-    """Decode a batch of paths into spectrograms `[N, M, T]`; an unreadable clip is zeros, with the reason."""
-    spectrograms = np.zeros((len(batch["path"]), view.num_mels, view.num_frames), np.float32)
-    reasons = []
-    for spectrogram, path in zip(spectrograms, batch["path"], strict=True):
-        try:
-            with locate(path).open() as stream:
-                spectrogram[:] = log_mel(load_clip(stream, clip).waveform, view, clip.sample_rate_hz)
-            reasons.append("")
-        except (UnreadableClipError, FileNotFoundError, PermissionError) as error:  # not an outage of the storage
-            reasons.append(str(error))
-    return batch | {"spectrogram": spectrograms, "reason": np.array(reasons, object)}
 
 
 class _Classifier:

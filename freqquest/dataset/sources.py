@@ -3,6 +3,7 @@
 pandas only. A table of clips has the columns CLIP_COLUMNS, one row a clip, sorted by clip_id.
 """
 
+import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,6 +19,9 @@ equals `clip_id` there. `label`, `fold` and `split` are missing where nothing gi
 
 _DESCRIPTION = ("label", "recording", "fold", "split")
 """What a CSV can tell of a clip."""
+
+_GENERATED_NAME = re.compile(r"(.+)_\d+_\d+\.\w+")
+"""`<label>_<seed>_<index>.wav`, as jobs/generate.py names its clips; the label may hold underscores too."""
 
 URBANSOUND_NAME = r"^(\d+)-\d+-\d+-\d+$"
 """`<fsID>-<classID>-<occurrence>-<slice>`: the first number names the recording."""
@@ -74,6 +78,52 @@ def find_unlabelled(audio_dir: str) -> Sources:
         raise UserError(f"{root} holds no audio files ({' '.join(AUDIO_SUFFIXES)}){_first_refused(sources)}")
     clips = sources.clips.assign(label=None, recording=sources.clips["clip_id"], fold=None, split="test")
     return Sources(clips=clips[CLIP_COLUMNS], refused=sources.refused)
+
+
+def find_extra(extra_dir: str | None, classes: list[str]) -> pd.DataFrame:
+    """Clips to train on beside a dataset's: a table of clips, each its own recording.
+
+    A clip's label is the name of the folder that it lies in; directly in `extra_dir`, what comes before its name's
+    last two numbers (`<label>_<seed>_<index>.wav`).
+
+    Args:
+        extra_dir: Folder of clips; None holds none.
+        classes: Of the dataset.
+
+    Raises:
+        UserError: The folder is missing, it or a folder in it has no audio, something in it cannot be read, or a clip's
+            label is none of the classes.
+    """
+    if extra_dir is None:
+        return pd.DataFrame(columns=CLIP_COLUMNS)
+    root = _require_dir(extra_dir, "--extra-clips")
+    entries = list(root.walk())
+    sources = _audio_files(entries, root)
+    if not sources.refused.empty:
+        path, reason = sources.refused.iloc[0]
+        raise UserError(f"--extra-clips: {path} cannot be read ({reason}): mend or remove it")
+    _require_filled(entries, root)
+    clips = sources.clips
+    if clips.empty:
+        raise UserError(f"--extra-clips {root} holds no audio files ({' '.join(AUDIO_SUFFIXES)})")
+    labels = [_told_label(clip_id) for clip_id in clips["clip_id"]]
+    for path, label in zip(clips["path"], labels, strict=True):
+        if label not in classes:
+            problem = f"has the label {label!r}, which the dataset has not" if label else "tells no label"
+            raise UserError(
+                f"--extra-clips: {path} {problem}; put clips of {', '.join(classes)} into folders of these names, "
+                "or name them <label>_<seed>_<index>.wav"
+            )
+    return clips.assign(label=labels, recording=clips["clip_id"])[CLIP_COLUMNS]
+
+
+def _told_label(clip_id: str) -> str:
+    """An extra clip's label by its folder, else by its name; empty where neither tells it."""
+    *folders, name = clip_id.split("/")
+    if folders:
+        return folders[-1]
+    generated = _GENERATED_NAME.fullmatch(name)
+    return generated[1] if generated else ""
 
 
 def _require_classes(sources: Sources, root: Location) -> None:
@@ -138,6 +188,17 @@ def _by_folder(root: Location) -> Sources:
             f"{root} holds {loose.iloc[0]} directly: put each clip into a folder named for its class, "
             f"as {root}/<class>/, or list the clips in a CSV (--metadata)"
         )
+    _require_filled(entries, root)
+    if clip_ids.empty:
+        raise UserError(
+            f"{root} has no class folders: expected <audio-dir>/<class>/<clip>.wav{_first_refused(sources)}"
+        )
+    labels = clip_ids.str.rsplit("/", n=2).str[-2]
+    return Sources(clips=sources.clips.assign(label=labels), refused=sources.refused)
+
+
+def _require_filled(entries: list[Entry], root: Location) -> None:
+    """No folder without clips."""
     folders = {entry.path for entry in entries if entry.is_dir}
     filled = {entry.path.rpartition("/")[0] for entry in entries if entry.is_dir or is_audio(entry.path)}
     folders -= {entry.path for entry in entries if entry.problem}
@@ -145,12 +206,6 @@ def _by_folder(root: Location) -> Sources:
         raise UserError(
             f"class folder {root / empty[0]} has no audio: add clips ({' '.join(AUDIO_SUFFIXES)}) or remove it"
         )
-    if clip_ids.empty:
-        raise UserError(
-            f"{root} has no class folders: expected <audio-dir>/<class>/<clip>.wav{_first_refused(sources)}"
-        )
-    labels = clip_ids.str.rsplit("/", n=2).str[-2]
-    return Sources(clips=sources.clips.assign(label=labels), refused=sources.refused)
 
 
 def _described(sources: Sources, table: pd.DataFrame, metadata: str) -> Sources:

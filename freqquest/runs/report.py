@@ -61,10 +61,11 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
         parts = f"; {', '.join(f'{part:.3f}' for part in by_part)} on each part, spread {pstdev(by_part):.3f}"
         parts = parts if len(by_part) > 1 else ""
         choices = ["configuration"] * (cnn["num_trials"] > 1) + ["epoch"] * (cnn["network"]["schedule"] == "plateau")
+        extra = f"; trained on {cnn['num_extra_clips']} extra clips too" if cnn.get("num_extra_clips") else ""
         chosen = f"; the same clips chose the {' and the '.join(choices)}" if choices else ""
         lines.append(
             f"classifier's accuracy: {cnn['accuracy']:.3f} on {cnn['num_clips']} validation clips of "
-            f"{cnn['num_recordings']} recordings ({cnn['split']}{parts}){chosen}"
+            f"{cnn['num_recordings']} recordings ({cnn['split']}{parts}){chosen}{extra}"
         )
         lines += [cnn["audit"]["sentence"]] if "audit" in cnn else []
     if "accuracy" in metrics.get("submission", {}):

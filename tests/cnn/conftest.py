@@ -19,7 +19,7 @@ def make_clips(num_recordings: int = 8, clips_per_recording: int = 4, num_copies
     return LabelledClips(
         spectrograms=np.clip(spectrograms, -80, 0).astype(np.float16)[rows],
         class_indices=classes[rows],
-        is_copy=np.arange(len(rows)) >= num_clips,
+        only_trains=np.arange(len(rows)) >= num_clips,
         clip_ids=np.array([f"clip{row}" for row in rows]),
         recordings=recordings[rows].astype(str),
         groups=groups[rows].astype(str),

@@ -120,7 +120,7 @@ def test_copies_are_drawn_or_all_used():
     assert (len(drawn), len(everyone)) == (1, 3)
     order = drawn._order
     assert sorted(clips.clip_ids[order]) == sorted(set(clips.clip_ids))
-    assert clips.is_copy[order].any()
+    assert clips.only_trains[order].any()
 
 
 def test_clips_of_long_recordings_are_drawn_less_often_and_classes_keep_their_shares():

@@ -1,6 +1,6 @@
 import pytest
 
-from freqquest.dataset.sources import find_labelled, find_unlabelled
+from freqquest.dataset.sources import find_extra, find_labelled, find_unlabelled
 from freqquest.errors import UserError
 
 
@@ -120,3 +120,39 @@ def test_test_clips_are_listed_sorted_without_labels(tmp_path):
 def test_an_empty_test_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no audio files"):
         find_unlabelled(make(tmp_path, "readme.txt"))
+
+
+def test_extra_clips_are_labelled_by_their_folder_or_by_the_start_of_their_name(tmp_path):
+    root = make(tmp_path, "siren_0_000.wav", "dog_bark_12_003.WAV", "gun_2_1_000.wav", "dog_bark/any name.flac")
+    clips = find_extra(root, ["dog_bark", "gun_2", "siren"])
+    assert dict(zip(clips["clip_id"], clips["label"], strict=True)) == {
+        "siren_0_000.wav": "siren",
+        "dog_bark_12_003.WAV": "dog_bark",
+        "gun_2_1_000.wav": "gun_2",
+        "dog_bark/any name.flac": "dog_bark",
+    }
+    assert find_extra(None, ["siren"]).empty
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["readme.txt"], "--extra-clips .* holds no audio files"),
+        (["siren/a.wav", "dog/notes.txt"], "class folder .*/dog has no audio: add clips .* or remove it"),
+        (["cat_0_000.wav"], "/cat_0_000.wav has the label 'cat', which the dataset has not; put clips of dog, siren"),
+        (["siren/a.wav", "cat/b.wav"], "/cat/b.wav has the label 'cat', which the dataset has not"),
+        (["siren.wav"], "/siren.wav tells no label; put .* or name them <label>_<seed>_<index>.wav"),
+    ],
+    ids=["no audio", "class without audio", "unknown name", "unknown folder", "no label"],
+)
+def test_extra_clips_that_cannot_be_used_are_refused(tmp_path, names, message):
+    with pytest.raises(UserError, match=message):
+        find_extra(make(tmp_path, *names), ["dog", "siren"])
+
+
+def test_extra_clips_that_are_not_there_or_lead_elsewhere_are_refused(tmp_path):
+    with pytest.raises(UserError, match="--extra-clips .*/nowhere does not exist"):
+        find_extra(str(tmp_path / "nowhere"), ["dog"])
+    (tmp_path / "dog_0_000.wav").symlink_to("/etc/passwd")
+    with pytest.raises(UserError, match="dog_0_000.wav cannot be read .a link out of .* mend or remove it"):
+        find_extra(str(tmp_path), ["dog"])

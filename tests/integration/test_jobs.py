@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -17,8 +18,16 @@ import pytest
 import soundfile
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from freqquest.benchmark.config import ExtraBenchmark
+from freqquest.benchmark.extra import benchmark_extra
+from freqquest.cnn.config import PRESETS, CnnConfig, TuneConfig
+from freqquest.cnn.job import tune_cnn
 from freqquest.cnn.model import read_card
+from freqquest.errors import UserError
+from freqquest.runs.folder import describe_machine
+from freqquest.runs.report import write_report
 from freqquest.runs.storage import locate
+from tests.conftest import RATE_HZ, tone
 
 TINY = ("--only", "num_filters=4", "input_pooling=2,1", "min_steps=1", "normalisation=dataset,none")
 """Keeps the classifier's networks small."""
@@ -50,6 +59,15 @@ def job(local_ray):
 def dataset_dir(job, audio_dir, unlabelled_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("jobs") / "dataset"
     job("preprocess", "--audio-dir", audio_dir, "--dataset-dir", folder, "--test-dir", unlabelled_dir)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def extra_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("jobs") / "extra"
+    (folder / "low").mkdir(parents=True)
+    for name, pitch_hz in {"low_0_000": 190.0, "high_0_000": 2900.0, "low/any": 220.0}.items():
+        soundfile.write(folder / f"{name}.wav", tone(pitch_hz), RATE_HZ)
     return folder
 
 
@@ -170,6 +188,49 @@ def test_the_benchmarks_of_the_classifier_leave_figures_tables_and_pictures(job,
     assert 0 < report["share_outside_fit"] < 1
     assert len(report["fit_seconds"]) == 2
     assert not work.exists()
+
+
+def test_the_benchmark_of_extra_clips_leaves_figures_and_a_table(
+    local_ray, dataset_dir, extra_dir, tmp_path, monkeypatch
+):
+    small = CnnConfig(num_filters=4, min_steps=1, normalisation="dataset")
+    monkeypatch.setitem(PRESETS, "default", small)
+    places = {"dataset_dir": dataset_dir, "extra_clips": extra_dir, "output": tmp_path / "extra.json"}
+    text = benchmark_extra(ExtraBenchmark(max_epochs=1, num_seeds=1, **{name: str(at) for name, at in places.items()}))
+    assert (tmp_path / "extra.md").read_text() == text + "\n"
+    report = json.loads((tmp_path / "extra.json").read_text())
+    assert report["about"].startswith("16 training clips without and with 3 extra ones; tested on 4 clips")
+    assert [run["training"] for run in report["runs"]] == ["without", "with"]
+    gained = report["runs"][1]["accuracy"] - report["runs"][0]["accuracy"]
+    assert report["summary"]["difference"]["accuracy"] == gained
+
+
+def test_tune_learns_from_extra_clips_and_says_so_and_refuses_others_that_took_their_place(
+    local_ray, dataset_dir, extra_dir, tmp_path
+):
+    shutil.copytree(extra_dir, tmp_path / "extra")
+    config = TuneConfig(
+        dataset_dir=str(dataset_dir),
+        run_dir=str(tmp_path / "run"),
+        extra_clips=str(tmp_path / "extra"),
+        num_trials=1,
+        max_epochs=1,
+        num_members=0,
+        only=TINY[1:],
+    )
+    metrics = tune_cnn(config)
+    assert (metrics["num_extra_clips"], metrics["num_clips"], metrics["num_recordings"]) == (3, 4, 2)
+    card = read_card(locate(tmp_path / "run" / "best_model.keras"))
+    assert card.num_extra_clips == 3
+    assert card.trained_on == "the training clips and 3 extra clips, not the validation clips"
+    assert "; trained on 3 extra clips too" in write_report(config.run_dir)
+    assert tune_cnn(config) == metrics | {"machine": describe_machine()}
+    (tmp_path / "extra" / "low" / "any.wav").write_bytes(b"of another length")
+    with pytest.raises(UserError, match="other settings: extra_clips_sha256="):
+        tune_cnn(config)
+    with pytest.raises(UserError, match="--extra-clips: .*/low/any.wav cannot be used .not readable as audio"):
+        tune_cnn(replace(config, run_dir=str(tmp_path / "other")))
+    assert not (tmp_path / "other").exists()
 
 
 def test_tune_leaves_a_model_that_carries_what_prediction_needs(cnn_run):

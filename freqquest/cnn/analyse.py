@@ -1,0 +1,71 @@
+"""Decode and analyse audio files on the cluster's cores, by Ray Data, as a dataset's clips are.
+
+Shapes: N clips, M mel bands, T frames.
+"""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import ray.data
+
+from freqquest import cluster
+from freqquest.audio.files import ClipConfig, UnreadableClipError, load_clip
+from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
+from freqquest.errors import UserError
+from freqquest.runs.progress import Progress
+from freqquest.runs.storage import locate
+
+_BLOCK = 256
+"""Clips that one task of Ray Data is given."""
+_BATCH = 32
+
+
+def analysed(rows: pd.DataFrame, clip: ClipConfig, view: SpectrogramConfig, num_cpus: float = 1) -> ray.data.Dataset:
+    """A stream of clips with `spectrogram` `[N, M, T]` and `reason`, in any order.
+
+    A clip that cannot be read is zeros, and has the reason why; else the reason is empty.
+
+    Args:
+        rows: A clip each, with `path`; other columns go along.
+        clip: How files are read.
+        view: How waveforms become spectrograms.
+        num_cpus: Cores of a task.
+    """
+    cluster.quiet("data")
+    blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
+    analyse = partial(_analyse, clip=clip, view=view)
+    return ray.data.from_pandas(blocks).map_batches(analyse, batch_size=_BATCH, num_cpus=num_cpus)
+
+
+def load_extra(paths: list[str], clip: ClipConfig, view: SpectrogramConfig) -> np.ndarray:
+    """Spectrograms `[N, M, T]`, float16, of extra training clips, in the order given. Needs an initialised Ray.
+
+    Raises:
+        UserError: A clip cannot be read.
+    """
+    rows = pd.DataFrame({"row": np.arange(len(paths)), "path": paths})
+    spectrograms = np.empty((len(paths), view.num_mels, view.num_frames), np.float16)
+    with Progress("extra clips", len(paths), "clips") as progress:
+        for batch in analysed(rows, clip, view).iter_batches(batch_size=None):
+            for path, reason in zip(batch["path"], batch["reason"], strict=True):
+                if reason:
+                    raise UserError(f"--extra-clips: {path} cannot be used ({reason}): mend or remove it")
+            spectrograms[batch["row"]] = batch["spectrogram"]
+            progress.update(len(batch["row"]))
+    return spectrograms
+
+
+def _analyse(batch: dict[str, np.ndarray], clip: ClipConfig, view: SpectrogramConfig) -> dict[str, Any]:
+    """Decode a batch of paths into spectrograms `[N, M, T]`; an unreadable clip is zeros, with the reason."""
+    spectrograms = np.zeros((len(batch["path"]), view.num_mels, view.num_frames), np.float32)
+    reasons = []
+    for spectrogram, path in zip(spectrograms, batch["path"], strict=True):
+        try:
+            with locate(path).open() as stream:
+                spectrogram[:] = log_mel(load_clip(stream, clip).waveform, view, clip.sample_rate_hz)
+            reasons.append("")
+        except (UnreadableClipError, FileNotFoundError, PermissionError) as error:  # not an outage of the storage
+            reasons.append(str(error))
+    return batch | {"spectrogram": spectrograms, "reason": np.array(reasons, object)}

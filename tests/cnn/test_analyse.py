@@ -1,0 +1,15 @@
+import numpy as np
+
+from freqquest.cnn.analyse import load_extra
+from freqquest.cnn.data import load_labelled
+from freqquest.dataset.manifest import load_manifest
+from freqquest.runs.storage import locate
+
+
+def test_extra_clips_are_analysed_as_the_datasets_own(dataset_dir):
+    manifest = load_manifest(locate(dataset_dir))
+    clips = load_labelled(locate(dataset_dir), manifest)
+    rows = np.flatnonzero(~clips.only_trains)
+    spectrograms = load_extra(clips.paths[rows].tolist(), manifest.clip, manifest.views["cnn"])
+    assert spectrograms.dtype == clips.spectrograms.dtype
+    np.testing.assert_array_equal(spectrograms, clips.spectrograms[rows])
