@@ -1,6 +1,6 @@
 """How near generated clips come to real ones, by what freqquest's own classifier hears in them.
 
-NumPy, SciPy and scikit-learn; no torch, no Ray. Whoever trains the generator asks the classifier in a process of its own.
+NumPy, SciPy and scikit-learn; no torch, no Ray. The classifier itself is asked in a process of its own.
 
 All distances are taken between points: features on the leading axes of the real training clips, so that figures of
 different epochs and runs compare, and a distance needs fewer clips than there are features.
@@ -13,6 +13,7 @@ import numpy as np
 from scipy.spatial.distance import cdist, pdist
 from sklearn.covariance import ledoit_wolf
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 NOTE = "distances on the features of freqquest's own classifier; not comparable with published FAD"
 """Stands wherever the figures do."""
@@ -20,11 +21,17 @@ NOTE = "distances on the features of freqquest's own classifier; not comparable 
 _NUM_AXES = 32
 """They hold 97 % of the training clips' variance (five classes of UrbanSound8K, 576 features)."""
 _FEWEST_FOR_FRECHET = 5
+_NUM_DRAWS = 10
 _MOST_PAIRED = 2_000
 """Where each clip is compared with each, so many are enough; chosen evenly."""
 _MEMORISED_PERCENTILE = 1
 _COPY_RATIO = 0.05
-"""So near to a training clip is a copy in any case, also where held-out clips are copies of training clips themselves."""
+"""So near to a training clip is a copy, also where held-out clips themselves are copies of training clips."""
+_SMALLEST_DISTANCE = 1e-3
+"""What counts as one, where the training clips' total variance is 1: below, two clips are the same."""
+
+_one_thread = threadpool_limits.wrap(limits=1)
+"""Matrices this small take twenty times longer on several threads, which wait for each other on busy cores."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -57,16 +64,14 @@ class Points:
         """Those of one class."""
         return self._take(np.flatnonzero(self.class_indices == index))
 
-    def draw(self, num_clips: int) -> "Points":
-        """At most so many of each class, by chance but always the same."""
-        order = np.random.default_rng(0).permutation(len(self))
+    def draw(self, num_clips: int, seed: int) -> "Points":
+        """At most so many of each class, by chance."""
+        order = np.random.default_rng(seed).permutation(len(self))
         rows = [order[self.class_indices[order] == index][:num_clips] for index in np.unique(self.class_indices)]
         return self._take(np.concatenate(rows))
 
     def _take(self, rows: np.ndarray) -> "Points":
-        return Points(
-            places=self.places[rows], class_indices=self.class_indices[rows], is_right=self.is_right[rows]
-        )
+        return Points(places=self.places[rows], class_indices=self.class_indices[rows], is_right=self.is_right[rows])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,10 +80,14 @@ class Judgement:
 
     num_clips: int
     overall: dict[str, float | None]
-    """By figure: `accuracy` (share of clips heard as what they are meant to be), `frechet` and `kernel` (distances to
-    the held-out real clips), `diversity` (`diversity`; the mean over classes), `nearest_ratio` (median distance to the
-    nearest training clip, where 1 is usual for held-out clips of the class, and 0 a copy), `memorised` (share of clips
-    that are nearer to a training clip than 99 % of held-out clips are)."""
+    """By figure:
+
+    - `accuracy`: share of clips heard as what they are meant to be;
+    - `frechet`, `kernel`: distances to the held-out real clips;
+    - `diversity`: distances within a class, over those of training clips; the mean over classes;
+    - `nearest_ratio`: median distance to the nearest training clip; 1 is usual for held-out clips of a class, 0 a copy;
+    - `memorised`: share of clips that are nearer to a training clip than 99 % of held-out clips are.
+    """
     by_class: dict[str, dict[str, float | None]]
     """By class and figure."""
 
@@ -93,6 +102,7 @@ class Judgement:
 class RealClips:
     """The real clips that generated ones are compared with: measured once, used at every judgement."""
 
+    @_one_thread
     def __init__(self, held_out: Heard, training: Heard, classes: list[str]) -> None:
         """Find the axes, and how far held-out clips are from training clips.
 
@@ -109,13 +119,13 @@ class RealClips:
         _, directions = np.linalg.eigh(centred.T @ centred)
         self._axes = directions[:, ::-1][:, :_NUM_AXES] / max(spread, 1e-12)
         self.held_out, self.training = self.points(held_out), self.points(training)
-        self.kernel_width = max(float(np.median(pdist(_thinned(self.training.places)))), 1e-12)
+        self.kernel_width = max(float(np.median(pdist(_thinned(self.training.places)))), _SMALLEST_DISTANCE)
         self._neighbours = NearestNeighbors(n_neighbors=1).fit(self.training.places)
         distances = self._nearest(self.held_out)
-        self._usual_distances = np.full(len(classes), max(float(np.median(distances)), 1e-12))
+        self._usual_distances = np.full(len(classes), max(float(np.median(distances)), _SMALLEST_DISTANCE))
         for index in np.unique(self.held_out.class_indices):
             usual = np.median(distances[self.held_out.class_indices == index])
-            self._usual_distances[index] = max(float(usual), 1e-12)
+            self._usual_distances[index] = max(float(usual), _SMALLEST_DISTANCE)
         ratios = self.nearest_ratios(self.held_out)
         self.memorised_ratio = max(float(np.percentile(ratios, _MEMORISED_PERCENTILE)), _COPY_RATIO)
 
@@ -138,6 +148,7 @@ class RealClips:
         return distances
 
 
+@_one_thread
 def judge(generated: Heard, real: RealClips) -> Judgement:
     """Figures of generated clips.
 
@@ -147,18 +158,26 @@ def judge(generated: Heard, real: RealClips) -> Judgement:
     return _judgement(points, points, real)
 
 
+@_one_thread
 def floor(real: RealClips, num_clips: int) -> Judgement:
     """The same figures of real clips, to be read beside those of generated ones.
 
     `frechet` and `kernel` lie between held-out clips and as many training clips as were generated, so that both have
-    the same error; they are what the best of generators reaches. The other figures are the held-out clips' own.
-    `accuracy` is flattered where the judge learned from the held-out clips, as the final model of jobs/tune_cnn.py did.
+    the same error (the mean of several draws); no generator is expected to do better. The others are the held-out
+    clips' own, where `nearest_ratio` is near 1 and `memorised` near 0.01 by their definition. `accuracy` is flattered
+    where the judge learned from the held-out clips, as the final model of jobs/tune_cnn.py did.
 
     Args:
         real: The real clips.
         num_clips: How many were generated of each class.
     """
-    return _judgement(real.held_out, real.training.draw(num_clips), real)
+    draws = [real.training.draw(num_clips, seed) for seed in range(_NUM_DRAWS)]
+    judgements = [_judgement(real.held_out, draw, real) for draw in draws]
+    return Judgement(
+        num_clips=len(real.held_out),
+        overall=_mean([one.overall for one in judgements]),
+        by_class={label: _mean([one.by_class[label] for one in judgements]) for label in real.classes},
+    )
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -235,35 +254,33 @@ def _judgement(clips: Points, compared: Points, real: RealClips) -> Judgement:
     by_class = {}
     for index, label in enumerate(real.classes):
         own, reference = clips.of_class(index), real.training.of_class(index)
-        by_class[label] = (
-            _figures(own, real)
-            | _distances(compared.of_class(index), real.held_out.of_class(index), real)
-            | {"diversity": diversity(own.places, reference.places)}
-        )
-    known = [value for figures in by_class.values() if (value := figures["diversity"]) is not None]
-    overall = _figures(clips, real) | _distances(compared, real.held_out, real)
-    overall["diversity"] = float(np.mean(known)) if known else None
+        varied = diversity(own.places, reference.places)
+        by_class[label] = _figures(own, compared.of_class(index), real.held_out.of_class(index), varied, real)
+    varied = _mean(list(by_class.values()))["diversity"]
+    overall = _figures(clips, compared, real.held_out, varied, real)
     return Judgement(num_clips=len(clips), overall=overall, by_class=by_class)
 
 
-def _figures(clips: Points, real: RealClips) -> dict[str, float | None]:
-    if not len(clips):
-        return dict.fromkeys(("accuracy", "nearest_ratio", "memorised"))
+def _figures(
+    clips: Points, compared: Points, held_out: Points, varied: float | None, real: RealClips
+) -> dict[str, float | None]:
     ratios = real.nearest_ratios(clips)
+    fewest = min(len(compared), len(held_out))
+    a, b = compared.places, held_out.places
     return {
-        "accuracy": float(clips.is_right.mean()),
-        "nearest_ratio": float(np.median(ratios)),
-        "memorised": float((ratios <= real.memorised_ratio).mean()),
-    }
-
-
-def _distances(clips: Points, held_out: Points, real: RealClips) -> dict[str, float | None]:
-    fewest = min(len(clips), len(held_out))
-    a, b = clips.places, held_out.places
-    return {
+        "accuracy": float(clips.is_right.mean()) if len(clips) else None,
         "frechet": frechet_distance(a, b) if fewest >= _FEWEST_FOR_FRECHET else None,
         "kernel": kernel_distance(a, b, real.kernel_width) if fewest >= 2 else None,
+        "diversity": varied,
+        "nearest_ratio": float(np.median(ratios)) if len(clips) else None,
+        "memorised": float((ratios <= real.memorised_ratio).mean()) if len(clips) else None,
     }
+
+
+def _mean(several: list[dict[str, float | None]]) -> dict[str, float | None]:
+    """Of each figure, over those that have it."""
+    known = {name: [value for one in several if (value := one[name]) is not None] for name in several[0]}
+    return {name: float(np.mean(values)) if values else None for name, values in known.items()}
 
 
 def _thinned(points: np.ndarray) -> np.ndarray:
