@@ -33,6 +33,8 @@ _SMALLEST_DISTANCE = 1e-3
 _one_thread = threadpool_limits.wrap(limits=1)
 """Matrices this small take twenty times longer on several threads, which wait for each other on busy cores."""
 
+Figures = dict[str, float | None]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Heard:
@@ -79,16 +81,18 @@ class Judgement:
     """Figures of some clips. A figure is None where there are too few clips for it."""
 
     num_clips: int
-    overall: dict[str, float | None]
+    overall: Figures
     """By figure:
 
     - `accuracy`: share of clips heard as what they are meant to be;
     - `frechet`, `kernel`: distances to the held-out real clips;
     - `diversity`: distances within a class, over those of training clips; the mean over classes;
     - `nearest_ratio`: median distance to the nearest training clip; 1 is usual for held-out clips of a class, 0 a copy;
-    - `memorised`: share of clips that are nearer to a training clip than 99 % of held-out clips are.
+    - `memorised`: share of clips that are nearer to a training clip than 99 % of held-out clips are. Of training clips
+      taken to the generator's view and back to sound, three in four are found so (44 of 60, UrbanSound8K), of held-out
+      clips none (of 55); their `nearest_ratio` is 0.15 and 1.01.
     """
-    by_class: dict[str, dict[str, float | None]]
+    by_class: dict[str, Figures]
     """By class and figure."""
 
     def scalars(self, group: str = "judge") -> dict[str, float]:
@@ -155,7 +159,10 @@ def judge(generated: Heard, real: RealClips) -> Judgement:
     Sixteen clips a class, 80 in all, are enough for the overall figures; see `frechet_distance` for its error.
     """
     points = real.points(generated)
-    return _judgement(points, points, real)
+    by_class = _own_by_class(points, real)
+    for index, label in enumerate(real.classes):
+        by_class[label] |= _distances(points.of_class(index), real.held_out.of_class(index), real)
+    return _judgement(points, by_class, _distances(points, real.held_out, real), real)
 
 
 @_one_thread
@@ -172,12 +179,12 @@ def floor(real: RealClips, num_clips: int) -> Judgement:
         num_clips: How many were generated of each class.
     """
     draws = [real.training.draw(num_clips, seed) for seed in range(_NUM_DRAWS)]
-    judgements = [_judgement(real.held_out, draw, real) for draw in draws]
-    return Judgement(
-        num_clips=len(real.held_out),
-        overall=_mean([one.overall for one in judgements]),
-        by_class={label: _mean([one.by_class[label] for one in judgements]) for label in real.classes},
-    )
+    by_class = _own_by_class(real.held_out, real)
+    for index, label in enumerate(real.classes):
+        held_out = real.held_out.of_class(index)
+        by_class[label] |= _mean([_distances(draw.of_class(index), held_out, real) for draw in draws])
+    distances = _mean([_distances(draw, real.held_out, real) for draw in draws])
+    return _judgement(real.held_out, by_class, distances, real)
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -239,7 +246,8 @@ def table(generated: Judgement, real: Judgement) -> str:
     lines = ["".join([f"{'generated | real':<18}", *(f"{figure:>18}" for figure in figures)])]
     for label in ["overall", *generated.by_class]:
         ours, theirs = (one.overall if label == "overall" else one.by_class[label] for one in (generated, real))
-        cells = [f"{_text(ours[figure])} | {_text(theirs[figure])}" for figure in figures]
+        pairs = [(ours[figure], theirs[figure]) for figure in figures]
+        cells = [" | ".join("-" if value is None else f"{value:.3f}" for value in pair) for pair in pairs]
         lines.append("".join([f"{label:<18}", *(f"{cell:>18}" for cell in cells)]))
     return "\n".join([*lines, NOTE])
 
@@ -249,35 +257,42 @@ def as_dict(judgement: Judgement) -> dict[str, object]:
     return asdict(judgement) | {"note": NOTE}
 
 
-def _judgement(clips: Points, compared: Points, real: RealClips) -> Judgement:
-    """Figures of `clips`, but for the distances to the held-out clips, which are those of `compared`."""
-    by_class = {}
-    for index, label in enumerate(real.classes):
-        own, reference = clips.of_class(index), real.training.of_class(index)
-        varied = diversity(own.places, reference.places)
-        by_class[label] = _figures(own, compared.of_class(index), real.held_out.of_class(index), varied, real)
+def _judgement(clips: Points, by_class: dict[str, Figures], distances: Figures, real: RealClips) -> Judgement:
     varied = _mean(list(by_class.values()))["diversity"]
-    overall = _figures(clips, compared, real.held_out, varied, real)
+    overall = _own_figures(clips, real) | {"diversity": varied} | distances
     return Judgement(num_clips=len(clips), overall=overall, by_class=by_class)
 
 
-def _figures(
-    clips: Points, compared: Points, held_out: Points, varied: float | None, real: RealClips
-) -> dict[str, float | None]:
+def _own_by_class(clips: Points, real: RealClips) -> dict[str, Figures]:
+    figures = {}
+    for index, label in enumerate(real.classes):
+        own, reference = clips.of_class(index), real.training.of_class(index)
+        figures[label] = _own_figures(own, real) | {"diversity": diversity(own.places, reference.places)}
+    return figures
+
+
+def _own_figures(clips: Points, real: RealClips) -> Figures:
+    """What needs no comparison with held-out clips."""
+    if not len(clips):
+        return dict.fromkeys(("accuracy", "nearest_ratio", "memorised"))
     ratios = real.nearest_ratios(clips)
-    fewest = min(len(compared), len(held_out))
-    a, b = compared.places, held_out.places
     return {
-        "accuracy": float(clips.is_right.mean()) if len(clips) else None,
-        "frechet": frechet_distance(a, b) if fewest >= _FEWEST_FOR_FRECHET else None,
-        "kernel": kernel_distance(a, b, real.kernel_width) if fewest >= 2 else None,
-        "diversity": varied,
-        "nearest_ratio": float(np.median(ratios)) if len(clips) else None,
-        "memorised": float((ratios <= real.memorised_ratio).mean()) if len(clips) else None,
+        "accuracy": float(clips.is_right.mean()),
+        "nearest_ratio": float(np.median(ratios)),
+        "memorised": float((ratios <= real.memorised_ratio).mean()),
     }
 
 
-def _mean(several: list[dict[str, float | None]]) -> dict[str, float | None]:
+def _distances(clips: Points, held_out: Points, real: RealClips) -> Figures:
+    fewest = min(len(clips), len(held_out))
+    a, b = clips.places, held_out.places
+    return {
+        "frechet": frechet_distance(a, b) if fewest >= _FEWEST_FOR_FRECHET else None,
+        "kernel": kernel_distance(a, b, real.kernel_width) if fewest >= 2 else None,
+    }
+
+
+def _mean(several: list[Figures]) -> Figures:
     """Of each figure, over those that have it."""
     known = {name: [value for one in several if (value := one[name]) is not None] for name in several[0]}
     return {name: float(np.mean(values)) if values else None for name, values in known.items()}
@@ -285,7 +300,3 @@ def _mean(several: list[dict[str, float | None]]) -> dict[str, float | None]:
 
 def _thinned(points: np.ndarray) -> np.ndarray:
     return points[np.linspace(0, len(points) - 1, min(len(points), _MOST_PAIRED)).astype(int)]
-
-
-def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
