@@ -148,8 +148,7 @@ class RealClips:
     def _nearest(self, points: Points) -> np.ndarray:
         if not len(points):
             return np.zeros(0)
-        distances: np.ndarray = self._neighbours.kneighbors(points.places)[0][:, 0]
-        return distances
+        return np.asarray(self._neighbours.kneighbors(points.places)[0][:, 0])
 
 
 @_one_thread
@@ -284,8 +283,7 @@ def _own_figures(clips: Points, real: RealClips) -> Figures:
 
 
 def _distances(clips: Points, held_out: Points, real: RealClips) -> Figures:
-    fewest = min(len(clips), len(held_out))
-    a, b = clips.places, held_out.places
+    a, b, fewest = clips.places, held_out.places, min(len(clips), len(held_out))
     return {
         "frechet": frechet_distance(a, b) if fewest >= _FEWEST_FOR_FRECHET else None,
         "kernel": kernel_distance(a, b, real.kernel_width) if fewest >= 2 else None,
