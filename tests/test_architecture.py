@@ -76,5 +76,10 @@ def test_settings_are_light_to_import(room):
 
 
 def test_drivers_load_neither_framework():
-    loaded = loaded_by("import freqquest.cnn.job, freqquest.cnn.predict, freqquest.cgan.train, freqquest.pipeline")
+    drivers = ("cnn.job", "cnn.predict", "cnn.judge", "cgan.train", "pipeline")
+    loaded = loaded_by("\n".join(f"import freqquest.{name}" for name in drivers))
     assert not {"tensorflow", "keras", "torch"} & loaded
+
+
+def test_figures_of_generated_clips_need_neither_framework_nor_ray():
+    assert not {"tensorflow", "keras", "torch", "ray"} & loaded_by("import freqquest.cgan.evaluate")

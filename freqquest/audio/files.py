@@ -108,9 +108,7 @@ def load_clip(stream: IO[bytes], config: ClipConfig) -> Clip:
         with soundfile.SoundFile(stream) as file:
             _check_header(file)
             rate = file.samplerate
-            num_frames = config.num_samples
-            if rate != config.sample_rate_hz:
-                num_frames = int((config.duration_s + _RESAMPLING_MARGIN_S) * rate) + 1
+            num_frames = _num_frames(config, rate)
             samples = file.read(num_frames, dtype="float32", always_2d=True)
             if file.format == "FLAC" and file.frames > num_frames:
                 file.seek(file.frames - 1)
@@ -121,10 +119,15 @@ def load_clip(stream: IO[bytes], config: ClipConfig) -> Clip:
         _check_mp3_is_whole(stream)
     if samples.shape[0] == 0:
         raise UnreadableClipError("no samples: the file holds a header and no sound")
-    mono = _mix(samples)
-    if rate != config.sample_rate_hz:
-        mono = soxr.resample(mono, rate, config.sample_rate_hz, quality="HQ")
-    return Clip(waveform=fit_length(mono, config.num_samples), sample_rate_hz=rate, duration_s=file.frames / rate)
+    return Clip(waveform=fit_waveform(_mix(samples), rate, config), sample_rate_hz=rate, duration_s=file.frames / rate)
+
+
+def fit_waveform(waveform: np.ndarray, sample_rate_hz: int, config: ClipConfig) -> np.ndarray:
+    """Resample a mono waveform `[S]` to the configured rate, and bring it to the configured length."""
+    if sample_rate_hz != config.sample_rate_hz:
+        used = waveform[: _num_frames(config, sample_rate_hz)]
+        waveform = soxr.resample(used, sample_rate_hz, config.sample_rate_hz, quality="HQ")
+    return fit_length(waveform, config.num_samples)
 
 
 def fit_length(waveform: np.ndarray, num_samples: int) -> np.ndarray:
@@ -134,6 +137,13 @@ def fit_length(waveform: np.ndarray, num_samples: int) -> np.ndarray:
     padded = np.zeros(num_samples, waveform.dtype)
     padded[: waveform.shape[0]] = waveform
     return padded
+
+
+def _num_frames(config: ClipConfig, sample_rate_hz: int) -> int:
+    """How much of a file of that rate a clip is made from."""
+    if sample_rate_hz == config.sample_rate_hz:
+        return config.num_samples
+    return int((config.duration_s + _RESAMPLING_MARGIN_S) * sample_rate_hz) + 1
 
 
 def _mix(samples: np.ndarray) -> np.ndarray:

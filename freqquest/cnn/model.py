@@ -158,14 +158,46 @@ def average(members: list["keras.Model"], temperature: float) -> "keras.Model":
         members: Networks of the same input and classes.
         temperature: Divides the log probabilities (Guo et al., 2017, "On Calibration of Modern Neural Networks").
     """
-    from keras import Input, Model, layers, ops
+    from keras import Input, Model
 
     for number, member in enumerate(members):
         member.name = f"member_{number}"  # loaded from files, all have the same
     inputs = Input(members[0].input_shape[1:])
-    logs = [ops.log(member(inputs) + SMALLEST_PROBABILITY) for member in members]
+    return Model(inputs, _geometric_mean([member(inputs) for member in members], temperature))
+
+
+def with_features(model: "keras.Model", temperature: float) -> "keras.Model":
+    """An averaged model that also tells what its answer rests on.
+
+    Args:
+        model: As `average` makes it, also if loaded from a file.
+        temperature: The one it was made with.
+
+    Returns:
+        Spectrograms `[N, M, T, 1]` to the same probabilities `[N, K]`, and features `[N, D]`: of each network, and each
+        of its sides, the vector that its last dense layer weighs.
+    """
+    from keras import Input, Model, activations, layers, ops
+
+    inputs = Input(model.input_shape[1:])
+    probabilities, vectors = [], []
+    for member in (layer for layer in model.layers if isinstance(layer, Model)):
+        dense = [layer for layer in member.layers if isinstance(layer, layers.Dense)]
+        last = [layer.input for layer in dense if layer.activation is activations.linear]  # those before have a ReLU
+        probability, *inner = Model(member.input, [member.output, *last])(inputs)
+        probabilities.append(probability)
+        vectors += inner
+    features = ops.concatenate(vectors, axis=-1) if len(vectors) > 1 else vectors[0]
+    return Model(inputs, [_geometric_mean(probabilities, temperature), features])
+
+
+def _geometric_mean(probabilities: list[Any], temperature: float) -> Any:
+    """Several networks' probabilities `[N, K]` as one, whose logarithms are divided by the temperature."""
+    from keras import layers, ops
+
+    logs = [ops.log(probability + SMALLEST_PROBABILITY) for probability in probabilities]
     mean = layers.Average()(logs) if len(logs) > 1 else logs[0]
-    return Model(inputs, layers.Softmax()(layers.Rescaling(1 / temperature)(mean)))
+    return layers.Softmax()(layers.Rescaling(1 / temperature)(mean))
 
 
 def add_card(keras_file: bytes, card: ModelCard) -> bytes:
@@ -178,25 +210,29 @@ def add_card(keras_file: bytes, card: ModelCard) -> bytes:
         return path.read_bytes()
 
 
-def read_card(model_file: Location) -> ModelCard:
+def read_card(model_file: Location, option: str = "--model") -> ModelCard:
     """What the model was made from, without loading Keras.
+
+    Args:
+        model_file: The classifier.
+        option: Which option named it, for the text of errors.
 
     Raises:
         UserError: The file is missing, no freqquest model, or of another version.
     """
     if not model_file.is_file():
-        raise UserError(f"--model {model_file} does not exist: jobs/tune_cnn.py makes best_model.keras")
+        raise UserError(f"{option} {model_file} does not exist: jobs/tune_cnn.py makes best_model.keras")
     try:
         with model_file.open() as stream, zipfile.ZipFile(stream) as archive:
             content = json.loads(archive.read(_CARD_NAME))
         if content["version"] != _CARD_VERSION:
             raise UserError(
-                f"--model {model_file} is of version {content['version']}; this freqquest reads {_CARD_VERSION}"
+                f"{option} {model_file} is of version {content['version']}; this freqquest reads {_CARD_VERSION}"
             )
         types = {"clip": ClipConfig, "view": SpectrogramConfig, "normalisation": Normalisation}
         return ModelCard(**content | {name: make(**content[name]) for name, make in types.items()})
     except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise UserError(f"--model {model_file} is not a model saved by jobs/tune_cnn.py: {error}") from error
+        raise UserError(f"{option} {model_file} is not a model saved by jobs/tune_cnn.py: {error}") from error
 
 
 def load_model(model_file: Location) -> "keras.Model":
