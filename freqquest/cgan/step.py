@@ -132,8 +132,9 @@ class CganTrainer:
         optimizer.zero_grad()
         loss.backward()
         sum_gradients(network.parameters())
-        norm = nn.utils.get_total_norm(parameter.grad for parameter in network.parameters())
-        optimizer.found_inf = (~torch.isfinite(norm)).float()  # the fused step looks at it on the device
+        norm = nn.utils.get_total_norm([value.grad for value in network.parameters() if value.grad is not None])
+        # The fused step looks at this on the device, and leaves the update out where it is 1.
+        optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]
         optimizer.step()
         return norm
 

@@ -50,7 +50,10 @@ def train_generator(
     batches = ClipBatches(reader, scale, device)
     clips_per_epoch = num_steps(len(reader), networks.batch_size) * networks.batch_size
     for epoch in range(len(history), config.num_epochs):
-        done, note = epoch * clips_per_epoch, _note(history, config.num_epochs)
+
+        def tell(step: int, done: int = epoch * clips_per_epoch, note: str = _note(history, config.num_epochs)) -> None:
+            on_clips(done + step * networks.batch_size, note)
+
         started = time.monotonic()
         figures = train_epoch(
             trainer,
@@ -58,7 +61,7 @@ def train_generator(
             epoch=epoch,
             seed=config.seed,
             worker=worker,
-            on_step=lambda step, done=done, note=note: on_clips(done + step * networks.batch_size, note),
+            on_step=tell,
         )
         seconds = time.monotonic() - started
         history.append({"epoch": epoch + 1} | figures | {"clips_per_s": clips_per_epoch / seconds, "seconds": seconds})

@@ -1,0 +1,49 @@
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from freqquest.audio.files import ClipConfig
+from freqquest.audio.spectrogram import CGAN_VIEW
+from freqquest.cgan.config import PRESETS, CganConfig
+from freqquest.cgan.epoch import train_epoch
+from freqquest.cgan.images import image_scale
+from freqquest.cgan.parallel import Worker
+from freqquest.cgan.step import CganTrainer
+from freqquest.dataset.read import own_part
+
+CPU = torch.device("cpu")
+
+
+def small(preset: str, **changes: object) -> CganConfig:
+    """A preset with small batches, and small networks where it has a choice; exact arithmetic."""
+    sizes = {"generator_channels": 16, "discriminator_channels": 16} if preset == "default" else {}
+    return dataclasses.replace(PRESETS[preset], **{"batch_size": 4, "precision": "float32"} | sizes | changes)
+
+
+def trainer(config: CganConfig, seed: int = 0) -> CganTrainer:
+    scale = image_scale(CGAN_VIEW, ClipConfig(), config.floor)
+    return CganTrainer(config, num_classes=2, scale=scale, device=CPU, seed=seed)
+
+
+def batches(model: CganTrainer, worker: Worker, num_steps: int = 2) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """A worker's part of batches that are always the same."""
+    rng = np.random.default_rng(0)
+    size = model.config.batch_size
+    for _ in range(num_steps):
+        clips = torch.from_numpy(rng.exponential(size=(size, 128, 512)).astype(np.float32))
+        mine = list(own_part(size, worker.rank, worker.world_size))
+        yield model.scale.encode(clips)[mine], torch.arange(size)[mine] % 2
+
+
+def epoch(model: CganTrainer, number: int = 0, worker: Worker = Worker()) -> dict[str, float]:  # noqa: B008
+    return train_epoch(
+        model, batches(model, worker), epoch=number, seed=0, worker=worker, on_step=lambda _: None
+    )
+
+
+def weights(model: CganTrainer) -> torch.Tensor:
+    """All parameters of both networks."""
+    networks = (model.generator, model.discriminator)
+    return torch.cat([value.detach().flatten() for network in networks for value in network.parameters()])
