@@ -37,10 +37,10 @@ def batches(model: CganTrainer, worker: Worker, num_steps: int = 2) -> Iterator[
         yield model.scale.encode(clips)[mine], torch.arange(size)[mine] % 2
 
 
-def epoch(model: CganTrainer, number: int = 0, worker: Worker = Worker()) -> dict[str, float]:  # noqa: B008
-    return train_epoch(
-        model, batches(model, worker), epoch=number, seed=0, worker=worker, on_step=lambda _: None
-    )
+def epoch(model: CganTrainer, number: int = 0, worker: Worker | None = None, num_steps: int = 2) -> dict[str, float]:
+    worker = worker or Worker()
+    clips = batches(model, worker, num_steps)
+    return train_epoch(model, clips, epoch=number, seed=0, worker=worker, on_step=lambda _: None)
 
 
 def weights(model: CganTrainer) -> torch.Tensor:
