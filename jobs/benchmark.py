@@ -1,16 +1,29 @@
 """Measure this machine or cluster: freqquest against the published recipes, and against its limits."""
 
-from freqquest.benchmark.config import CnnBenchmark, PreprocessBenchmark, TuneBenchmark
+from freqquest.benchmark.config import CnnBenchmark, InversionBenchmark, PreprocessBenchmark, TuneBenchmark
 from freqquest.command import clear_errors, on_ray, parse_one_of
 
 
 def main() -> None:
-    config = parse_one_of({"preprocess": PreprocessBenchmark, "cnn": CnnBenchmark, "tune": TuneBenchmark}, __doc__)
+    config = parse_one_of(
+        {
+            "preprocess": PreprocessBenchmark,
+            "cnn": CnnBenchmark,
+            "tune": TuneBenchmark,
+            "inversion": InversionBenchmark,
+        },
+        __doc__,
+    )
     if isinstance(config, PreprocessBenchmark):
         with clear_errors():
             from freqquest.benchmark.preprocess import benchmark_preprocess
 
             print(benchmark_preprocess(config))
+    elif isinstance(config, InversionBenchmark):
+        with clear_errors():
+            from freqquest.benchmark.inversion import benchmark_inversion
+
+            print(benchmark_inversion(config))
     elif isinstance(config, CnnBenchmark):
         with on_ray():
             from freqquest.benchmark.cnn import benchmark_cnn

@@ -68,8 +68,8 @@ class CganLogs:
     def _log_samples(self, spectrograms: np.ndarray, epoch: int) -> None:
         view, rate = self._manifest.views["cgan"], self._manifest.clip.sample_rate_hz
         by_class = dict(zip(self._manifest.classes, spectrograms, strict=True))
-        for label, spectrogram in by_class.items():
-            waveform = invert(spectrogram, view, rate)
+        waveforms = invert(spectrograms, view, rate, seeds=[0] * len(spectrograms))
+        for label, waveform in zip(by_class, waveforms, strict=True):
             (self._run / "samples" / f"{label}_ep{epoch}.wav").write_bytes(encode_wav(waveform, rate))
             self._writer.add_audio(f"generated/{label}", waveform[None], epoch, sample_rate=rate)
         seconds = view.num_frames * view.hop_length / rate

@@ -57,8 +57,8 @@ def synthesise(config: GenerateConfig, on_clip: Callable[[int], None] = lambda _
         class_index = card.classes.index(label)
         noise = draw_noise(card.noise_dim, config.seed, class_index, index)
         with torch.no_grad():
-            spectrogram = generator(noise, torch.tensor([class_index]))[0, 0].numpy()
-        waveform = invert(spectrogram, card.view, card.sample_rate_hz, seed=config.seed)
+            spectrogram = generator(noise, torch.tensor([class_index]))[:, 0]
+        (waveform,) = invert(spectrogram, card.view, card.sample_rate_hz, seeds=[config.seed])
         place.write_bytes(encode_wav(waveform, card.sample_rate_hz))
         on_clip(done)
     return [GeneratedClip(label=label, path=str(place), name=place.name) for (label, _), place in places.items()]
