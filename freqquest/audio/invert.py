@@ -19,7 +19,7 @@ from freqquest.audio.spectrogram import SpectrogramConfig, mel_filter_bank
 MAX_PEAK = 0.98
 """Louder clips are turned down to this share of full scale, as WAV files would clip them."""
 
-NUM_ITERATIONS = 100
+NUM_ITERATIONS = 80
 """Of the default's search for phases; more gain little (results/README.md)."""
 
 _RECIPE_ITERATIONS, _MOMENTUM = 32, 0.99
@@ -30,7 +30,7 @@ _CORRECT_EVERY = 5
 _MAX_LOG_POWER = 20.0
 """Far above what full-scale sound reaches; keeps an untrained generator's values finite."""
 
-_BINS_AT_ONCE = {"cpu": 2**18, "cuda": 2**25}
+_BINS_AT_ONCE = {"cpu": 2**18, "gpu": 2**25}
 """Spectrum bins of all clips that are worked on together: on a CPU what its cache holds, on a GPU some 2 GiB."""
 
 
@@ -64,7 +64,7 @@ def invert(
     num_clips, _, num_frames = log_mels.shape
     device = torch.device(device)
     invert_chunk = _invert_default if method == "default" else _invert_recipe
-    step = max(1, _BINS_AT_ONCE[device.type] // (num_frames * (config.n_fft // 2 + 1)))
+    step = max(1, _BINS_AT_ONCE["cpu" if device.type == "cpu" else "gpu"] // (num_frames * (config.n_fft // 2 + 1)))
     waveforms = np.empty((num_clips, config.hop_length * (num_frames - 1)), np.float32)
     with torch.no_grad():
         for start in range(0, num_clips, step):
@@ -80,7 +80,7 @@ def invert(
 def _check(shape: tuple[int, ...], config: SpectrogramConfig, num_seeds: int) -> None:
     if config.compression != "log1p":
         raise ValueError(f"compression={config.compression} loses the level: only log1p spectrograms can be heard")
-    fewest = config.n_fft // (2 * config.hop_length) + 2
+    fewest = (config.n_fft + 1) // (2 * config.hop_length) + 2
     if len(shape) != 3 or shape[1] != config.num_mels or shape[2] < fewest:
         raise ValueError(
             f"spectrograms of shape {tuple(shape)}: expected [N, {config.num_mels}, T] with T of {fewest} or more, "
