@@ -85,6 +85,7 @@ def _draw_clips(audio_dir: Path, clips_per_class: int) -> list[tuple[str, np.nda
 
 def _run_in_turn(clips: list[tuple[str, np.ndarray]]) -> dict[str, list[dict[str, Any]]]:
     """Of each method, what became of each clip."""
+    torch.manual_seed(0)  # torchaudio takes its random phases from there
     methods: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         _BASELINE: _torchaudio_inverter(),
         "recipe": lambda spectrogram: invert(spectrogram[None], _VIEW, _RATE_HZ, seeds=[0], method="recipe")[0],
