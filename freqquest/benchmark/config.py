@@ -110,6 +110,28 @@ class TuneBenchmark:
         _require_json(self.output)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InversionBenchmark:
+    """How near the sound of a spectrogram comes to the clip that the spectrogram was made from."""
+
+    audio_dir: str | None = None
+    """Folder with one folder of clips for each class, on this machine; without it, demo clips are made."""
+
+    clips_per_class: int = 8
+    """Clips of each class, drawn at random."""
+
+    work_dir: str = "results/benchmark"
+    """Folder for the demo clips; emptied at the end."""
+
+    output: str = "results/benchmarks/inversion.json"
+    """Figures; a table of them goes beside it."""
+
+    def __post_init__(self) -> None:
+        if self.clips_per_class < 1:
+            raise ValueError(f"clips_per_class={self.clips_per_class} must be 1 or more")
+        _require_json(self.output)
+
+
 def _require_json(output: str) -> None:
     if not output.endswith(".json"):
         raise ValueError(f"output={output} must end in .json")
