@@ -5,8 +5,6 @@ from typing import Literal
 
 from freqquest.dataset.config import Preset
 
-Loss = Literal["cross_entropy", "hinge"]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CganConfig:
@@ -14,8 +12,7 @@ class CganConfig:
 
     networks: Literal["recipe", "projection"] = "projection"
     """`projection`: noise and class modulate each layer of the generator, and the discriminator compares the class with
-    what it found (Miyato and Koyama, 2018), under spectral normalisation. `recipe`: both networks take the class as
-    an input."""
+    what it found (Miyato and Koyama, 2018). `recipe`: both networks take the class as an input."""
 
     noise_dim: int = 128
     """Length of the noise vector, drawn from a standard normal distribution."""
@@ -30,17 +27,14 @@ class CganConfig:
     """Networks see ln(1 + power / floor), in which quiet clips have as much to show as loud ones, and no frames behind
     a clip's end; 0 shows them ln(1 + power), as stored."""
 
-    loss: Loss = "hinge"
-    """`hinge` (Lim and Ye, 2017) or `cross_entropy` on logits."""
-
     augment: bool = True
     """Turn, mask, and change the level of what the discriminator sees, real or generated (Zhao et al., 2020)."""
 
-    learning_rate: float = 2e-4
-    """Adam's step size for the generator."""
+    r1: float = 0.25
+    """Weight of the penalty on the discriminator's gradient at real clips (R1, Mescheder et al., 2018); 0 is none."""
 
-    discriminator_learning_rate: float = 4e-4
-    """Adam's step size for the discriminator (a larger one: Heusel et al., 2017)."""
+    learning_rate: float = 2e-4
+    """Adam's step size, for both networks."""
 
     adam_betas: tuple[float, float] = (0.0, 0.99)
     """Decay of Adam's two running means."""
@@ -64,11 +58,12 @@ class CganConfig:
             "generator_channels",
             "discriminator_channels",
             "learning_rate",
-            "discriminator_learning_rate",
             "batch_size",
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0")
+        if self.r1 < 0:
+            raise ValueError(f"r1={self.r1} must be 0 or more")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay={self.ema_decay} must be from 0 to below 1")
         if self.floor < 0 or (self.floor == 0) != (self.networks == "recipe"):
@@ -83,9 +78,8 @@ PRESETS: dict[Preset, CganConfig] = {
         networks="recipe",
         noise_dim=100,
         floor=0.0,
-        loss="cross_entropy",
         augment=False,
-        discriminator_learning_rate=2e-4,
+        r1=0.0,
         adam_betas=(0.5, 0.999),
         ema_decay=0.0,
         precision="float32",

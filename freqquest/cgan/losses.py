@@ -1,23 +1,31 @@
-"""Losses of each clip, on logits, computed in float32. Shapes: B clips."""
+"""Losses of each clip, on logits, computed in float32. Shapes: B clips, M mel bands, T frames."""
 
-from torch import Tensor
-from torch.nn.functional import relu, softplus
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
 
-from freqquest.cgan.config import Loss
 
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """How wrong it is to take real clips `[B]` for real and generated ones `[B]` for generated: cross-entropy `[B]`.
 
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, loss: Loss) -> Tensor:
-    """How wrong it is to take real clips for real and generated ones for generated: `[B]`, for each such pair.
-
-    `cross_entropy` is the recipe's, the mean of both (Goodfellow et al., "Generative adversarial nets", 2014); `hinge`
-    is their sum, and asks for no more than a distance of 1 (Lim and Ye, "Geometric GAN", 2017).
+    Each is the mean of both kinds. Source: Goodfellow et al., "Generative adversarial nets", 2014.
     """
-    real, fake = real_logits.float(), fake_logits.float()
-    if loss == "hinge":
-        return relu(1 - real) + relu(1 + fake)
-    return (softplus(-real) + softplus(fake)) / 2
+    return (softplus(-real_logits.float()) + softplus(fake_logits.float())) / 2
 
 
-def generator_loss(fake_logits: Tensor, loss: Loss) -> Tensor:
-    """How far generated clips are from being taken for real: `[B]`; for `cross_entropy`, the non-saturating form."""
-    return -fake_logits.float() if loss == "hinge" else softplus(-fake_logits.float())
+def generator_loss(fake_logits: Tensor) -> Tensor:
+    """How far generated clips `[B]` are from being taken for real: `[B]`, the non-saturating form of the same paper."""
+    return softplus(-fake_logits.float())
+
+
+def gradient_penalty(discriminator: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Squared norm `[B]` of the logits' gradient at real images `[B, 1, M, T]`; half of it times a weight is R1.
+
+    It keeps a discriminator that knows the few real clips from answering with a cliff at each of them.
+    Source: Mescheder et al., "Which training methods for GANs do actually converge?", 2018.
+    """
+    images = images.detach().requires_grad_()
+    logits = discriminator(images, labels)
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    norms: Tensor = gradient.square().sum(dim=(1, 2, 3))
+    return norms

@@ -8,12 +8,14 @@ import itertools
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import spectral_norm
 
 from freqquest.cgan.parallel import BatchNorm2d
 
 SHRINKING = 16
 """An image's sides are this many times those of the smallest map."""
+
+_FEATURE_GAIN = 22.0
+"""Averages over a map are small, and so would be what the last layers learn of them at first."""
 
 _PATCH = 4
 """The generator's last layer writes squares of this side; the discriminator's first one steps by it."""
@@ -74,9 +76,7 @@ class _Modulation(nn.Module):
 class ProjectionDiscriminator(nn.Module):
     """An image and a class to one logit: is it a real clip of that class?
 
-    Every layer is divided by its largest singular value, which bounds how fast logits can change.
-    Source: Miyato et al., "Spectral normalization", 2018; Miyato and Koyama, "cGANs with
-    projection discriminator", 2018.
+    Source: Miyato and Koyama, "cGANs with projection discriminator", 2018.
     """
 
     def __init__(self, num_classes: int, num_channels: int) -> None:
@@ -85,17 +85,17 @@ class ProjectionDiscriminator(nn.Module):
         widths = [num_channels // 4, num_channels // 2, num_channels]
         self.downsample = nn.Sequential(
             # Two channels: the image, and the band's height, which convolutions do not see.
-            spectral_norm(nn.Conv2d(2, widths[0], 2 * _PATCH, stride=_PATCH, padding=_PATCH // 2)),
+            nn.Conv2d(2, widths[0], 2 * _PATCH, stride=_PATCH, padding=_PATCH // 2),
             nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(widths[0], widths[1], 4, stride=2, padding=1)),
+            nn.Conv2d(widths[0], widths[1], 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(widths[1], widths[2], 4, stride=2, padding=1)),
+            nn.Conv2d(widths[1], widths[2], 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(widths[2], widths[2], 3, padding=1)),
+            nn.Conv2d(widths[2], widths[2], 3, padding=1),
             nn.LeakyReLU(0.2),
         )
-        self.judge = spectral_norm(nn.Linear(num_channels, 1))
-        self.embedding = spectral_norm(nn.Embedding(num_classes, num_channels))
+        self.judge = nn.Linear(num_channels, 1)
+        self.embedding = nn.Embedding(num_classes, num_channels)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Images `[B, 1, M, T]` and class indices `[B]` to logits `[B]`, float32."""
@@ -106,7 +106,3 @@ class ProjectionDiscriminator(nn.Module):
             features = maps.float().mean(dim=(2, 3)) * _FEATURE_GAIN
             logits: Tensor = self.judge(features)[:, 0] + (self.embedding(labels) * features).sum(dim=1)
         return logits
-
-
-_FEATURE_GAIN = 4.0
-"""Averages over a map are small; bounded layers behind them could not make much of a logit."""

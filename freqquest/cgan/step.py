@@ -14,9 +14,12 @@ from torch import Tensor, nn
 from freqquest.cgan.augment import Augmentation
 from freqquest.cgan.config import CganConfig
 from freqquest.cgan.images import ImageScale
-from freqquest.cgan.losses import discriminator_loss, generator_loss
+from freqquest.cgan.losses import discriminator_loss, generator_loss, gradient_penalty
 from freqquest.cgan.networks import build_discriminator, build_generator
 from freqquest.cgan.parallel import sum_gradients, world_size
+
+_PENALTY_EVERY = 8
+"""Updates of the discriminator."""
 
 
 class CganTrainer:
@@ -46,11 +49,8 @@ class CganTrainer:
         self.averaged_generator = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self._num_updates = 0
         self.generator_optimizer, self.discriminator_optimizer = (
-            torch.optim.Adam(network.parameters(), learning_rate, config.adam_betas, fused=True)
-            for network, learning_rate in (
-                (self.generator, config.learning_rate),
-                (self.discriminator, config.discriminator_learning_rate),
-            )
+            torch.optim.Adam(network.parameters(), config.learning_rate, config.adam_betas, fused=True)
+            for network in (self.generator, self.discriminator)
         )
 
     def step(
@@ -74,14 +74,16 @@ class CganTrainer:
         with self._autocast():
             fake = self.generator(noise, labels)
             seen = self._change(fake, fake_changes)
-            real_logits = self.discriminator(self._change(real, real_changes), labels)
+            shown = self._change(real, real_changes)
+            real_logits = self.discriminator(shown, labels)
             fake_logits = self.discriminator(seen.detach(), labels)
-        loss_d = self._mean(discriminator_loss(real_logits, fake_logits, self.config.loss))
-        norm_d = self._update(self.discriminator, self.discriminator_optimizer, loss_d)
+        loss_d = self._mean(discriminator_loss(real_logits, fake_logits))
+        penalty = self._penalty(shown, labels)
+        norm_d = self._update(self.discriminator, self.discriminator_optimizer, loss_d + penalty)
         with _frozen(self.discriminator):  # its gradients for the generator's loss would be thrown away
             with self._autocast():
                 again = self.discriminator(seen, labels)
-            loss_g = self._mean(generator_loss(again, self.config.loss))
+            loss_g = self._mean(generator_loss(again))
             norm_g = self._update(self.generator, self.generator_optimizer, loss_g)
         self._update_average()
         self._num_updates += 1
@@ -126,6 +128,13 @@ class CganTrainer:
 
     def _change(self, images: Tensor, changes: Tensor) -> Tensor:
         return self.augmentation.apply(images, changes) if self.config.augment else images
+
+    def _penalty(self, real: Tensor, labels: Tensor) -> Tensor:
+        """R1 at every few updates, as much heavier: it changes slowly (Karras et al., "Analyzing StyleGAN", 2020)."""
+        if self.config.r1 == 0 or self._num_updates % _PENALTY_EVERY != 0:
+            return torch.zeros((), device=self.device)
+        weight = self.config.r1 / 2 * _PENALTY_EVERY
+        return weight * self._mean(gradient_penalty(self.discriminator, real, labels))
 
     def _update(self, network: nn.Module, optimizer: torch.optim.Adam, loss: Tensor) -> Tensor:
         """One step of an optimiser; the norm of the gradients, and no step where that is not finite."""

@@ -65,8 +65,8 @@ def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = 
             judge=judge,
         )
         figures: dict[str, Any] = ray.get(ray.remote(num_cpus=0, max_calls=1)(_run_workers).remote(job))
-    if "error" in figures:
-        raise UserError(f"training stopped: {figures['error']}")
+        if "error" in figures:
+            raise UserError(f"training stopped: {figures['error']}")
     return run.finish(figures)
 
 

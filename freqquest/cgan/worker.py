@@ -16,7 +16,7 @@ from freqquest.cgan.training import train_generator
 from freqquest.errors import UserError
 from freqquest.runs.progress import Poster
 
-_RAY_DIR = "ray_train"
+_RAY_DIR = "checkpoints"
 _MAX_WORKER_FAILURES = 2
 
 
@@ -45,9 +45,14 @@ def run_workers(job: TrainJob) -> dict[str, Any]:
     try:
         figures: dict[str, Any] = trainer.fit().return_value
     except ray.train.TrainingFailedError as error:
-        failures = getattr(error, "worker_failures", {})
-        return {"error": "; ".join(f"worker {rank}: {failure}" for rank, failure in failures.items()) or str(error)}
+        failures = getattr(error, "worker_failures", {}) or {0: error}
+        return {"error": "; ".join(f"worker {rank}: {_reason(failure)}" for rank, failure in failures.items())}
     return figures
+
+
+def _reason(failure: Exception) -> str:
+    """The last line: before it, Ray gives the remote traceback."""
+    return str(getattr(failure, "cause", None) or failure).strip().splitlines()[-1]
 
 
 def _train_worker(settings: dict[str, TrainJob]) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def with_features(model: "keras.Model", temperature: float) -> "keras.Model":
     probabilities, vectors = [], []
     for member in (layer for layer in model.layers if isinstance(layer, Model)):
         dense = [layer for layer in member.layers if isinstance(layer, layers.Dense)]
-        last = [layer.input for layer in dense if layer.activation is activations.linear]  # those before have a ReLU
+        last = [layer.input for layer in dense if layer.activation is not activations.relu]  # those before have it
         probability, *inner = Model(member.input, [member.output, *last])(inputs)
         probabilities.append(probability)
         vectors += inner
