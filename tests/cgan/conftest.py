@@ -27,20 +27,23 @@ def trainer(config: CganConfig, seed: int = 0) -> CganTrainer:
     return CganTrainer(config, num_classes=2, scale=scale, device=CPU, seed=seed)
 
 
+def clips(num_clips: int, seed: int = 0) -> torch.Tensor:
+    """Spectrograms `[N, M, T]` of noise."""
+    return torch.from_numpy(np.random.default_rng(seed).exponential(size=(num_clips, 128, 512)).astype(np.float32))
+
+
 def batches(model: CganTrainer, worker: Worker, num_steps: int = 2) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """A worker's part of batches that are always the same."""
-    rng = np.random.default_rng(0)
     size = model.config.batch_size
-    for _ in range(num_steps):
-        clips = torch.from_numpy(rng.exponential(size=(size, 128, 512)).astype(np.float32))
-        mine = list(own_part(size, worker.rank, worker.world_size))
-        yield model.scale.encode(clips)[mine], torch.arange(size)[mine] % 2
+    mine = list(own_part(size, worker.rank, worker.world_size))
+    for step in range(num_steps):
+        yield model.scale.encode(clips(size, seed=step))[mine], torch.arange(size)[mine] % 2
 
 
 def epoch(model: CganTrainer, number: int = 0, worker: Worker | None = None, num_steps: int = 2) -> dict[str, float]:
     worker = worker or Worker()
-    clips = batches(model, worker, num_steps)
-    return train_epoch(model, clips, epoch=number, seed=0, worker=worker, on_step=lambda _: None)
+    given = batches(model, worker, num_steps)
+    return train_epoch(model, given, epoch=number, seed=0, worker=worker, on_step=lambda _: None)
 
 
 def weights(model: CganTrainer) -> torch.Tensor:

@@ -1,6 +1,7 @@
 import torch
 
 from freqquest.cgan.networks import Discriminator, Generator
+from freqquest.cgan.projection import ModulatedGenerator, ProjectionDiscriminator
 
 
 def shapes_of(network, *inputs):
@@ -73,3 +74,23 @@ def test_outputs_have_the_promised_shapes_and_range():
     assert spectrograms.shape == (4, 1, 128, 512)
     assert spectrograms.min() >= 0
     assert Discriminator(3)(spectrograms, torch.tensor([0, 1, 2, 0])).shape == (4,)
+
+
+def test_our_networks_have_the_promised_shapes_for_any_image():
+    labels = torch.tensor([0, 1, 2, 0])
+    images = ModulatedGenerator(3, 8, 16, (64, 96))(torch.randn(4, 8), labels)
+    assert images.shape == (4, 1, 64, 96)
+    assert ProjectionDiscriminator(3, 16)(images, labels).shape == (4,)
+
+
+def test_class_and_noise_both_change_what_is_made_and_the_class_what_is_thought_of_it():
+    torch.manual_seed(0)
+    generator, discriminator = ModulatedGenerator(2, 8, 16, (32, 32)), ProjectionDiscriminator(2, 16)
+    noise = torch.randn(1, 8).repeat(4, 1)
+    noise[3] = -noise[3]
+    images = generator(noise, torch.tensor([0, 0, 1, 0]))
+    assert torch.equal(images[0], images[1])
+    assert (images[0] != images[2]).any()
+    assert (images[0] != images[3]).any()
+    logits = discriminator(images[:1].repeat(2, 1, 1, 1), torch.tensor([0, 1]))
+    assert logits[0] != logits[1]
