@@ -9,6 +9,7 @@ from statistics import pstdev
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from freqquest.runs import figures
@@ -16,6 +17,8 @@ from freqquest.runs.folder import CONFIG_NAME, METRICS_NAME, TENSORBOARD_DIR, re
 from freqquest.runs.storage import Location, locate
 
 REPORT_NAME = "report.html"
+_DISTANCES = ("frechet", "kernel", "diversity")
+"""The judge's figures of generated clips, beside accuracy."""
 
 
 def write_report(run_dir: str) -> str:
@@ -31,6 +34,9 @@ def write_report(run_dir: str) -> str:
         losses = {name: epochs[name].tolist() for name in ("loss_D", "loss_G")}
         picture = figures.curves(losses, "conditional GAN", "epoch", "loss")
         (run / "figures" / "cgan_losses.png").write_bytes(figures.png(picture))
+        if "judge" in metrics["cgan"]:
+            picture = _judge_curves(epochs, metrics["cgan"]["floor"]["overall"])
+            (run / "figures" / "cgan_judge.png").write_bytes(figures.png(picture))
     template = files("freqquest.runs").joinpath("report.html").read_text()
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     page = environment.from_string(template).render(
@@ -76,7 +82,19 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
         )
     if "cgan" in metrics:
         cgan = metrics["cgan"]
-        lines.append(f"generator: {cgan['epoch']} epochs, loss_D {cgan['loss_D']:.3f}, loss_G {cgan['loss_G']:.3f}")
+        lines.append(
+            f"generator: epoch {cgan['generator_epoch']} of {cgan['epoch']}; at the end loss_D {cgan['loss_D']:.3f}, "
+            f"loss_G {cgan['loss_G']:.3f}"
+        )
+        if "judge" in cgan:
+            ours, real = cgan["judge"]["overall"], cgan["floor"]["overall"]
+            distances = [
+                f"{name} {ours[name]:.3f} ({real[name]:.3f})" for name in _DISTANCES if ours[name] and real[name]
+            ]
+            lines.append(
+                f"its clips: {ours['accuracy']:.3f} of {cgan['judge']['num_clips']} are heard as their class (real "
+                f"ones: {real['accuracy']:.3f}); {', '.join(distances)}; {cgan['judge']['note']}"
+            )
     if "generated" in metrics:
         generated = metrics["generated"]
         lines.append(
@@ -84,6 +102,18 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
             "heard by the classifier as the class they were made for"
         )
     return lines
+
+
+def _judge_curves(epochs: pd.DataFrame, floor: dict[str, float]) -> np.ndarray:
+    """What the judge found at each judgement, and of real clips."""
+    judged = epochs.dropna(subset="judge/accuracy")
+    series = {}
+    for name in ("accuracy", *_DISTANCES):
+        if f"judge/{name}" in judged and floor[name] is not None:  # few clips have no such distance
+            series[name] = judged[f"judge/{name}"].tolist()
+            series[f"{name} of real clips"] = [floor[name]] * len(judged)
+    every = int(judged["epoch"].iloc[0])
+    return figures.curves(series, "generated clips, by freqquest's own classifier", f"epoch / {every}", "")
 
 
 def _summarise(run: Location, metrics: dict[str, dict[str, Any]]) -> str:

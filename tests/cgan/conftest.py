@@ -2,6 +2,7 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 import torch
 
 from freqquest.audio.files import ClipConfig
@@ -14,6 +15,15 @@ from freqquest.cgan.step import CganTrainer
 from freqquest.dataset.read import own_part
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads of one small task wait for each other on busy cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def small(preset: str, **changes: object) -> CganConfig:

@@ -80,11 +80,21 @@ def cnn_run(job, dataset_dir, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cgan_run(job, dataset_dir, tmp_path_factory):
+def cgan_run(job, dataset_dir, cnn_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("jobs") / "cgan"
-    arguments = ["--dataset-dir", dataset_dir, "--run-dir", folder, "--epochs", 2, "--preset", "reference"]
-    job("train_cgan", *arguments, "--num-workers", 2)
+    judge = ["--judge", cnn_run / "best_model.keras", "--judge-every", 1, "--judge-clips", 2]
+    job("train_cgan", "--dataset-dir", dataset_dir, "--run-dir", folder, "--epochs", 2, "--num-workers", "1:2", *judge)
     return folder
+
+
+MANY_EPOCHS = ("--epochs", "20", "--sample-every", "100")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(job, dataset_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("jobs") / "uninterrupted"
+    job("train_cgan", "--dataset-dir", dataset_dir, "--run-dir", folder, *MANY_EPOCHS)
+    return (folder / "generator.safetensors").read_bytes()
 
 
 def events_of(folder):
@@ -353,37 +363,59 @@ def test_predict_writes_the_samples_rows_in_its_order(job, cnn_run, unlabelled_d
     assert sums.round(3).to_dict() == {"'=1.wav": 1.0, "a.wav": 1.0, "b.WAV": 1.0, "broken.wav": 0.0, "c.wav": 1.0}
 
 
-def test_two_workers_train_a_generator_with_sounds_and_pictures_of_each_epoch(cgan_run):
+def test_elastic_workers_train_a_judged_generator_with_sounds_and_pictures_of_each_epoch(cgan_run):
     samples = {path.name for path in (cgan_run / "samples").iterdir()}
     assert samples == {f"{label}_ep{epoch}.wav" for label in ("high", "low") for epoch in (1, 2)}
     assert {path.name for path in (cgan_run / "spectrograms").iterdir()} == {"epoch_001.png", "epoch_002.png"}
-    for name in samples:
-        sound, rate = soundfile.read(cgan_run / "samples" / name)
-        assert (rate, sound.shape) == (22_050, ((512 - 1) * 256,))
-        assert np.isfinite(sound).all()
-    assert "figures/cgan_losses.png" in (cgan_run / "report.html").read_text()
     epochs = pd.read_csv(cgan_run / "cgan_epochs.csv")
     assert epochs["epoch"].tolist() == [1, 2]
-    assert np.isfinite(epochs[["loss_D", "loss_G", "clips_per_s"]]).all(axis=None)
+    assert np.isfinite(epochs[["loss_D", "loss_G", "clips_per_s", "judge/accuracy", "judge/kernel"]]).all(axis=None)
+    metrics = json.loads((cgan_run / "metrics.json").read_text())["cgan"]
+    assert metrics["generator_epoch"] == epochs["judge/kernel"].idxmin() + 1
+    assert set(metrics["judge"]["by_class"]) == set(metrics["floor"]["by_class"]) == {"high", "low"}
+    assert metrics["judge"]["num_clips"] == 16  # eight of each class
+    assert "not comparable with published FAD" in (cgan_run / "judge.txt").read_text()
+    page = (cgan_run / "report.html").read_text()
+    assert "figures/cgan_losses.png" in page
+    assert f"{metrics['judge']['overall']['accuracy']:.3f}" in page
 
 
-def test_a_training_whose_driver_was_killed_continues_with_the_same_command(job, local_ray, dataset_dir, tmp_path):
-    run, epochs = tmp_path / "run", tmp_path / "run" / "cgan_epochs.csv"
-    arguments = ["--dataset-dir", dataset_dir, "--run-dir", run, "--epochs", "3", "--preset", "reference"]
+def start_training(local_ray, dataset_dir, run):
+    """A training that is at work: its process on the queue's side, once a few epochs are behind it."""
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", run, *MANY_EPOCHS]
     command = [sys.executable, "jobs/train_cgan.py", *map(str, arguments)]
-    with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"RAY_ADDRESS": local_ray}) as first:
-        deadline = time.monotonic() + 120
-        while not epochs.exists() or len(pd.read_csv(epochs)) < 2:  # the first epoch's checkpoint is committed
-            assert first.poll() is None, "ended before its second epoch"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        first.kill()
-    before = pd.read_csv(epochs)
+    driver = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"RAY_ADDRESS": local_ray})
+    deadline = time.monotonic() + 120
+    epochs = run / "cgan_epochs.csv"
+    while not epochs.exists() or len(pd.read_csv(epochs)) < 3:
+        assert driver.poll() is None, "ended before its third epoch"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return driver, arguments
+
+
+def test_a_training_whose_driver_was_killed_goes_on_to_the_same_generator(
+    job, local_ray, dataset_dir, uninterrupted, tmp_path
+):
+    run = tmp_path / "run"
+    driver, arguments = start_training(local_ray, dataset_dir, run)
+    driver.kill()
+    driver.wait()
+    assert not (run / "generator.safetensors").exists()
     job("train_cgan", *arguments)
-    after = pd.read_csv(epochs)
-    assert after["epoch"].tolist() == [1, 2, 3]
-    assert after["seconds"][0] == before["seconds"][0], "the first epoch was trained again"
-    assert (run / "generator.safetensors").is_file()
+    assert (run / "generator.safetensors").read_bytes() == uninterrupted
+    assert pd.read_csv(run / "cgan_epochs.csv")["epoch"].tolist() == list(range(1, 21))
+
+
+def test_a_training_whose_worker_was_killed_goes_on_by_itself_to_the_same_generator(
+    local_ray, dataset_dir, uninterrupted, tmp_path
+):
+    run = tmp_path / "run"
+    driver, _ = start_training(local_ray, dataset_dir, run)
+    (events,) = (run / "tensorboard" / "cgan").glob("events*")
+    os.kill(int(events.name.split(".")[-2]), signal.SIGKILL)  # TensorBoard's files are named for their process
+    assert driver.wait(timeout=120) == 0
+    assert (run / "generator.safetensors").read_bytes() == uninterrupted
 
 
 @pytest.mark.parametrize("name", ["tune_cnn", "train_cgan"])
@@ -416,7 +448,9 @@ def test_a_damaged_shard_ends_a_training_in_one_line(job, dataset_dir, tmp_path)
 
 def test_tensorboard_has_scalars_pictures_sounds_and_settings_of_the_training(cgan_run):
     events = events_of(cgan_run / "tensorboard" / "cgan")
-    assert {"loss/loss_D", "loss/loss_G", "speed/clips_per_s"} <= set(events.Tags()["scalars"])
+    scalars = {"loss/loss_D", "loss/loss_G", "discriminator/accuracy_real", "gradient_norm/D", "speed/clips_per_s"}
+    scalars |= {"memory/process_mib", "judge/accuracy", "judge/frechet", "judge_accuracy/high"}
+    assert scalars <= set(events.Tags()["scalars"])
     assert [event.step for event in events.Images("generated/spectrograms")] == [1, 2]
     assert {"generated/high", "generated/low"} <= set(events.Tags()["audio"])
     assert "config/text_summary" in events.Tags()["tensors"]

@@ -1,0 +1,131 @@
+"""A whole training in this process, without Ray's workers: what is left of it, and what an interruption costs."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from freqquest.cgan import config as cgan_config
+from freqquest.cgan import record
+from freqquest.cgan.config import TrainConfig
+from freqquest.cgan.generator_file import load_generator
+from freqquest.cgan.job import TrainJob
+from freqquest.cgan.parallel import Worker
+from freqquest.cgan.training import train_generator
+from freqquest.dataset.manifest import load_manifest
+from freqquest.errors import UserError
+from freqquest.runs.checkpoints import Checkpoints
+from freqquest.runs.storage import locate
+from tests.cgan.conftest import CPU, small
+
+EPOCHS = 4
+
+
+@pytest.fixture(autouse=True)
+def small_networks(monkeypatch):
+    monkeypatch.setitem(cgan_config.PRESETS, "default", small("default"))
+    monkeypatch.setattr(record, "_CHECKPOINT_INTERVAL_S", 0)
+
+
+@pytest.fixture
+def make_job(dataset_dir):
+    def make(run, **changes):
+        config = TrainConfig(dataset_dir=str(dataset_dir), run_dir=str(run), epochs=EPOCHS, sample_every=100)
+        job = TrainJob(
+            dataset=locate(dataset_dir),
+            manifest=load_manifest(locate(dataset_dir)),
+            run=locate(run),
+            config=config,
+            progress=None,
+            resources={},
+            settings_sha256="settings",
+            judge=None,
+        )
+        return dataclasses.replace(job, **changes)
+
+    return make
+
+
+def train(job, stop_at=None):
+    """Train; where `stop_at` is given, stop in the middle of the epoch in which so many clips are done."""
+
+    def on_clips(done, _):
+        if stop_at is not None and done >= stop_at:
+            raise InterruptedError
+
+    return train_generator(job, Worker(), CPU, on_clips)
+
+
+def weights_of(run):
+    network = load_generator(locate(run / "generator.safetensors")).network
+    return torch.cat([value.flatten() for value in network.state_dict().values()])
+
+
+def test_a_training_leaves_a_generator_and_figures_sounds_and_pictures(make_job, tmp_path):
+    metrics = train(make_job(tmp_path))
+    assert (metrics["epoch"], metrics["generator_epoch"]) == (EPOCHS, EPOCHS)
+    epochs = pd.read_csv(tmp_path / "cgan_epochs.csv")
+    assert epochs["epoch"].tolist() == [1, 2, 3, 4]
+    assert np.isfinite(epochs).all(axis=None)
+    assert {path.name for path in (tmp_path / "samples").iterdir()} == {
+        f"{label}_ep{epoch}.wav" for label in ("high", "low") for epoch in (1, EPOCHS)
+    }
+    sound, rate = soundfile.read(tmp_path / "samples" / "low_ep4.wav")
+    assert (rate, sound.shape) == (22_050, (511 * 256,))
+    assert np.isfinite(sound).all()
+    generator = load_generator(locate(tmp_path / "generator.safetensors"))
+    assert generator.card.classes == ["high", "low"]
+    assert generator.spectrograms(torch.zeros(2, 128), torch.tensor([0, 1])).shape == (2, 128, 512)
+
+
+def test_an_interrupted_training_goes_on_from_its_last_whole_checkpoint_to_the_same_parameters(make_job, tmp_path):
+    train(make_job(tmp_path / "whole"))
+    run = tmp_path / "stopped"
+    with pytest.raises(InterruptedError):
+        train(make_job(run), stop_at=32 + 8)  # of 32 clips an epoch
+    with pytest.raises(InterruptedError):
+        train(make_job(run), stop_at=3 * 32 + 8)
+    newest = sorted((run / "checkpoints").glob("*.pt"))[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    train(make_job(run))
+    assert torch.equal(weights_of(run), weights_of(tmp_path / "whole"))
+    unlike = {"clips_per_s", "seconds"}
+    ours, theirs = (pd.read_csv(folder / "cgan_epochs.csv") for folder in (run, tmp_path / "whole"))
+    pd.testing.assert_frame_equal(ours.drop(columns=unlike), theirs.drop(columns=unlike))
+
+
+def test_a_finished_training_is_not_trained_again(make_job, tmp_path):
+    train(make_job(tmp_path))
+    train(make_job(tmp_path), stop_at=0)
+
+
+def test_checkpoints_of_other_settings_are_refused(make_job, tmp_path):
+    with pytest.raises(InterruptedError):
+        train(make_job(tmp_path), stop_at=40)
+    with pytest.raises(UserError, match=r"checkpoints is of a training with other settings: choose another --run-dir"):
+        train(make_job(tmp_path, settings_sha256="others"))
+
+
+def test_the_best_judged_epoch_is_kept(make_job, tmp_path):
+    train(make_job(tmp_path / "run"))
+    early = tmp_path / "early"
+    with pytest.raises(InterruptedError):
+        train(make_job(early), stop_at=40)
+    first = Checkpoints(folder=locate(early / "checkpoints")).last()
+    again = tmp_path / "again"
+    shutil.copytree(early, again)
+    Checkpoints(folder=locate(again / "checkpoints")).save(1, first, score=0.5)
+    metrics = train(make_job(again))
+    assert metrics["generator_epoch"] == 1
+    assert not torch.equal(weights_of(again), weights_of(tmp_path / "run"))
+
+
+def test_gradients_that_stay_infinite_stop_the_training_with_the_reason(make_job, tmp_path, monkeypatch):
+    monkeypatch.setitem(cgan_config.PRESETS, "default", small("default", learning_rate=1e30))
+    with pytest.raises(FloatingPointError, match=r"gradients were not finite in \d+ of 8 steps of epoch \d"):
+        train(make_job(tmp_path))
+    assert not (tmp_path / "generator.safetensors").exists()
