@@ -79,5 +79,10 @@ def _read_card(content: bytes, place: Location) -> GeneratorCard:
     fields = json.loads(json.loads(content[8 : 8 + header_size])["__metadata__"][_CARD_NAME])
     if fields["version"] != _CARD_VERSION:
         raise UserError(f"--generator {place} is of version {fields['version']}; this freqquest reads {_CARD_VERSION}")
-    parts = {"view": SpectrogramConfig, "scale": ImageScale, "networks": CganConfig}
-    return GeneratorCard(**fields | {name: part(**fields[name]) for name, part in parts.items()})
+    networks = fields["networks"] | {"adam_betas": tuple(fields["networks"]["adam_betas"])}  # JSON has lists only
+    parts = {
+        "view": SpectrogramConfig(**fields["view"]),
+        "scale": ImageScale(**fields["scale"]),
+        "networks": CganConfig(**networks),
+    }
+    return GeneratorCard(**fields | parts)
