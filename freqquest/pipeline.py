@@ -18,8 +18,9 @@ from freqquest.errors import UserError
 from freqquest.runs.folder import RunFolder
 from freqquest.runs.storage import Location, locate
 
-_DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 8}
-"""Shows every stage in a few minutes on two cores; the generator has only begun to learn by then."""
+_DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 40}
+_DEMO_TRAINING = {"sample_every": 10, "judge_every": 20, "judge_clips": 4}
+"""Show every stage in a few minutes on two cores; the generator has only begun to learn by then."""
 
 _CNN_BUDGET = ("num_trials", "max_epochs", "num_members")
 
@@ -64,7 +65,7 @@ class PipelineConfig:
     """Networks in the final classifier; by default 1 in the demo, else the stage's own number."""
 
     epochs: int | None = None
-    """Passes of the CGAN over the training clips; by default 8 in the demo, else the stage's own number."""
+    """Passes of the CGAN over the training clips; by default 40 in the demo, else the stage's own number."""
 
     num_clips: int = 8
     """Clips of each class to generate, and to have judged, at the end."""
@@ -134,6 +135,7 @@ class PipelineConfig:
             num_workers=self.num_workers,
             judge=f"{self.run}/best_model.keras",
             **self._given("epochs"),
+            **(_DEMO_TRAINING if self.audio_dir is None else {}),
         )
 
     @property
@@ -171,7 +173,7 @@ def run_pipeline(config: PipelineConfig) -> str:
     folder = RunFolder(config.run, "pipeline", _settings(config))
     folder.begin()
     run = folder.location
-    test_labels = None
+    training, test_labels = config.train, None
     if config.audio_dir is None:
         config, test_labels = _with_demo_clips(config, run)
 
@@ -181,7 +183,7 @@ def run_pipeline(config: PipelineConfig) -> str:
     tune_cnn(config.tune)
     if config.test_dir is not None:
         _predict(config, test_labels)
-    train_generator(config.train)
+    train_generator(training)
     _generate_and_judge(config)
     from freqquest.runs.report import write_report
 
@@ -233,7 +235,6 @@ def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineCon
         test_dir=str(demo.test_dir),
         sample_submission=str(demo.sample_submission),
         run_dir=config.run,
-        epochs=config.train.num_epochs,
         **budget,
     )
     return with_clips, demo.test_labels

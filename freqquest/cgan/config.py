@@ -112,14 +112,15 @@ class TrainConfig:
     """best_model.keras of jobs/tune_cnn.py for the same classes: it hears generated clips while the training goes on,
     and the epoch that it finds nearest to real clips is kept."""
 
-    judge_every: int = 10
-    """Epochs between two judgements."""
+    judge_every: int | None = None
+    """Epochs between two judgements; by default such that there are ten."""
 
-    judge_clips: int = 16
+    judge_clips: int = 8
     """Clips of each class for a judgement while training; the final one takes four times as many."""
 
-    sample_every: int = 1
-    """Epochs between two sets of sounds and pictures."""
+    sample_every: int | None = None
+    """Epochs between two sets of sounds and pictures: 1 up to 50 epochs, above that such that there are some 40, if not
+    given."""
 
     num_workers: str = "1"
     """Processes that share each batch, or MIN:MAX for as many as there is room for, more or fewer when nodes come and
@@ -158,6 +159,16 @@ class TrainConfig:
     def num_epochs(self) -> int:
         """Passes over the training split."""
         return self.epochs or EPOCHS[self.preset]
+
+    @property
+    def judge_interval(self) -> int:
+        """Epochs between two judgements."""
+        return self.judge_every or max(1, self.num_epochs // 10)
+
+    @property
+    def sample_interval(self) -> int:
+        """Epochs between two sets of sounds and pictures."""
+        return self.sample_every or (1 if self.num_epochs <= 50 else self.num_epochs // 40)
 
     @property
     def final_judge_clips(self) -> int:

@@ -82,12 +82,12 @@ class Record:
         config, figures = self._job.config, self._history[-1]
         epoch, is_last = figures["epoch"], figures["epoch"] == config.num_epochs
         judgement = None
-        if self._judged is not None and (is_last or epoch % config.judge_every == 0):
+        if self._judged is not None and (is_last or epoch % config.judge_interval == 0):
             judgement = self._judge(config.judge_clips, config.seed)
             figures |= {name: value for name, value in judgement.scalars().items() if name.startswith("judge/")}
         write_csv(pd.DataFrame(self._history), self._job.run / _EPOCHS_NAME)
         self._logs.add_epoch(figures, judgement)
-        if is_last or epoch == 1 or epoch % config.sample_every == 0:
+        if is_last or epoch == 1 or epoch % config.sample_interval == 0:
             clips = [(index, 0) for index in range(len(self._job.manifest.classes))]
             spectrograms = self._spectrograms(clips, config.seed)
             self._logs.add_samples(spectrograms, self._invert(spectrograms, clips, config.seed), epoch)

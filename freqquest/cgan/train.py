@@ -80,7 +80,7 @@ def _settings(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
         "seed": config.seed,
         # The judge chooses the epoch that is kept.
         "judge_sha256": hashlib.sha256(judge.read_bytes()).hexdigest() if judge and judge.is_file() else None,
-        "judge_every": config.judge_every if judge else None,
+        "judge_every": config.judge_interval if judge else None,
         "judge_clips": config.judge_clips if judge else None,
         **{f"preset.{name}": value for name, value in dataclasses.asdict(PRESETS[config.preset]).items()},
     }
