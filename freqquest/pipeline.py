@@ -19,8 +19,11 @@ from freqquest.runs.folder import RunFolder
 from freqquest.runs.storage import Location, locate
 
 _DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 40}
-_DEMO_TRAINING = {"sample_every": 10, "judge_every": 20, "judge_clips": 4}
+_DEMO_TRAINING = {"sample_every": 10, "judge_every": 20}
 """Show every stage in a few minutes on two cores; the generator has only begun to learn by then."""
+
+_MOST_JUDGED = 8
+"""Clips of each class for a judgement of the CGAN while it trains."""
 
 _CNN_BUDGET = ("num_trials", "max_epochs", "num_members")
 
@@ -134,6 +137,7 @@ class PipelineConfig:
             seed=self.seed,
             num_workers=self.num_workers,
             judge=f"{self.run}/best_model.keras",
+            judge_clips=min(self.num_clips, _MOST_JUDGED),
             **self._given("epochs"),
             **(_DEMO_TRAINING if self.audio_dir is None else {}),
         )
