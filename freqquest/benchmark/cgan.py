@@ -113,7 +113,7 @@ def _run_in_turn(
 
 
 def _gpu_figures(run: Run, speeds: list[float]) -> dict[str, float]:
-    """Peak memory above networks and clips, and the share of what the GPU reaches in a large product of bfloat16 matrices."""
+    """Peak memory above networks and clips; operations a second, as a share of those of a large bfloat16 product."""
     torch.cuda.reset_peak_memory_stats()
     before, num_steps = torch.cuda.memory_allocated(), 8
     with FlopCounterMode(display=False) as counter:
