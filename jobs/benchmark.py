@@ -1,6 +1,9 @@
 """Measure this machine or cluster: freqquest against the published recipes, and against its limits."""
 
+from importlib import import_module
+
 from freqquest.benchmark.config import (
+    CganBenchmark,
     CnnBenchmark,
     ExtraBenchmark,
     InversionBenchmark,
@@ -9,43 +12,22 @@ from freqquest.benchmark.config import (
 )
 from freqquest.command import clear_errors, on_ray, parse_one_of
 
+_BENCHMARKS = {
+    "preprocess": (PreprocessBenchmark, clear_errors),
+    "cnn": (CnnBenchmark, on_ray),
+    "extra": (ExtraBenchmark, on_ray),
+    "tune": (TuneBenchmark, on_ray),
+    "inversion": (InversionBenchmark, clear_errors),
+    "cgan": (CganBenchmark, clear_errors),
+}
+"""Settings of each, and what it runs in; `benchmark_<name>` of the module of that name does it."""
+
 
 def main() -> None:
-    config = parse_one_of(
-        {
-            "preprocess": PreprocessBenchmark,
-            "cnn": CnnBenchmark,
-            "extra": ExtraBenchmark,
-            "tune": TuneBenchmark,
-            "inversion": InversionBenchmark,
-        },
-        __doc__,
-    )
-    if isinstance(config, PreprocessBenchmark):
-        with clear_errors():
-            from freqquest.benchmark.preprocess import benchmark_preprocess
-
-            print(benchmark_preprocess(config))
-    elif isinstance(config, InversionBenchmark):
-        with clear_errors():
-            from freqquest.benchmark.inversion import benchmark_inversion
-
-            print(benchmark_inversion(config))
-    elif isinstance(config, CnnBenchmark):
-        with on_ray():
-            from freqquest.benchmark.cnn import benchmark_cnn
-
-            print(benchmark_cnn(config))
-    elif isinstance(config, ExtraBenchmark):
-        with on_ray():
-            from freqquest.benchmark.extra import benchmark_extra
-
-            print(benchmark_extra(config))
-    else:
-        with on_ray():
-            from freqquest.benchmark.tune import benchmark_tune
-
-            print(benchmark_tune(config))
+    config = parse_one_of({name: settings for name, (settings, _) in _BENCHMARKS.items()}, __doc__)
+    name, surroundings = next((name, run_in) for name, (kind, run_in) in _BENCHMARKS.items() if type(config) is kind)
+    with surroundings():
+        print(getattr(import_module(f"freqquest.benchmark.{name}"), f"benchmark_{name}")(config))
 
 
 if __name__ == "__main__":

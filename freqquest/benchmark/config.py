@@ -132,6 +132,34 @@ class InversionBenchmark:
         _require_json(self.output)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CganBenchmark:
+    """Training steps of the generator against the recipe's plain loop, and against the networks' bare arithmetic."""
+
+    dataset_dir: str
+    """Dataset made by jobs/preprocess.py; the recipe's loop reads the audio files that it names, on this machine."""
+
+    num_steps: int = 8
+    """Steps of a timed run: a multiple of eight has its fair share of R1 penalties."""
+
+    num_runs: int = 3
+    """Runs of each thing timed, in turn; the medians of ratios within a turn count."""
+
+    num_agreement_steps: int = 30
+    """Steps that the recipe's loop and ours take from the same weights on the same clips, to compare the losses."""
+
+    use_gpu: bool = False
+    """Measure on a GPU."""
+
+    output: str = "results/benchmarks/cgan.json"
+    """Figures; a table of them goes beside it."""
+
+    def __post_init__(self) -> None:
+        if min(self.num_steps, self.num_runs, self.num_agreement_steps) < 1:
+            raise ValueError("num_steps, num_runs and num_agreement_steps must be 1 or more")
+        _require_json(self.output)
+
+
 def _require_json(output: str) -> None:
     if not output.endswith(".json"):
         raise ValueError(f"output={output} must end in .json")

@@ -29,17 +29,24 @@ def cnn_recipe(paths: list[str]) -> np.ndarray:
 
 def cgan_recipe(paths: list[str]) -> torch.Tensor:
     """Recipe 2: torchaudio's mel spectrograms, ln(1 + power), `[N, 1, 128, 512]`."""
-    transform = torchaudio.transforms.MelSpectrogram(sample_rate=_RATE_HZ, n_fft=1024, hop_length=256, n_mels=128)
-    spectrograms = []
-    for path in paths:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        waveform = torch.from_numpy(samples.T).mean(dim=0, keepdim=True)
-        if rate != _RATE_HZ:
-            waveform = torchaudio.functional.resample(waveform, rate, _RATE_HZ)
-        waveform = torch.nn.functional.pad(waveform[:, :_NUM_SAMPLES], (0, max(0, _NUM_SAMPLES - waveform.shape[1])))
-        spectrogram = torch.log1p(transform(waveform))
-        spectrograms.append(torch.nn.functional.pad(spectrogram, (0, 512 - spectrogram.shape[2])))
-    return torch.stack(spectrograms)
+    transform = mel_transform()
+    return torch.stack([cgan_spectrogram(path, transform) for path in paths])
+
+
+def mel_transform() -> torchaudio.transforms.MelSpectrogram:
+    """Recipe 2's waveform to mel spectrogram."""
+    return torchaudio.transforms.MelSpectrogram(sample_rate=_RATE_HZ, n_fft=1024, hop_length=256, n_mels=128)
+
+
+def cgan_spectrogram(path: str, transform: torchaudio.transforms.MelSpectrogram) -> torch.Tensor:
+    """Recipe 2's spectrogram of one clip, `[1, 128, 512]`."""
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    waveform = torch.from_numpy(samples.T).mean(dim=0, keepdim=True)
+    if rate != _RATE_HZ:
+        waveform = torchaudio.functional.resample(waveform, rate, _RATE_HZ)
+    waveform = torch.nn.functional.pad(waveform[:, :_NUM_SAMPLES], (0, max(0, _NUM_SAMPLES - waveform.shape[1])))
+    spectrogram = torch.log1p(transform(waveform))
+    return torch.nn.functional.pad(spectrogram, (0, 512 - spectrogram.shape[2]))
 
 
 def main() -> None:

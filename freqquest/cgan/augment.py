@@ -52,7 +52,7 @@ class Augmentation:
         hidden = (
             _stripe(images.shape[2], *masks[:2])[:, None, :, None] | _stripe(images.shape[3], *masks[2:])[:, None, None]
         )
-        return images.masked_fill(hidden, _SILENCE)
+        return torch.where(hidden, _SILENCE, images)
 
 
 _SILENCE = -1.0

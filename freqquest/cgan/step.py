@@ -18,7 +18,7 @@ from freqquest.cgan.losses import discriminator_loss, generator_loss, gradient_p
 from freqquest.cgan.networks import build_discriminator, build_generator
 from freqquest.cgan.parallel import sum_gradients, world_size
 
-_PENALTY_EVERY = 8
+PENALTY_EVERY = 8
 """Updates of the discriminator."""
 
 
@@ -37,7 +37,7 @@ class CganTrainer:
             device: Where to train.
             seed: Of the initial weights.
         """
-        self.config, self.scale, self.device = config, scale, device
+        self.config, self.num_classes, self.scale, self.device = config, num_classes, scale, device
         self.augmentation = Augmentation(num_frames=scale.filled_frames)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -71,7 +71,7 @@ class CganTrainer:
             update was left out because these were not finite, all others being 0 then. Reading them waits for the
             device, so read them seldom.
         """
-        with self._autocast():
+        with self.autocast():
             fake = self.generator(noise, labels)
             seen = self._change(fake, fake_changes)
             shown = self._change(real, real_changes)
@@ -81,7 +81,7 @@ class CganTrainer:
         penalty = self._penalty(shown, labels)
         norm_d = self._update(self.discriminator, self.discriminator_optimizer, loss_d + penalty)
         with _frozen(self.discriminator):  # its gradients for the generator's loss would be thrown away
-            with self._autocast():
+            with self.autocast():
                 again = self.discriminator(seen, labels)
             loss_g = self._mean(generator_loss(again))
             norm_g = self._update(self.generator, self.generator_optimizer, loss_g)
@@ -102,6 +102,11 @@ class CganTrainer:
     def generate(self, noise: Tensor, labels: Tensor) -> Tensor:
         """Spectrograms `[B, M, T]`, float32, of the averaged generator."""
         return self.scale.decode(self.averaged_generator(noise.to(self.device), labels.to(self.device)))
+
+    def autocast(self) -> torch.autocast:
+        """The networks' arithmetic, in the precision that was asked for where the device has it."""
+        enabled = self.config.precision == "bfloat16" and _computes_bfloat16(self.device)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     def state_dict(self) -> dict[str, Any]:
         """All that continues the training, tensors and plain values only."""
@@ -131,9 +136,9 @@ class CganTrainer:
 
     def _penalty(self, real: Tensor, labels: Tensor) -> Tensor:
         """R1 at every few updates, as much heavier: it changes slowly (Karras et al., "Analyzing StyleGAN", 2020)."""
-        if self.config.r1 == 0 or self._num_updates % _PENALTY_EVERY != 0:
+        if self.config.r1 == 0 or self._num_updates % PENALTY_EVERY != 0:
             return torch.zeros((), device=self.device)
-        weight = self.config.r1 / 2 * _PENALTY_EVERY
+        weight = self.config.r1 / 2 * PENALTY_EVERY
         return weight * self._mean(gradient_penalty(self.discriminator, real, labels))
 
     def _update(self, network: nn.Module, optimizer: torch.optim.Adam, loss: Tensor) -> Tensor:
@@ -146,10 +151,6 @@ class CganTrainer:
         optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]
         optimizer.step()
         return norm
-
-    def _autocast(self) -> torch.autocast:
-        enabled = self.config.precision == "bfloat16" and _computes_bfloat16(self.device)
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     @torch.no_grad()
     def _update_average(self) -> None:

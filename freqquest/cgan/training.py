@@ -39,9 +39,7 @@ def train_generator(
         FloatingPointError: Gradients did not stay finite.
     """
     config, networks = job.config, job.networks
-    if device.type == "cuda" and networks.precision == "bfloat16":
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.benchmark = True
+    use_fast_kernels(device, enabled=networks.precision == "bfloat16")
     scale = image_scale(job.manifest.views["cgan"], job.manifest.clip, networks.floor)
     trainer = CganTrainer(networks, len(job.manifest.classes), scale, device, seed=config.seed)
     history = restore(trainer, job)
@@ -68,6 +66,13 @@ def train_generator(
         if record is not None:
             record.end_epoch()
     return record.finish() if record is not None else history[-1]
+
+
+def use_fast_kernels(device: torch.device, *, enabled: bool) -> None:
+    """On a GPU, let this process round factors of float32 products to TensorFloat32, and try convolutions out."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if enabled else "highest")
+        torch.backends.cudnn.benchmark = enabled
 
 
 def _note(history: list[dict[str, Any]], num_epochs: int) -> str:

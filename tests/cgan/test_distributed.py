@@ -35,7 +35,7 @@ def test_any_number_of_workers_trains_the_same_model(tmp_path, preset, world_siz
     together = outcomes(tmp_path / "together", world_size, preset)  # of a batch of four: two each, or one, one and two
     for other in together:
         assert torch.equal(other["weights"], together[0]["weights"])
-    # The first steps differ by rounding; Adam makes as much of the smallest gradient as of the largest, and more of it.
-    for ours, theirs, tolerance in zip(alone["figures"], together[0]["figures"], (1e-4, 1e-2), strict=True):
+    # They differ by rounding, more after each update: Adam makes as much of the smallest gradient as of the largest.
+    for ours, theirs, tolerance in zip(alone["figures"], together[0]["figures"], (3e-4, 1e-2), strict=True):
         assert ours == pytest.approx(theirs, rel=tolerance, abs=1e-5)
     assert together[0]["figures"][0] != together[0]["figures"][1]
