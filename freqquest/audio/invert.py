@@ -46,7 +46,7 @@ def invert(
     """Waveforms whose log-mel spectrograms are close to those given; none depends on the others.
 
     Args:
-        log_mels: `[N, M, T]`, ln(1 + power); values below 0 count as 0.
+        log_mels: `[N, M, T]`, ln(1 + power); values below 0, and what is no number, count as 0.
         config: The analysis they came from, of compression `log1p`.
         sample_rate_hz: Of the waveforms.
         seeds: One for each clip: of the phases that its search starts from.
@@ -70,7 +70,7 @@ def invert(
         for start in range(0, num_clips, step):
             chunk = slice(start, start + step)
             clips = torch.as_tensor(log_mels[chunk]).to(device, torch.float32)
-            mel_power = clips.clamp(0, _MAX_LOG_POWER).expm1_()
+            mel_power = clips.nan_to_num(0).clamp(0, _MAX_LOG_POWER).expm1_()
             found = invert_chunk(mel_power, config, sample_rate_hz, seeds[chunk])
             peaks = found.abs().amax(-1, keepdim=True)
             waveforms[chunk] = (found * (MAX_PEAK / peaks.clamp(min=MAX_PEAK))).cpu().numpy()

@@ -38,9 +38,15 @@ class ClipBatches:
         num_bytes = 2 * len(reader) * scale.num_mels * scale.image_frames
         self.is_resident = num_bytes <= _available_bytes(device)
         if self.is_resident:
-            shards = list(reader.shards())
-            self._images = torch.cat([self._encode(shard.spectrograms).half() for shard in shards])
-            self._labels = self._send(np.concatenate([shard.class_indices for shard in shards]))
+            shape = (len(reader), 1, scale.num_mels, scale.image_frames)
+            self._images = torch.empty(shape, dtype=torch.float16, device=device)
+            self._labels = torch.empty(len(reader), dtype=torch.int64, device=device)
+            start = 0
+            for shard in reader.shards():
+                rows = slice(start, start + len(shard.clip_ids))
+                self._images[rows] = self._encode(shard.spectrograms)
+                self._labels[rows] = self._send(shard.class_indices.copy())  # Arrow lends it read-only
+                start = rows.stop
 
     def epoch(self, batch_size: int, *, seed: int, epoch: int, worker: Worker) -> Iterator[Batch]:
         """The part of each batch that is this worker's, in an order given by (seed, epoch) alone.

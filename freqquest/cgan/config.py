@@ -113,7 +113,7 @@ class TrainConfig:
     and the epoch that it finds nearest to real clips is kept."""
 
     judge_every: int | None = None
-    """Epochs between two judgements; by default such that there are ten."""
+    """Epochs between two judgements; by default such that there are ten, or a few more."""
 
     judge_clips: int = 8
     """Clips of each class for a judgement while training; the final one takes four times as many."""
@@ -140,6 +140,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value} must be 1 or more")
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed} must be 0 or more")
         fewest, most = self.workers
         if not 1 <= fewest <= most <= PRESETS[self.preset].batch_size:
             raise ValueError(
@@ -150,10 +152,11 @@ class TrainConfig:
     @property
     def workers(self) -> tuple[int, int]:
         """Fewest and most workers."""
-        fewest, _, most = self.num_workers.partition(":")
-        if not fewest.isdecimal() or not (most or fewest).isdecimal():
+        fewest, colon, most = self.num_workers.partition(":")
+        most = most if colon else fewest
+        if not fewest.isdecimal() or not most.isdecimal():
             raise ValueError(f"num_workers={self.num_workers} must be a number, or two as in 2:8")
-        return int(fewest), int(most or fewest)
+        return int(fewest), int(most)
 
     @property
     def num_epochs(self) -> int:

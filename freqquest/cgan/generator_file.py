@@ -34,6 +34,11 @@ class GeneratorCard:
     dataset_sha256: str
     version: int = _CARD_VERSION
 
+    def __post_init__(self) -> None:
+        for label in self.classes:
+            if not label or label.startswith(".") or set(label) & set("/\\\0"):
+                raise ValueError(f"class {label!r} cannot be part of a file name")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedGenerator:
@@ -65,8 +70,9 @@ def load_generator(place: Location) -> TrainedGenerator:
     content = place.read_bytes()
     try:
         card = _read_card(content, place)
-        network = build_generator(card.networks, len(card.classes), card.scale)
-        network.load_state_dict(load(content))
+        with torch.device("meta"):  # takes no memory: a card may ask for any size
+            network = build_generator(card.networks, len(card.classes), card.scale)
+        network.load_state_dict(load(content), assign=True)
     except UserError:
         raise
     except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:

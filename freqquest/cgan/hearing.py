@@ -44,8 +44,9 @@ class JudgedClips:
         heard, classes, seen, kept = [], [], 0, 0
         for shard in SplitReader(dataset, manifest, split, "cnn").shards():
             rows = np.flatnonzero(originals[seen : seen + len(shard.clip_ids)])
-            heard.append(ray.get(self._judge.hear_spectrograms.remote(shard.spectrograms[rows])))
-            classes.append(shard.class_indices[rows])
+            if len(rows):  # a shard may hold nothing but varied copies
+                heard.append(ray.get(self._judge.hear_spectrograms.remote(shard.spectrograms[rows])))
+                classes.append(shard.class_indices[rows])
             seen, kept = seen + len(shard.clip_ids), kept + len(rows)
             if kept >= _MOST_REAL_CLIPS:
                 break

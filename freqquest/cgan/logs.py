@@ -41,7 +41,7 @@ class CganLogs:
         """Open the logs; what an interrupted training logged from `first_epoch` on is hidden."""
         self._run, self._manifest, self._config = run, manifest, config
         self._folder = LogDir(run / TENSORBOARD_DIR / "cgan")
-        self._writer = SummaryWriter(str(self._folder.path), purge_step=first_epoch if first_epoch > 1 else None)
+        self._writer = SummaryWriter(str(self._folder.path), purge_step=first_epoch)
         if first_epoch == 1:
             self._writer.add_text("config", f"```json\n{json.dumps(dataclasses.asdict(config), indent=1)}\n```")
 
@@ -91,7 +91,9 @@ class CganLogs:
         }
         final = {f"final/{name}": metrics[name] for name in ("loss_D", "loss_G")}
         if "judge" in metrics:
-            final |= {f"final/judge_{name}": value for name, value in metrics["judge"]["overall"].items() if value}
+            final |= {
+                f"final/judge_{name}": value for name, value in metrics["judge"]["overall"].items() if value is not None
+            }
         self._writer.add_hparams(plain, final, run_name=".")
         self._writer.close()
         self._folder.sync()

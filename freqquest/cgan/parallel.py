@@ -51,6 +51,14 @@ def sum_over_workers(values: Tensor) -> Tensor:
     return values
 
 
+def from_first_worker(content: bytes | None) -> bytes | None:
+    """What the process of rank 0 gives, in all of them: only it need see the storage, and none starts elsewhere."""
+    box = [content]
+    if world_size() > 1:
+        distributed.broadcast_object_list(box)
+    return box[0]
+
+
 class BatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation over the clips of all processes, on CPUs too (torch's SyncBatchNorm wants GPUs)."""
 
@@ -94,7 +102,7 @@ class _SharedNormalisation(torch.autograd.Function):
         totals = torch.stack([torch.full_like(mean, own), own * mean, own * (variance + mean.square())])
         distributed.all_reduce(totals)
         count, mean = totals[0].float(), totals[1] / totals[0]
-        mean, variance = mean.float(), (totals[2] / totals[0] - mean.square()).float()
+        mean, variance = mean.float(), (totals[2] / totals[0] - mean.square()).clamp(min=0).float()
         ctx.save_for_backward(inputs, weight, mean, variance, count)
         ctx.eps = eps
         outputs = torch.native_batch_norm(inputs, weight, bias, mean, variance, False, 0.0, eps)[0]

@@ -17,6 +17,7 @@ from freqquest.cgan.generator_file import GeneratorCard, save_generator
 from freqquest.cgan.hearing import JudgedClips
 from freqquest.cgan.job import TrainJob
 from freqquest.cgan.logs import CganLogs
+from freqquest.cgan.parallel import Worker, from_first_worker
 from freqquest.cgan.step import CganTrainer
 from freqquest.cgan.synthesis import draw_noise, inversion_seeds
 from freqquest.errors import UserError
@@ -36,7 +37,7 @@ _FINAL_SEED = 1
 _CLIPS_AT_ONCE = 32
 
 
-def restore(trainer: CganTrainer, job: TrainJob) -> list[dict[str, Any]]:
+def restore(trainer: CganTrainer, job: TrainJob, worker: Worker) -> list[dict[str, Any]]:
     """Continue from the run's last whole checkpoint, if there is one.
 
     Order of clips, noise and changes are given by seed and epoch, so there is no other state to bring back.
@@ -47,7 +48,7 @@ def restore(trainer: CganTrainer, job: TrainJob) -> list[dict[str, Any]]:
     Raises:
         UserError: The checkpoint is of a training with other settings.
     """
-    content = _checkpoints(job).last()
+    content = from_first_worker(_checkpoints(job).last() if worker.rank == 0 else None)
     if content is None:
         return []
     state = _load(content, trainer.device)

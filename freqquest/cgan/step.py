@@ -71,6 +71,8 @@ class CganTrainer:
             update was left out because these were not finite, all others being 0 then. Reading them waits for the
             device, so read them seldom.
         """
+        running = [value for network in (self.generator, self.discriminator) for value in network.buffers()]
+        before = [value.clone() for value in running]
         with self.autocast():
             fake = self.generator(noise, labels)
             seen = self._change(fake, fake_changes)
@@ -85,9 +87,11 @@ class CganTrainer:
                 again = self.discriminator(seen, labels)
             loss_g = self._mean(generator_loss(again))
             norm_g = self._update(self.generator, self.generator_optimizer, loss_g)
+        skipped = ~torch.isfinite(norm_d + norm_g)
+        for value, old in zip(running, before, strict=True):  # running statistics take in whatever they are given
+            value.copy_(torch.where(skipped, old, value))
         self._update_average()
         self._num_updates += 1
-        skipped = ~torch.isfinite(norm_d + norm_g)
         everywhere = {"norm_D": norm_d, "norm_G": norm_g}
         figures = {
             "loss_D": loss_d.detach(),

@@ -40,15 +40,15 @@ def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = 
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
-    fewest, most = config.workers
-    resources = cluster.require(
-        num_workers=fewest, cpus_per_worker=config.cpus_per_worker, use_gpu=config.use_gpu, most_workers=most
-    )
     settings = _settings(config, manifest)
     run = RunFolder(config.run_dir, "cgan", settings)
     finished = run.finished()
     if finished is not None:
         return finished
+    fewest, most = config.workers
+    resources = cluster.require(
+        num_workers=fewest, cpus_per_worker=config.cpus_per_worker, use_gpu=config.use_gpu, most_workers=most
+    )
     judge = start_judge(manifest.classes) if start_judge is not None else None
     run.begin()
     batch_size = PRESETS[config.preset].batch_size
@@ -73,13 +73,20 @@ def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = 
 def _settings(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
     """What shapes the generator, the preset by its values; workers and devices do not."""
     judge = locate(config.judge) if config.judge is not None else None
+    if judge is not None and not judge.is_file():
+        raise UserError(f"--judge {judge} does not exist: jobs/tune_cnn.py makes best_model.keras")
+    if judge is not None and not manifest.num_rows.get("validation"):
+        raise UserError(
+            "--judge compares with held-out real clips, and the dataset has no validation clips: leave it out, or make "
+            "a dataset with validation clips (jobs/preprocess.py)"
+        )
     return {
         "dataset_sha256": manifest.content_sha256,
         "preset": config.preset,
         "epochs": config.num_epochs,
         "seed": config.seed,
         # The judge chooses the epoch that is kept.
-        "judge_sha256": hashlib.sha256(judge.read_bytes()).hexdigest() if judge and judge.is_file() else None,
+        "judge_sha256": hashlib.sha256(judge.read_bytes()).hexdigest() if judge else None,
         "judge_every": config.judge_interval if judge else None,
         "judge_clips": config.judge_clips if judge else None,
         **{f"preset.{name}": value for name, value in dataclasses.asdict(PRESETS[config.preset]).items()},

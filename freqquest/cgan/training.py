@@ -42,7 +42,7 @@ def train_generator(
     use_fast_kernels(device, enabled=networks.precision == "bfloat16")
     scale = image_scale(job.manifest.views["cgan"], job.manifest.clip, networks.floor)
     trainer = CganTrainer(networks, len(job.manifest.classes), scale, device, seed=config.seed)
-    history = restore(trainer, job)
+    history = restore(trainer, job, worker)
     record = Record(job, trainer, history) if worker.rank == 0 else None
     reader = SplitReader(job.dataset, job.manifest, "train", "cgan")
     batches = ClipBatches(reader, scale, device)

@@ -17,7 +17,8 @@ from freqquest.errors import UserError
 from freqquest.runs.progress import Poster
 
 _RAY_DIR = "checkpoints"
-_MAX_WORKER_FAILURES = 2
+_MAX_FAILURES, _MAX_ELASTIC_FAILURES = 2, 20
+"""Times that workers are started again; where their number may change, nodes are expected to go."""
 
 
 def run_workers(job: TrainJob) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def run_workers(job: TrainJob) -> dict[str, Any]:
     """
     cluster.quiet("train")
     fewest, most = job.config.workers
+    max_failures = _MAX_FAILURES if fewest == most else _MAX_ELASTIC_FAILURES
     trainer = TorchTrainer(
         _train_worker,
         train_loop_config={"job": job},
@@ -39,7 +41,7 @@ def run_workers(job: TrainJob) -> dict[str, Any]:
         run_config=ray.train.RunConfig(
             name=_RAY_DIR,
             storage_path=str(job.run),
-            failure_config=ray.train.FailureConfig(max_failures=_MAX_WORKER_FAILURES),
+            failure_config=ray.train.FailureConfig(max_failures=max_failures),
         ),
     )
     try:
@@ -51,8 +53,10 @@ def run_workers(job: TrainJob) -> dict[str, Any]:
 
 
 def _reason(failure: Exception) -> str:
-    """The last line: before it, Ray gives the remote traceback."""
-    return str(getattr(failure, "cause", None) or failure).strip().splitlines()[-1]
+    """What happened, in a line: before it, Ray gives the remote traceback."""
+    cause = getattr(failure, "cause", None) or failure
+    lines = str(cause).strip().splitlines() or ["no reason given"]
+    return lines[-1] if isinstance(cause, UserError) else f"{type(cause).__name__}: {lines[-1]}"
 
 
 def _train_worker(settings: dict[str, TrainJob]) -> dict[str, Any]:

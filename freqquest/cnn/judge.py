@@ -33,7 +33,7 @@ def start_judge(model_file: Location, classes: list[str], option: str = "--judge
     import ray
 
     require_classes(read_card(model_file, option), classes, f"{option} {model_file}")
-    return ray.remote(num_cpus=0)(Judge).remote(model_file, classes)
+    return ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3)(Judge).remote(model_file, classes)
 
 
 def require_classes(card: ModelCard, classes: list[str], name: str) -> None:

@@ -1,11 +1,11 @@
 """Checkpoints of a training: written whole or not at all, verified when they are read, old ones removed.
 
-Each is one file, `epoch_<number>_<hash>.pt`, whose name holds the start of its content's SHA-256, so that a file that
-was cut short or has changed is known as such without any other file. Knows no framework: contents are bytes.
+Each is one file, `epoch_<number>[_score_<score>]_<hash>.pt`. The hash is the start of its content's SHA-256, so that a
+file that was cut short or has changed is known as such; there is no other file to disagree with. Knows no framework:
+contents are bytes.
 """
 
 import hashlib
-import json
 import re
 import sys
 from dataclasses import dataclass
@@ -13,8 +13,16 @@ from dataclasses import dataclass
 from freqquest.runs.storage import Location
 
 _HASH_LENGTH = 16
-_NAME = re.compile(r"epoch_(\d{6})_([0-9a-f]{16})\.pt")
-_BEST_NAME = "best.json"
+_NAME = re.compile(r"epoch_(\d{6})(?:_score_(-?\d\.\d+e[+-]\d+))?_[0-9a-f]{16}\.pt")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Saved:
+    """A checkpoint's file, as its name tells."""
+
+    place: Location
+    epoch: int
+    score: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,55 +37,52 @@ class Checkpoints:
         """Write a checkpoint, and remove those that are neither among the last nor the best.
 
         Args:
-            epoch: Epochs done.
+            epoch: Epochs done; an earlier checkpoint of the same epoch is replaced.
             content: All that continues the training.
             score: Higher is better; None where this epoch was not judged.
         """
-        name = f"epoch_{epoch:06d}_{_hash(content)}.pt"
+        judged = "" if score is None else f"_score_{score:.6e}"
+        name = f"epoch_{epoch:06d}{judged}_{_hash(content)}.pt"
         (self.folder / name).write_bytes(content)
-        if score is not None and score > self._best()[1]:
-            (self.folder / _BEST_NAME).write_text(json.dumps({"epoch": epoch, "score": score}))
-        wanted = {*sorted(self._places())[-self.num_kept :], self._best()[0]}
-        for number, place in self._places().items():
-            if number not in wanted:
-                place.remove_file()
+        saved = self._saved()
+        wanted = {one.epoch for one in saved[: self.num_kept]} | {one.epoch for one in _by_score(saved)[:1]}
+        for one in saved:
+            if one.epoch not in wanted or (one.epoch == epoch and one.place.name != name):
+                one.place.remove_file()
 
     def last(self) -> bytes | None:
         """The newest checkpoint that is whole; None where there is none. What is damaged is named."""
-        for epoch in sorted(self._places(), reverse=True):
-            content = self._read(epoch)
-            if content is not None:
-                return content
-        return None
+        return _first_whole(self._saved())
 
     def best(self) -> bytes | None:
-        """The checkpoint with the highest score; None where none was judged, or it is damaged."""
-        return self._read(self._best()[0])
+        """The one with the highest score among those that are whole; None where none was judged."""
+        return _first_whole(_by_score(self._saved()))
 
-    def _read(self, epoch: int) -> bytes | None:
-        place = self._places().get(epoch)
-        if place is None:
-            return None
-        content = place.read_bytes()
-        if _hash(content) in place.name:
+    def _saved(self) -> list[_Saved]:
+        """The newest first."""
+        places = self.folder.list_dir() if self.folder.is_dir() else []
+        named = ((_NAME.fullmatch(place.name), place) for place in places)
+        saved = [
+            _Saved(place=place, epoch=int(match[1]), score=None if match[2] is None else float(match[2]))
+            for match, place in named
+            if match
+        ]
+        return sorted(saved, key=lambda one: one.epoch, reverse=True)
+
+
+def _by_score(saved: list[_Saved]) -> list[_Saved]:
+    """Those that were judged, the best first; of equals, the earlier."""
+    judged = [(-one.score, one.epoch, one) for one in saved if one.score is not None]
+    return [one for _, _, one in sorted(judged, key=lambda entry: entry[:2])]
+
+
+def _first_whole(saved: list[_Saved]) -> bytes | None:
+    for one in saved:
+        content = one.place.read_bytes()
+        if one.place.name.endswith(f"_{_hash(content)}.pt"):
             return content
-        print(f"{place} is damaged and is left out", file=sys.stderr)
-        return None
-
-    def _best(self) -> tuple[int, float]:
-        """Epoch and score; epoch 0 where none was judged."""
-        try:
-            best = json.loads((self.folder / _BEST_NAME).read_text())
-            return int(best["epoch"]), float(best["score"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0, float("-inf")
-
-    def _places(self) -> dict[int, Location]:
-        """Files by epoch."""
-        if not self.folder.is_dir():
-            return {}
-        found = ((_NAME.fullmatch(place.name), place) for place in self.folder.list_dir())
-        return {int(match[1]): place for match, place in found if match}
+        print(f"{one.place} is damaged and is left out", file=sys.stderr)
+    return None
 
 
 def _hash(content: bytes) -> str:

@@ -78,13 +78,18 @@ def count_confusions(truth: np.ndarray, predicted: np.ndarray, num_classes: int)
 
 
 def curves(
-    series: Mapping[str, Sequence[float]], title: str, x_label: str, y_label: str, emphasised: str | None = None
+    series: Mapping[str, Sequence[float]],
+    title: str,
+    x_label: str,
+    y_label: str,
+    emphasised: str | None = None,
+    x: Sequence[float] | None = None,
 ) -> np.ndarray:
-    """One line for each name, over 1, 2, 3, ...; where one is emphasised, the others are pale."""
+    """One line for each name, over `x`, else 1, 2, 3, ...; where one is emphasised, the others are pale."""
     figure, panel = _panel((7, 3.6), title, x_label, y_label)
     for name, values in series.items():
         panel.plot(
-            range(1, len(values) + 1),
+            range(1, len(values) + 1) if x is None else x,
             values,
             label=name,
             marker="." if len(values) < 30 else None,

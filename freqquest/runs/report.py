@@ -89,7 +89,9 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
         if "judge" in cgan:
             ours, real = cgan["judge"]["overall"], cgan["floor"]["overall"]
             distances = [
-                f"{name} {ours[name]:.3f} ({real[name]:.3f})" for name in _DISTANCES if ours[name] and real[name]
+                f"{name} {ours[name]:.3f} ({real[name]:.3f})"
+                for name in _DISTANCES
+                if None not in (ours[name], real[name])
             ]
             lines.append(
                 f"its clips: {ours['accuracy']:.3f} of {cgan['judge']['num_clips']} are heard as their class (real "
@@ -112,8 +114,8 @@ def _judge_curves(epochs: pd.DataFrame, floor: dict[str, float]) -> np.ndarray:
         if f"judge/{name}" in judged and floor[name] is not None:  # few clips have no such distance
             series[name] = judged[f"judge/{name}"].tolist()
             series[f"{name} of real clips"] = [floor[name]] * len(judged)
-    every = int(judged["epoch"].iloc[0])
-    return figures.curves(series, "generated clips, by freqquest's own classifier", f"epoch / {every}", "")
+    title = "generated clips, by freqquest's own classifier"
+    return figures.curves(series, title, "epoch", "", x=judged["epoch"].tolist())
 
 
 def _summarise(run: Location, metrics: dict[str, dict[str, Any]]) -> str:
@@ -163,4 +165,5 @@ def _read_table(place: Location) -> pd.DataFrame:
 def _last_picture(run: Location) -> str | None:
     folder = run / "spectrograms"
     pictures = folder.list_dir() if folder.is_dir() else []
-    return f"{folder.name}/{pictures[-1].name}" if pictures else None
+    last = max(pictures, key=lambda place: int("".join(filter(str.isdigit, place.name)) or 0), default=None)
+    return f"{folder.name}/{last.name}" if last else None

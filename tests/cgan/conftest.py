@@ -29,7 +29,9 @@ def one_thread() -> Iterator[None]:
 def small(preset: str, **changes: object) -> CganConfig:
     """A preset with small batches, and small networks where it has a choice; exact arithmetic."""
     sizes = {"generator_channels": 16, "discriminator_channels": 16} if preset == "default" else {}
-    return dataclasses.replace(PRESETS[preset], **{"batch_size": 4, "precision": "float32"} | sizes | changes)
+    return dataclasses.replace(
+        PRESETS[preset], **{"batch_size": 4, "precision": "float32", "inversion": "recipe"} | sizes | changes
+    )
 
 
 def trainer(config: CganConfig, seed: int = 0) -> CganTrainer:

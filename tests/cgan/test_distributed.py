@@ -7,7 +7,7 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 
-from freqquest.cgan.parallel import Worker
+from freqquest.cgan.parallel import Worker, from_first_worker
 from tests.cgan.conftest import epoch, small, trainer, weights
 
 
@@ -18,6 +18,8 @@ def train_two_steps(rank: int, world_size: int, folder: str, preset: str) -> Non
     torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=world_size)
     model = trainer(small(preset))
     worker = Worker(rank=rank, world_size=world_size)
+    shared = from_first_worker(b"from rank 0" if rank == 0 else None)
+    assert shared == b"from rank 0"
     figures = [epoch(model, number, worker, num_steps=1) for number in (0, 1)]
     torch.save({"figures": figures, "weights": weights(model)}, Path(folder) / f"{rank}.pt")
     torch.distributed.destroy_process_group()

@@ -106,12 +106,28 @@ def test_a_step_without_finite_gradients_changes_nothing_and_does_not_count():
         train(lost, bad[:1] * 4)
 
 
+@BOTH
+def test_a_generator_that_once_gave_no_numbers_is_unharmed(preset):
+    model = trainer(small(preset))
+    epoch(model)
+    images, labels = next(batches(model, Worker()))
+    noise = torch.randn(4, model.config.noise_dim)
+    changes = torch.zeros(4, 6)
+    assert model.step(images, labels, noise * torch.nan, changes, changes)["skipped"] == 1
+    assert torch.isfinite(model.generate(noise, labels)).all()
+    for network in (model.generator, model.discriminator, model.averaged_generator):
+        assert all(torch.isfinite(value).all() for value in network.state_dict().values())
+
+
 def test_settings_out_of_range_are_refused():
     for text in ("17", "0", "3:2", "1:17"):
         with pytest.raises(ValueError, match=f"num_workers={text} must be from 1 to 16, the clips of a batch"):
             TrainConfig(dataset_dir="d", run_dir="r", num_workers=text)
-    with pytest.raises(ValueError, match=r"num_workers=two must be a number, or two as in 2:8"):
-        TrainConfig(dataset_dir="d", run_dir="r", num_workers="two")
+    for text in ("two", "1:", ":2"):
+        with pytest.raises(ValueError, match=f"num_workers={text} must be a number, or two as in 2:8"):
+            TrainConfig(dataset_dir="d", run_dir="r", num_workers=text)
+    with pytest.raises(ValueError, match="seed=-1 must be 0 or more"):
+        TrainConfig(dataset_dir="d", run_dir="r", seed=-1)
     assert TrainConfig(dataset_dir="d", run_dir="r", num_workers="2:8").workers == (2, 8)
     with pytest.raises(ValueError, match=r"ema_decay=1.0 must be from 0 to below 1"):
         CganConfig(ema_decay=1.0)

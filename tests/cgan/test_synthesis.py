@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -115,6 +116,21 @@ def test_files_that_are_no_generator_are_refused_in_words(generator_file, tmp_pa
     message = "does not exist" if damage == "missing" else "is damaged, or no generator of jobs/train_cgan.py"
     with pytest.raises(UserError, match=message):
         load_generator(locate(path))
+
+
+def test_a_foreign_generator_cannot_write_outside_the_output_folder(preset, tmp_path):
+    good = card(preset)
+    object.__setattr__(good, "classes", ["../escaped", "siren"])
+    save_generator(loud_weights(preset), good, locate(tmp_path / "g"))
+    with pytest.raises(UserError, match=r"class '../escaped' cannot be part of a file name"):
+        load_generator(locate(tmp_path / "g"))
+
+
+def test_a_card_that_asks_for_more_than_the_file_holds_is_refused_before_it_takes_memory(tmp_path):
+    huge = dataclasses.replace(card("default"), networks=small("default", noise_dim=10**7))
+    save_generator(loud_weights("default"), huge, locate(tmp_path / "g"))
+    with pytest.raises(UserError, match="is damaged, or no generator of jobs/train_cgan.py"):
+        load_generator(locate(tmp_path / "g"))
 
 
 def test_settings_out_of_range_are_refused(tmp_path):

@@ -1,7 +1,6 @@
 """A whole training in this process, without Ray's workers: what is left of it, and what an interruption costs."""
 
 import dataclasses
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -12,13 +11,13 @@ import torch
 from freqquest.cgan import config as cgan_config
 from freqquest.cgan import record
 from freqquest.cgan.config import TrainConfig
+from freqquest.cgan.evaluate import Judgement
 from freqquest.cgan.generator_file import load_generator
 from freqquest.cgan.job import TrainJob
 from freqquest.cgan.parallel import Worker
 from freqquest.cgan.training import train_generator
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
-from freqquest.runs.checkpoints import Checkpoints
 from freqquest.runs.storage import locate
 from tests.cgan.conftest import CPU, small
 
@@ -110,18 +109,33 @@ def test_checkpoints_of_other_settings_are_refused(make_job, tmp_path):
         train(make_job(tmp_path, settings_sha256="others"))
 
 
-def test_the_best_judged_epoch_is_kept(make_job, tmp_path):
-    train(make_job(tmp_path / "run"))
-    early = tmp_path / "early"
-    with pytest.raises(InterruptedError):
-        train(make_job(early), stop_at=40)
-    first = Checkpoints(folder=locate(early / "checkpoints")).last()
-    again = tmp_path / "again"
-    shutil.copytree(early, again)
-    Checkpoints(folder=locate(again / "checkpoints")).save(1, first, score=0.5)
-    metrics = train(make_job(again))
-    assert metrics["generator_epoch"] == 1
-    assert not torch.equal(weights_of(again), weights_of(tmp_path / "run"))
+def test_the_epoch_that_the_judge_finds_nearest_to_real_clips_is_kept(make_job, tmp_path, monkeypatch):
+    kernels = iter([0.4, 0.1, 0.3, 0.2, 0.15])  # four epochs, and the final judgement
+
+    class Judged:
+        def __init__(self, *_):
+            pass
+
+        def floor(self, num_clips):
+            return judgement(0.0)
+
+        def judge(self, waveforms, class_indices):
+            assert len(waveforms) == len(class_indices)
+            assert np.isfinite(waveforms).all()
+            return judgement(next(kernels))
+
+    def judgement(kernel):
+        figures = {"accuracy": 0.5, "kernel": kernel}
+        return Judgement(num_clips=4, overall=figures, by_class={"high": figures, "low": figures})
+
+    monkeypatch.setattr(record, "JudgedClips", Judged)
+    job = make_job(tmp_path, judge="anything")
+    job = dataclasses.replace(job, config=dataclasses.replace(job.config, judge_every=1, judge_clips=1))
+    metrics = train(job)
+    assert metrics["generator_epoch"] == 2
+    assert metrics["judge"]["overall"]["kernel"] == 0.15
+    assert pd.read_csv(tmp_path / "cgan_epochs.csv")["judge/kernel"].tolist() == [0.4, 0.1, 0.3, 0.2]
+    assert load_generator(locate(tmp_path / "generator.safetensors")).card.epochs == 2
 
 
 def test_gradients_that_stay_infinite_stop_the_training_with_the_reason(make_job, tmp_path, monkeypatch):

@@ -38,16 +38,20 @@ def test_a_damaged_one_is_named_and_the_one_before_it_is_taken(checkpoints, caps
     assert f"{newest} is damaged and is left out" in capsys.readouterr().err
 
 
-def test_a_damaged_note_of_the_best_one_loses_nothing_else(checkpoints):
-    checkpoints.save(1, b"state 1", 0.5)
-    (checkpoints.folder / "best.json").write_text('{"epo')
-    assert checkpoints.best() is None
-    checkpoints.save(2, b"state 2", 0.1)
-    assert checkpoints.best() == b"state 2"
-    assert checkpoints.last() == b"state 2"
+def test_when_the_best_is_damaged_the_next_best_that_is_there_is_taken(checkpoints, capsys):
+    for epoch, score in {1: 0.9, 2: 0.5, 3: 0.8}.items():
+        checkpoints.save(epoch, f"state {epoch}".encode(), score)
+    damaged = checkpoints.folder.list_dir()[0]
+    damaged.write_bytes(b"?")
+    assert checkpoints.best() == b"state 3"
+    assert f"{damaged} is damaged" in capsys.readouterr().err
 
 
-def test_an_epoch_trained_again_takes_the_place_of_the_first(checkpoints):
-    checkpoints.save(1, b"state", 0.5)
-    checkpoints.save(1, b"state", 0.5)
-    assert len(names(checkpoints)) == 1
+@pytest.mark.parametrize("attempt", range(8))
+def test_an_epoch_trained_again_takes_the_place_of_the_first(checkpoints, attempt):
+    checkpoints.save(1, b"first attempt", 0.5)
+    checkpoints.folder.list_dir()[0].write_bytes(b"damaged")
+    again = f"attempt {attempt}".encode()  # its hash comes before or after the first one's
+    checkpoints.save(1, again, 0.5)
+    assert names(checkpoints) == ["000001"]
+    assert checkpoints.last() == checkpoints.best() == again
