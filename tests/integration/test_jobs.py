@@ -416,6 +416,7 @@ def test_a_training_whose_worker_and_then_driver_were_killed_ends_in_the_same_ge
 def test_ctrl_c_ends_in_one_line_and_finishes_nothing(local_ray, dataset_dir, tmp_path, name):
     run = tmp_path / "run"
     command = [sys.executable, f"jobs/{name}.py", "--dataset-dir", str(dataset_dir), "--run-dir", str(run)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # not ignored, as in a background shell
     with subprocess.Popen(
         command, cwd=ROOT, env=os.environ | {"RAY_ADDRESS": local_ray}, stderr=subprocess.PIPE, text=True
     ) as process:
