@@ -1,7 +1,8 @@
 """Run every stage: dataset, classifier, submission, generator, new clips, report. Without a folder, on demo clips."""
 
 from freqquest.command import on_ray, parse
-from freqquest.pipeline import PipelineConfig, run_pipeline
+from freqquest.pipeline import run_pipeline
+from freqquest.pipeline_config import PipelineConfig
 
 
 def main() -> None:

@@ -60,43 +60,14 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
     Args:
         metrics: Sections of metrics.json.
     """
-    lines = []
-    if "cnn" in metrics:
-        cnn = metrics["cnn"]
-        by_part = cnn["accuracy_by_fold"]
-        parts = f"; {', '.join(f'{part:.3f}' for part in by_part)} on each part, spread {pstdev(by_part):.3f}"
-        parts = parts if len(by_part) > 1 else ""
-        choices = ["configuration"] * (cnn["num_trials"] > 1) + ["epoch"] * (cnn["network"]["schedule"] == "plateau")
-        extra = f"; trained on {cnn['num_extra_clips']} extra clips too" if cnn.get("num_extra_clips") else ""
-        chosen = f"; the same clips chose the {' and the '.join(choices)}" if choices else ""
-        lines.append(
-            f"classifier's accuracy: {cnn['accuracy']:.3f} on {cnn['num_clips']} validation clips of "
-            f"{cnn['num_recordings']} recordings ({cnn['split']}{parts}){chosen}{extra}"
-        )
-        lines += [cnn["audit"]["sentence"]] if "audit" in cnn else []
+    lines = _classifier_lines(metrics["cnn"]) if "cnn" in metrics else []
     if "accuracy" in metrics.get("submission", {}):
         submission = metrics["submission"]
         lines.append(
             f"submission's accuracy: {submission['accuracy']:.3f} on {submission['num_clips']} test clips, of "
             "recordings used for nothing else"
         )
-    if "cgan" in metrics:
-        cgan = metrics["cgan"]
-        lines.append(
-            f"generator: epoch {cgan['generator_epoch']} of {cgan['epoch']}; at the end loss_D {cgan['loss_D']:.3f}, "
-            f"loss_G {cgan['loss_G']:.3f}"
-        )
-        if "judge" in cgan:
-            ours, real = cgan["judge"]["overall"], cgan["floor"]["overall"]
-            distances = [
-                f"{name} {ours[name]:.3f} ({real[name]:.3f})"
-                for name in _DISTANCES
-                if None not in (ours[name], real[name])
-            ]
-            lines.append(
-                f"its clips: {ours['accuracy']:.3f} of {cgan['judge']['num_clips']} are heard as their class (real "
-                f"ones: {real['accuracy']:.3f}); {', '.join(distances)}; {cgan['judge']['note']}"
-            )
+    lines += _generator_lines(metrics["cgan"]) if "cgan" in metrics else []
     if "generated" in metrics:
         generated = metrics["generated"]
         lines.append(
@@ -104,6 +75,38 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
             "heard by the classifier as the class they were made for"
         )
     return lines
+
+
+def _classifier_lines(cnn: dict[str, Any]) -> list[str]:
+    by_part = cnn["accuracy_by_fold"]
+    parts = f"; {', '.join(f'{part:.3f}' for part in by_part)} on each part, spread {pstdev(by_part):.3f}"
+    parts = parts if len(by_part) > 1 else ""
+    choices = ["configuration"] * (cnn["num_trials"] > 1) + ["epoch"] * (cnn["network"]["schedule"] == "plateau")
+    extra = f"; trained on {cnn['num_extra_clips']} extra clips too" if cnn.get("num_extra_clips") else ""
+    chosen = f"; the same clips chose the {' and the '.join(choices)}" if choices else ""
+    line = (
+        f"classifier's accuracy: {cnn['accuracy']:.3f} on {cnn['num_clips']} validation clips of "
+        f"{cnn['num_recordings']} recordings ({cnn['split']}{parts}){chosen}{extra}"
+    )
+    return [line, cnn["audit"]["sentence"]] if "audit" in cnn else [line]
+
+
+def _generator_lines(cgan: dict[str, Any]) -> list[str]:
+    line = (
+        f"generator: epoch {cgan['generator_epoch']} of {cgan['epoch']}; at the end loss_D {cgan['loss_D']:.3f}, "
+        f"loss_G {cgan['loss_G']:.3f}"
+    )
+    if "judge" not in cgan:
+        return [line]
+    ours, real = cgan["judge"]["overall"], cgan["floor"]["overall"]
+    distances = [
+        f"{name} {ours[name]:.3f} ({real[name]:.3f})" for name in _DISTANCES if None not in (ours[name], real[name])
+    ]
+    heard = (
+        f"its clips: {ours['accuracy']:.3f} of {cgan['judge']['num_clips']} are heard as their class (real ones: "
+        f"{real['accuracy']:.3f}); {', '.join(distances)}; {cgan['judge']['note']}"
+    )
+    return [line, heard]
 
 
 def _judge_curves(epochs: pd.DataFrame, floor: dict[str, float]) -> np.ndarray:

@@ -7,7 +7,8 @@ import pytest
 
 from freqquest.audio import demo
 from freqquest.errors import UserError
-from freqquest.pipeline import PipelineConfig, run_pipeline
+from freqquest.pipeline import run_pipeline
+from freqquest.pipeline_config import PipelineConfig
 from freqquest.runs.folder import METRICS_NAME, read_sections
 from freqquest.runs.storage import locate
 
