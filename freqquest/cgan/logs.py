@@ -13,12 +13,11 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from freqquest.audio.files import encode_wav
-from freqquest.cgan.config import CganConfig
 from freqquest.cgan.evaluate import NOTE, Judgement
-from freqquest.dataset.manifest import Manifest
+from freqquest.cgan.job import TrainJob
+from freqquest.dataset.read import one_of_each
 from freqquest.runs import figures
 from freqquest.runs.folder import TENSORBOARD_DIR
-from freqquest.runs.storage import Location
 from freqquest.runs.tensorboard import LogDir
 
 _SCALARS = {
@@ -37,13 +36,14 @@ _SCALARS = {
 class CganLogs:
     """Writes them; `flush` brings them to where the run lies."""
 
-    def __init__(self, run: Location, manifest: Manifest, config: CganConfig, first_epoch: int) -> None:
+    def __init__(self, job: TrainJob, first_epoch: int) -> None:
         """Open the logs; what an interrupted training logged from `first_epoch` on is hidden."""
-        self._run, self._manifest, self._config = run, manifest, config
-        self._folder = LogDir(run / TENSORBOARD_DIR / "cgan")
+        self._run, self._manifest, self._config = job.run, job.manifest, job.networks
+        self._real = one_of_each(job.dataset, job.manifest, "cgan")
+        self._folder = LogDir(job.run / TENSORBOARD_DIR / "cgan")
         self._writer = SummaryWriter(str(self._folder.path), purge_step=first_epoch)
         if first_epoch == 1:
-            self._writer.add_text("config", f"```json\n{json.dumps(dataclasses.asdict(config), indent=1)}\n```")
+            self._writer.add_text("config", f"```json\n{json.dumps(dataclasses.asdict(self._config), indent=1)}\n```")
 
     def add_floor(self, floor: Judgement) -> None:
         """The judge's figures of real clips, to be read beside those of generated ones."""
@@ -68,15 +68,24 @@ class CganLogs:
             waveforms: Their sound `[K, S]`.
             epoch: Counted from 1.
         """
-        view, rate = self._manifest.views["cgan"], self._manifest.clip.sample_rate_hz
+        rate = self._manifest.clip.sample_rate_hz
         for label, waveform in zip(self._manifest.classes, waveforms, strict=True):
             (self._run / "samples" / f"{label}_ep{epoch}.wav").write_bytes(encode_wav(waveform, rate))
             self._writer.add_audio(f"generated/{label}", waveform[None], epoch, sample_rate=rate)
-        seconds = view.num_frames * view.hop_length / rate
-        by_class = dict(zip(self._manifest.classes, spectrograms.cpu().numpy(), strict=True))
-        picture = figures.spectrogram_grid(by_class, f"generated clips, epoch {epoch} (ln(1 + power))", seconds)
+        picture = self._picture(dict(zip(self._manifest.classes, spectrograms.cpu().numpy(), strict=True)), epoch)
         (self._run / "spectrograms" / f"epoch_{epoch:03d}.png").write_bytes(figures.png(picture))
         self._writer.add_image("generated/spectrograms", picture, epoch, dataformats="HWC")
+
+    def _picture(self, generated: dict[str, np.ndarray], epoch: int) -> np.ndarray:
+        """Of each class, what is generated, and a training clip beside it."""
+        view = self._manifest.views["cgan"]
+        pairs = {}
+        for label, spectrogram in generated.items():
+            pairs[f"{label}, generated"] = spectrogram
+            pairs[f"{label}, real"] = self._real.get(label, np.zeros_like(spectrogram))
+        title = f"generated clips of epoch {epoch}, each beside a training clip (ln(1 + power))"
+        seconds = view.num_frames * view.hop_length / self._manifest.clip.sample_rate_hz
+        return figures.spectrogram_grid(pairs, title, seconds, most_columns=4)
 
     def flush(self) -> None:
         """Bring what was written to where the run lies."""

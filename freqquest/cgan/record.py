@@ -74,7 +74,7 @@ class Record:
         self._checkpoints = _checkpoints(job)
         self._saved = float("-inf")
         self._judged = JudgedClips(job.judge, job.dataset, job.manifest) if job.judge is not None else None
-        self._logs = CganLogs(job.run, job.manifest, job.networks, first_epoch=len(history) + 1)
+        self._logs = CganLogs(job, first_epoch=len(history) + 1)
         if self._judged is not None and not history:
             self._logs.add_floor(self._judged.floor(job.config.judge_clips))
 

@@ -19,6 +19,8 @@ from freqquest.dataset.manifest import Manifest, Shard, load_manifest, sha256
 from freqquest.errors import UserError
 from freqquest.runs.storage import Location, locate
 
+_MOST_SHARDS_FOR_EXAMPLES = 20
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitArrays:
@@ -79,6 +81,21 @@ def read_shard(dataset: Location, shard: Shard, view: ViewName, verify: bool = T
         clip_ids=table["clip_id"].to_pylist(),
         recordings=table["recording"].to_pylist(),
     )
+
+
+def one_of_each(dataset: Location, manifest: Manifest, view: ViewName) -> dict[str, np.ndarray]:
+    """A training clip of each class, as `[M, T]`, float32; classes that the first shards do not hold are left out.
+
+    Raises:
+        UserError: A shard is missing or damaged.
+    """
+    found: dict[str, np.ndarray] = {}
+    for shard in [shard for shard in manifest.shards if shard.split == "train"][:_MOST_SHARDS_FOR_EXAMPLES]:
+        if len(found) < len(manifest.classes):
+            arrays = read_shard(dataset, shard, view)
+            for class_index, spectrogram in zip(arrays.class_indices, arrays.spectrograms, strict=True):
+                found.setdefault(manifest.classes[class_index], spectrogram.astype(np.float32))
+    return {label: found[label] for label in manifest.classes if label in found}
 
 
 class SplitReader:

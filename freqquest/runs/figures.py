@@ -25,9 +25,11 @@ def png(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def spectrogram_grid(spectrograms: Mapping[str, np.ndarray], title: str, seconds: float) -> np.ndarray:
+def spectrogram_grid(
+    spectrograms: Mapping[str, np.ndarray], title: str, seconds: float, most_columns: int = 3
+) -> np.ndarray:
     """One spectrogram `[M, T]` for each name, side by side on one colour scale."""
-    num_columns = min(3, len(spectrograms))
+    num_columns = min(most_columns, len(spectrograms))
     num_rows = -(-len(spectrograms) // num_columns)
     figure = Figure(figsize=(4.2 * num_columns, 2.6 * num_rows + 0.4), layout="constrained")
     panels = figure.subplots(num_rows, num_columns, squeeze=False, sharex=True, sharey=True)

@@ -5,7 +5,15 @@ import pytest
 
 from freqquest.dataset import read
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.read import SplitReader, epoch_order, num_steps, own_part, read_split, verify_dataset
+from freqquest.dataset.read import (
+    SplitReader,
+    epoch_order,
+    num_steps,
+    one_of_each,
+    own_part,
+    read_split,
+    verify_dataset,
+)
 from freqquest.errors import UserError
 from freqquest.runs.storage import locate
 
@@ -124,3 +132,12 @@ def test_streaming_finds_damage_too(copy_of_dataset):
     reader = SplitReader(locate(copy_of_dataset), load_manifest(locate(copy_of_dataset)), "train", "cnn")
     with pytest.raises(UserError, match="part-00000.parquet is damaged"):
         list(reader.batches(8, seed=0, epoch=0))
+
+
+def test_examples_are_a_training_clip_of_each_class(dataset_dir, manifest):
+    examples = one_of_each(locate(dataset_dir), manifest, "cgan")
+    clips = read_split(locate(dataset_dir), manifest, "train", "cgan")
+    assert list(examples) == manifest.classes
+    for class_index, example in enumerate(examples.values()):
+        of_class = clips.spectrograms[clips.class_indices == class_index]
+        assert any(np.array_equal(example, clip) for clip in of_class)
