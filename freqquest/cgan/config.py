@@ -1,5 +1,6 @@
 """Settings of the generator. Light to import: `--help` reads it."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -108,6 +109,9 @@ class TrainConfig:
     epochs: int | None = None
     """Passes over the training split: 50 for reference and 200 for default, if not given."""
 
+    batch_size: int | None = None
+    """Clips in a step, over all workers: 16, if not given. Large GPUs want more, which gives another model."""
+
     judge: str | None = None
     """best_model.keras of jobs/tune_cnn.py for the same classes: it hears generated clips while the training goes on,
     and the epoch that it finds nearest to real clips is kept."""
@@ -136,18 +140,24 @@ class TrainConfig:
     """Seed of initial weights, noise, and the order of clips."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "judge_every", "judge_clips", "sample_every", "cpus_per_worker"):
+        for name in ("epochs", "batch_size", "judge_every", "judge_clips", "sample_every", "cpus_per_worker"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value} must be 1 or more")
         if self.seed < 0:
             raise ValueError(f"seed={self.seed} must be 0 or more")
         fewest, most = self.workers
-        if not 1 <= fewest <= most <= PRESETS[self.preset].batch_size:
+        if not 1 <= fewest <= most <= self.networks.batch_size:
             raise ValueError(
-                f"num_workers={self.num_workers} must be from 1 to {PRESETS[self.preset].batch_size}, the clips of a "
-                "batch, which workers share"
+                f"num_workers={self.num_workers} must be from 1 to {self.networks.batch_size}, the clips of a batch, "
+                "which workers share"
             )
+
+    @property
+    def networks(self) -> CganConfig:
+        """Networks and optimisation of the preset."""
+        preset = PRESETS[self.preset]
+        return dataclasses.replace(preset, batch_size=self.batch_size or preset.batch_size)
 
     @property
     def workers(self) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ray.util.queue import Queue
 
-from freqquest.cgan.config import PRESETS, CganConfig, TrainConfig
+from freqquest.cgan.config import CganConfig, TrainConfig
 from freqquest.dataset.manifest import Manifest
 from freqquest.runs.storage import Location
 
@@ -29,5 +29,5 @@ class TrainJob:
 
     @property
     def networks(self) -> CganConfig:
-        """Networks and optimisation of the preset."""
-        return PRESETS[self.config.preset]
+        """Networks and optimisation."""
+        return self.config.networks

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 
 from freqquest import cluster
-from freqquest.cgan.config import PRESETS, TrainConfig
+from freqquest.cgan.config import TrainConfig
 from freqquest.cgan.job import TrainJob
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.read import num_steps
@@ -51,7 +51,7 @@ def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = 
     )
     judge = start_judge(manifest.classes) if start_judge is not None else None
     run.begin()
-    batch_size = PRESETS[config.preset].batch_size
+    batch_size = config.networks.batch_size
     num_clips = config.num_epochs * num_steps(manifest.num_rows["train"], batch_size) * batch_size
     with shared_progress("train cgan", num_clips, "clips") as progress:
         job = TrainJob(
@@ -89,7 +89,7 @@ def _settings(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
         "judge_sha256": hashlib.sha256(judge.read_bytes()).hexdigest() if judge else None,
         "judge_every": config.judge_interval if judge else None,
         "judge_clips": config.judge_clips if judge else None,
-        **{f"preset.{name}": value for name, value in dataclasses.asdict(PRESETS[config.preset]).items()},
+        **{f"preset.{name}": value for name, value in dataclasses.asdict(config.networks).items()},
     }
 
 

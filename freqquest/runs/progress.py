@@ -103,7 +103,7 @@ def shared_progress(description: str, total: int | None, unit: str) -> "Iterator
     with Progress(description, total, unit) as progress:
 
         def follow() -> None:
-            while not ended.is_set():
+            while not (ended.is_set() and queue.empty()):
                 try:
                     progress.update_to(*queue.get(timeout=1))
                 except Empty:

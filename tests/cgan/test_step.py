@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -129,6 +130,8 @@ def test_settings_out_of_range_are_refused():
     with pytest.raises(ValueError, match="seed=-1 must be 0 or more"):
         TrainConfig(dataset_dir="d", run_dir="r", seed=-1)
     assert TrainConfig(dataset_dir="d", run_dir="r", num_workers="2:8").workers == (2, 8)
+    many = TrainConfig(dataset_dir="d", run_dir="r", num_workers="17", batch_size=64)
+    assert many.networks == dataclasses.replace(PRESETS["default"], batch_size=64)
     with pytest.raises(ValueError, match=r"ema_decay=1.0 must be from 0 to below 1"):
         CganConfig(ema_decay=1.0)
     with pytest.raises(ValueError, match=r"floor=0.0 must be 0 for the recipe's networks, and above 0"):
