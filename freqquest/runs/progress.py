@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -96,6 +96,7 @@ class Poster:
 @contextmanager
 def shared_progress(description: str, total: int | None, unit: str) -> "Iterator[Queue]":
     """A queue for Posters in other processes, whose messages are shown here until the block ends. Needs Ray."""
+    from ray.exceptions import RayActorError
     from ray.util.queue import Empty, Queue
 
     queue = Queue(actor_options={"num_cpus": 0})
@@ -103,11 +104,10 @@ def shared_progress(description: str, total: int | None, unit: str) -> "Iterator
     with Progress(description, total, unit) as progress:
 
         def follow() -> None:
-            while not (ended.is_set() and queue.empty()):
-                try:
-                    progress.update_to(*queue.get(timeout=1))
-                except Empty:
-                    continue
+            with suppress(RayActorError):  # the queue was shut down, after an error
+                while not (ended.is_set() and queue.empty()):
+                    with suppress(Empty):
+                        progress.update_to(*queue.get(timeout=1))
 
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
