@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from freqquest.cgan.config import CganConfig
 from freqquest.cgan.images import ImageScale
-from freqquest.cgan.parallel import BatchNorm2d
+from freqquest.cgan.parallel import BatchNorm2d, WideLinear
 from freqquest.cgan.projection import ModulatedGenerator, ProjectionDiscriminator
 
 NUM_MELS, NUM_FRAMES = 128, 512
@@ -39,7 +39,7 @@ class Generator(nn.Module):
         super().__init__()
         self.num_classes, self.noise_dim = num_classes, noise_dim
         channels, height, width = _SEED_SHAPE
-        self.project = nn.Linear(noise_dim + num_classes, channels * height * width)
+        self.project = WideLinear(noise_dim + num_classes, channels * height * width)
         self.upsample = nn.Sequential(
             nn.ConvTranspose2d(256, 128, 4, stride=2, padding=1),
             BatchNorm2d(128),

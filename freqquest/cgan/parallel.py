@@ -4,13 +4,13 @@ torch.distributed's process group must have been initialised where there is more
 this process, C channels.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +26,8 @@ def world_size() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its sum over all processes.
+def sum_gradients(network: nn.Module) -> None:
+    """Replace each gradient by its sum over all processes, but for those of `WideLinear`, which are sums already.
 
     One message for the whole network, after its backward pass. DistributedDataParallel would send while it computes,
     but wants one forward pass for each backward pass; a discriminator has several (real, generated, and again for the
@@ -35,12 +35,14 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """
     if world_size() == 1:
         return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    summed = {id(value) for part in network.modules() if isinstance(part, WideLinear) for value in part.parameters()}
+    parts = (value.grad for value in network.parameters() if id(value) not in summed)
+    gradients = [gradient for gradient in parts if gradient is not None]
     message = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(message)
-    parts = message.split([gradient.numel() for gradient in gradients])
+    sums = message.split([gradient.numel() for gradient in gradients])
     torch._foreach_copy_(
-        gradients, [part.view(gradient.shape) for part, gradient in zip(parts, gradients, strict=True)]
+        gradients, [total.view(gradient.shape) for total, gradient in zip(sums, gradients, strict=True)]
     )
 
 
@@ -57,6 +59,68 @@ def from_first_worker(content: bytes | None) -> bytes | None:
     if world_size() > 1:
         distributed.broadcast_object_list(box)
     return box[0]
+
+
+class WideLinear(nn.Linear):
+    """A linear layer with far more weights than a batch has values, computed for the whole batch in each process.
+
+    So each has the whole gradient, and inputs and outputs' gradients go from one to the other, `B (in + out)` values,
+    instead of `in * out`. As such a layer reads its weights longer than it computes, it takes no longer.
+    """
+
+    _most_rows: int | None = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Rows `[B, in]` of this process, as many in each step, to `[B, out]`."""
+        if not self.training or world_size() == 1:
+            return super().forward(inputs)
+        if self._most_rows is None:  # asked once, as reading it waits for the device
+            num_rows = torch.tensor(len(inputs), device=inputs.device)
+            distributed.all_reduce(num_rows, distributed.ReduceOp.MAX)
+            self._most_rows = int(num_rows)
+        everything: Tensor = _AllRows.apply(inputs, self._most_rows)
+        outputs: Tensor = _OwnRows.apply(super().forward(everything), len(inputs))
+        return outputs
+
+
+class _AllRows(torch.autograd.Function):
+    """All processes' rows, those of a process with fewer filled up with zeros; back: the own ones."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, most: int) -> Tensor:
+        ctx.num_own = len(own)
+        return _gather(own, most)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _take_own(gradient, ctx.num_own), None
+
+
+class _OwnRows(torch.autograd.Function):
+    """Of all processes' rows, the own ones; back: all."""
+
+    @staticmethod
+    def forward(ctx: Any, everything: Tensor, num_own: int) -> Tensor:
+        ctx.most = len(everything) // world_size()
+        return _take_own(everything, num_own)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _gather(gradient, ctx.most), None
+
+
+def _gather(own: Tensor, most: int) -> Tensor:
+    padded = functional.pad(own, (0, 0, 0, most - len(own))).contiguous()
+    everything = padded.new_empty(world_size() * most, own.shape[1])
+    distributed.all_gather_into_tensor(everything, padded)
+    return everything
+
+
+def _take_own(everything: Tensor, num_own: int) -> Tensor:
+    start = distributed.get_rank() * (len(everything) // world_size())
+    return everything[start : start + num_own].clone()
 
 
 class BatchNorm2d(nn.BatchNorm2d):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from freqquest.cgan.parallel import BatchNorm2d
+from freqquest.cgan.parallel import BatchNorm2d, WideLinear
 
 SHRINKING = 16
 """An image's sides are this many times those of the smallest map."""
@@ -37,7 +37,7 @@ class ModulatedGenerator(nn.Module):
         self.start = num_channels, image[0] // SHRINKING, image[1] // SHRINKING
         condition_dim = 2 * noise_dim
         self.embedding = nn.Embedding(num_classes, noise_dim)
-        self.project = nn.Linear(condition_dim, num_channels * self.start[1] * self.start[2])
+        self.project = WideLinear(condition_dim, num_channels * self.start[1] * self.start[2])
         widths = [num_channels, num_channels // 2, num_channels // 4]
         self.modulations = nn.ModuleList(_Modulation(width, condition_dim) for width in widths)
         self.upsamplings = nn.ModuleList(

@@ -149,7 +149,7 @@ class CganTrainer:
         """One step of an optimiser; the norm of the gradients, and no step where that is not finite."""
         optimizer.zero_grad()
         loss.backward()
-        sum_gradients(network.parameters())
+        sum_gradients(network)
         norm = nn.utils.get_total_norm([value.grad for value in network.parameters() if value.grad is not None])
         # The fused step looks at this on the device, and leaves the update out where it is 1.
         optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]
