@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from freqquest.audio.files import encode_wav
 from freqquest.cgan.evaluate import NOTE, Judgement
+from freqquest.cgan.images import image_scale
 from freqquest.cgan.job import TrainJob
 from freqquest.dataset.read import one_of_each
 from freqquest.runs import figures
@@ -31,6 +32,9 @@ _SCALARS = {
     "clips_per_s": "speed/clips_per_s",
 }
 """An epoch's figures by their names in TensorBoard."""
+
+_LOWEST_POWER = 1e-4
+"""Of pictures."""
 
 
 class CganLogs:
@@ -77,15 +81,16 @@ class CganLogs:
         self._writer.add_image("generated/spectrograms", picture, epoch, dataformats="HWC")
 
     def _picture(self, generated: dict[str, np.ndarray], epoch: int) -> np.ndarray:
-        """Of each class, what is generated, and a training clip beside it."""
-        view = self._manifest.views["cgan"]
+        """Of each class, what is generated, and a training clip beside it, without the silence behind them."""
+        view, clip = self._manifest.views["cgan"], self._manifest.clip
+        num_frames = image_scale(view, clip, self._config.floor).filled_frames
         pairs = {}
         for label, spectrogram in generated.items():
             pairs[f"{label}, generated"] = spectrogram
             pairs[f"{label}, real"] = self._real.get(label, np.zeros_like(spectrogram))
-        title = f"generated clips of epoch {epoch}, each beside a training clip (ln(1 + power))"
-        seconds = view.num_frames * view.hop_length / self._manifest.clip.sample_rate_hz
-        return figures.spectrogram_grid(pairs, title, seconds, most_columns=4)
+        levels = {name: _decibel(spectrogram[:, :num_frames]) for name, spectrogram in pairs.items()}
+        title = f"generated clips of epoch {epoch}, each beside a training clip (dB)"
+        return figures.spectrogram_grid(levels, title, clip.duration_s, most_columns=4)
 
     def flush(self) -> None:
         """Bring what was written to where the run lies."""
@@ -106,3 +111,8 @@ class CganLogs:
         self._writer.add_hparams(plain, final, run_name=".")
         self._writer.close()
         self._folder.sync()
+
+
+def _decibel(spectrogram: np.ndarray) -> np.ndarray:
+    """Levels of ln(1 + power), down to one that is hardly heard."""
+    return 10 * np.log10(np.maximum(np.expm1(spectrogram), _LOWEST_POWER))
