@@ -32,6 +32,11 @@ class ImageScale:
     floor: float
     """Power below which little is told apart; 0 leaves spectrograms as they are."""
 
+    @property
+    def heard_frames(self) -> int:
+        """Frames that become sound: the recipe's silence behind the clips does so too."""
+        return self.num_frames if self.floor == 0 else self.filled_frames
+
     def encode(self, spectrograms: Tensor) -> Tensor:
         """Spectrograms `[B, M, T]` to images `[B, 1, M, W]`: from -1 for silence, where there is a floor.
 

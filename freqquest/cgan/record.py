@@ -136,7 +136,7 @@ class Record:
     def _invert(self, spectrograms: torch.Tensor, clips: list[tuple[int, int]], seed: int) -> np.ndarray:
         """Waveforms `[N, S]`."""
         return invert(
-            spectrograms,
+            spectrograms[..., : self._trainer.scale.heard_frames],
             self._job.manifest.views["cgan"],
             self._job.manifest.clip.sample_rate_hz,
             seeds=inversion_seeds(seed, clips),

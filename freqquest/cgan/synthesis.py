@@ -84,7 +84,7 @@ def _make(generator: TrainedGenerator, clips: Sequence[tuple[int, int]], seed: i
     noise = draw_noise(card.networks.noise_dim, seed, clips).to(device)
     labels = torch.tensor([class_index for class_index, _ in clips], device=device)
     return invert(
-        generator.spectrograms(noise, labels),
+        generator.spectrograms(noise, labels)[..., : card.scale.heard_frames],
         card.view,
         card.sample_rate_hz,
         seeds=inversion_seeds(seed, clips),

@@ -47,6 +47,11 @@ def test_images_hold_the_frames_that_clips_fill(duration_s, frames):
     assert scale.image_frames == frames
 
 
+def test_generated_sound_is_as_long_as_the_clips_but_for_the_recipes():
+    assert image_scale(CGAN_VIEW, ClipConfig(), 1e-4).heard_frames == 345
+    assert image_scale(CGAN_VIEW, ClipConfig(), 0.0).heard_frames == 512
+
+
 AUGMENTATION = Augmentation(num_frames=345)
 
 

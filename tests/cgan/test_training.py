@@ -74,7 +74,7 @@ def test_a_training_leaves_a_generator_and_figures_sounds_and_pictures(make_job,
         f"{label}_ep{epoch}.wav" for label in ("high", "low") for epoch in (1, EPOCHS)
     }
     sound, rate = soundfile.read(tmp_path / "samples" / "low_ep4.wav")
-    assert (rate, sound.shape) == (22_050, (511 * 256,))
+    assert (rate, sound.shape) == (22_050, (344 * 256,))  # as long as the clips
     assert np.isfinite(sound).all()
     generator = load_generator(locate(tmp_path / "generator.safetensors"))
     assert generator.card.classes == ["high", "low"]
