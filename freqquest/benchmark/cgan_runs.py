@@ -41,7 +41,7 @@ TUNED = ("reference_bfloat16", "default")
 Run = Callable[[int], int]
 """Takes a number of steps; returns how many clips that were."""
 
-_WARM_UP = 2
+_WARM_UP = 4
 """Steps that are not timed: memory is allocated, kernels are chosen."""
 
 

@@ -139,7 +139,7 @@ class CganBenchmark:
     dataset_dir: str
     """Dataset made by jobs/preprocess.py; the recipe's loop reads the audio files that it names, on this machine."""
 
-    num_steps: int = 8
+    num_steps: int = 16
     """Steps of a timed run: a multiple of eight has its fair share of R1 penalties."""
 
     num_runs: int = 3
