@@ -23,7 +23,7 @@ def count(network):
 def test_the_generator_is_the_recipes_layer_for_layer():
     shapes = shapes_of(Generator(5), torch.randn(2, 100), torch.tensor([0, 4]))
     assert shapes == [
-        ("Linear", (256 * 8 * 32,)),
+        ("WideLinear", (256 * 8 * 32,)),  # a Linear but for several processes
         ("ConvTranspose2d", (128, 16, 64)),
         ("BatchNorm2d", (128, 16, 64)),
         ("ReLU", (128, 16, 64)),
