@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from freqquest.audio.invert import invert
 from freqquest.cgan.evaluate import Judgement, as_dict, table
 from freqquest.cgan.generator_file import GeneratorCard, save_generator
 from freqquest.cgan.hearing import JudgedClips
@@ -19,7 +18,7 @@ from freqquest.cgan.job import TrainJob
 from freqquest.cgan.logs import CganLogs
 from freqquest.cgan.parallel import Worker, from_first_worker
 from freqquest.cgan.step import CganTrainer
-from freqquest.cgan.synthesis import draw_noise, inversion_seeds
+from freqquest.cgan.synthesis import draw_noise, to_sound
 from freqquest.errors import UserError
 from freqquest.runs.checkpoints import Checkpoints
 from freqquest.runs.tables import write_csv
@@ -135,14 +134,7 @@ class Record:
 
     def _invert(self, spectrograms: torch.Tensor, clips: list[tuple[int, int]], seed: int) -> np.ndarray:
         """Waveforms `[N, S]`."""
-        return invert(
-            spectrograms[..., : self._trainer.scale.heard_frames],
-            self._job.manifest.views["cgan"],
-            self._job.manifest.clip.sample_rate_hz,
-            seeds=inversion_seeds(seed, clips),
-            method=self._job.networks.inversion,
-            device=self._trainer.device,
-        )
+        return to_sound(spectrograms, self._card(len(self._history)), seed, clips, self._trainer.device)
 
     def _save(self, judgement: Judgement | None) -> None:
         buffer = io.BytesIO()

@@ -13,7 +13,7 @@ from freqquest.audio.files import encode_wav
 from freqquest.audio.invert import invert
 from freqquest.cgan.config import GenerateConfig
 from freqquest.cgan.generate import GeneratedClip
-from freqquest.cgan.generator_file import TrainedGenerator, load_generator
+from freqquest.cgan.generator_file import GeneratorCard, TrainedGenerator, load_generator
 from freqquest.errors import UserError
 from freqquest.runs.storage import locate
 
@@ -73,21 +73,26 @@ def draw_noise(noise_dim: int, seed: int, clips: Sequence[tuple[int, int]]) -> t
     return torch.from_numpy(np.stack([source.standard_normal(noise_dim, dtype=np.float32) for source in sources]))
 
 
-def inversion_seeds(seed: int, clips: Sequence[tuple[int, int]]) -> list[int]:
-    """Seeds of the phases, `[B]`, of clips given by class and index."""
-    return [int(np.random.default_rng([seed, *clip, 1]).integers(2**31)) for clip in clips]
+def to_sound(
+    spectrograms: torch.Tensor,
+    card: GeneratorCard,
+    seed: int,
+    clips: Sequence[tuple[int, int]],
+    device: torch.device,
+) -> np.ndarray:
+    """Waveforms `[B, S]` of a generator's spectrograms `[B, M, T]`, of clips given by class and index."""
+    return invert(
+        spectrograms[..., : card.scale.heard_frames],
+        card.view,
+        card.sample_rate_hz,
+        seeds=[int(np.random.default_rng([seed, *clip, 1]).integers(2**31)) for clip in clips],
+        method=card.networks.inversion,
+        device=device,
+    )
 
 
 def _make(generator: TrainedGenerator, clips: Sequence[tuple[int, int]], seed: int, device: torch.device) -> np.ndarray:
     """Waveforms `[B, S]` of clips given by class and index."""
-    card = generator.card
-    noise = draw_noise(card.networks.noise_dim, seed, clips).to(device)
+    noise = draw_noise(generator.card.networks.noise_dim, seed, clips).to(device)
     labels = torch.tensor([class_index for class_index, _ in clips], device=device)
-    return invert(
-        generator.spectrograms(noise, labels)[..., : card.scale.heard_frames],
-        card.view,
-        card.sample_rate_hz,
-        seeds=inversion_seeds(seed, clips),
-        method=card.networks.inversion,
-        device=device,
-    )
+    return to_sound(generator.spectrograms(noise, labels), generator.card, seed, clips, device)
