@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from freqquest.benchmark.config import CnnBenchmark
 from freqquest.benchmark.report import Report
 from freqquest.benchmark.training import Run, score_rows, scores, side_by_side, train_and_test, without_predictions
-from freqquest.cnn.config import MAX_EPOCHS, PRESETS
+from freqquest.cnn.config import MAX_EPOCHS, PRESETS, CnnConfig
 from freqquest.cnn.data import LabelledClips, Part, hold_out, load_labelled
 from freqquest.cnn.model import SMALLEST_PROBABILITY
 from freqquest.dataset.config import Preset
@@ -46,7 +46,7 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     runs = side_by_side(
         _train_and_test,
         [
-            (shared, preset, fold, seed, config.max_epochs or MAX_EPOCHS[preset])
+            (shared, preset, PRESETS[preset], fold, seed, config.max_epochs or MAX_EPOCHS[preset])
             for seed, preset, fold in itertools.product(range(config.num_seeds), _PRESETS, folds)
         ],
     )
@@ -72,8 +72,9 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     return report.write(place)
 
 
-def _train_and_test(clips: LabelledClips, preset: Preset, fold: str, seed: int, max_epochs: int) -> Run:
-    network = PRESETS[preset]
+def _train_and_test(
+    clips: LabelledClips, preset: Preset, network: CnnConfig, fold: str, seed: int, max_epochs: int
+) -> Run:
     held_out = np.flatnonzero((clips.groups == fold) & ~clips.only_trains)
     part = hold_out(clips, held_out)
     if network.schedule == "plateau":

@@ -7,12 +7,15 @@ import torch
 
 from freqquest.audio.files import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW
-from freqquest.cgan.config import PRESETS, CganConfig
+from freqquest.cgan.config import PRESETS, CganConfig, TrainConfig
 from freqquest.cgan.epoch import train_epoch
 from freqquest.cgan.images import image_scale
+from freqquest.cgan.job import TrainJob
 from freqquest.cgan.parallel import Worker
 from freqquest.cgan.step import CganTrainer
+from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import own_part
+from freqquest.runs.storage import locate
 
 CPU = torch.device("cpu")
 
@@ -62,3 +65,18 @@ def weights(model: CganTrainer) -> torch.Tensor:
     """All parameters of both networks."""
     networks = (model.generator, model.discriminator)
     return torch.cat([value.detach().flatten() for network in networks for value in network.parameters()])
+
+
+def train_job(dataset_dir: object, run: object, **settings: int) -> TrainJob:
+    """A training that this process can do by itself."""
+    dataset = locate(str(dataset_dir))
+    return TrainJob(
+        dataset=dataset,
+        manifest=load_manifest(dataset),
+        run=locate(str(run)),
+        config=TrainConfig(dataset_dir=str(dataset_dir), run_dir=str(run), **settings),
+        progress=None,
+        resources={},
+        settings_sha256="settings",
+        judge=None,
+    )

@@ -10,16 +10,13 @@ import torch
 
 from freqquest.cgan import config as cgan_config
 from freqquest.cgan import record
-from freqquest.cgan.config import TrainConfig
 from freqquest.cgan.evaluate import Judgement
 from freqquest.cgan.generator_file import load_generator
-from freqquest.cgan.job import TrainJob
 from freqquest.cgan.parallel import Worker
 from freqquest.cgan.training import train_generator
-from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
 from freqquest.runs.storage import locate
-from tests.cgan.conftest import CPU, small
+from tests.cgan.conftest import CPU, small, train_job
 
 EPOCHS = 4
 
@@ -33,18 +30,7 @@ def small_networks(monkeypatch):
 @pytest.fixture
 def make_job(dataset_dir):
     def make(run, **changes):
-        config = TrainConfig(dataset_dir=str(dataset_dir), run_dir=str(run), epochs=EPOCHS, sample_every=100)
-        job = TrainJob(
-            dataset=locate(dataset_dir),
-            manifest=load_manifest(locate(dataset_dir)),
-            run=locate(run),
-            config=config,
-            progress=None,
-            resources={},
-            settings_sha256="settings",
-            judge=None,
-        )
-        return dataclasses.replace(job, **changes)
+        return dataclasses.replace(train_job(dataset_dir, run, epochs=EPOCHS, sample_every=100), **changes)
 
     return make
 

@@ -1,7 +1,15 @@
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from freqquest.audio.files import ClipConfig
+from freqquest.audio.spectrogram import CNN_VIEW
+from freqquest.cnn.config import PRESETS
 from freqquest.cnn.data import LabelledClips
+from freqquest.cnn.model import ModelCard, add_card, average, build_model
 from freqquest.dataset.manifest import Normalisation
 
 
@@ -38,3 +46,38 @@ def make_clips(num_recordings: int = 8, clips_per_recording: int = 4, num_copies
 @pytest.fixture
 def clips():
     return make_clips()
+
+
+CLIP_NORMALISATION = Normalisation(
+    mean=-40.0, standard_deviation=20.0, band_means=[-40.0] * 128, band_standard_deviations=[20.0] * 128
+)
+SMALLEST = replace(PRESETS["default"], num_filters=2, normalisation="dataset+clip_band")
+
+
+def write_classifier(place, classes):
+    """best_model.keras of two untrained networks of two sides each, whose answers differ from clip to clip."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    members = [build_model(SMALLEST, len(classes), (128, 173), CLIP_NORMALISATION) for _ in range(2)]
+    for seed, member in enumerate(members):
+        for head in (layer for layer in member.layers if isinstance(layer, keras.layers.Dense)):
+            head.kernel.assign(np.random.default_rng(seed).normal(0, 10, head.kernel.shape))
+    card = ModelCard(
+        classes=classes,
+        clip=ClipConfig(),
+        view=CNN_VIEW,
+        most_frequent_class=classes[0],
+        network={},
+        num_members=2,
+        trained_on="nothing",
+        temperature=0.7,
+        normalisation=CLIP_NORMALISATION,
+        dataset_sha256="0",
+        scores={},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.keras"
+        average(members, temperature=card.temperature).save(plain)
+        place.write_bytes(add_card(plain.read_bytes(), card))
+    return place

@@ -6,50 +6,21 @@ import pytest
 import ray
 import soundfile
 
-from freqquest.audio.files import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW, log_mel
-from freqquest.cnn.config import PRESETS
 from freqquest.cnn.judge import Judge, start_judge
-from freqquest.cnn.model import ModelCard, add_card, average, build_model, load_model, read_card, with_features
+from freqquest.cnn.model import average, build_model, load_model, read_card, with_features
 from freqquest.cnn.predict import predict_clips, probability_column
-from freqquest.dataset.manifest import Normalisation
 from freqquest.errors import UserError
 from freqquest.runs.storage import locate
+from tests.cnn.conftest import CLIP_NORMALISATION, SMALLEST, write_classifier
 from tests.conftest import RATE_HZ, tone
 
 CLASSES = ["low", "middle", "high"]
-NORMALISATION = Normalisation(
-    mean=-40.0, standard_deviation=20.0, band_means=[-40.0] * 128, band_standard_deviations=[20.0] * 128
-)
-TINY = replace(PRESETS["default"], num_filters=2, normalisation="dataset+clip_band")
 
 
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
-    """Two untrained networks of two sides each, whose answers differ from clip to clip."""
-    folder = tmp_path_factory.mktemp("model")
-    keras.utils.set_random_seed(0)
-    members = [build_model(TINY, len(CLASSES), (128, 173), NORMALISATION) for _ in range(2)]
-    for seed, member in enumerate(members):
-        for head in (layer for layer in member.layers if isinstance(layer, keras.layers.Dense)):
-            head.kernel.assign(np.random.default_rng(seed).normal(0, 10, head.kernel.shape))
-    average(members, temperature=0.7).save(folder / "plain.keras")
-    card = ModelCard(
-        classes=CLASSES,
-        clip=ClipConfig(),
-        view=CNN_VIEW,
-        most_frequent_class="low",
-        network={},
-        num_members=2,
-        trained_on="nothing",
-        temperature=0.7,
-        normalisation=NORMALISATION,
-        dataset_sha256="0",
-        scores={},
-    )
-    place = locate(folder / "best_model.keras")
-    place.write_bytes(add_card((folder / "plain.keras").read_bytes(), card))
-    return place
+    return write_classifier(locate(tmp_path_factory.mktemp("model") / "best_model.keras"), CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +70,8 @@ def test_features_are_what_the_last_dense_layers_weigh(model_file):
 
 
 def test_a_hidden_dense_layer_is_not_the_last(tmp_path):
-    config = replace(TINY, normalisation="dataset", dense_units=5)
-    model = average([build_model(config, 3, (128, 173), NORMALISATION)], temperature=1.0)
+    config = replace(SMALLEST, normalisation="dataset", dense_units=5)
+    model = average([build_model(config, 3, (128, 173), CLIP_NORMALISATION)], temperature=1.0)
     clips = np.zeros((2, 128, 173, 1), np.float32)
     probabilities, features = with_features(model, 1.0).predict_on_batch(clips)
     assert features.shape == (2, 5)

@@ -19,23 +19,41 @@ def small_demo(monkeypatch):
     monkeypatch.setattr(demo, "DemoConfig", partial(demo.DemoConfig, **counts))
 
 
-def test_without_a_folder_demo_clips_are_made_and_the_submission_is_scored(local_ray, small_demo, tmp_path):
+def test_without_a_folder_all_is_done_with_demo_clips_in_one_run_folder_and_nothing_twice(job, small_demo, tmp_path):
     run = tmp_path / "demo"
-    budget = {"num_trials": 1, "max_epochs": 1, "num_members": 0, "epochs": 1, "num_clips": 1}
-    summary = run_pipeline(PipelineConfig(run_dir=str(run), **budget))
+    budget = ["--num-trials", 1, "--max-epochs", 1, "--num-members", 0, "--epochs", 1]
+    done = job("pipeline", "--run-dir", run, *budget, "--num-clips", 1)
+    for name in ("best_model.keras", "submission.csv", "generator.safetensors", "trials.csv", "generated.csv"):
+        assert (run / name).is_file(), name
     metrics = read_sections(locate(run), METRICS_NAME)
     assert list(metrics) == ["dataset", "cnn", "submission", "cgan", "generated"]
     truth = pd.read_csv(run / "demo" / "test_labels.csv").set_index("ID")["Class"]
     submission = pd.read_csv(run / "submission.csv").set_index("ID")["Class"]
+    assert submission.index.tolist() == pd.read_csv(run / "demo" / "sample_submission.csv")["ID"].tolist()
     right = float((submission == truth[submission.index]).mean())
     assert metrics["submission"]["accuracy"] == pytest.approx(right)
-    assert f"submission's accuracy: {right:.3f} on 5 test clips" in summary
-    assert "(recordings never heard in training)" in summary
-    assert metrics["cnn"]["audit"]["sentence"] in summary
     assert set(metrics["generated"]["by_class"]) == set(demo.CLASS_NAMES)
-    assert 'src="generated/siren_0_000.wav"' in (run / "report.html").read_text()
-    with pytest.raises(UserError, match="holds a pipeline run with other settings: num_clips=2"):
-        run_pipeline(PipelineConfig(run_dir=str(run), **budget | {"num_clips": 2}))
+    audit = metrics["cnn"]["audit"]
+    assert 0 <= audit["recording_split_accuracy"] <= 1
+    for part in (
+        f"submission's accuracy: {right:.3f} on 5 test clips",
+        "(recordings never heard in training)",
+        audit["sentence"],
+        "judge's accuracy:",
+        f"--logdir {run}/tensorboard",
+    ):
+        assert part in done.stdout
+    page = (run / "report.html").read_text()
+    assert audit["sentence"] in page
+    links = ("confusion_matrix.png", "figures/cgan_losses.png", "spectrograms/epoch_001.png")
+    for link in (*links, "generated/siren_0_000.wav"):
+        assert link in page
+        assert (run / link).is_file()
+    before = {path: path.stat().st_mtime_ns for path in run.glob("*.*") if path.name != "report.html"}
+    assert job("pipeline", "--run-dir", run, *budget, "--num-clips", 1).stdout == done.stdout
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    refused = job("pipeline", "--run-dir", run, *budget, "--num-clips", 2, expect=2)
+    assert "holds a pipeline run with other settings: num_clips=2" in refused.stderr
 
 
 def test_a_bad_sample_submission_is_refused_before_any_work(local_ray, audio_dir, unlabelled_dir, tmp_path):
