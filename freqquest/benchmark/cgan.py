@@ -100,15 +100,16 @@ def _run_in_turn(
 ) -> dict[str, list[float]]:
     """Clips per second of each run of each; of several workers only on CPUs."""
     speeds: dict[str, list[float]] = {name: [] for name in runs}
-    with Progress("benchmark", config.num_runs, "turns") as progress:
+    with Progress("benchmark", config.num_runs * (len(runs) + (not config.use_gpu)), "runs") as progress:
         for _ in range(config.num_runs):
             for name, run in runs.items():
                 tuned = name.removeprefix("bare_") in TUNED
                 speeds[name].append(clips_per_s(run, config.num_steps, device, tuned=tuned))
+                progress.update(1)
             if not config.use_gpu:
                 for name, speed in time_workers(config.dataset_dir, config.num_steps, cores).items():
                     speeds.setdefault(f"workers_{name}", []).append(speed)
-            progress.update(1)
+                progress.update(1)
     return speeds
 
 

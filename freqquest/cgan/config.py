@@ -147,6 +147,8 @@ class TrainConfig:
         if self.seed < 0:
             raise ValueError(f"seed={self.seed} must be 0 or more")
         fewest, most = self.workers
+        if most < fewest:
+            raise ValueError(f"num_workers={self.num_workers} must name the fewest first, as in {most}:{fewest}")
         if not 1 <= fewest <= most <= self.networks.batch_size:
             raise ValueError(
                 f"num_workers={self.num_workers} must be from 1 to {self.networks.batch_size}, the clips of a batch, "

@@ -66,7 +66,8 @@ def load_generator(place: Location) -> TrainedGenerator:
         UserError: The file is missing, damaged, no generator, or of another version.
     """
     if not place.is_file():
-        raise UserError(f"--generator {place} does not exist: jobs/train_cgan.py makes generator.safetensors")
+        problem = "is a folder" if place.exists() else "does not exist"
+        raise UserError(f"--generator {place} {problem}: give the generator.safetensors that jobs/train_cgan.py made")
     content = place.read_bytes()
     try:
         card = _read_card(content, place)
@@ -76,7 +77,11 @@ def load_generator(place: Location) -> TrainedGenerator:
     except UserError:
         raise
     except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        raise UserError(f"--generator {place} is damaged, or no generator of jobs/train_cgan.py: {error}") from error
+        detail = "" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else f" ({error})"
+        raise UserError(
+            f"--generator {place} is damaged, or no generator{detail}: give the generator.safetensors that "
+            "jobs/train_cgan.py made"
+        ) from error
     return TrainedGenerator(network=network.eval(), card=card)
 
 

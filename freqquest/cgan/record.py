@@ -5,6 +5,7 @@ Shapes: K classes, N clips, S samples.
 
 import io
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -77,12 +78,13 @@ class Record:
         if self._judged is not None and not history:
             self._logs.add_floor(self._judged.floor(job.config.judge_clips))
 
-    def end_epoch(self) -> None:
-        """Judge, log and save the last epoch, as far as these are due."""
+    def end_epoch(self, tell: Callable[[str], None]) -> None:
+        """Judge, log and save the last epoch, as far as these are due; `tell` takes what is going on, for people."""
         config, figures = self._job.config, self._history[-1]
         epoch, is_last = figures["epoch"], figures["epoch"] == config.num_epochs
         judgement = None
         if self._judged is not None and (is_last or epoch % config.judge_interval == 0):
+            tell(f"epoch {epoch}/{config.num_epochs}: judging its clips")
             judgement = self._judge(config.judge_clips, config.seed)
             figures |= {name: value for name, value in judgement.scalars().items() if name.startswith("judge/")}
         write_csv(pd.DataFrame(self._history), self._job.run / _EPOCHS_NAME)
@@ -95,8 +97,11 @@ class Record:
         if is_last or judgement is not None or time.monotonic() - self._saved > _CHECKPOINT_INTERVAL_S:
             self._save(judgement)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, tell: Callable[[str], None]) -> dict[str, Any]:
         """Save the generator of the best epoch (the last one, where none was judged), and judge it on other noise.
+
+        Args:
+            tell: Takes what is going on, for people.
 
         Returns:
             The last epoch's figures, and those of the generator that was saved.
@@ -110,6 +115,7 @@ class Record:
         if self._judged is not None:
             self._trainer.averaged_generator.load_state_dict(weights)
             num_clips = self._job.config.final_judge_clips
+            tell(f"judging {num_clips} clips of each class by epoch {len(state['history'])}")
             judgement = self._judge(num_clips, self._job.config.seed + _FINAL_SEED)
             floor = self._judged.floor(num_clips)
             (self._job.run / "judge.txt").write_text(table(judgement, floor) + "\n")

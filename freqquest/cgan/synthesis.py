@@ -46,15 +46,19 @@ def synthesise(config: GenerateConfig, on_clip: Callable[[int], None] = lambda _
     Raises:
         UserError: The generator cannot be used, does not know the label, or a file of the name exists.
     """
+    folder = locate(config.output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--output-dir {folder} is a file: give a folder")
     generator = load_generator(locate(config.generator))
     classes = generator.card.classes
     asked = list(itertools.product(choose_labels(config.label, classes), range(config.num_clips)))
-    places = [locate(config.output_dir) / f"{label}_{config.seed}_{index:03d}.wav" for label, index in asked]
+    places = [folder / f"{label}_{config.seed}_{index:03d}.wav" for label, index in asked]
     existing = [place for place in places if place.exists()]
     if existing and not config.overwrite:
         raise UserError(f"{existing[0]} exists: choose another --output-dir or --seed, or --overwrite it")
     device = torch.device("cuda" if config.use_gpu else "cpu")
     generator.network.to(device)
+    on_clip(0)
     for start in range(0, len(asked), _CLIPS_AT_ONCE):
         batch = [(classes.index(label), index) for label, index in asked[start : start + _CLIPS_AT_ONCE]]
         waveforms = _make(generator, batch, config.seed, device)

@@ -40,6 +40,11 @@ def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = 
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
+    num_clips = manifest.num_rows["train"]
+    if config.batch_size is not None and config.batch_size > num_clips:
+        raise UserError(
+            f"--batch-size {config.batch_size} is more than the {num_clips} training clips of {dataset}: give fewer"
+        )
     settings = _settings(config, manifest)
     run = RunFolder(config.run_dir, "cgan", settings)
     finished = run.finished()
@@ -52,8 +57,8 @@ def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = 
     judge = start_judge(manifest.classes) if start_judge is not None else None
     run.begin()
     batch_size = config.networks.batch_size
-    num_clips = config.num_epochs * num_steps(manifest.num_rows["train"], batch_size) * batch_size
-    with shared_progress("train cgan", num_clips, "clips") as progress:
+    num_shown = config.num_epochs * num_steps(num_clips, batch_size) * batch_size
+    with shared_progress("train cgan", num_shown, "clips") as progress:
         job = TrainJob(
             dataset=dataset,
             manifest=manifest,

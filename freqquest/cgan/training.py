@@ -6,6 +6,7 @@ stopped.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ def train_generator(
         job: What to train.
         worker: Which of the processes this is; torch.distributed knows the others.
         device: Where to train.
-        on_clips: Called after each step with the number of clips done and a note for people.
+        on_clips: Called with the number of clips done and a note for people: first with those of an earlier attempt.
 
     Returns:
         The last epoch's figures.
@@ -47,6 +48,7 @@ def train_generator(
     reader = SplitReader(job.dataset, job.manifest, "train", "cgan")
     batches = ClipBatches(reader, scale, device)
     clips_per_epoch = num_steps(len(reader), networks.batch_size) * networks.batch_size
+    on_clips(len(history) * clips_per_epoch, "")
     for epoch in range(len(history), config.num_epochs):
 
         def tell(step: int, done: int = epoch * clips_per_epoch, note: str = _note(history, config.num_epochs)) -> None:
@@ -64,8 +66,10 @@ def train_generator(
         seconds = time.monotonic() - started
         history.append({"epoch": epoch + 1} | figures | {"clips_per_s": clips_per_epoch / seconds, "seconds": seconds})
         if record is not None:
-            record.end_epoch()
-    return record.finish() if record is not None else history[-1]
+            record.end_epoch(partial(on_clips, (epoch + 1) * clips_per_epoch))
+    if record is None:
+        return history[-1]
+    return record.finish(partial(on_clips, config.num_epochs * clips_per_epoch))
 
 
 def use_fast_kernels(device: torch.device, *, enabled: bool) -> None:

@@ -139,7 +139,8 @@ def load_manifest(dataset: Location) -> Manifest:
         version = content["version"]
         if version != FORMAT_VERSION:
             raise UserError(
-                f"{place} is of format version {version}; this freqquest reads {FORMAT_VERSION}: preprocess again"
+                f"{place} is of format version {version}; this freqquest reads {FORMAT_VERSION}: "
+                "remove that dataset, or choose another place"
             )
         return Manifest(
             **content

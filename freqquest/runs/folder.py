@@ -66,10 +66,15 @@ class RunFolder:
 def changed_settings(wanted: dict[str, Any], there: dict[str, Any]) -> list[str]:
     """What differs between the settings asked for and those of an earlier result, for people."""
     return [
-        f"{name}={wanted.get(name)} (there: {there.get(name)})"
+        f"{name}={_short(name, wanted)} (there: {_short(name, there)})"
         for name in sorted(wanted.keys() | there.keys())
         if wanted.get(name) != there.get(name)
     ]
+
+
+def _short(name: str, settings: dict[str, Any]) -> Any:
+    value = settings.get(name)
+    return value[:8] if name.endswith("_sha256") and value else value
 
 
 def read_sections(run: Location, name: str) -> dict[str, dict[str, Any]]:

@@ -32,7 +32,7 @@ class Progress:
             desc=description, total=total, unit=f" {unit}", disable=not self._in_terminal, dynamic_ncols=True
         )
         self._description, self._total, self._unit = description, total, unit
-        self._done, self._note = 0, ""
+        self._done, self._done_before, self._note = 0, 0, ""
         self._started = self._last_line = time.monotonic()
         if not self._in_terminal and total:
             self._print_line()
@@ -51,6 +51,16 @@ class Progress:
         """Set how much is done."""
         self.update(done - self._done, note)
 
+    def begin_at(self, done: int, note: str = "") -> None:
+        """Count time from now on, and as done what an earlier run did, which tells nothing of the speed."""
+        self._done_before = self._done = done
+        self._note = note
+        self._started = time.monotonic()
+        if self._in_terminal:
+            self._bar.reset()
+            self._bar.initial = self._bar.n = done
+            self._bar.set_postfix_str(note)
+
     def _print_line(self) -> None:
         self._last_line = time.monotonic()
         line = tqdm.format_meter(
@@ -58,6 +68,7 @@ class Progress:
             self._total,
             self._last_line - self._started,
             ncols=0,
+            initial=self._done_before,
             prefix=self._description,
             unit=f" {self._unit}",
             postfix=self._note,
@@ -85,17 +96,21 @@ class Poster:
     def __init__(self, queue: "Queue | None") -> None:
         """Without a queue, nothing is told: one of several workers speaks for all."""
         self._queue = queue
-        self._last = 0.0
+        self._last, self._last_note = 0.0, ""
 
     def __call__(self, done: int, note: str = "") -> None:
-        if self._queue is not None and time.monotonic() - self._last > _POST_INTERVAL_S:
-            self._last = time.monotonic()
+        is_due = note != self._last_note or time.monotonic() - self._last > _POST_INTERVAL_S
+        if self._queue is not None and is_due:
+            self._last, self._last_note = time.monotonic(), note
             self._queue.put((done, note))
 
 
 @contextmanager
 def shared_progress(description: str, total: int | None, unit: str) -> "Iterator[Queue]":
-    """A queue for Posters in other processes, whose messages are shown here until the block ends. Needs Ray."""
+    """A queue for Posters in other processes, whose messages are shown here until the block ends. Needs Ray.
+
+    The first message says what was done before; time counts from then on.
+    """
     from ray.exceptions import RayActorError
     from ray.util.queue import Empty, Queue
 
@@ -104,19 +119,25 @@ def shared_progress(description: str, total: int | None, unit: str) -> "Iterator
     with Progress(description, total, unit) as progress:
 
         def follow() -> None:
-            with suppress(RayActorError):  # the queue was shut down, after an error
+            has_begun = False
+            with suppress(RayActorError):  # its process was lost
                 while not (ended.is_set() and queue.empty()):
-                    with suppress(Empty):
-                        progress.update_to(*queue.get(timeout=1))
+                    try:
+                        message = queue.get(timeout=1)
+                    except Empty:
+                        if has_begun:
+                            progress.update(0)  # time goes on
+                        continue
+                    (progress.update_to if has_begun else progress.begin_at)(*message)
+                    has_begun = True
 
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
         try:
             yield queue
-            ended.set()
-            thread.join()
-            if total is not None:
-                progress.update_to(total)
         finally:
             ended.set()
+            thread.join()
             queue.shutdown()
+        if total is not None:
+            progress.update_to(total)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +18,7 @@ from freqquest.runs.folder import CONFIG_NAME, METRICS_NAME, TENSORBOARD_DIR, re
 from freqquest.runs.storage import Location, locate
 
 REPORT_NAME = "report.html"
+_SOUND_NAME = re.compile(r"(?P<label>.+)_ep(?P<epoch>\d+)\.wav")
 _DISTANCES = ("frechet", "kernel", "diversity")
 """The judge's figures of generated clips, beside accuracy."""
 
@@ -46,6 +48,7 @@ def write_report(run_dir: str) -> str:
         machine=next((section["machine"] for section in metrics.values()), ""),
         tensorboard=_tensorboard_command(run),
         picture=_last_picture(run),
+        sounds=_last_sounds(run),
         dataset_pictures=(run / "dataset" / "figures").is_dir(),
         importance=(run / "figures" / "importance.png").is_file(),
         **{name: metrics.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
@@ -71,8 +74,8 @@ def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
     if "generated" in metrics:
         generated = metrics["generated"]
         lines.append(
-            f"judge's accuracy: {generated['judge_accuracy']:.3f} of {generated['num_clips']} generated clips are "
-            "heard by the classifier as the class they were made for"
+            f"generated clips: {generated['judge_accuracy']:.3f} of {generated['num_clips']} (in generated/) are heard "
+            "by the classifier as the class they were made for"
         )
     return lines
 
@@ -170,3 +173,12 @@ def _last_picture(run: Location) -> str | None:
     pictures = folder.list_dir() if folder.is_dir() else []
     last = max(pictures, key=lambda place: int("".join(filter(str.isdigit, place.name)) or 0), default=None)
     return f"{folder.name}/{last.name}" if last else None
+
+
+def _last_sounds(run: Location) -> dict[str, str]:
+    """Of the last epoch that left any: each class, and its WAV file."""
+    folder = run / "samples"
+    names = [place.name for place in folder.list_dir()] if folder.is_dir() else []
+    sounds = [match for name in names if (match := _SOUND_NAME.fullmatch(name))]
+    last = max((int(sound["epoch"]) for sound in sounds), default=0)
+    return {sound["label"]: f"{folder.name}/{sound[0]}" for sound in sounds if int(sound["epoch"]) == last}

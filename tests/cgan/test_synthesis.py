@@ -94,6 +94,14 @@ def test_an_unknown_label_lists_the_known(generator_file, tmp_path):
         synthesise(config(generator_file, tmp_path, label="cat"))
 
 
+def test_a_file_is_no_output_folder_and_a_folder_no_generator(generator_file, tmp_path):
+    (tmp_path / "notes.txt").write_text("notes")
+    with pytest.raises(UserError, match=r"--output-dir .*notes.txt is a file: give a folder"):
+        synthesise(config(generator_file, tmp_path / "notes.txt"))
+    with pytest.raises(UserError, match="is a folder: give the generator.safetensors"):
+        load_generator(locate(tmp_path))
+
+
 def test_clips_that_exist_are_kept(generator_file, tmp_path):
     synthesise(config(generator_file, tmp_path))
     with pytest.raises(UserError, match="siren_0_000.wav exists: choose another --output-dir or --seed"):
@@ -113,7 +121,7 @@ def test_files_that_are_no_generator_are_refused_in_words(generator_file, tmp_pa
         from safetensors.torch import save
 
         path.write_bytes(save({"weights": torch.zeros(3)}))
-    message = "does not exist" if damage == "missing" else "is damaged, or no generator of jobs/train_cgan.py"
+    message = "does not exist" if damage == "missing" else "is damaged, or no generator"
     with pytest.raises(UserError, match=message):
         load_generator(locate(path))
 
@@ -129,7 +137,7 @@ def test_a_foreign_generator_cannot_write_outside_the_output_folder(preset, tmp_
 def test_a_card_that_asks_for_more_than_the_file_holds_is_refused_before_it_takes_memory(tmp_path):
     huge = dataclasses.replace(card("default"), networks=small("default", noise_dim=10**7))
     save_generator(loud_weights("default"), huge, locate(tmp_path / "g"))
-    with pytest.raises(UserError, match="is damaged, or no generator of jobs/train_cgan.py"):
+    with pytest.raises(UserError, match="is damaged, or no generator"):
         load_generator(locate(tmp_path / "g"))
 
 

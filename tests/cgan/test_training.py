@@ -85,7 +85,7 @@ def test_an_interrupted_training_goes_on_from_its_last_whole_checkpoint_to_the_s
 
 def test_a_finished_training_is_not_trained_again(make_job, tmp_path):
     train(make_job(tmp_path))
-    train(make_job(tmp_path), stop_at=0)
+    train(make_job(tmp_path), stop_at=EPOCHS * 32 + 1)  # not a step more
 
 
 def test_checkpoints_of_other_settings_are_refused(make_job, tmp_path):

@@ -55,6 +55,11 @@ def test_ctrl_c_ends_in_one_line_and_finishes_nothing(local_ray, dataset_dir, tm
             ["--dataset-dir", "{data}", "--run-dir", "{tmp}/r", "--num-workers", "8"],
             "8 workers need a CPU core each, the cluster has 2",
         ),
+        (
+            "train_cgan",
+            ["--dataset-dir", "{data}", "--run-dir", "{tmp}/r", "--batch-size", "33"],
+            "--batch-size 33 is more than the 32 training clips",
+        ),
         ("train_cgan", ["--dataset-dir", "nowhere", "--run-dir", "{tmp}/r"], "nowhere holds no dataset"),
         (
             "predict",
@@ -64,7 +69,7 @@ def test_ctrl_c_ends_in_one_line_and_finishes_nothing(local_ray, dataset_dir, tm
         (
             "generate",
             ["--generator", "nowhere", "--label", "a", "--output-dir", "{tmp}/w"],
-            "nowhere does not exist: jobs/train_cgan.py makes",
+            "nowhere does not exist: give the generator.safetensors",
         ),
     ],
 )

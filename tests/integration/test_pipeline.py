@@ -39,7 +39,7 @@ def test_without_a_folder_all_is_done_with_demo_clips_in_one_run_folder_and_noth
         f"submission's accuracy: {right:.3f} on 5 test clips",
         "(recordings never heard in training)",
         audit["sentence"],
-        "judge's accuracy:",
+        "(in generated/) are heard by the classifier",
         f"--logdir {run}/tensorboard",
     ):
         assert part in done.stdout

@@ -1,3 +1,8 @@
+import threading
+from types import SimpleNamespace
+
+import pytest
+
 from freqquest.runs import progress
 
 
@@ -19,3 +24,28 @@ def test_the_last_message_of_another_process_is_shown(local_ray, capsys):
         for done in range(41):
             queue.put((done, ""))
     assert capsys.readouterr().err.splitlines()[-1].startswith("generate: 40 clips")
+
+
+def test_neither_the_start_nor_what_was_done_before_counts_for_the_speed(capsys, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    with progress.Progress("train", 100, "clips") as shown:
+        clock.now = 300.0
+        shown.begin_at(40)
+        clock.now = 320.0
+        shown.update_to(60)
+    assert "60/100 [00:20<00:40,  1.00 clips/s]" in capsys.readouterr().err
+
+
+def test_an_error_elsewhere_ends_the_thread_that_shows_messages(local_ray, capsys):
+    def fail():
+        with progress.shared_progress("train", 9, "clips") as queue:
+            queue.put((3, "going on"))
+            raise ValueError("elsewhere")
+
+    with pytest.raises(ValueError, match="elsewhere"):
+        fail()
+    assert not [thread for thread in threading.enumerate() if "follow" in thread.name]
+    lines = capsys.readouterr().err
+    assert "3/9" in lines
+    assert "9/9" not in lines
