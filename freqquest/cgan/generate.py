@@ -35,6 +35,7 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
         # One call a process: an idle worker would keep torch in memory.
         make = ray.remote(num_cpus=1, num_gpus=int(config.use_gpu), max_calls=1)(_synthesise)
         clips: list[GeneratedClip] = ray.get(make.remote(config, progress))
+        progress.put((len(clips), ""))  # the last of a Poster's messages may have come too soon to be sent
     return clips
 
 

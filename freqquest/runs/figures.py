@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 _DOTS_PER_INCH = 100
 _MOST_IN_LEGEND = 10
@@ -85,13 +86,12 @@ def curves(
     x_label: str,
     y_label: str,
     emphasised: str | None = None,
-    x: Sequence[float] | None = None,
 ) -> np.ndarray:
-    """One line for each name, over `x`, else 1, 2, 3, ...; where one is emphasised, the others are pale."""
+    """One line for each name, over 1, 2, 3, ...; where one is emphasised, the others are pale."""
     figure, panel = _panel((7, 3.6), title, x_label, y_label)
     for name, values in series.items():
         panel.plot(
-            range(1, len(values) + 1) if x is None else x,
+            range(1, len(values) + 1),
             values,
             label=name,
             marker="." if len(values) < 30 else None,
@@ -102,11 +102,30 @@ def curves(
     return _draw(figure)
 
 
+def beside_others(
+    series: Mapping[str, tuple[Sequence[float], float]], title: str, x_label: str, others: str, x: Sequence[int]
+) -> np.ndarray:
+    """A panel for each name: its values over `x`, and a dotted line at the `others`' value."""
+    figure = Figure(figsize=(2.6 * len(series), 2.8), layout="constrained")
+    panels = figure.subplots(1, len(series), squeeze=False)[0]
+    for panel, (name, (values, other)) in zip(panels, series.items(), strict=True):
+        panel.plot(x, values, marker=".")
+        panel.axhline(other, color="grey", linestyle=":")
+        panel.set_ylim(bottom=min(0.0, other, *values))
+        panel.set_title(name, fontsize=10)
+        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        panel.grid(alpha=0.3)
+    figure.supxlabel(x_label, fontsize=9)
+    figure.suptitle(f"{title} (dotted: {others})", fontsize=11)
+    return _draw(figure)
+
+
 def best_so_far(minutes: Sequence[float], scores: Sequence[float], title: str) -> np.ndarray:
     """A dot for each score, in the order of time, and the best until then as a line of steps."""
     figure, panel = _panel((7, 3.6), title, "minutes", "score")
     panel.step(minutes, np.maximum.accumulate(scores), where="post", label="best so far")
     panel.plot(minutes, scores, "o", label="a trial's end")
+    panel.set_xlim(left=0)
     panel.legend(fontsize=8)
     return _draw(figure)
 

@@ -115,13 +115,13 @@ def _generator_lines(cgan: dict[str, Any]) -> list[str]:
 def _judge_curves(epochs: pd.DataFrame, floor: dict[str, float]) -> np.ndarray:
     """What the judge found at each judgement, and of real clips."""
     judged = epochs.dropna(subset="judge/accuracy")
-    series = {}
-    for name in ("accuracy", *_DISTANCES):
-        if f"judge/{name}" in judged and floor[name] is not None:  # few clips have no such distance
-            series[name] = judged[f"judge/{name}"].tolist()
-            series[f"{name} of real clips"] = [floor[name]] * len(judged)
+    series = {
+        name: (judged[f"judge/{name}"].tolist(), floor[name])
+        for name in ("accuracy", *_DISTANCES)
+        if f"judge/{name}" in judged and floor[name] is not None  # few clips have no such distance
+    }
     title = "generated clips, by freqquest's own classifier"
-    return figures.curves(series, title, "epoch", "", x=judged["epoch"].tolist())
+    return figures.beside_others(series, title, "epoch", "real clips", judged["epoch"].tolist())
 
 
 def _summarise(run: Location, metrics: dict[str, dict[str, Any]]) -> str:

@@ -20,6 +20,7 @@ def test_pictures_are_rgb_and_become_png_files():
         figures.bars({"mixup": 0.7, "dropout": 0.3}, "title"),
         figures.reliability({"as trained": (np.array([0.4, 0.8]), np.array([0.5, 0.9]))}, "title"),
         figures.curves({"loss_D": [1.0, 0.5], "loss_G": [2.0, 3.0]}, "title", "epoch", "loss"),
+        figures.beside_others({"accuracy": ([0.2, 0.8], 0.9)}, "title", "epoch", "real clips", [5, 10]),
     ]
     for picture in pictures:
         assert picture.ndim == 3
