@@ -7,11 +7,15 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from freqquest.cnn.config import PRESETS
+from freqquest.cnn.space import SPACE, Choice
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -46,6 +50,15 @@ def job(local_ray):
         return SimpleNamespace(stdout=stdout.getvalue(), stderr=stderr.getvalue())
 
     return run
+
+
+@pytest.fixture
+def small_networks(monkeypatch):
+    """Keeps the classifiers small that the jobs in this process train."""
+    for name, value in {"num_filters": 4, "input_pooling": 2, "normalisation": "dataset", "min_steps": 1}.items():
+        monkeypatch.setitem(SPACE, name, Choice((value,)))
+        for preset in ("default", "reference"):
+            monkeypatch.setitem(PRESETS, preset, replace(PRESETS[preset], **{name: value}))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from freqquest.cnn.config import PRESETS, TuneConfig
+from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.job import tune_cnn
 from freqquest.cnn.model import read_card
 from freqquest.errors import UserError
@@ -41,13 +41,7 @@ def cnn_run(command, dataset_dir, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def small_presets(monkeypatch):
-    for name, preset in PRESETS.items():
-        monkeypatch.setitem(PRESETS, name, replace(preset, num_filters=4, min_steps=min(1, preset.min_steps)))
-
-
-def test_the_benchmarks_of_the_classifier_leave_figures_tables_and_pictures(job, small_presets, dataset_dir, tmp_path):
+def test_the_benchmarks_of_the_classifier_leave_figures_tables_and_pictures(job, small_networks, dataset_dir, tmp_path):
     places = {name: tmp_path / f"{name}.json" for name in ("cnn", "tune")}
     budget = ["--dataset-dir", dataset_dir, "--max-epochs", 1]
     folds = ["--folds", "100", "--num-seeds", 1]  # without folds, each recording is one
@@ -67,7 +61,7 @@ def test_the_benchmarks_of_the_classifier_leave_figures_tables_and_pictures(job,
     assert not work.exists()
 
 
-def test_the_benchmark_of_extra_clips_leaves_figures_and_a_table(job, small_presets, dataset_dir, extra_dir, tmp_path):
+def test_the_benchmark_of_extra_clips_leaves_figures_and_a_table(job, small_networks, dataset_dir, extra_dir, tmp_path):
     budget = ["--max-epochs", 1, "--num-seeds", 1, "--output", tmp_path / "extra.json"]
     done = job("benchmark", "extra", "--dataset-dir", dataset_dir, "--extra-clips", extra_dir, *budget)
     assert (tmp_path / "extra.md").read_text() in done.stdout + "\n"
@@ -174,29 +168,23 @@ def test_a_search_whose_driver_was_killed_keeps_its_finished_trials(job, local_r
     assert (run / "best_model.keras").is_file()
 
 
-@pytest.mark.parametrize(
-    ("only", "reason"),
-    [
-        (["learning_rate=1e30,0.001", "input_pooling=2"], "epoch 1: the loss is nan"),
-        (["input_pooling=200,1"], "ValueError"),
-    ],
-    ids=["diverges", "crashes"],
-)
-def test_a_trial_that_fails_is_named_with_its_configuration_and_another_one_wins(
-    job, dataset_dir, tmp_path, only, reason
-):
+def test_trials_that_fail_are_named_with_their_configuration_and_another_one_wins(job, dataset_dir, tmp_path):
     run = tmp_path / "run"
-    arguments = ["--dataset-dir", dataset_dir, "--run-dir", run, "--num-trials", 2, "--max-epochs", 1]
-    arguments += ["--cpus-per-trial", 2]  # the second one takes over the first one's process
-    done = job("tune_cnn", *arguments, "--num-members", 0, "--only", "num_filters=4", "min_steps=1", *only)
-    failed, sound = pd.read_csv(run / "trials.csv").to_dict("records")
-    assert reason in failed["state"]
+    # The preset gets the first rate, the recipe the first pooling; the third trial is drawn.
+    only = ["num_filters=4", "min_steps=1", "learning_rate=1e30,0.001,0.0012,0.0014", "input_pooling=200,2,3,4"]
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", run, "--num-trials", 3, "--max-epochs", 1]
+    arguments += ["--cpus-per-trial", 2]  # each trial takes over the process of the one before
+    done = job("tune_cnn", *arguments, "--num-members", 0, "--only", *only)
+    diverged, crashed, sound = pd.read_csv(run / "trials.csv").to_dict("records")
+    assert "epoch 1: the loss is nan" in diverged["state"]
+    assert "ValueError" in crashed["state"]
     assert sound["state"] == "finished"
-    assert f"trial {failed['trial']} failed: " in done.stderr
+    for failed in (diverged, crashed):
+        assert f"trial {failed['trial']} failed: " in done.stderr
     assert "num_filters=4" in done.stderr
     metrics = json.loads((run / "metrics.json").read_text())["cnn"]
     assert metrics["trial"] == sound["trial"]
-    assert metrics["num_failed_trials"] == 1
+    assert metrics["num_failed_trials"] == 2
 
 
 def test_predict_writes_the_samples_rows_in_its_order(command, job, cnn_run, unlabelled_dir, tmp_path):

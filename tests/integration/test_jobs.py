@@ -31,7 +31,7 @@ def test_ctrl_c_ends_in_one_line_and_finishes_nothing(local_ray, dataset_dir, tm
     run = tmp_path / "run"
     signal.signal(signal.SIGINT, signal.default_int_handler)  # not ignored, as in a background shell
     with start(local_ray, name, "--dataset-dir", dataset_dir, "--run-dir", run) as process:
-        wait_until(process, lambda: list(run.glob("*/cnn/*/events*")) + list(run.glob("samples/*")))
+        wait_until(process, lambda: list(run.glob("tensorboard/**/events*")))  # training begins
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors

@@ -19,7 +19,9 @@ def small_demo(monkeypatch):
     monkeypatch.setattr(demo, "DemoConfig", partial(demo.DemoConfig, **counts))
 
 
-def test_without_a_folder_all_is_done_with_demo_clips_in_one_run_folder_and_nothing_twice(job, small_demo, tmp_path):
+def test_without_a_folder_all_is_done_with_demo_clips_in_one_run_folder_and_nothing_twice(
+    job, small_demo, small_networks, tmp_path
+):
     run = tmp_path / "demo"
     budget = ["--num-trials", 1, "--max-epochs", 1, "--num-members", 0, "--epochs", 1]
     done = job("pipeline", "--run-dir", run, *budget, "--num-clips", 1)
