@@ -28,7 +28,7 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
         The files, by class and index.
 
     Raises:
-        UserError: The generator cannot be used, does not know the label, or a file of the name exists.
+        UserError: The generator cannot be used, does not know the label, or the output folder cannot take its files.
     """
     cluster.require(num_workers=1, cpus_per_worker=1, use_gpu=config.use_gpu)
     with shared_progress("generate", None, "clips") as progress:

@@ -120,6 +120,8 @@ class Record:
             floor = self._judged.floor(num_clips)
             (self._job.run / "judge.txt").write_text(table(judgement, floor) + "\n")
             metrics |= {"judge": as_dict(judgement), "floor": as_dict(floor)}
+            # Distances depend on how many clips there are, so the epochs' stand beside those of as many real ones.
+            metrics["floor_of_epochs"] = self._judged.floor(self._job.config.judge_clips).overall
         self._logs.close(metrics)
         return metrics
 

@@ -44,7 +44,7 @@ def synthesise(config: GenerateConfig, on_clip: Callable[[int], None] = lambda _
         The files, by class and index.
 
     Raises:
-        UserError: The generator cannot be used, does not know the label, or a file of the name exists.
+        UserError: The generator cannot be used, does not know the label, or the output folder cannot take its files.
     """
     folder = locate(config.output_dir)
     if folder.exists() and not folder.is_dir():

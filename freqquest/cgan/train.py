@@ -35,21 +35,22 @@ def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = 
         The last epoch's figures, and the judge's.
 
     Raises:
-        UserError: The dataset, run folder, judge or cluster is not usable, or training gave gradients that are not
-            finite.
+        UserError: The dataset, run folder, judge or cluster is not usable, a batch is larger than the dataset, or
+            training gave gradients that are not finite.
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
-    num_clips = manifest.num_rows["train"]
-    if config.batch_size is not None and config.batch_size > num_clips:
-        raise UserError(
-            f"--batch-size {config.batch_size} is more than the {num_clips} training clips of {dataset}: give fewer"
-        )
     settings = _settings(config, manifest)
     run = RunFolder(config.run_dir, "cgan", settings)
     finished = run.finished()
     if finished is not None:
         return finished
+    num_clips = manifest.num_rows["train"]
+    if config.batch_size is not None and config.batch_size > num_clips:
+        raise UserError(
+            f"--batch-size {config.batch_size} is more than the {num_clips} training clips of {dataset}, copies "
+            "included: give fewer"
+        )
     fewest, most = config.workers
     resources = cluster.require(
         num_workers=fewest, cpus_per_worker=config.cpus_per_worker, use_gpu=config.use_gpu, most_workers=most

@@ -30,7 +30,8 @@ def train_generator(
         job: What to train.
         worker: Which of the processes this is; torch.distributed knows the others.
         device: Where to train.
-        on_clips: Called with the number of clips done and a note for people: first with those of an earlier attempt.
+        on_clips: Called with the number of clips done and a note for people: first with those of an earlier attempt,
+            then at each step, and when something else goes on.
 
     Returns:
         The last epoch's figures.

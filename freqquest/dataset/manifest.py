@@ -140,7 +140,7 @@ def load_manifest(dataset: Location) -> Manifest:
         if version != FORMAT_VERSION:
             raise UserError(
                 f"{place} is of format version {version}; this freqquest reads {FORMAT_VERSION}: "
-                "remove that dataset, or choose another place"
+                "preprocess again with --overwrite, or choose another place"
             )
         return Manifest(
             **content

@@ -106,7 +106,7 @@ def beside_others(
     series: Mapping[str, tuple[Sequence[float], float]], title: str, x_label: str, others: str, x: Sequence[int]
 ) -> np.ndarray:
     """A panel for each name: its values over `x`, and a dotted line at the `others`' value."""
-    figure = Figure(figsize=(2.6 * len(series), 2.8), layout="constrained")
+    figure = Figure(figsize=(max(5.2, 2.6 * len(series)), 2.8), layout="constrained")
     panels = figure.subplots(1, len(series), squeeze=False)[0]
     for panel, (name, (values, other)) in zip(panels, series.items(), strict=True):
         panel.plot(x, values, marker=".")

@@ -39,11 +39,14 @@ class Progress:
 
     def update(self, count: int, note: str = "") -> None:
         """Count more as done; `note` is shown behind the figures."""
+        is_news = not count or note not in ("", self._note)
         self._done += count
         self._note = note or self._note
         if self._in_terminal:
             self._bar.set_postfix_str(self._note, refresh=False)
             self._bar.update(count)
+            if is_news:  # tqdm shows only what was counted, and not each of it
+                self._bar.refresh()
         elif time.monotonic() - self._last_line >= _LOG_INTERVAL_S:
             self._print_line()
 
@@ -58,7 +61,7 @@ class Progress:
         self._started = time.monotonic()
         if self._in_terminal:
             self._bar.reset()
-            self._bar.initial = self._bar.n = done
+            self._bar.initial = self._bar.n = self._bar.last_print_n = done
             self._bar.set_postfix_str(note)
 
     def _print_line(self) -> None:
@@ -91,7 +94,7 @@ class Progress:
 
 
 class Poster:
-    """Tells the driver from another process how much is done, a few times a second at most."""
+    """Tells the driver from another process how much is done: twice a second at most, but each new note at once."""
 
     def __init__(self, queue: "Queue | None") -> None:
         """Without a queue, nothing is told: one of several workers speaks for all."""

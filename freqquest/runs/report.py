@@ -18,7 +18,7 @@ from freqquest.runs.folder import CONFIG_NAME, METRICS_NAME, TENSORBOARD_DIR, re
 from freqquest.runs.storage import Location, locate
 
 REPORT_NAME = "report.html"
-_SOUND_NAME = re.compile(r"(?P<label>.+)_ep(?P<epoch>\d+)\.wav")
+_PICTURE_NAME = re.compile(r"epoch_(\d+)\.png")
 _DISTANCES = ("frechet", "kernel", "diversity")
 """The judge's figures of generated clips, beside accuracy."""
 
@@ -37,8 +37,9 @@ def write_report(run_dir: str) -> str:
         picture = figures.curves(losses, "conditional GAN", "epoch", "loss")
         (run / "figures" / "cgan_losses.png").write_bytes(figures.png(picture))
         if "judge" in metrics["cgan"]:
-            picture = _judge_curves(epochs, metrics["cgan"]["floor"]["overall"])
+            picture = _judge_curves(epochs, metrics["cgan"]["floor_of_epochs"])
             (run / "figures" / "cgan_judge.png").write_bytes(figures.png(picture))
+    shown = _shown_epoch(run, metrics.get("cgan", {}).get("generator_epoch"))
     template = files("freqquest.runs").joinpath("report.html").read_text()
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     page = environment.from_string(template).render(
@@ -47,8 +48,8 @@ def write_report(run_dir: str) -> str:
         config=json.dumps(read_sections(run, CONFIG_NAME), indent=1),
         machine=next((section["machine"] for section in metrics.values()), ""),
         tensorboard=_tensorboard_command(run),
-        picture=_last_picture(run),
-        sounds=_last_sounds(run),
+        shown_epoch=shown,
+        sounds=_sounds(run, shown),
         dataset_pictures=(run / "dataset" / "figures").is_dir(),
         importance=(run / "figures" / "importance.png").is_file(),
         **{name: metrics.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
@@ -168,17 +169,16 @@ def _read_table(place: Location) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(place.read_bytes()))
 
 
-def _last_picture(run: Location) -> str | None:
+def _shown_epoch(run: Location, kept: int | None) -> int | None:
+    """The epoch whose generator is kept, or the last one, of those that left a picture and sounds."""
     folder = run / "spectrograms"
-    pictures = folder.list_dir() if folder.is_dir() else []
-    last = max(pictures, key=lambda place: int("".join(filter(str.isdigit, place.name)) or 0), default=None)
-    return f"{folder.name}/{last.name}" if last else None
+    places = folder.list_dir() if folder.is_dir() else []
+    epochs = {int(match[1]) for place in places if (match := _PICTURE_NAME.fullmatch(place.name))}
+    return kept if kept in epochs else max(epochs, default=None)
 
 
-def _last_sounds(run: Location) -> dict[str, str]:
-    """Of the last epoch that left any: each class, and its WAV file."""
-    folder = run / "samples"
+def _sounds(run: Location, epoch: int | None) -> dict[str, str]:
+    """Each class, and its WAV file of an epoch."""
+    folder, ending = run / "samples", f"_ep{epoch}.wav"
     names = [place.name for place in folder.list_dir()] if folder.is_dir() else []
-    sounds = [match for name in names if (match := _SOUND_NAME.fullmatch(name))]
-    last = max((int(sound["epoch"]) for sound in sounds), default=0)
-    return {sound["label"]: f"{folder.name}/{sound[0]}" for sound in sounds if int(sound["epoch"]) == last}
+    return {name.removesuffix(ending): f"{folder.name}/{name}" for name in names if name.endswith(ending)}

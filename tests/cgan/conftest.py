@@ -1,5 +1,6 @@
 import dataclasses
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -20,13 +21,20 @@ from freqquest.runs.storage import locate
 CPU = torch.device("cpu")
 
 
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """So many of torch's in this process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Several threads of one small task wait for each other on busy cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with threads(1):
+        yield
 
 
 def small(preset: str, **changes: object) -> CganConfig:

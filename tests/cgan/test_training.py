@@ -23,7 +23,8 @@ EPOCHS = 4
 
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch):
-    monkeypatch.setitem(cgan_config.PRESETS, "default", small("default"))
+    for preset in ("default", "reference"):
+        monkeypatch.setitem(cgan_config.PRESETS, preset, small(preset))
     monkeypatch.setattr(record, "_CHECKPOINT_INTERVAL_S", 0)
 
 
@@ -35,10 +36,12 @@ def make_job(dataset_dir):
     return make
 
 
-def train(job, stop_at=None):
-    """Train; where `stop_at` is given, stop in the middle of the epoch in which so many clips are done."""
+def train(job, stop_at=None, seen=None):
+    """Train, noting in `seen` how many clips are done; where `stop_at` is given, stop when so many are."""
 
     def on_clips(done, _):
+        if seen is not None:
+            seen.add(done)
         if stop_at is not None and done >= stop_at:
             raise InterruptedError
 
@@ -67,6 +70,14 @@ def test_a_training_leaves_a_generator_and_figures_sounds_and_pictures(make_job,
     assert generator.spectrograms(torch.zeros(2, 128), torch.tensor([0, 1])).shape == (2, 128, 512)
 
 
+def test_the_recipe_trains_and_its_sounds_are_as_long_as_published(make_job, tmp_path):
+    job = make_job(tmp_path)
+    metrics = train(dataclasses.replace(job, config=dataclasses.replace(job.config, preset="reference", epochs=1)))
+    assert np.isfinite([metrics["loss_D"], metrics["loss_G"]]).all()
+    assert soundfile.info(tmp_path / "samples" / "low_ep1.wav").frames == 511 * 256
+    assert load_generator(locate(tmp_path / "generator.safetensors")).card.preset == "reference"
+
+
 def test_an_interrupted_training_goes_on_from_its_last_whole_checkpoint_to_the_same_parameters(make_job, tmp_path):
     train(make_job(tmp_path / "whole"))
     run = tmp_path / "stopped"
@@ -85,7 +96,9 @@ def test_an_interrupted_training_goes_on_from_its_last_whole_checkpoint_to_the_s
 
 def test_a_finished_training_is_not_trained_again(make_job, tmp_path):
     train(make_job(tmp_path))
-    train(make_job(tmp_path), stop_at=EPOCHS * 32 + 1)  # not a step more
+    seen = set()
+    train(make_job(tmp_path), seen=seen)
+    assert seen == {EPOCHS * 32}  # not a step more
 
 
 def test_checkpoints_of_other_settings_are_refused(make_job, tmp_path):

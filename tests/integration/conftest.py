@@ -35,7 +35,7 @@ def command(local_ray):
 
 @pytest.fixture(scope="session")
 def job(local_ray):
-    """The same in this process, which spares the start: for all runs of a job but its first."""
+    """The same in this process, which spares the start: where another test is a user, or where something is patched."""
 
     def run(name, *arguments, expect=0):
         code, stdout, stderr = 0, io.StringIO(), io.StringIO()

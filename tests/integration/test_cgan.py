@@ -4,17 +4,15 @@ import json
 import os
 import shutil
 import signal
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from freqquest.cgan.parallel import Worker
 from freqquest.cgan.training import train_generator
 from freqquest.runs.storage import locate
-from tests.cgan.conftest import CPU, train_job
+from tests.cgan.conftest import CPU, threads, train_job
 from tests.cnn.conftest import write_classifier
 from tests.integration.conftest import events_of, start, wait_until
 
@@ -74,13 +72,12 @@ def test_a_training_whose_worker_and_then_driver_were_killed_ends_in_the_same_ge
         (events,) = event_files()
         os.kill(int(events.name.split(".")[-2]), signal.SIGKILL)  # they are named for their process
         wait_until(driver, lambda: len(event_files()) == 2)  # another worker goes on
-        time.sleep(0.5)
         driver.kill()
     assert not (run / "generator.safetensors").exists()
     job("train_cgan", *arguments)
-    torch.set_num_threads(2)  # as many as the cores of the session's Ray
     undisturbed = train_job(dataset_dir, tmp_path / "undisturbed", epochs=10, sample_every=100)
-    train_generator(undisturbed, Worker(), CPU, lambda *_: None)
+    with threads(2):  # as many as the cores of the session's Ray
+        train_generator(undisturbed, Worker(), CPU, lambda *_: None)
     generators = [(folder / "generator.safetensors").read_bytes() for folder in (run, tmp_path / "undisturbed")]
     assert generators[0] == generators[1]
     assert pd.read_csv(run / EPOCHS)["epoch"].tolist() == list(range(1, 11))

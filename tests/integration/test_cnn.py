@@ -73,17 +73,16 @@ def test_the_benchmark_of_extra_clips_leaves_figures_and_a_table(job, small_netw
 
 
 def test_tune_learns_from_extra_clips_and_says_so_and_refuses_others_that_took_their_place(
-    local_ray, dataset_dir, extra_dir, tmp_path
+    local_ray, small_networks, dataset_dir, extra_dir, tmp_path
 ):
     shutil.copytree(extra_dir, tmp_path / "extra")
     config = TuneConfig(
         dataset_dir=str(dataset_dir),
         run_dir=str(tmp_path / "run"),
         extra_clips=str(tmp_path / "extra"),
-        num_trials=1,
+        preset="reference",
         max_epochs=1,
         num_members=0,
-        only=TINY[1:],
     )
     metrics = tune_cnn(config)
     assert (metrics["num_extra_clips"], metrics["num_clips"], metrics["num_recordings"]) == (3, 4, 2)
@@ -170,8 +169,9 @@ def test_a_search_whose_driver_was_killed_keeps_its_finished_trials(job, local_r
 
 def test_trials_that_fail_are_named_with_their_configuration_and_another_one_wins(job, dataset_dir, tmp_path):
     run = tmp_path / "run"
-    # The preset gets the first rate, the recipe the first pooling; the third trial is drawn.
-    only = ["num_filters=4", "min_steps=1", "learning_rate=1e30,0.001,0.0012,0.0014", "input_pooling=200,2,3,4"]
+    # The preset gets the first rate and the recipe the first pooling, as theirs are not among them; the third is drawn.
+    rates, poolings = "1e30,11e-4,12e-4,13e-4,14e-4,15e-4,16e-4,17e-4,18e-4", "200,2,3,4,5,6,7,8,9"
+    only = ["num_filters=4", "min_steps=1", f"learning_rate={rates}", f"input_pooling={poolings}"]
     arguments = ["--dataset-dir", dataset_dir, "--run-dir", run, "--num-trials", 3, "--max-epochs", 1]
     arguments += ["--cpus-per-trial", 2]  # each trial takes over the process of the one before
     done = job("tune_cnn", *arguments, "--num-members", 0, "--only", *only)

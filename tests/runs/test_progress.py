@@ -1,4 +1,7 @@
+import io
+import re
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -35,6 +38,20 @@ def test_neither_the_start_nor_what_was_done_before_counts_for_the_speed(capsys,
         clock.now = 320.0
         shown.update_to(60)
     assert "60/100 [00:20<00:40,  1.00 clips/s]" in capsys.readouterr().err
+
+
+def test_a_terminal_gets_the_speed_of_this_run_and_every_note(monkeypatch):
+    shown = io.StringIO()
+    shown.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", shown)
+    with progress.Progress("train", 200_000, "clips") as bar:
+        bar.begin_at(100_000)
+        time.sleep(0.2)  # longer than tqdm waits between two looks
+        bar.update(16)
+        speed = float(re.findall(r"([\d.]+) clips/s", shown.getvalue())[-1])
+        assert speed < 16 / 0.2 + 1
+        bar.update(0, "judging")
+        assert "judging" in shown.getvalue().split("\r")[-1]
 
 
 def test_an_error_elsewhere_ends_the_thread_that_shows_messages(local_ray, capsys):
