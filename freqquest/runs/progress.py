@@ -1,5 +1,6 @@
 """Progress of a long step: a bar in a terminal, now and then a plain line in a log."""
 
+import os
 import sys
 import threading
 import time
@@ -27,7 +28,7 @@ class Progress:
     """
 
     def __init__(self, description: str, total: int | None, unit: str) -> None:
-        self._in_terminal = sys.stderr.isatty()
+        self._in_terminal = sys.stderr.isatty() and _num_columns() > 0
         self._bar = tqdm(
             desc=description, total=total, unit=f" {unit}", disable=not self._in_terminal, dynamic_ncols=True
         )
@@ -91,6 +92,11 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _num_columns() -> int:
+    """Of the terminal; some have none, as a container's to which nobody is attached."""
+    return os.get_terminal_size(sys.stderr.fileno()).columns
 
 
 class Poster:

@@ -1,7 +1,11 @@
-import io
+import os
+import pty
 import re
+import select
+import termios
 import threading
 import time
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
@@ -40,18 +44,45 @@ def test_neither_the_start_nor_what_was_done_before_counts_for_the_speed(capsys,
     assert "60/100 [00:20<00:40,  1.00 clips/s]" in capsys.readouterr().err
 
 
-def test_a_terminal_gets_the_speed_of_this_run_and_every_note(monkeypatch):
-    shown = io.StringIO()
-    shown.isatty = lambda: True
-    monkeypatch.setattr("sys.stderr", shown)
+@pytest.fixture
+def make_terminal(monkeypatch):
+    """Makes standard error a terminal with so many columns, and gives what reads it."""
+    with ExitStack() as opened:
+
+        def make(num_columns):
+            screen, terminal = pty.openpty()
+            opened.callback(os.close, screen)
+            termios.tcsetwinsize(terminal, (24, num_columns))
+            monkeypatch.setattr("sys.stderr", opened.enter_context(os.fdopen(terminal, "w")))
+
+            def read() -> str:
+                content = b""
+                while select.select([screen], [], [], 0)[0]:
+                    content += os.read(screen, 2**16)
+                return content.decode()
+
+            return read
+
+        yield make
+
+
+def test_a_terminal_gets_the_speed_of_this_run_and_every_note(make_terminal):
+    read = make_terminal(120)
     with progress.Progress("train", 200_000, "clips") as bar:
         bar.begin_at(100_000)
         time.sleep(0.2)  # longer than tqdm waits between two looks
         bar.update(16)
-        speed = float(re.findall(r"([\d.]+) clips/s", shown.getvalue())[-1])
+        speed = float(re.findall(r"([\d.]+) clips/s", read())[-1])
         assert speed < 16 / 0.2 + 1
         bar.update(0, "judging")
-        assert "judging" in shown.getvalue().split("\r")[-1]
+        assert "judging" in read()
+
+
+def test_a_terminal_without_width_gets_plain_lines(make_terminal):
+    read = make_terminal(0)
+    with progress.Progress("train", 4, "clips"):
+        pass
+    assert read() == "train:   0% 0/4 [00:00<?, ? clips/s]\r\n"
 
 
 def test_an_error_elsewhere_ends_the_thread_that_shows_messages(local_ray, capsys):
