@@ -77,7 +77,9 @@ def load_generator(place: Location) -> TrainedGenerator:
     except UserError:
         raise
     except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        detail = "" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else f" ({error})"
+        # Of bytes that are no text there is nothing to tell; torch tells of each weight in a line.
+        lines = [] if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else str(error).splitlines()
+        detail = f" ({lines[-1].strip()})" if lines else ""
         raise UserError(
             f"--generator {place} is damaged, or no generator{detail}: give the generator.safetensors that "
             "jobs/train_cgan.py made"

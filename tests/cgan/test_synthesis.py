@@ -121,8 +121,8 @@ def test_files_that_are_no_generator_are_refused_in_words(generator_file, tmp_pa
         from safetensors.torch import save
 
         path.write_bytes(save({"weights": torch.zeros(3)}))
-    message = "does not exist" if damage == "missing" else "is damaged, or no generator"
-    with pytest.raises(UserError, match=message):
+    problem = "does not exist" if damage == "missing" else "is damaged, or no generator.*"
+    with pytest.raises(UserError, match=f"{problem}: give the generator.safetensors that jobs/train_cgan.py made"):
         load_generator(locate(path))
 
 
@@ -137,7 +137,7 @@ def test_a_foreign_generator_cannot_write_outside_the_output_folder(preset, tmp_
 def test_a_card_that_asks_for_more_than_the_file_holds_is_refused_before_it_takes_memory(tmp_path):
     huge = dataclasses.replace(card("default"), networks=small("default", noise_dim=10**7))
     save_generator(loud_weights("default"), huge, locate(tmp_path / "g"))
-    with pytest.raises(UserError, match="is damaged, or no generator"):
+    with pytest.raises(UserError, match="is damaged, or no generator.*: give the generator.safetensors"):
         load_generator(locate(tmp_path / "g"))
 
 
