@@ -26,8 +26,10 @@ def threads(number: int) -> Iterator[None]:
     """So many of torch's in this process."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
-    yield
-    torch.set_num_threads(before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -54,6 +54,22 @@ CLIP_NORMALISATION = Normalisation(
 SMALLEST = replace(PRESETS["default"], num_filters=2, normalisation="dataset+clip_band")
 
 
+def make_card(classes, normalisation=CLIP_NORMALISATION):
+    return ModelCard(
+        classes=classes,
+        clip=ClipConfig(),
+        view=CNN_VIEW,
+        most_frequent_class=classes[0],
+        network={},
+        num_members=2,
+        trained_on="nothing",
+        temperature=0.7,
+        normalisation=normalisation,
+        dataset_sha256="0",
+        scores={"accuracy": 0.5, "split": "recordings never heard in training"},
+    )
+
+
 def write_classifier(place, classes):
     """best_model.keras of two untrained networks of two sides each, whose answers differ from clip to clip."""
     import keras
@@ -63,19 +79,7 @@ def write_classifier(place, classes):
     for seed, member in enumerate(members):
         for head in (layer for layer in member.layers if isinstance(layer, keras.layers.Dense)):
             head.kernel.assign(np.random.default_rng(seed).normal(0, 10, head.kernel.shape))
-    card = ModelCard(
-        classes=classes,
-        clip=ClipConfig(),
-        view=CNN_VIEW,
-        most_frequent_class=classes[0],
-        network={},
-        num_members=2,
-        trained_on="nothing",
-        temperature=0.7,
-        normalisation=CLIP_NORMALISATION,
-        dataset_sha256="0",
-        scores={},
-    )
+    card = make_card(classes)
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.keras"
         average(members, temperature=card.temperature).save(plain)

@@ -6,13 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from freqquest.audio.files import ClipConfig
-from freqquest.audio.spectrogram import CNN_VIEW
 from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.model import ModelCard, add_card, average, build_model, load_model, read_card
 from freqquest.dataset.manifest import Normalisation
 from freqquest.errors import UserError
 from freqquest.runs.storage import locate
+from tests.cnn.conftest import make_card
 
 SHAPE = (128, 173)
 
@@ -34,19 +33,7 @@ def random_clips(count: int = 3) -> np.ndarray:
 
 
 def card() -> ModelCard:
-    return ModelCard(
-        classes=["a", "b"],
-        clip=ClipConfig(),
-        view=CNN_VIEW,
-        most_frequent_class="a",
-        network={},
-        num_members=3,
-        trained_on="all labelled clips",
-        temperature=0.9,
-        normalisation=NORMALISATION,
-        dataset_sha256="0",
-        scores={"accuracy": 0.5, "split": "recordings never heard in training"},
-    )
+    return make_card(["a", "b"], NORMALISATION)
 
 
 def save(model: keras.Model, tmp_path) -> bytes:

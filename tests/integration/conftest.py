@@ -55,10 +55,11 @@ def job(local_ray):
 @pytest.fixture
 def small_networks(monkeypatch):
     """Keeps the classifiers small that the jobs in this process train."""
-    for name, value in {"num_filters": 4, "input_pooling": 2, "normalisation": "dataset", "min_steps": 1}.items():
+    small = {"num_filters": 4, "input_pooling": 2, "normalisation": "dataset", "min_steps": 1}
+    for name, value in small.items():
         monkeypatch.setitem(SPACE, name, Choice((value,)))
-        for preset in ("default", "reference"):
-            monkeypatch.setitem(PRESETS, preset, replace(PRESETS[preset], **{name: value}))
+    for preset, network in PRESETS.items():
+        monkeypatch.setitem(PRESETS, preset, replace(network, **small))
 
 
 @contextmanager
