@@ -6,9 +6,20 @@ Light to import: Ray is loaded by the functions that need it.
 import logging
 import math
 import os
+import signal
+import socket
+import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from freqquest.errors import UserError
+
+if TYPE_CHECKING:
+    from freqquest.preflight import Needs
 
 _TRAINING_BYTES = 3 * 2**30
 """What one training of a classifier takes at most, beside the clips that all share."""
@@ -16,6 +27,22 @@ _TRAINING_BYTES = 3 * 2**30
 _LOCAL_OBJECT_STORE_BYTES = 512 * 2**20
 """Ray would take 30 % of the machine's memory; what the jobs pass between processes is mostly smaller, and what
 is larger (10,000 clips to train a classifier on) goes by way of the disk."""
+
+_ANSWER_TIMEOUT_S = 5.0
+
+_TOKEN_FIX = (
+    "set RAY_AUTH_MODE=token, and have the cluster's token in ~/.ray/auth_token, or in the file that "
+    "RAY_AUTH_TOKEN_PATH names"
+)
+
+_LAUNCHER_CONFIG = Path("~/ray_bootstrap_config.yaml")
+"""On the head node of a cluster that `ray up` started."""
+
+
+_HEAD = "node:__internal_head__"
+"""A resource that the head node alone has."""
+
+_COUNTED = {"CPU": "cores", "GPU": "GPUs"}
 
 
 def prepare_environment() -> None:
@@ -28,14 +55,82 @@ def prepare_environment() -> None:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables even when told to be silent
 
 
-def connect() -> None:
-    """Connect to the Ray cluster this machine belongs to, else start Ray here."""
+def connect(needs: "Needs | None" = None, *, dry_run: bool = False) -> None:
+    """Connect to the Ray cluster this machine belongs to, else start Ray here; see whether it can do what is needed.
+
+    Nothing happens where Ray is connected already.
+
+    Args:
+        needs: What the job asks for; where several nodes take part, they are told of in a table.
+        dry_run: Print the table in any case, on standard output.
+
+    Raises:
+        UserError: There is no such cluster, it refuses this process, or something that the job needs is missing.
+    """
     prepare_environment()
     import ray
 
-    if not ray.is_initialized():
+    if ray.is_initialized():
+        return
+    with _clear_refusals():
         # The driver shows progress; workers' prints lie in Ray's logs, and their errors come as exceptions.
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    if threading.current_thread() is threading.main_thread():
+        # `ray job stop` ends a job as Ctrl+C does; Ray's own handler prints a stack and exits at once.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if needs is None:
+        return
+    from freqquest import preflight
+
+    rows = preflight.check(needs)
+    if dry_run or len(ray.nodes()) > 1 or is_submitted():
+        print(preflight.table(rows), file=sys.stdout if dry_run else sys.stderr, flush=True)
+    preflight.require(rows)
+
+
+@contextmanager
+def _clear_refusals() -> Iterator[None]:
+    """What Ray says of clusters that cannot be connected to, each in a line."""
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS", "auto")
+    if "://" in address:
+        raise UserError(
+            f"RAY_ADDRESS={address}: a job runs inside of the cluster; send it there with ray job submit --address "
+            "http://HOST:8265 --working-dir . -- python jobs/..."
+        )
+    _require_answer(address)
+    try:
+        yield
+    except ray.exceptions.AuthenticationError as error:
+        raise UserError(f"no token for the Ray cluster: {_TOKEN_FIX}") from error
+    except ConnectionError as error:
+        raise UserError(f"the Ray cluster at {address} does not accept this job's token: {_TOKEN_FIX}") from error
+    except RuntimeError as error:
+        if "ersion mismatch" not in str(error):
+            raise
+        raise UserError(f"{' '.join(str(error).split())} Run the job with the cluster's own Python and Ray.") from error
+
+
+def _require_answer(address: str) -> None:
+    """Ray would try for some minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_TIMEOUT_S).close()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({error}): is it up, and reachable from here? Without "
+            "RAY_ADDRESS, Ray is started on this machine"
+        ) from error
+
+
+def is_submitted() -> bool:
+    """Whether this job came by `ray job submit --working-dir`."""
+    import ray
+
+    return "working_dir" in ray.get_runtime_context().runtime_env
 
 
 def quiet(library: str) -> None:
@@ -67,22 +162,57 @@ def require(
     Raises:
         UserError: The cluster lacks GPUs or cores; Ray itself would wait for them forever.
     """
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes, is_limited = _nodes()
     num_gpus, num_cpus = (int(sum(node.get(name, 0) for node in nodes)) for name in ("GPU", "CPU"))
-    if use_gpu and num_gpus < num_workers:
-        raise UserError(
-            f"--use-gpu with {num_workers} worker(s) needs {num_workers} GPU(s), the cluster has {num_gpus}: "
-            "leave out --use-gpu, or ask for fewer workers"
-        )
     largest = int(max(node.get("CPU", 0) for node in nodes))
     for wanted in (most_workers or num_workers, num_workers):
         for cpus in range(min(cpus_per_worker or largest, largest), 0, -1):
             places = [min(node.get("CPU", 0) // cpus, node.get("GPU", 0) if use_gpu else math.inf) for node in nodes]
             if sum(places) >= wanted:
                 return {"CPU": cpus, "GPU": int(use_gpu)}
+    if not is_limited:  # an autoscaler will bring what it may
+        return {"CPU": cpus_per_worker or 1, "GPU": int(use_gpu)}
+    if use_gpu and num_gpus < num_workers:
+        raise UserError(
+            f"--use-gpu with {num_workers} worker(s) needs {num_workers} GPU(s), the cluster has {num_gpus}: "
+            "leave out --use-gpu, or ask for fewer workers"
+        )
     raise UserError(f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: ask for fewer workers")
+
+
+def describe() -> str:
+    """The cluster's nodes, now and at most, for people."""
+    import ray
+
+    now = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes, is_limited = _nodes()
+    text = f"{len(now)} node(s): {_count(now)}"
+    if not is_limited:
+        return f"{text}; more by Kubernetes, which alone knows how many"
+    return f"{text}; with the autoscaler up to {_count(nodes)}" if len(nodes) > len(now) else text
+
+
+def _count(nodes: list[dict[str, float]]) -> str:
+    return ", ".join(f"{sum(node.get(key, 0) for node in nodes):.0f} {name}" for key, name in _COUNTED.items())
+
+
+def _nodes() -> tuple[list[dict[str, float]], bool]:
+    """Resources of every node that there is or, with an autoscaler, can be; and whether there can be no others."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    launched = _LAUNCHER_CONFIG.expanduser()
+    if launched.exists():
+        import yaml  # Ray brings it
+
+        config = yaml.safe_load(launched.read_text())
+        kinds, head = config["available_node_types"], config["head_node_type"]
+        possible = [
+            kind["resources"] for name, kind in kinds.items() if name != head for _ in range(kind["max_workers"])
+        ]
+        return [*(node for node in nodes if _HEAD in node), *possible], True
+    # KubeRay's operator starts a head without Ray's own monitor where its autoscaler runs beside it.
+    return nodes, "--no-monitor" not in os.environ.get("KUBERAY_GEN_RAY_START_CMD", "")
 
 
 def share_out(num_tasks: int, *, cpus_each: int | None, use_gpu: bool, sharing_gpu: int = 1) -> dict[str, float]:
@@ -100,9 +230,8 @@ def share_out(num_tasks: int, *, cpus_each: int | None, use_gpu: bool, sharing_g
     Raises:
         UserError: There is no GPU.
     """
-    import ray
-
-    cores = int(ray.cluster_resources().get("CPU", 1))
+    nodes, _ = _nodes()
+    cores = int(sum(node.get("CPU", 0) for node in nodes))
     resources = require(num_workers=1, cpus_per_worker=cpus_each or max(1, cores // num_tasks), use_gpu=use_gpu)
-    largest = max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"])
+    largest = max(node.get("memory", 0) for node in nodes)
     return resources | {"GPU": resources["GPU"] / sharing_gpu, "memory": min(_TRAINING_BYTES, largest)}

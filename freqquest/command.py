@@ -4,28 +4,51 @@ Light to import, so that `--help` answers at once.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from dataclasses import make_dataclass
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from freqquest import cluster
 from freqquest.errors import UserError
+from freqquest.preflight import Needs
 
 Config = TypeVar("Config")
 
+_TYRO = (tyro.conf.FlagCreatePairsOff,)
+
+_DryRun = Annotated[bool, tyro.conf.arg(help="Only look whether the cluster and the storage can do it, and stop.")]
+
 
 def parse(config_type: type[Config], description: str | None) -> Config:
-    """A job's settings from its command line, `--help` made from the dataclass; bad values exit with code 2."""
-    return tyro.cli(config_type, description=description, config=(tyro.conf.FlagCreatePairsOff,))
+    """A job's settings from its command line, `--help` made from the dataclass; bad values exit with code 2.
+
+    `--dry-run` ends the job too, after a look at the cluster.
+    """
+    return _unless_dry(tyro.cli(_with_dry_run(config_type), description=description, config=_TYRO))
 
 
-def parse_one_of(config_types: dict[str, Callable[..., Config]], description: str | None) -> Config:
+def parse_one_of(config_types: dict[str, Any], description: str | None) -> Any:
     """As `parse`, for a job that is told by its first word what to do."""
-    return tyro.extras.subcommand_cli_from_dict(
-        config_types, description=description, config=(tyro.conf.FlagCreatePairsOff,)
-    )
+    commands = {name: _with_dry_run(config_type) for name, config_type in config_types.items()}
+    return _unless_dry(tyro.extras.subcommand_cli_from_dict(commands, description=description, config=_TYRO))
+
+
+def _with_dry_run(config_type: type[Config]) -> Any:
+    """The settings, with one more option beside them."""
+    settings: Any = Annotated[config_type, tyro.conf.OmitArgPrefixes]
+    fields: list[Any] = [("settings", settings), ("dry_run", _DryRun, False)]
+    return make_dataclass("Job", fields, frozen=True)
+
+
+def _unless_dry(job: Any) -> Any:
+    if job.dry_run:
+        with clear_errors():
+            cluster.connect(job.settings.needs, dry_run=True)
+        sys.exit()
+    return job.settings
 
 
 @contextmanager
@@ -42,10 +65,10 @@ def clear_errors() -> Iterator[None]:
 
 
 @contextmanager
-def on_ray() -> Iterator[None]:
-    """Connect to Ray; errors are clear ones."""
+def on_ray(needs: Needs) -> Iterator[None]:
+    """Connect to Ray, if it can do what the job needs; errors are clear ones."""
     with clear_errors():
-        cluster.connect()
+        cluster.connect(needs)
         yield
 
 

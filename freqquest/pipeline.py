@@ -5,6 +5,8 @@ one takes up.
 """
 
 import dataclasses
+import io
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,12 @@ from typing import Any
 from freqquest import cluster
 from freqquest.cgan.config import TrainConfig
 from freqquest.cnn.config import PredictConfig
-from freqquest.errors import UserError
-from freqquest.pipeline_config import CNN_BUDGET, PipelineConfig
+from freqquest.pipeline_config import CNN_BUDGET, PATHS, PipelineConfig
 from freqquest.runs.folder import RunFolder
-from freqquest.runs.storage import Location, locate
+from freqquest.runs.storage import Location, locate, upload_dir
 
 _NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
 """Settings that do not shape the results."""
-
-_PATHS = ("audio_dir", "metadata", "test_dir", "sample_submission")
 
 
 def run_pipeline(config: PipelineConfig) -> str:
@@ -72,14 +71,12 @@ def train_generator(config: TrainConfig) -> dict[str, Any]:
 def _settings(config: PipelineConfig) -> dict[str, Any]:
     """What shapes the results, with paths that mean the same from every folder."""
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in _NOT_COMPARED}
-    return settings | {name: str(locate(settings[name])) for name in _PATHS if settings[name] is not None}
+    return settings | {name: str(locate(settings[name])) for name in PATHS if settings[name] is not None}
 
 
 def _check_sources(config: PipelineConfig) -> None:
     """Refuse what later stages would stumble over."""
     if config.audio_dir is None:
-        if "://" in config.run:
-            raise UserError(f"the demo writes its clips to a local folder, not to {config.run}: give a local --run-dir")
         return
     from freqquest.cnn.predict import list_wanted
     from freqquest.dataset.plan import plan_dataset
@@ -89,21 +86,35 @@ def _check_sources(config: PipelineConfig) -> None:
         list_wanted(config.test_dir, config.sample_submission)
 
 
-def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineConfig, Path]:
+def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineConfig, Location]:
     """The settings with demo clips as the user's folder, and the CSV of the test clips' true classes."""
-    from freqquest.audio.demo import DemoConfig, write_demo_clips
-
-    demo = write_demo_clips(Path(run.path) / "demo", DemoConfig(seed=config.seed))
+    folder = run / "demo"
+    _make_demo_clips(folder, config.seed)
     budget = {name: getattr(config.tune, name) for name in CNN_BUDGET}
     with_clips = dataclasses.replace(
         config,
-        audio_dir=str(demo.train_dir),
-        test_dir=str(demo.test_dir),
-        sample_submission=str(demo.sample_submission),
+        audio_dir=str(folder / "train"),
+        test_dir=str(folder / "test"),
+        sample_submission=str(folder / "sample_submission.csv"),
         run_dir=config.run,
         **budget,
     )
-    return with_clips, demo.test_labels
+    return with_clips, folder / "test_labels.csv"
+
+
+def _make_demo_clips(folder: Location, seed: int) -> None:
+    """Write them; into remote storage by way of a local folder, once."""
+    from freqquest.audio.demo import DEMO_NAME, DemoConfig, write_demo_clips
+
+    if folder.is_local:
+        write_demo_clips(Path(folder.path), DemoConfig(seed=seed))
+    elif not (folder / DEMO_NAME).exists():
+        with tempfile.TemporaryDirectory() as made:
+            write_demo_clips(Path(made), DemoConfig(seed=seed))
+            finished = (Path(made) / DEMO_NAME).read_bytes()
+            (Path(made) / DEMO_NAME).unlink()
+            upload_dir(Path(made), folder)
+            (folder / DEMO_NAME).write_bytes(finished)
 
 
 def _preprocess(config: PipelineConfig) -> None:
@@ -116,7 +127,7 @@ def _preprocess(config: PipelineConfig) -> None:
         run.finish({name: getattr(manifest, name) for name in names})
 
 
-def _predict(config: PipelineConfig, test_labels: Path | None) -> None:
+def _predict(config: PipelineConfig, test_labels: Location | None) -> None:
     """Write the submission; where the true classes are known, score it."""
     from freqquest.cnn.predict import predict_submission
 
@@ -140,7 +151,7 @@ def _predict(config: PipelineConfig, test_labels: Path | None) -> None:
     if test_labels is not None:
         import pandas as pd
 
-        truth = predictions[["ID"]].merge(pd.read_csv(test_labels), on="ID")["Class"]
+        truth = predictions[["ID"]].merge(pd.read_csv(io.BytesIO(test_labels.read_bytes())), on="ID")["Class"]
         metrics["accuracy"] = float((predictions["Class"] == truth).mean())
     run.finish(metrics)
 

@@ -1,12 +1,13 @@
 """Settings of the main job, and those of each stage that follow from them. Light to import, as `--help` reads them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from freqquest.cgan.config import GenerateConfig, TrainConfig
 from freqquest.cnn.config import TuneConfig
 from freqquest.dataset.config import PreprocessConfig, Preset
+from freqquest.preflight import Needs
 
 _DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 40}
 _DEMO_TRAINING = {"sample_every": 10, "judge_every": 20}
@@ -14,6 +15,9 @@ _DEMO_TRAINING = {"sample_every": 10, "judge_every": 20}
 
 _MOST_JUDGED = 8
 """Clips of each class for a judgement of the CGAN while it trains."""
+
+PATHS = ("audio_dir", "metadata", "test_dir", "sample_submission")
+"""Settings that name what the user brings."""
 
 CNN_BUDGET = ("num_trials", "max_epochs", "num_members")
 """Settings of the search that the demo gives other values."""
@@ -138,6 +142,16 @@ class PipelineConfig:
             num_clips=self.num_clips,
             seed=self.seed,
             overwrite=True,
+        )
+
+    @property
+    def needs(self) -> Needs:
+        """What is asked of the cluster: by the generator's training most of all."""
+        reads = {name: getattr(self, name) for name in PATHS}
+        return replace(
+            self.train.needs,
+            reads={f"--{name.replace('_', '-')}": path for name, path in reads.items()},
+            writes={"--run-dir": self.run},
         )
 
     def _given(self, *names: str) -> dict[str, Any]:

@@ -13,20 +13,23 @@ from freqquest.benchmark.config import (
 from freqquest.command import clear_errors, on_ray, parse_one_of
 
 _BENCHMARKS = {
-    "preprocess": (PreprocessBenchmark, clear_errors),
-    "cnn": (CnnBenchmark, on_ray),
-    "extra": (ExtraBenchmark, on_ray),
-    "tune": (TuneBenchmark, on_ray),
-    "inversion": (InversionBenchmark, clear_errors),
-    "cgan": (CganBenchmark, clear_errors),
+    "preprocess": PreprocessBenchmark,
+    "cnn": CnnBenchmark,
+    "extra": ExtraBenchmark,
+    "tune": TuneBenchmark,
+    "inversion": InversionBenchmark,
+    "cgan": CganBenchmark,
 }
-"""Settings of each, and what it runs in; `benchmark_<name>` of the module of that name does it."""
+"""Settings of each; `benchmark_<name>` of the module of that name does it."""
+
+_ON_RAY = {"cnn", "extra", "tune"}
+"""The others start what they measure."""
 
 
 def main() -> None:
-    config = parse_one_of({name: settings for name, (settings, _) in _BENCHMARKS.items()}, __doc__)
-    name, surroundings = next((name, run_in) for name, (kind, run_in) in _BENCHMARKS.items() if type(config) is kind)
-    with surroundings():
+    config = parse_one_of(_BENCHMARKS, __doc__)
+    name = next(name for name, kind in _BENCHMARKS.items() if type(config) is kind)
+    with on_ray(config.needs) if name in _ON_RAY else clear_errors():
         print(getattr(import_module(f"freqquest.benchmark.{name}"), f"benchmark_{name}")(config))
 
 

@@ -6,7 +6,7 @@ from freqquest.command import on_ray, parse
 
 def main() -> None:
     config = parse(GenerateConfig, __doc__)
-    with on_ray():
+    with on_ray(config.needs):
         from freqquest.cgan.generate import generate_clips
 
         clips = generate_clips(config)

@@ -7,7 +7,7 @@ from freqquest.pipeline_config import PipelineConfig
 
 def main() -> None:
     config = parse(PipelineConfig, __doc__)
-    with on_ray():
+    with on_ray(config.needs):
         print(run_pipeline(config))
 
 

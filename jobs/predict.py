@@ -6,7 +6,7 @@ from freqquest.command import on_ray, parse
 
 def main() -> None:
     config = parse(PredictConfig, __doc__)
-    with on_ray():
+    with on_ray(config.needs):
         from freqquest.cnn.predict import predict_submission
 
         predictions = predict_submission(config)

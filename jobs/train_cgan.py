@@ -6,7 +6,7 @@ from freqquest.command import on_ray, parse
 
 def main() -> None:
     config = parse(TrainConfig, __doc__)
-    with on_ray():
+    with on_ray(config.needs):
         from freqquest.pipeline import train_generator
         from freqquest.runs.report import write_report
 

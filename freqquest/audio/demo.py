@@ -38,6 +38,9 @@ from freqquest.audio.demo_sounds import (
 
 CLASS_NAMES = tuple(SOUNDS)
 
+DEMO_NAME = "demo.json"
+"""Written last: says that the folder is whole, and of which configuration."""
+
 FIRST_TEST_RECORDING = 5_000
 """Test recordings are numbered from here, so that adding training recordings leaves them as they are."""
 
@@ -145,7 +148,7 @@ def write_demo_clips(folder: Path, config: DemoConfig = DemoConfig()) -> DemoFol
         sample_submission=folder / "sample_submission.csv",
         test_labels=folder / "test_labels.csv",
     )
-    finished, unfinished = folder / "demo.json", folder / "demo.json.partial"
+    finished, unfinished = folder / DEMO_NAME, folder / f"{DEMO_NAME}.partial"
     _refuse_other_contents(demo, finished if finished.exists() else unfinished, config)
     if finished.exists():
         return demo

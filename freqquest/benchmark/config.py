@@ -1,10 +1,27 @@
 """Settings of the benchmarks. Light to import: `--help` reads it."""
 
+import posixpath
 from dataclasses import dataclass
+
+from freqquest.preflight import Needs
+
+_READS = ("dataset_dir", "audio_dir", "extra_clips")
+
+
+class _Benchmark:
+    """What the benchmarks' settings have in common."""
+
+    __slots__ = ()
+
+    @property
+    def needs(self) -> Needs:
+        """What is asked of the cluster."""
+        reads = {f"--{name.replace('_', '-')}": getattr(self, name, None) for name in _READS}
+        return Needs(reads=reads, writes={"--output": posixpath.dirname(getattr(self, "output")) or "."})  # noqa: B009
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PreprocessBenchmark:
+class PreprocessBenchmark(_Benchmark):
     """Preprocessing against the published recipes' loop, and against the machine's limit."""
 
     audio_dir: str | None = None
@@ -35,7 +52,7 @@ class PreprocessBenchmark:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CnnBenchmark:
+class CnnBenchmark(_Benchmark):
     """The classifier's presets against each other, on folds of recordings that neither has heard."""
 
     dataset_dir: str
@@ -60,7 +77,7 @@ class CnnBenchmark:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExtraBenchmark:
+class ExtraBenchmark(_Benchmark):
     """The classifier trained without and with extra clips, on recordings that neither has heard."""
 
     dataset_dir: str
@@ -86,7 +103,7 @@ class ExtraBenchmark:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TuneBenchmark:
+class TuneBenchmark(_Benchmark):
     """What share of a search's core time is not spent on training."""
 
     dataset_dir: str
@@ -111,7 +128,7 @@ class TuneBenchmark:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class InversionBenchmark:
+class InversionBenchmark(_Benchmark):
     """How near the sound of a spectrogram comes to the clip that the spectrogram was made from."""
 
     audio_dir: str | None = None
@@ -133,7 +150,7 @@ class InversionBenchmark:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CganBenchmark:
+class CganBenchmark(_Benchmark):
     """Training steps of the generator against the recipe's plain loop, and against the networks' bare arithmetic."""
 
     dataset_dir: str

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from freqquest.dataset.config import Preset
+from freqquest.preflight import Needs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,6 +191,19 @@ class TrainConfig:
         """Clips of each class for the final judgement."""
         return 4 * self.judge_clips
 
+    @property
+    def needs(self) -> Needs:
+        """What is asked of the cluster."""
+        fewest, most = self.workers
+        return Needs(
+            reads={"--dataset-dir": self.dataset_dir, "--judge": self.judge},
+            writes={"--run-dir": self.run_dir},
+            num_workers=fewest,
+            most_workers=most if most > fewest else None,
+            cpus_per_worker=self.cpus_per_worker,
+            use_gpu=self.use_gpu,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GenerateConfig:
@@ -221,3 +235,13 @@ class GenerateConfig:
             raise ValueError(f"num_clips={self.num_clips} must be 1 or more")
         if self.seed < 0:
             raise ValueError(f"seed={self.seed} must be 0 or more")
+
+    @property
+    def needs(self) -> Needs:
+        """What is asked of the cluster."""
+        return Needs(
+            reads={"--generator": self.generator},
+            writes={"--output-dir": self.output_dir},
+            cpus_per_worker=1,
+            use_gpu=self.use_gpu,
+        )

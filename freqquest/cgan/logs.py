@@ -110,7 +110,7 @@ class CganLogs:
             }
         self._writer.add_hparams(plain, final, run_name=".")
         self._writer.close()
-        self._folder.sync()
+        self._folder.close()
 
 
 def _decibel(spectrogram: np.ndarray) -> np.ndarray:

@@ -40,7 +40,8 @@ def run_workers(job: TrainJob) -> dict[str, Any]:
         ),
         run_config=ray.train.RunConfig(
             name=_RAY_DIR,
-            storage_path=str(job.run),
+            storage_path=job.run.path,
+            storage_filesystem=job.run.filesystem,
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
         ),
     )

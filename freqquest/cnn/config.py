@@ -1,9 +1,11 @@
 """Settings of the classifier. Light to import: `--help` reads it."""
 
+import posixpath
 from dataclasses import dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from freqquest.dataset.config import Preset
+from freqquest.preflight import Needs
 
 FLOOR_DB = -80.0
 """The quietest that the stored view holds, in decibels below the clip's maximum."""
@@ -244,6 +246,16 @@ class TuneConfig:
         """Networks of the final model that are trained on all clips."""
         return NUM_MEMBERS[self.preset] if self.num_members is None else self.num_members
 
+    @property
+    def needs(self) -> Needs:
+        """What is asked of the cluster."""
+        return Needs(
+            reads={"--dataset-dir": self.dataset_dir, "--extra-clips": self.extra_clips},
+            writes={"--run-dir": self.run_dir},
+            cpus_per_worker=self.cpus_per_trial,
+            use_gpu=self.use_gpu,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictConfig:
@@ -266,3 +278,9 @@ class PredictConfig:
 
     overwrite: bool = False
     """Replace an output file that exists."""
+
+    @property
+    def needs(self) -> Needs:
+        """What is asked of the cluster."""
+        reads = {"--model": self.model, "--audio-dir": self.audio_dir, "--sample-submission": self.sample_submission}
+        return Needs(reads=reads, writes={"--output": posixpath.dirname(self.output) or "."})

@@ -92,8 +92,8 @@ class TrialLogs:
 
     def close(self) -> None:
         """End the logs."""
-        self.sync()
         self._writer.close()
+        self._folder.close()
 
     def sync(self) -> None:
         """Make what was written visible."""

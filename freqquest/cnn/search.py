@@ -101,7 +101,8 @@ def run_trials(config: TuneConfig, task: TrialTask, resources: dict[str, float],
         restart = tune.ResumeConfig(
             unfinished=tune.ResumeConfig.ResumeType.RESTART, errored=tune.ResumeConfig.ResumeType.RESTART
         )
-        results = tune.Tuner.restore(str(place), trainable, _resume_config=restart).fit()
+        tuner = tune.Tuner.restore(place.path, trainable, storage_filesystem=place.filesystem, _resume_config=restart)
+        results = tuner.fit()
     else:
         results = _tuner(config, task, trainable, run).fit()
     points = first_points(config)
@@ -170,7 +171,8 @@ def _tuner(config: TuneConfig, task: TrialTask, trainable: Any, run: Location) -
         ),
         run_config=tune.RunConfig(
             name=_TRIALS_DIR,
-            storage_path=str(run),
+            storage_path=run.path,
+            storage_filesystem=run.filesystem,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             callbacks=[_Watch(config.trials, task.num_epochs)],
             verbose=0,

@@ -7,6 +7,7 @@ from typing import Literal
 from freqquest.audio.augment import AugmentationName
 from freqquest.audio.files import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig
+from freqquest.preflight import Needs
 
 Preset = Literal["default", "reference"]
 """`reference` is the published recipe exactly; `default` is the best that was measured."""
@@ -92,6 +93,14 @@ class PreprocessConfig:
             raise ValueError(f"clips_per_shard={self.clips_per_shard} must be 1 or more")
         if self.recording_pattern is not None:
             _check_pattern(self.recording_pattern)
+
+    @property
+    def needs(self) -> Needs:
+        """What is asked of the cluster."""
+        if self.verify:
+            return Needs(reads={"--dataset-dir": self.dataset_dir})
+        reads = {"--audio-dir": self.audio_dir, "--metadata": self.metadata, "--test-dir": self.test_dir}
+        return Needs(reads=reads, writes={"--dataset-dir": self.dataset_dir})
 
 
 def _check_pattern(pattern: str) -> None:

@@ -67,7 +67,7 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
         (dataset / UNFINISHED_NAME).remove_file()  # left by a kill after the manifest
         return finished
     this_run = _begin(dataset, config, plan, there)
-    cluster.connect()
+    cluster.connect(config.needs)
     written = _write_shards(plan.shards, dataset)
     refused = _list_refused(written, dataset, plan, config.max_quarantined_fraction)
     manifest = _describe(plan, written, refused)

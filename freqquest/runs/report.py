@@ -162,7 +162,9 @@ def _class_table(metrics: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _tensorboard_command(run: Location) -> str:
-    return f"{Path(sys.executable).parent / 'tensorboard'} --logdir {run / TENSORBOARD_DIR}"
+    if run.is_local:
+        return f"{Path(sys.executable).parent / 'tensorboard'} --logdir {run / TENSORBOARD_DIR}"
+    return f"python jobs/watch.py --run-dir {run}"
 
 
 def _read_table(place: Location) -> pd.DataFrame:

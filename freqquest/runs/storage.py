@@ -4,14 +4,16 @@ The one module that touches file systems, on pyarrow's. Local paths become absol
 run in folders of their own.
 """
 
+import io
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from pyarrow import fs
 
@@ -19,6 +21,7 @@ from freqquest.errors import UserError
 
 _LOCAL = fs.LocalFileSystem()
 _BUFFER_BYTES = 256 * 2**10
+_WHOLE_BYTES = 4 * 2**20
 
 _STAGED = "-staged-"
 """In the hidden name of a file until it is whole."""
@@ -76,7 +79,9 @@ class Location:
         """The file's content as a seekable binary stream."""
         if self.is_local:  # Python's own file halves the time to decode a clip, a large buffer takes a tenth more
             return Path(self.path).open("rb", buffering=_BUFFER_BYTES)
-        return cast(IO[bytes], self.filesystem.open_input_file(self.path))
+        # Each read of an object is a request: small files come whole, large ones in large pieces.
+        file = self.filesystem.open_input_file(self.path)
+        return io.BytesIO(file.read()) if file.size() <= _WHOLE_BYTES else io.BufferedReader(file, _WHOLE_BYTES)
 
     def read_bytes(self) -> bytes:
         """The file's whole content."""
@@ -89,11 +94,11 @@ class Location:
 
     def write_bytes(self, content: bytes | memoryview) -> None:
         """Write the file whole or not at all: a reader, or a crash, never meets half of it."""
-        self.parent.make_dirs()
-        if not self.is_local:  # an object store shows an object only once it is complete
+        if not self.is_local:  # an object store shows an object only once it is complete, and needs no folders
             with self.filesystem.open_output_stream(self.path) as stream:
                 stream.write(content)
             return
+        self.parent.make_dirs()
         descriptor, staged = tempfile.mkstemp(dir=self.parent.path, prefix=f".{self.name[:40]}{_STAGED}")
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -228,6 +233,18 @@ def locate(path: str | Path) -> Location:
 def _open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     filesystem, base = fs.FileSystem.from_uri(uri)
     return filesystem, base
+
+
+_CLOUD_ERROR = re.compile(
+    r"AWS Error \w+ during \w+ operation: (?:curlCode: \d+, )?(.+?)(?:; Details|\s*\(Request ID|$)"
+)
+
+
+def reason(error: OSError) -> str:
+    """Why a file system refused, in a few words."""
+    if match := _CLOUD_ERROR.search(str(error)):
+        return match[1]
+    return error.strerror or str(error)
 
 
 def upload_dir(source: Path, target: Location) -> None:

@@ -1,5 +1,6 @@
 """Where TensorBoard logs go: straight into a local run folder, or by way of a local folder into remote storage."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -21,3 +22,9 @@ class LogDir:
         """Copy the logs to remote storage; nothing happens for a local run."""
         if not self._target.is_local:
             upload_dir(self.path, self._target)
+
+    def close(self) -> None:
+        """Copy them for the last time."""
+        self.sync()
+        if not self._target.is_local:
+            shutil.rmtree(self.path)
