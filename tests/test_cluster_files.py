@@ -1,0 +1,261 @@
+"""cluster.yaml and jobs/rayjob.yaml against what Ray and KubeRay accept, requirements.txt, and our jobs' flags.
+
+No cloud and no network: what AWS and Kubernetes make of them can only be seen there.
+"""
+
+import dataclasses
+import json
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.runtime_env import RuntimeEnv
+
+from freqquest.command import parse
+
+ROOT = Path(__file__).parent.parent
+CLUSTER_FILE = ROOT / "cluster.yaml"
+RAYJOB_FILE = ROOT / "jobs" / "rayjob.yaml"
+REQUIREMENTS = (ROOT / "requirements.txt").read_text()
+RAY_VERSION = re.search(r"^ray\[.*]==(\S+)", REQUIREMENTS, re.MULTILINE)[1]
+PYTHON_VERSION = "3.11"
+
+
+@pytest.fixture
+def cluster():
+    """What cluster.yaml says, to be changed at will."""
+    return yaml.safe_load(CLUSTER_FILE.read_text())
+
+
+@pytest.fixture
+def rayjob():
+    """What jobs/rayjob.yaml says, to be changed at will."""
+    return yaml.safe_load(RAYJOB_FILE.read_text())
+
+
+def validate_cluster(config):
+    validate_config(prepare_config(config))
+
+
+def validate_rayjob(manifest):
+    jsonschema.validate(manifest, json.loads((Path(__file__).parent / "rayjob_schema.json").read_text()))
+
+
+def start_commands(config):
+    return [line for key in config if key.endswith("start_ray_commands") for line in config[key] if "ray start" in line]
+
+
+def setup_command(config, word):
+    (command,) = (command for command in config["setup_commands"] if word in command)
+    return command
+
+
+def pod_specs(manifest):
+    groups = manifest["spec"]["rayClusterSpec"]
+    return [group["template"]["spec"] for group in (groups["headGroupSpec"], *groups["workerGroupSpecs"])]
+
+
+def commands_of(text):
+    """The commands in a file's comments that run a job, lines that end in a backslash joined."""
+    comments = "\n".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
+    return re.findall(r"python (jobs/.*)", comments.replace("\\\n", ""))
+
+
+def parse_job(command, monkeypatch):
+    """The settings a job would take from a command, as it parses them itself."""
+    script, *arguments = shlex.split(command)
+    (config_type,) = filter(dataclasses.is_dataclass, runpy.run_path(str(ROOT / script)).values())
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    return parse(config_type, None)
+
+
+# cluster.yaml
+
+
+def test_ray_accepts_the_cluster_file_without_aws_packages(cluster, monkeypatch):
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    validate_cluster(cluster)
+
+
+def test_ray_refuses_an_unknown_key_in_the_cluster_file(cluster):
+    cluster["idle_timeout_minuets"] = 10
+    with pytest.raises(jsonschema.ValidationError, match="idle_timeout_minuets"):
+        validate_cluster(cluster)
+
+
+def test_ray_refuses_more_nodes_at_least_than_at_most(cluster):
+    cluster["available_node_types"]["cpu"]["min_workers"] = cluster["max_workers"] + 1
+    with pytest.raises(ValueError, match="`max_workers` is smaller"):
+        validate_cluster(cluster)
+
+
+def test_the_head_runs_no_training(cluster):
+    head = cluster["available_node_types"][cluster["head_node_type"]]
+    assert head["resources"] == {"CPU": 0, "GPU": 0}
+    assert "max_workers" not in head  # Ray then makes no second one
+
+
+def test_an_idle_cluster_is_its_head(cluster):
+    workers = [kind for name, kind in cluster["available_node_types"].items() if name != cluster["head_node_type"]]
+    assert [kind["min_workers"] for kind in workers] == [0, 0]
+    assert sum(kind["max_workers"] for kind in workers) == cluster["max_workers"]
+    assert cluster["idle_timeout_minutes"] > 0
+
+
+def test_gpu_nodes_are_spot_nodes(cluster):
+    gpu = cluster["available_node_types"]["gpu"]["node_config"]
+    assert gpu["InstanceMarketOptions"] == {"MarketType": "spot"}
+    assert gpu["InstanceType"].startswith("g")
+
+
+def test_every_node_starts_ray_with_a_token_and_without_usage_statistics(cluster):
+    commands = start_commands(cluster)
+    assert len(commands) == 2
+    for command in commands:
+        assert re.search(r"RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 ray start", command)
+    assert "RAY_AUTH_MODE=token" in setup_command(cluster, ".bashrc")  # for `ray exec`
+    assert cluster["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+
+
+def test_the_dashboard_answers_the_head_alone(cluster):
+    (head,) = (command for command in start_commands(cluster) if "--head" in command)
+    assert "--dashboard-host=127.0.0.1" in head
+    assert "0.0.0.0" not in CLUSTER_FILE.read_text()
+
+
+def test_no_node_is_in_the_group_by_which_ray_opens_ssh_to_the_world(cluster):
+    assert "security_group" not in cluster["provider"]  # its rules are added to Ray's, they don't replace them
+    for kind in cluster["available_node_types"].values():
+        assert kind["node_config"]["SecurityGroupIds"]
+
+
+def test_no_node_has_the_image_that_ray_takes_where_none_is_named(cluster):
+    for kind in cluster["available_node_types"].values():
+        assert kind["node_config"]["ImageId"].startswith("ami-")  # Ray's has Ubuntu 18.04, too old for PyTorch
+
+
+def test_nodes_reach_storage_by_their_role_not_by_keys(cluster):
+    assert all("IamInstanceProfile" in kind["node_config"] for kind in cluster["available_node_types"].values())
+    assert not re.search(r"AKIA|aws_secret|aws_credentials", CLUSTER_FILE.read_text() + RAYJOB_FILE.read_text())
+
+
+def test_nodes_get_the_packages_of_requirements_txt_but_not_the_editable_one(cluster, tmp_path):
+    assert cluster["file_mounts"]["~/requirements.txt"] == "requirements.txt"
+    (tmp_path / "requirements.txt").write_text(REQUIREMENTS)
+    filtering, pipe, install = setup_command(cluster, "requirements.txt").partition(" | ")
+    assert pipe
+    assert install.endswith("--requirement -")
+    done = subprocess.run(
+        ["bash", "-c", filtering], env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True
+    )
+    assert done.stdout == re.sub(r"^-e .*\n", "", REQUIREMENTS, flags=re.MULTILINE)
+    assert f"]=={RAY_VERSION}" in done.stdout
+
+
+def test_nodes_get_the_python_of_the_project(cluster):
+    assert f"--python {PYTHON_VERSION} " in setup_command(cluster, "uv venv")
+    assert f'python_version = "{PYTHON_VERSION}"' in (ROOT / "pyproject.toml").read_text()
+
+
+# jobs/rayjob.yaml
+
+
+def test_the_rayjob_has_the_shape_that_kuberay_knows(rayjob):
+    validate_rayjob(rayjob)
+
+
+@pytest.mark.parametrize(
+    ("place", "misspelt"),
+    [
+        (("spec",), "runtimeEnvYaml"),
+        (("spec", "submitterConfig"), "backofLimit"),
+        (("spec", "rayClusterSpec"), "enableInTreeAutoScaling"),
+        (("spec", "rayClusterSpec", "authOptions"), "modes"),
+        (("spec", "rayClusterSpec", "autoscalerOptions"), "idleTimeoutMinutes"),
+        (("spec", "rayClusterSpec", "headGroupSpec"), "rayStartParameters"),
+        (("spec", "rayClusterSpec", "workerGroupSpecs", 0), "minReplica"),
+        (("spec", "rayClusterSpec", "workerGroupSpecs", 1, "template", "spec", "containers", 0), "resource"),
+    ],
+)
+def test_a_misspelt_field_of_the_rayjob_is_refused(rayjob, place, misspelt):
+    level = rayjob
+    for key in place:
+        level = level[key]
+    level[misspelt] = "anything"
+    with pytest.raises(jsonschema.ValidationError, match=f"'{misspelt}' was unexpected"):
+        validate_rayjob(rayjob)
+
+
+def test_a_rayjob_that_keeps_its_cluster_has_no_time_to_end_it(rayjob):
+    rayjob["spec"]["shutdownAfterJobFinishes"] = False
+    with pytest.raises(jsonschema.ValidationError, match="True was expected"):
+        validate_rayjob(rayjob)
+
+
+def test_start_parameters_of_the_rayjob_are_text(rayjob):
+    rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] = 0
+    with pytest.raises(jsonschema.ValidationError, match="0 is not of type 'string'"):
+        validate_rayjob(rayjob)
+
+
+def test_the_rayjob_scales_from_nothing_and_its_head_runs_no_training(rayjob):
+    spec = rayjob["spec"]["rayClusterSpec"]
+    assert spec["enableInTreeAutoscaling"] is True
+    assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    assert {group["groupName"]: group["minReplicas"] for group in spec["workerGroupSpecs"]} == {"cpu": 0, "gpu": 0}
+
+
+def test_the_rayjob_asks_for_a_token(rayjob):
+    assert rayjob["spec"]["rayClusterSpec"]["authOptions"]["mode"] == "token"
+
+
+def test_a_rayjob_that_failed_begins_again(rayjob):
+    assert rayjob["spec"]["backoffLimit"] > 0
+    assert rayjob["spec"]["shutdownAfterJobFinishes"] is True
+
+
+def test_only_gpu_pods_ask_for_gpus_and_each_pod_gets_what_it_asks_for(rayjob):
+    resources = [container["resources"] for pod in pod_specs(rayjob) for container in pod["containers"]]
+    assert ["nvidia.com/gpu" in each["limits"] for each in resources] == [False, False, True]
+    assert all(each["limits"] == each["requests"] for each in resources)
+
+
+def test_ray_accepts_the_runtime_environment_of_the_rayjob(rayjob):
+    environment = yaml.safe_load(rayjob["spec"]["runtimeEnvYAML"])
+    assert RuntimeEnv(**environment)["working_dir"].startswith("s3://")
+    with pytest.raises(ValueError, match=r"\.zip"):
+        RuntimeEnv(working_dir=environment["working_dir"].removesuffix(".zip"))
+
+
+# Both
+
+
+def test_rays_version_is_the_one_of_requirements_txt_everywhere(rayjob):
+    assert rayjob["spec"]["rayClusterSpec"]["rayVersion"] == RAY_VERSION
+    tag = f"{RAY_VERSION}-py{PYTHON_VERSION.replace('.', '')}"
+    images = {container["image"] for pod in pod_specs(rayjob) for container in pod["containers"]}
+    assert {image.rpartition(":")[2] for image in images} == {tag}
+    assert f"FROM rayproject/ray:{tag}\n" in RAYJOB_FILE.read_text()
+
+
+def test_the_jobs_that_the_files_show_take_these_flags(rayjob, monkeypatch):
+    (shown,) = commands_of(CLUSTER_FILE.read_text())
+    started = rayjob["spec"]["entrypoint"].removeprefix("python ")
+    for config in (parse_job(command, monkeypatch) for command in (shown, started)):
+        assert config.audio_dir.startswith("s3://")
+        assert config.run_dir.startswith("s3://")
+        assert config.use_gpu
+        assert config.train.workers == (2, 8)
+
+
+def test_a_flag_that_a_job_does_not_have_is_refused(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        parse_job("jobs/pipeline.py --run-dirs s3://BUCKET/run", monkeypatch)
+    assert "--run-dirs" in capsys.readouterr().err
