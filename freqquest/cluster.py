@@ -127,10 +127,8 @@ def _require_answer(address: str) -> None:
 
 
 def is_submitted() -> bool:
-    """Whether this job came by `ray job submit --working-dir`."""
-    import ray
-
-    return "working_dir" in ray.get_runtime_context().runtime_env
+    """Whether this job came by `ray job submit --working-dir`, and runs in a folder of the queue."""
+    return '"working_dir"' in os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "")
 
 
 def quiet(library: str) -> None:

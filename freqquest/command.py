@@ -13,7 +13,7 @@ import tyro
 
 from freqquest import cluster
 from freqquest.errors import UserError
-from freqquest.preflight import Needs
+from freqquest.preflight import Needs, require_absolute
 
 Config = TypeVar("Config")
 
@@ -44,10 +44,11 @@ def _with_dry_run(config_type: type[Config]) -> Any:
 
 
 def _unless_dry(job: Any) -> Any:
-    if job.dry_run:
-        with clear_errors():
+    with clear_errors():
+        require_absolute(job.settings.needs)
+        if job.dry_run:
             cluster.connect(job.settings.needs, dry_run=True)
-        sys.exit()
+            sys.exit()
     return job.settings
 
 

@@ -99,11 +99,7 @@ def check(needs: Needs) -> list[Row]:
 
     Returns:
         The table's rows, with what is wrong.
-
-    Raises:
-        UserError: A submitted job has a relative path.
     """
-    _require_absolute(needs)
     with _probed(needs) as places:
         reports = _ask_nodes(places)
     return [
@@ -133,8 +129,12 @@ def table(rows: list[Row]) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
 
 
-def _require_absolute(needs: Needs) -> None:
-    """Relative paths of a submitted job would lie in the folder into which the queue unpacked the code."""
+def require_absolute(needs: Needs) -> None:
+    """Refuse relative paths of a submitted job: they would lie where the queue unpacked the code.
+
+    Raises:
+        UserError: There is one.
+    """
     if not cluster.is_submitted():
         return
     for option, path in (needs.reads | needs.writes).items():

@@ -66,8 +66,8 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     if finished is not None and there == {shard.path: shard.num_bytes for shard in finished.shards}:
         (dataset / UNFINISHED_NAME).remove_file()  # left by a kill after the manifest
         return finished
-    this_run = _begin(dataset, config, plan, there)
     cluster.connect(config.needs)
+    this_run = _begin(dataset, config, plan, there)
     written = _write_shards(plan.shards, dataset)
     refused = _list_refused(written, dataset, plan, config.max_quarantined_fraction)
     manifest = _describe(plan, written, refused)

@@ -57,7 +57,7 @@ def watch(config: WatchConfig) -> None:
         folder = Path(source.path) if source.is_local else Path(copy)
         follow(source, folder)
         tensorboard = Path(sys.executable).parent / "tensorboard"
-        command = [tensorboard, "--logdir", folder, "--host", "127.0.0.1", "--port", str(config.port)]
+        command = [str(tensorboard), "--logdir", str(folder), "--host", "127.0.0.1", "--port", str(config.port)]
         with subprocess.Popen(command) as process:
             while process.poll() is None:
                 try:
