@@ -49,6 +49,8 @@ def prepare_environment() -> None:
     """Set what Ray reads when it is imported or started; a cluster that exists already has settings of its own."""
     os.environ.setdefault("RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES", str(_LOCAL_OBJECT_STORE_BYTES))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if "RAY_ADDRESS" in os.environ:
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")  # seconds until it gives up a cluster that refuses
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials write their own logs
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # it would call an interrupted search a finished one

@@ -74,9 +74,9 @@ class _Places:
 
     reads: dict[str, "Location"]
     writes: dict[str, "Location"]
-    """Folders that exist: of one yet to be made, the nearest above it."""
+    """Folders that exist (of one yet to be made, the nearest above it), and that the driver can write."""
     probe: str
-    """Name of a file that the driver has put into each of `writes`."""
+    """Name of the file that the driver has put into each of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,12 +100,13 @@ def check(needs: Needs) -> list[Row]:
     Returns:
         The table's rows, with what is wrong.
     """
-    with _probed(needs) as places:
+    with _probed(needs) as (places, refusals):
         reports = _ask_nodes(places)
+    reports[0].refusals.update(refusals)
     return [
         _resources(needs),
         *(_storage(option, f"read {needs.reads[option]}", reports) for option in places.reads),
-        *(_storage(option, f"write {needs.writes[option]}", reports) for option in places.writes),
+        *(_storage(option, f"write {needs.writes[option]}", reports) for option in needs.writes),
         _versions(reports),
         _disk(reports),
     ]
@@ -146,20 +147,24 @@ def require_absolute(needs: Needs) -> None:
 
 
 @contextmanager
-def _probed(needs: Needs) -> Iterator[_Places]:
-    """The job's places, with a file of the driver in each folder to be written, as long as nodes look at them."""
-    from freqquest.runs.storage import locate
+def _probed(needs: Needs) -> Iterator[tuple[_Places, dict[str, str]]]:
+    """The job's places, for as long as a file of the driver lies in each folder to be written; and, by option, why
+    there is none.
+    """
+    from freqquest.runs.storage import locate, reason
 
-    places = _Places(
-        reads={option: locate(path) for option, path in needs.reads.items() if path is not None},
-        writes={option: _existing(locate(path)) for option, path in needs.writes.items()},
-        probe=f".freqquest-probe-{uuid.uuid4().hex}",
-    )
+    reads = {option: locate(path) for option, path in needs.reads.items() if path is not None}
+    places = _Places(reads=reads, writes={}, probe=f".freqquest-probe-{uuid.uuid4().hex}")
+    refusals = {}
     try:
-        for folder in places.writes.values():
-            with suppress(OSError):  # the driver's own look tells why
+        for option, path in needs.writes.items():
+            folder = _existing(locate(path))
+            try:
                 (folder / places.probe).write_bytes(b"")
-        yield places
+                places.writes[option] = folder
+            except OSError as error:
+                refusals[option] = reason(error)
+        yield places, refusals
     finally:
         for folder in places.writes.values():
             with suppress(OSError):
@@ -271,7 +276,7 @@ def _versions(reports: list[_Report]) -> Row:
     own = reports[0].versions
     asked = ", ".join(f"{name} {own[name]}" for name in ("Python", "ray", "torch", "tensorflow"))
     for report in reports:
-        differing = [f"{name} {there}" for name, there in report.versions.items() if there != own[name]]
+        differing = [f"{name} {there}" for name, there in sorted(report.versions.items()) if there != own[name]]
         if report.lost or differing:
             found = f"node {report.node} cannot run tasks ({report.lost})" if report.lost else (
                 f"node {report.node} has {', '.join(differing)}"

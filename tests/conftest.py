@@ -47,6 +47,19 @@ def unlabelled_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def s3_clips(audio_dir: Path) -> Iterator[str]:
+    """The same clips on a server that speaks S3, which the environment names; the value is their URI."""
+    from freqquest.runs.storage import locate, upload_dir
+    from tests.servers import s3_server
+
+    with s3_server("bucket") as env, pytest.MonkeyPatch.context() as patch:
+        for name, value in env.items():
+            patch.setenv(name, value)
+        upload_dir(audio_dir, locate("s3://bucket/clips"))
+        yield "s3://bucket/clips"
+
+
+@pytest.fixture(scope="session")
 def local_ray() -> Iterator[str]:
     """One Ray on two cores for all tests that need one; the value is its address, for jobs in other processes."""
     from freqquest import cluster
@@ -55,7 +68,7 @@ def local_ray() -> Iterator[str]:
     os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "0"  # as if every trial took longer to end than Ray waits
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 

@@ -1,0 +1,174 @@
+"""Jobs sent to the queue of a real cluster, which wants a token; what they read and write lies on a real S3 server."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from freqquest.cnn.model import read_card
+from freqquest.runs.storage import locate
+from freqquest.runs.watch import follow
+from tests.integration.conftest import ROOT, events_of
+from tests.servers import answers, free_port, running
+
+BIN = Path(sys.executable).parent
+RUN = "s3://bucket/run"
+TRAINING = ("jobs/train_cgan.py", "--dataset-dir", "s3://bucket/dataset", "--run-dir", RUN, "--epochs", 40)
+JUDGED = ("--judge", "s3://bucket/cnn/best_model.keras", "--judge-clips", 2, "--judge-every", 20)
+
+
+@pytest.fixture(scope="module")
+def queue(s3_clips):
+    """A cluster of one node; gives what a user does with it: a function for `ray job ...`."""
+    folder = tempfile.mkdtemp(prefix="ray-")  # Ray's sockets want a short path
+    token = Path(folder) / "token"
+    token.write_text("0123456789abcdef" * 4)
+    port, dashboard, agent = free_port(), free_port(), free_port()
+    env = os.environ | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+    }
+    env.pop("RAY_ADDRESS", None)
+    head = [str(BIN / "ray"), "start", "--head", "--block", "--num-cpus", "2", "--object-store-memory", "200000000"]
+    head += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--min-worker-port", "0", "--max-worker-port", "0"]
+    head += ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)]
+    head += ["--dashboard-agent-listen-port", str(agent), "--temp-dir", folder]
+
+    def ray(verb, *arguments, **other_env):
+        command = [BIN / "ray", "job", verb, "--address", f"http://127.0.0.1:{dashboard}", *map(str, arguments)]
+        done = subprocess.run(
+            command, cwd=ROOT, env=env | other_env, capture_output=True, text=True, timeout=300, check=False
+        )
+        return SimpleNamespace(code=done.returncode, text=done.stdout + done.stderr)
+
+    with running(head, env, lambda: answers(dashboard) and ray("list").code == 0):
+        yield SimpleNamespace(ray=ray, env=env, address=f"127.0.0.1:{port}")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def submit(queue, job, *arguments, name=None, wait=True):
+    options = ["--submission-id", name] * bool(name) + ["--no-wait"] * (not wait)
+    return queue.ray("submit", *options, "--working-dir", ".", "--", "python", job, *arguments)
+
+
+@pytest.fixture(scope="module")
+def dataset(queue):
+    done = submit(
+        queue, "jobs/preprocess.py", "--audio-dir", "s3://bucket/clips", "--dataset-dir", "s3://bucket/dataset"
+    )
+    assert done.code == 0, done.text
+    return done
+
+
+@pytest.fixture(scope="module")
+def model(queue, dataset):
+    few = ("--num-trials", 1, "--max-epochs", 1, "--num-members", 0, "--preset", "reference")
+    done = submit(
+        queue, "jobs/tune_cnn.py", "--dataset-dir", "s3://bucket/dataset", "--run-dir", "s3://bucket/cnn", *few
+    )
+    assert done.code == 0, done.text
+    return done
+
+
+def test_what_is_uploaded_is_the_code_alone(queue):
+    done = queue.ray("submit", "--working-dir", ".", "--", "sh", "-c", "du -sb . && ls -A")
+    size, names = re.search(r"^(\d+)\t\.\n((?:\w+\n)+)", done.text, re.MULTILINE).groups()
+    assert int(size) < 2_000_000
+    assert names.split() == ["freqquest", "jobs"]
+
+
+def test_the_log_of_a_submitted_job_has_the_preflight_its_progress_and_what_it_found(dataset):
+    assert re.search(r"^--dataset-dir +write s3://bucket/dataset +1 node can +ok$", dataset.text, re.MULTILINE)
+    assert "preprocess: 100% 20/20" in dataset.text
+    assert "rows: 16 train, 4 validation" in dataset.text
+
+
+def test_a_classifier_is_found_and_kept_on_remote_storage(model):
+    assert read_card(locate("s3://bucket/cnn/best_model.keras"), "").classes == ["high", "low"]
+    assert "python jobs/watch.py --run-dir s3://bucket/cnn" in model.text
+
+
+def test_a_stopped_training_ends_in_seconds_and_the_same_submit_takes_it_up(queue, model, tmp_path):
+    assert submit(queue, *TRAINING, *JUDGED, name="first", wait=False).code == 0
+    run = locate(RUN)
+    while not (run / "checkpoints").is_dir():
+        assert re.search("RUNNING|PENDING", queue.ray("status", "first").text)
+        time.sleep(0.5)
+    follow(run / "tensorboard", tmp_path / "logs")  # logs arrive while it trains
+    assert "loss/loss_D" in events_of(tmp_path / "logs" / "cgan").Tags()["scalars"]
+
+    started = time.monotonic()
+    assert queue.ray("stop", "first").code == 0
+    assert time.monotonic() - started < 15
+    assert "STOPPED" in queue.ray("status", "first").text.upper()
+    assert not (run / "generator.safetensors").exists()
+    before = read_epochs(run)
+
+    again = submit(queue, *TRAINING, *JUDGED)
+    assert again.code == 0, again.text
+    after = read_epochs(run)
+    assert after["epoch"].tolist() == list(range(1, 41))
+    assert after["seconds"][0] == before["seconds"][0]  # the first epoch was not trained again
+    assert np.isfinite(after.loc[[19, 39], "judge/accuracy"]).all()
+    follow(run / "tensorboard", tmp_path / "logs")
+    shown = [event.step for event in events_of(tmp_path / "logs" / "cgan").Scalars("loss/loss_D")]
+    assert shown == list(range(1, 41))
+
+
+def test_clips_are_made_on_remote_storage(queue, model):
+    generator = f"{RUN}/generator.safetensors"
+    done = submit(
+        queue, "jobs/generate.py", "--generator", generator, "--label", "all", "--output-dir", "s3://bucket/new"
+    )
+    assert done.code == 0, done.text
+    assert len(locate("s3://bucket/new").list_dir()) == 16
+
+
+def test_work_that_failed_is_a_failed_job_with_one_line_that_says_why(queue):
+    done = submit(queue, "jobs/preprocess.py", "--audio-dir", "clips", "--dataset-dir", "s3://bucket/other", name="bad")
+    assert done.code == 1
+    assert "error: --audio-dir clips would lie in the folder that the queue made for this job" in done.text
+    assert "FAILED" in queue.ray("status", "bad").text.upper()
+    assert not locate("s3://bucket/other").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"RAY_AUTH_TOKEN": "wrong"}, "does not accept this job's token: set RAY_AUTH_MODE=token"),
+        ({"RAY_AUTH_MODE": "disabled"}, "does not accept this job's token: set RAY_AUTH_MODE=token"),
+        ({"RAY_AUTH_TOKEN_PATH": "/nowhere"}, "no token for the Ray cluster: set RAY_AUTH_MODE=token"),
+        ({"RAY_ADDRESS": "127.0.0.1:1"}, "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:1"),
+        ({"RAY_ADDRESS": "http://127.0.0.1:8265"}, "send it there with ray job submit --address"),
+    ],
+)
+def test_a_job_that_cannot_connect_says_why(queue, wrong, message):
+    command = [sys.executable, "jobs/generate.py", "--generator", "any", "--label", "any", "--output-dir", "any"]
+    env = queue.env | {"RAY_ADDRESS": queue.address} | wrong
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("wrong", [{"RAY_AUTH_TOKEN": "wrong"}, {"RAY_AUTH_MODE": "disabled"}])
+def test_the_queue_refuses_a_submit_without_its_token(queue, wrong):
+    done = queue.ray("list", **wrong)
+    assert done.code == 1
+    assert "Ensure that the token for the cluster is available" in done.text
+
+
+def read_epochs(run):
+    with (run / "cgan_epochs.csv").open() as stream:
+        return pd.read_csv(stream)

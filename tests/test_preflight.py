@@ -1,0 +1,143 @@
+"""What a job is refused for before it begins, and the table that says so."""
+
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from freqquest import preflight
+from freqquest.errors import UserError
+from freqquest.preflight import Needs, check, require, require_absolute, table
+from freqquest.runs.storage import locate
+
+
+def problem_of(needs):
+    with pytest.raises(UserError) as refused:
+        require(check(needs))
+    return str(refused.value)
+
+
+def test_a_job_that_can_be_done_is_told_of_in_words_and_leaves_nothing_behind(local_ray, tmp_path):
+    (tmp_path / "clips").mkdir()
+    needs = Needs(reads={"--audio-dir": str(tmp_path / "clips")}, writes={"--run-dir": str(tmp_path / "a" / "run")})
+    rows = check(needs)
+    require(rows)
+    lines = table(rows).splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "preflight",
+        "resources",
+        *needs.reads,
+        *needs.writes,
+        "versions",
+        "free",
+    ]
+    assert "1 node(s): 2 cores, 0 GPUs" in lines[1]
+    assert all(line.endswith("ok") for line in lines[1:])
+    assert [path.name for path in tmp_path.iterdir()] == ["clips"]
+
+
+def test_all_problems_are_named_each_in_a_line(local_ray):
+    needs = Needs(writes={"--run-dir": "/proc/run"}, num_workers=3, use_gpu=True)
+    gpus, folder = problem_of(needs).splitlines()
+    assert gpus.startswith("--use-gpu with 3 worker(s) needs 3 GPU(s), the cluster has 0: leave out --use-gpu")
+    assert folder.startswith("--run-dir: cannot write /proc/run on node ")
+    assert table(check(needs)).count("PROBLEM") == 2
+
+
+def test_a_bucket_that_does_not_exist_is_refused(local_ray, s3_clips):
+    problem = problem_of(Needs(reads={"--audio-dir": s3_clips}, writes={"--run-dir": "s3://nowhere/run"}))
+    assert problem.startswith("--run-dir: cannot write s3://nowhere/run on node ")
+    assert problem.endswith(": The specified bucket does not exist")
+
+
+@contextmanager
+def refusing_server(status, reason, refused):
+    """Speaks as much S3 as to refuse some methods; to others, nothing is there."""
+
+    class Refusing(BaseHTTPRequestHandler):
+        def answer(self):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            text = f"<Error><Code>Any</Code><Message>{reason}</Message></Error>".encode()
+            self.send_response(status if self.command in refused else 404)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(text)
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_bucket_that_refuses_is_refused(local_ray, s3_clips, monkeypatch):
+    with refusing_server(403, "Access Denied", ("GET", "HEAD", "PUT", "POST")) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        needs = Needs(reads={"--dataset-dir": "s3://closed/clips"}, writes={"--run-dir": "s3://closed/run"})
+        reading, writing = problem_of(needs).splitlines()
+    assert reading.startswith("--dataset-dir: cannot read s3://closed/clips on node ")
+    assert writing.startswith("--run-dir: cannot write s3://closed/run on node ")
+    assert writing.endswith("Access Denied")
+
+
+def test_storage_without_room_is_refused_in_its_own_words(local_ray, s3_clips, monkeypatch):
+    with refusing_server(507, "Storage is full", ("PUT", "POST")) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        assert problem_of(Needs(writes={"--run-dir": "s3://full/run"})).endswith("Storage is full")
+        with pytest.raises(OSError, match="Storage is full"):
+            (locate("s3://full/run") / "a.txt").write_text("text")
+
+
+def test_storage_that_cannot_be_reached_is_refused(local_ray, s3_clips, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert "Could not connect to server" in problem_of(Needs(writes={"--run-dir": "s3://away/run"}))
+
+
+def test_a_relative_path_of_a_submitted_job_is_refused(monkeypatch):
+    require_absolute(Needs(writes={"--run-dir": "results/run"}))
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {"working_dir": "gcs://code.zip"}}')
+    require_absolute(
+        Needs(reads={"--metadata": None, "--audio-dir": "/a", "--test-dir": "~/b"}, writes={"--run-dir": "s3://c"})
+    )
+    with pytest.raises(UserError, match="--run-dir results/run would lie in the folder .*: give an absolute path"):
+        require_absolute(Needs(writes={"--run-dir": "results/run"}))
+
+
+@pytest.fixture
+def reports(local_ray, tmp_path):
+    """What two nodes say that see the same."""
+    places = preflight._Places({"--audio-dir": locate(tmp_path)}, {}, "probe")
+    return [preflight._look(places, node) for node in ("10.0.0.1", "10.0.0.2")]
+
+
+def test_a_node_with_another_package_is_named(reports):
+    assert preflight._versions(reports).found == "the same on all 2 nodes"
+    other = replace(reports[1], versions=reports[1].versions | {"torch": "2.4.0", "keras": "none"})
+    row = preflight._versions([reports[0], other])
+    assert "node 10.0.0.2 has keras none, torch 2.4.0, the job's driver Python 3." in row.problem
+    lost = preflight._Report(node="10.0.0.3", lost="ModuleNotFoundError: No module named 'pyarrow'")
+    assert (
+        "node 10.0.0.3 cannot run tasks (ModuleNotFoundError: No module"
+        in preflight._versions([*reports, lost]).problem
+    )
+
+
+def test_a_node_that_sees_another_folder_of_that_name_is_named(reports, tmp_path):
+    Path(tmp_path / "new.wav").touch()
+    later = preflight._look(preflight._Places({"--audio-dir": locate(tmp_path)}, {}, "probe"), "10.0.0.3")
+    assert preflight._storage("--audio-dir", "read /x", reports).found == "all 2 nodes can"
+    problem = preflight._storage("--audio-dir", "read /x", [*reports, later]).problem
+    assert problem.startswith("--audio-dir: cannot read /x on node 10.0.0.3: this node has another folder of that name")
+
+
+def test_a_node_whose_disk_is_full_is_named(reports):
+    full = replace(reports[1], free_bytes=10**8)
+    assert preflight._disk([reports[0], full]).problem.startswith("free disk: 0.1 GB in /tmp on node 10.0.0.2")
