@@ -8,6 +8,7 @@ from freqquest.benchmark.config import (
     ExtraBenchmark,
     InversionBenchmark,
     PreprocessBenchmark,
+    ScaleBenchmark,
     TuneBenchmark,
 )
 from freqquest.command import clear_errors, on_ray, parse_one_of
@@ -19,6 +20,7 @@ _BENCHMARKS = {
     "tune": TuneBenchmark,
     "inversion": InversionBenchmark,
     "cgan": CganBenchmark,
+    "scale": ScaleBenchmark,
 }
 """Settings of each; `benchmark_<name>` of the module of that name does it."""
 

@@ -177,6 +177,49 @@ class CganBenchmark(_Benchmark):
         _require_json(self.output)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScaleBenchmark(_Benchmark):
+    """Preprocessing on one, two and three one-core nodes of this machine, and what a large cluster would need."""
+
+    audio_dir: str | None = None
+    """Folder with one folder of clips for each class, on this machine; without it, demo clips are made."""
+
+    num_nodes: tuple[int, ...] = (1, 2, 3)
+    """Numbers of nodes, of one core each, beside a head that runs no work. More than this machine has cores share
+    them, and gain nothing."""
+
+    num_clips: tuple[int, int] = (500, 4_000)
+    """Clips of a short and of a long run: their difference gives the speed, what is left is the start."""
+
+    num_runs: int = 3
+    """Runs of each, in turn; the median counts."""
+
+    cluster_nodes: int = 4
+    """CPU nodes of the cluster to be reckoned for: those of cluster.yaml."""
+
+    cores_per_node: int = 16
+    """Cores of each of them."""
+
+    node_start_s: float = 300.0
+    """Time until a node that the autoscaler starts can work: assumed, not measured."""
+
+    work_dir: str = "results/benchmark"
+    """Folder for what is made on the way (1 GB with 4,000 clips); emptied at the end."""
+
+    output: str = "results/benchmarks/scale.json"
+    """Figures; a table of them goes beside it."""
+
+    def __post_init__(self) -> None:
+        few, many = self.num_clips
+        if min(self.num_runs, few, self.cluster_nodes, self.cores_per_node, *self.num_nodes) < 1:
+            raise ValueError("num_nodes, num_clips, num_runs, cluster_nodes and cores_per_node must be 1 or more")
+        if few >= many:
+            raise ValueError(f"num_clips={few} {many} must name the fewer first")
+        if 1 not in self.num_nodes:
+            raise ValueError("num_nodes must include 1, which the others are compared with")
+        _require_json(self.output)
+
+
 def _require_json(output: str) -> None:
     if not output.endswith(".json"):
         raise ValueError(f"output={output} must end in .json")

@@ -1,8 +1,6 @@
 """Time preprocessing beside the recipes' loop and the machine's limit, in turn, and take its memory."""
 
 import dataclasses
-import os
-import random
 import shutil
 import statistics
 import subprocess
@@ -12,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from freqquest.audio.demo import write_demo_clips
-from freqquest.audio.files import is_audio
 from freqquest.benchmark.config import PreprocessBenchmark
 from freqquest.benchmark.memory import peak_memory_mib
 from freqquest.benchmark.report import Report
-from freqquest.benchmark.work import work_folder
-from freqquest.errors import UserError
+from freqquest.benchmark.work import copy_clips, link_clips, work_folder
 from freqquest.runs.progress import Progress
 from freqquest.runs.storage import locate
 
@@ -32,7 +28,7 @@ def benchmark_preprocess(config: PreprocessBenchmark) -> str:
     """
     with work_folder(config.work_dir) as work:
         audio_dir = config.audio_dir or str(write_demo_clips(work / "demo").train_dir)
-        clips = _copy_clips(Path(audio_dir), work / "clips")
+        clips = copy_clips(Path(audio_dir), work / "clips")
         figures = _time_in_turn(config, clips, work) | {"peak_memory_mib": _memory(config, clips, work)}
     medians = {name: statistics.median(values) for name, values in figures.items() if isinstance(values, list)}
     settings = dataclasses.asdict(config)
@@ -49,35 +45,9 @@ def benchmark_preprocess(config: PreprocessBenchmark) -> str:
     return report.write(locate(config.output))
 
 
-def _copy_clips(audio_dir: Path, target: Path) -> list[Path]:
-    """A copy in the work folder, where links to it cost nothing; the clips, in an order that mixes the classes."""
-    if not audio_dir.is_dir():
-        raise UserError(f"--audio-dir {audio_dir} does not exist or is not a folder")
-    if target.resolve().is_relative_to(audio_dir.resolve()):
-        raise UserError(f"--work-dir lies inside of --audio-dir {audio_dir}: choose another")
-    shutil.copytree(audio_dir, target)
-    clips = sorted(path for path in target.rglob("*") if is_audio(path.name))
-    if not clips:
-        raise UserError(f"--audio-dir {audio_dir} has no clips")
-    random.Random(0).shuffle(clips)
-    return clips
-
-
-def _link(clips: list[Path], count: int, target: Path) -> list[Path]:
-    """So many clips in `<target>/<round>/`, and there in the folders that they come from, as hard links."""
-    links = []
-    for number in range(count):
-        clip = clips[number % len(clips)]
-        link = target / str(number // len(clips)) / clip.relative_to(target.parent / "clips")
-        link.parent.mkdir(parents=True, exist_ok=True)
-        os.link(clip, link)
-        links.append(link)
-    return links
-
-
 def _time_in_turn(config: PreprocessBenchmark, clips: list[Path], work: Path) -> dict[str, Any]:
     """Every run's figure: clips/s of the four, seconds of the whole command."""
-    many = _link(clips, config.num_clips, work / "many")
+    many = link_clips(clips, config.num_clips, work / "many")
     figures: dict[str, Any] = {
         name: [] for name in ("naive", "limit", "freqquest", "read", "command_s", "same_command_again_s")
     }
@@ -120,7 +90,7 @@ def _memory(config: PreprocessBenchmark, clips: list[Path], work: Path) -> dict[
     """The largest peak of any process, by number of clips."""
     peaks = {}
     for count in config.memory_clips:
-        _link(clips, count, work / f"clips{count}")
+        link_clips(clips, count, work / f"clips{count}")
         peaks[str(count)] = peak_memory_mib(_command(work / f"clips{count}", work / f"dataset{count}"))
         shutil.rmtree(work / f"dataset{count}")
     return peaks

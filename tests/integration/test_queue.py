@@ -102,7 +102,7 @@ def test_a_classifier_is_found_and_kept_on_remote_storage(model):
 def test_a_stopped_training_ends_in_seconds_and_the_same_submit_takes_it_up(queue, model, tmp_path):
     assert submit(queue, *TRAINING, *JUDGED, name="first", wait=False).code == 0
     run = locate(RUN)
-    while not (run / "checkpoints").is_dir():
+    while not (run / "checkpoints").is_dir() or not (run / "checkpoints").list_dir():
         assert re.search("RUNNING|PENDING", queue.ray("status", "first").text)
         time.sleep(0.5)
     follow(run / "tensorboard", tmp_path / "logs")  # logs arrive while it trains
