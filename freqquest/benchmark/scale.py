@@ -133,7 +133,7 @@ def _cluster(num_nodes: int) -> Iterator[str]:
 def _preprocess(clips: Path, dataset: Path, address: str) -> float:
     """Seconds that the whole command takes."""
     started = time.perf_counter()
-    command = [sys.executable, _JOB, "--audio-dir", clips, "--dataset-dir", dataset]
+    command = [sys.executable, str(_JOB), "--audio-dir", str(clips), "--dataset-dir", str(dataset)]
     subprocess.run(command, env=os.environ | {"RAY_ADDRESS": address}, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - started
 
