@@ -1,6 +1,7 @@
 """Servers for tests, which end with them."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -33,7 +34,11 @@ def running(command: list[str], env: dict[str, str], is_up: Callable[[], bool]) 
                 time.sleep(0.2)
             yield
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # Ray takes half a minute to end by SIGTERM
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:  # it was started where SIGINT is ignored
+                process.terminate()
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 Light to import: `--help` reads the settings.
 """
 
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,12 +60,15 @@ def watch(config: WatchConfig) -> None:
         follow(source, folder)
         tensorboard = Path(sys.executable).parent / "tensorboard"
         command = [str(tensorboard), "--logdir", str(folder), "--host", "127.0.0.1", "--port", str(config.port)]
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # TensorBoard ends with this process
         with subprocess.Popen(command) as process:
-            while process.poll() is None:
-                try:
-                    process.wait(config.interval_s)
-                except subprocess.TimeoutExpired:
+            try:
+                while process.poll() is None:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(config.interval_s)
                     follow(source, folder)
+            finally:
+                process.terminate()
         if process.returncode:
             raise UserError(f"TensorBoard ended with code {process.returncode}")
 

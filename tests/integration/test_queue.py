@@ -1,5 +1,6 @@
 """Jobs sent to the queue of a real cluster, which wants a token; what they read and write lies on a real S3 server."""
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.request import urlopen
 
 import numpy as np
 import pandas as pd
@@ -17,13 +19,23 @@ import pytest
 from freqquest.cnn.model import read_card
 from freqquest.runs.storage import locate
 from freqquest.runs.watch import follow
-from tests.integration.conftest import ROOT, events_of
+from tests.integration.conftest import ROOT, events_of, start, wait_until
 from tests.servers import answers, free_port, running
 
 BIN = Path(sys.executable).parent
 RUN = "s3://bucket/run"
-TRAINING = ("jobs/train_cgan.py", "--dataset-dir", "s3://bucket/dataset", "--run-dir", RUN, "--epochs", 40)
-JUDGED = ("--judge", "s3://bucket/cnn/best_model.keras", "--judge-clips", 2, "--judge-every", 20)
+TRAINING = (
+    "jobs/train_cgan.py",
+    "--dataset-dir",
+    "s3://bucket/dataset",
+    "--run-dir",
+    RUN,
+    "--epochs",
+    30,
+    "--sample-every",
+    99,
+)
+JUDGED = ("--judge", "s3://bucket/cnn/best_model.keras", "--judge-clips", 2, "--judge-every", 15)
 
 
 @pytest.fixture(scope="module")
@@ -105,25 +117,37 @@ def test_a_stopped_training_ends_in_seconds_and_the_same_submit_takes_it_up(queu
     while not (run / "checkpoints").is_dir() or not (run / "checkpoints").list_dir():
         assert re.search("RUNNING|PENDING", queue.ray("status", "first").text)
         time.sleep(0.5)
-    follow(run / "tensorboard", tmp_path / "logs")  # logs arrive while it trains
-    assert "loss/loss_D" in events_of(tmp_path / "logs" / "cgan").Tags()["scalars"]
-
     started = time.monotonic()
     assert queue.ray("stop", "first").code == 0
     assert time.monotonic() - started < 15
     assert "STOPPED" in queue.ray("status", "first").text.upper()
     assert not (run / "generator.safetensors").exists()
+    follow(run / "tensorboard", tmp_path / "logs")  # which arrived while it trained
+    assert "loss/loss_D" in events_of(tmp_path / "logs" / "cgan").Tags()["scalars"]
     before = read_epochs(run)
 
     again = submit(queue, *TRAINING, *JUDGED)
     assert again.code == 0, again.text
     after = read_epochs(run)
-    assert after["epoch"].tolist() == list(range(1, 41))
+    assert after["epoch"].tolist() == list(range(1, 31))
     assert after["seconds"][0] == before["seconds"][0]  # the first epoch was not trained again
-    assert np.isfinite(after.loc[[19, 39], "judge/accuracy"]).all()
+    assert np.isfinite(after.loc[[14, 29], "judge/accuracy"]).all()
     follow(run / "tensorboard", tmp_path / "logs")
     shown = [event.step for event in events_of(tmp_path / "logs" / "cgan").Scalars("loss/loss_D")]
-    assert shown == list(range(1, 41))
+    assert shown == list(range(1, 31))
+
+
+def test_tensorboard_shows_logs_on_remote_storage_in_one_command(queue, model):
+    port = free_port()
+    arguments = ["--run-dir", "s3://bucket/cnn", "--port", port, "--interval-s", 1]
+    with start(queue.address, "watch", *arguments) as process:
+        wait_until(process, lambda: answers(port))
+        (trial,) = (locate("s3://bucket/cnn") / "tensorboard" / "cnn").list_dir()
+        shown = wait_until(process, lambda: json.load(urlopen(f"http://127.0.0.1:{port}/data/runs")))
+        process.terminate()
+        assert process.wait(timeout=30) == 130
+    assert shown == [f"tensorboard/cnn/{trial.name}"]
+    assert not answers(port)
 
 
 def test_clips_are_made_on_remote_storage(queue, model):
