@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from freqquest.errors import UserError
 
@@ -131,6 +131,16 @@ def _require_answer(address: str) -> None:
 def is_submitted() -> bool:
     """Whether this job came by `ray job submit --working-dir`, and runs in a folder of the queue."""
     return '"working_dir"' in os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "")
+
+
+def beside_driver() -> Any:
+    """The `scheduling_strategy` of what must not be lost with another node: on the driver's own, where it would be in
+    vain without the driver.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def quiet(library: str) -> None:

@@ -70,7 +70,9 @@ def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = 
             settings_sha256=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
             judge=judge,
         )
-        figures: dict[str, Any] = ray.get(ray.remote(num_cpus=0, max_calls=1)(_run_workers).remote(job))
+        # Ray Train puts what watches the workers onto the node of whoever starts them.
+        run_workers = ray.remote(num_cpus=0, max_calls=1, scheduling_strategy=cluster.beside_driver())(_run_workers)
+        figures: dict[str, Any] = ray.get(run_workers.remote(job))
         if "error" in figures:
             raise UserError(f"training stopped: {figures['error']}")
     return run.finish(figures)

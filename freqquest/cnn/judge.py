@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from freqquest import cluster
 from freqquest.audio.files import fit_waveform
 from freqquest.audio.spectrogram import log_mel
 from freqquest.cnn.model import ModelCard, read_card
@@ -33,7 +34,10 @@ def start_judge(model_file: Location, classes: list[str], option: str = "--judge
     import ray
 
     require_classes(read_card(model_file, option), classes, f"{option} {model_file}")
-    return ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3)(Judge).remote(model_file, classes)
+    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3, scheduling_strategy=cluster.beside_driver())(
+        Judge
+    )
+    return actor.remote(model_file, classes)
 
 
 def require_classes(card: ModelCard, classes: list[str], name: str) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Self
 
 from tqdm import tqdm
 
+from freqquest import cluster
+
 if TYPE_CHECKING:
     from ray.util.queue import Queue
 
@@ -118,12 +120,12 @@ class Poster:
 def shared_progress(description: str, total: int | None, unit: str) -> "Iterator[Queue]":
     """A queue for Posters in other processes, whose messages are shown here until the block ends. Needs Ray.
 
-    The first message says what was done before; time counts from then on.
+    The first number says what was done before; time counts from then on. A message without one is a note alone.
     """
     from ray.exceptions import RayActorError
     from ray.util.queue import Empty, Queue
 
-    queue = Queue(actor_options={"num_cpus": 0})
+    queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": cluster.beside_driver()})
     ended = threading.Event()
     with Progress(description, total, unit) as progress:
 
