@@ -3,11 +3,13 @@
 The training itself knows nothing of this module.
 """
 
+import os
 from typing import Any
 
 import ray.train
 import torch
 from ray.train.torch import TorchTrainer, get_device
+from ray.util.queue import Queue
 
 from freqquest import cluster
 from freqquest.cgan.job import TrainJob
@@ -20,6 +22,13 @@ _RAY_DIR = "checkpoints"
 _MAX_FAILURES, _MAX_ELASTIC_FAILURES = 2, 20
 """Times that workers are started again; where their number may change, nodes are expected to go."""
 
+_LOST = "its process or node was lost"
+
+_START_TIMEOUT_S = 20
+"""Where their number may change: after so long without room for all, Ray Train counts again what there is room for. By
+default it would be a minute; a lost node is known to it after 20 s.
+"""
+
 
 def run_workers(job: TrainJob) -> dict[str, Any]:
     """Start the workers and wait for them.
@@ -30,6 +39,8 @@ def run_workers(job: TrainJob) -> dict[str, Any]:
     cluster.quiet("train")
     fewest, most = job.config.workers
     max_failures = _MAX_FAILURES if fewest == most else _MAX_ELASTIC_FAILURES
+    if fewest < most:
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(_START_TIMEOUT_S))
     trainer = TorchTrainer(
         _train_worker,
         train_loop_config={"job": job},
@@ -43,18 +54,44 @@ def run_workers(job: TrainJob) -> dict[str, Any]:
             storage_path=job.run.path,
             storage_filesystem=job.run.filesystem,
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
+            callbacks=[_LossNote(job)],
         ),
     )
     try:
         figures: dict[str, Any] = trainer.fit().return_value
     except ray.train.TrainingFailedError as error:
-        failures = getattr(error, "worker_failures", {}) or {0: error}
-        return {"error": "; ".join(f"worker {rank}: {_reason(failure)}" for rank, failure in failures.items())}
+        return {"error": _reasons(getattr(error, "worker_failures", {}) or {0: error})}
     return figures
+
+
+class _LossNote(ray.train.UserCallback):
+    """Tells the driver that workers were lost, and what their successors need: Ray Train waits for it without a word,
+    for ever where their number is fixed.
+    """
+
+    def __init__(self, job: TrainJob) -> None:
+        fewest, most = job.config.workers
+        number = str(most) if fewest == most else f"{fewest} to {most}"
+        room = " and ".join(f"{amount:g} {name}" for name, amount in job.resources.items() if amount)
+        self._progress: Queue = job.progress
+        self._waits_for = f"waiting for room for {number} workers with {room} each"
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Called before the workers are started again."""
+        self._progress.put((None, f"{_reasons(worker_exceptions)}; {self._waits_for}"))
+
+
+def _reasons(failures: dict[int, Exception]) -> str:
+    """What happened to which worker; where one was lost, the others failed for want of it."""
+    reasons = {rank: _reason(failure) for rank, failure in sorted(failures.items())}
+    lost = {rank: reason for rank, reason in reasons.items() if reason == _LOST}
+    return "; ".join(f"worker {rank}: {reason}" for rank, reason in (lost or reasons).items())
 
 
 def _reason(failure: Exception) -> str:
     """What happened, in a line: before it, Ray gives the remote traceback."""
+    if hasattr(failure, "health_check_failure"):
+        return _LOST
     cause = getattr(failure, "cause", None) or failure
     lines = str(cause).strip().splitlines() or ["no reason given"]
     return lines[-1] if isinstance(cause, UserError) else f"{type(cause).__name__}: {lines[-1]}"

@@ -139,8 +139,12 @@ def shared_progress(description: str, total: int | None, unit: str) -> "Iterator
                         if has_begun:
                             progress.update(0)  # time goes on
                         continue
-                    (progress.update_to if has_begun else progress.begin_at)(*message)
-                    has_begun = True
+                    done, note = message
+                    if done is None:
+                        progress.update(0, note)
+                    else:
+                        (progress.update_to if has_begun else progress.begin_at)(done, note)
+                        has_begun = True
 
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
