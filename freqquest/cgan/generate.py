@@ -8,6 +8,7 @@ from ray.util.queue import Queue
 from freqquest import cluster
 from freqquest.cgan.config import GenerateConfig
 from freqquest.runs.progress import Poster, shared_progress
+from freqquest.runs.storage import locate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,12 +35,18 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
     with shared_progress("generate", None, "clips") as progress:
         # One call a process: an idle worker would keep torch in memory.
         make = ray.remote(num_cpus=1, num_gpus=int(config.use_gpu), max_calls=1)(_synthesise)
-        clips: list[GeneratedClip] = ray.get(make.remote(config, progress))
+        clips: list[GeneratedClip] = ray.get(make.remote(config, _names_in(config.output_dir), progress))
         progress.put((len(clips), ""))  # the last of a Poster's messages may have come too soon to be sent
     return clips
 
 
-def _synthesise(config: GenerateConfig, progress: Queue) -> list[GeneratedClip]:
+def _names_in(output_dir: str) -> frozenset[str]:
+    """What must not be overwritten; listed once, as Ray runs the task again if its node is lost."""
+    folder = locate(output_dir)
+    return frozenset(place.name for place in folder.list_dir()) if folder.is_dir() else frozenset()
+
+
+def _synthesise(config: GenerateConfig, taken: frozenset[str], progress: Queue) -> list[GeneratedClip]:
     from freqquest.cgan.synthesis import synthesise
 
-    return synthesise(config, Poster(progress))
+    return synthesise(config, taken, Poster(progress))

@@ -4,7 +4,7 @@ Shapes: B clips, Z noise values, S samples.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import torch
@@ -33,11 +33,14 @@ def choose_labels(label: str, classes: list[str]) -> list[str]:
     return [label]
 
 
-def synthesise(config: GenerateConfig, on_clip: Callable[[int], None] = lambda _: None) -> list[GeneratedClip]:
+def synthesise(
+    config: GenerateConfig, taken: Collection[str] = (), on_clip: Callable[[int], None] = lambda _: None
+) -> list[GeneratedClip]:
     """Write WAV files of the classes asked for; the same seed writes the same files.
 
     Args:
         config: What to make.
+        taken: Names in the output folder that stay as they are, unless the settings say otherwise.
         on_clip: Called now and then with the number of clips done.
 
     Returns:
@@ -53,7 +56,7 @@ def synthesise(config: GenerateConfig, on_clip: Callable[[int], None] = lambda _
     classes = generator.card.classes
     asked = list(itertools.product(choose_labels(config.label, classes), range(config.num_clips)))
     places = [folder / f"{label}_{config.seed}_{index:03d}.wav" for label, index in asked]
-    existing = [place for place in places if place.exists()]
+    existing = [place for place in places if place.name in taken]
     if existing and not config.overwrite:
         raise UserError(f"{existing[0]} exists: choose another --output-dir or --seed, or --overwrite it")
     device = torch.device("cuda" if config.use_gpu else "cpu")

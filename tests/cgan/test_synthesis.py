@@ -102,10 +102,11 @@ def test_a_file_is_no_output_folder_and_a_folder_no_generator(generator_file, tm
         load_generator(locate(tmp_path))
 
 
-def test_clips_that_exist_are_kept(generator_file, tmp_path):
-    synthesise(config(generator_file, tmp_path))
+def test_clips_that_exist_are_kept_but_for_those_of_an_attempt_that_was_lost(generator_file, tmp_path):
+    clips = synthesise(config(generator_file, tmp_path))
     with pytest.raises(UserError, match="siren_0_000.wav exists: choose another --output-dir or --seed"):
-        synthesise(config(generator_file, tmp_path))
+        synthesise(config(generator_file, tmp_path), taken=[path.name for path in tmp_path.iterdir()])
+    assert synthesise(config(generator_file, tmp_path), taken=[]) == clips
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "pickle", "other"])
