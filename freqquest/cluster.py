@@ -53,6 +53,7 @@ def prepare_environment() -> None:
         os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")  # seconds until it gives up a cluster that refuses
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials write their own logs
+    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")  # pages long; ours are lines
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # it would call an interrupted search a finished one
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables even when told to be silent
 

@@ -22,6 +22,9 @@ class TrialLogs:
     """Scalars of every epoch, the configuration as text and as hyperparameters, pictures and sounds."""
 
     def __init__(self, place: Location) -> None:
+        """Open the logs; those of the same trial's lost attempt would be shown as a second curve, and are removed."""
+        for earlier in place.list_dir() if place.is_dir() else []:
+            earlier.remove_file()
         self._folder = LogDir(place)
         self._writer = tf.summary.create_file_writer(str(self._folder.path))
 

@@ -31,6 +31,11 @@ _STATE_NAME = re.compile(r"experiment_state-.*\.json")
 _ERROR_LINE = re.compile(r"[\w.]+(Error|Exception|Exit)\b")
 
 
+_MOST_LOSSES = 3
+"""Times that a trial begins again because its process or node was lost. What a trial's own code raises would be raised
+again, so it ends the trial (`run_trial`).
+"""
+
 _NUM_RANDOM = 5
 """Trials, with the first points, after which Optuna proposes by what was learned; until then at random."""
 
@@ -174,6 +179,7 @@ def _tuner(config: TuneConfig, task: TrialTask, trainable: Any, run: Location) -
             storage_path=run.path,
             storage_filesystem=run.filesystem,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            failure_config=tune.FailureConfig(max_failures=_MOST_LOSSES),
             callbacks=[_Watch(config.trials, task.num_epochs)],
             verbose=0,
         ),
@@ -231,8 +237,7 @@ class _Proposer(OptunaSearch):
     """
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        if trial_id in self._ot_trials:
-            super().on_trial_result(trial_id, result)
+        """TPE learns from final scores alone; Optuna would warn of each epoch of a trial that began again."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if trial_id in self._ot_trials:
@@ -246,7 +251,7 @@ class _Watch(tune.Callback):
         self._num_trials, self._num_epochs = num_trials, num_epochs
         self._progress: Progress | None = None  # made when the search starts: this object is saved with it
         self._done: dict[str, int] = {}
-        self._num_ended, self._best = 0, 0.0
+        self._num_ended, self._num_begun_again, self._best = 0, 0, 0.0
 
     def setup(self, **info: Any) -> None:
         self._progress = Progress("tune", self._num_trials * self._num_epochs, "epochs")
@@ -256,6 +261,10 @@ class _Watch(tune.Callback):
     ) -> None:
         self._best = max(self._best, result[OBJECTIVE])
         self._advance(trial, min(result["epoch"], self._num_epochs))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._num_begun_again += 1
+        self._advance(trial, 0)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._end(trial)
@@ -274,6 +283,7 @@ class _Watch(tune.Callback):
 
     def _advance(self, trial: Any, epoch: int) -> None:
         if self._progress is not None:
-            note = f"{self._num_ended}/{self._num_trials} trials done, best validation accuracy {self._best:.3f}"
+            again = f", {self._num_begun_again} lost and begun again" if self._num_begun_again else ""
+            note = f"{self._num_ended}/{self._num_trials} trials done{again}, best validation accuracy {self._best:.3f}"
             self._progress.update(epoch - self._done.get(trial.trial_id, 0), note)
             self._done[trial.trial_id] = epoch

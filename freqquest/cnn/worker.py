@@ -6,6 +6,7 @@ Shapes: N clips, K classes.
 import os
 import tempfile
 import time
+import traceback
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import ray
 from ray import tune
+from ray.exceptions import RayError
 
 from freqquest.audio.files import ClipConfig
 from freqquest.cnn.config import CnnConfig
@@ -55,8 +57,12 @@ class TrialTask:
 
 
 def run_trial(params: dict[str, Any], task: TrialTask) -> None:
-    """One trial, in its own process: fit each part in turn, report every epoch, keep what the last one leaves."""
-    from freqquest.cnn.trial import DivergedError, fit, predict_probabilities, prepare_tensorflow
+    """One trial, in its own process: fit each part in turn, report every epoch, keep what the last one leaves.
+
+    Raises:
+        RayError: Something was lost: the trial can begin again. What else goes wrong would do so again; it is reported.
+    """
+    from freqquest.cnn.trial import fit, predict_probabilities, prepare_tensorflow
 
     # An ended trial trains on until its next report. Ray would wait 2 s for it, and then fail the trial that follows.
     os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "600"
@@ -75,9 +81,10 @@ def run_trial(params: dict[str, Any], task: TrialTask) -> None:
                 diary.log_judgement(predictions[-1])
                 diary.end_part()
                 model.save(Path(folder) / f"model_{number}.keras")
-        except DivergedError as error:
-            # The worst score, as the scheduler takes a NaN for better than any.
-            diary.report(str(error), score=0.0)
+        except RayError:
+            raise
+        except Exception as error:
+            diary.report_failure(error)
             return
         np.savez(
             Path(folder) / PREDICTIONS_NAME,
@@ -162,6 +169,20 @@ class _Diary:
         }
         self._last_told = self._epoch
         tune.report(figures, checkpoint=checkpoint)
+
+    def report_failure(self, error: Exception) -> None:
+        """End the trial with what was raised; the traceback goes into the trial's folder."""
+        from freqquest.cnn.trial import DivergedError
+
+        if isinstance(error, DivergedError):
+            state = str(error)
+        else:
+            state = traceback.format_exception_only(error)[0].strip().splitlines()[0]
+            storage = tune.get_context().get_storage()
+            place = Location(storage.storage_filesystem, storage.trial_fs_path) / "error.txt"
+            place.write_text("".join(traceback.format_exception(error)))
+        # The worst score, as the scheduler takes a NaN for better than any.
+        self.report(state, score=0.0)
 
     def close(self) -> None:
         """End the logs."""
