@@ -19,6 +19,9 @@ from freqquest.cnn.space import SPACE, Choice
 
 ROOT = Path(__file__).parent.parent.parent
 
+TINY = ("--only", "num_filters=4", "input_pooling=2,1", "min_steps=1", "normalisation=dataset,none")
+"""Keeps the classifier's networks small."""
+
 
 @pytest.fixture(scope="session")
 def command(local_ray):

@@ -18,10 +18,7 @@ from freqquest.runs.folder import describe_machine
 from freqquest.runs.report import write_report
 from freqquest.runs.storage import locate
 from tests.conftest import RATE_HZ, tone
-from tests.integration.conftest import events_of, start, wait_until
-
-TINY = ("--only", "num_filters=4", "input_pooling=2,1", "min_steps=1", "normalisation=dataset,none")
-"""Keeps the classifier's networks small."""
+from tests.integration.conftest import TINY, events_of, start, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,189 @@
+"""Several nodes: where work runs, and that a lost node costs nothing but what it had not finished."""
+
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ray.cluster_utils import Cluster
+
+from freqquest.cluster import prepare_environment
+from freqquest.dataset.manifest import load_manifest
+from freqquest.runs.storage import locate
+from tests.conftest import write_clips
+from tests.integration.conftest import TINY, events_of, start, wait_until
+
+NUM_NODES = 3
+NODE = {"object_store_memory": 100 * 2**20}
+EPOCHS = "cgan_epochs.csv"
+
+
+@pytest.fixture(scope="module")
+def started_cluster():
+    """A head that takes no work. Its processes belong to the test: other tests must not find them by themselves."""
+    prepare_environment()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ray._private.utils.write_ray_address", lambda *_: None)
+        patch.setattr("ray._common.utils.reset_ray_address", lambda *_: None)
+        cluster = Cluster()
+        try:
+            cluster.add_node(num_cpus=0, include_dashboard=False, **NODE)
+            yield cluster
+        finally:
+            cluster.shutdown()
+
+
+@pytest.fixture
+def cluster(started_cluster):
+    """The head and three nodes of one core each, whatever became of the last test's."""
+    add_nodes(started_cluster)
+    return started_cluster
+
+
+@pytest.fixture(scope="module")
+def audio_dir(tmp_path_factory):
+    return write_clips(tmp_path_factory.mktemp("audio") / "clips", num_recordings=20)
+
+
+@pytest.fixture(scope="module")
+def dataset_dir(started_cluster, audio_dir, tmp_path_factory):
+    """Made by nodes that stay."""
+    add_nodes(started_cluster)
+    folder = tmp_path_factory.mktemp("dataset") / "dataset"
+    with run(started_cluster, "preprocess", *preprocess_arguments(audio_dir, folder)) as job:
+        ends_well(job)
+    return folder
+
+
+def add_nodes(cluster):
+    while len(cluster.worker_nodes) < NUM_NODES:
+        cluster.add_node(num_cpus=1, **NODE)
+
+
+def run(cluster, name, *arguments):
+    return start(cluster.address, name, *arguments, stdout=subprocess.DEVNULL)
+
+
+def ends_well(job):
+    """What it said on standard error."""
+    _, errors = job.communicate(timeout=240)
+    assert job.returncode == 0, errors
+    return errors
+
+
+def preprocess_arguments(audio_dir, folder):
+    return ["--audio-dir", audio_dir, "--dataset-dir", folder, "--clips-per-shard", 2]
+
+
+def processes(node):
+    """Those that do a node's work, by their number: what each is at."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    found = {}
+    for child in Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split():
+        try:
+            found[int(child)] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+    return found
+
+
+def nodes_at(cluster, work):
+    """The nodes where something is done now, by the title that Ray gives to a process."""
+    return {
+        node
+        for node in cluster.list_all_nodes()
+        if any(title.startswith(f"ray::{work}") for title in processes(node).values())
+    }
+
+
+def node_of(cluster, process):
+    return next(node for node in cluster.worker_nodes if process in processes(node))
+
+
+def writer_of(events):
+    """The process that writes a TensorBoard log, which is named for it."""
+    return int(events.name.removesuffix(".v2").split(".")[-2])
+
+
+def lose(cluster, node):
+    cluster.remove_node(node, allow_graceful=False)
+
+
+def test_a_node_lost_while_preprocessing_costs_only_the_shards_that_it_was_making(
+    cluster, audio_dir, dataset_dir, tmp_path
+):
+    folder, work, seen = tmp_path / "dataset", "Map(_write_planned)", set()
+
+    def finished():
+        return {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+
+    def is_under_way():
+        seen.update(nodes_at(cluster, work))
+        return seen == cluster.worker_nodes and len(finished()) >= NUM_NODES
+
+    with run(cluster, "preprocess", *preprocess_arguments(audio_dir, folder)) as job:
+        wait_until(job, is_under_way)
+        lost = wait_until(job, lambda: nodes_at(cluster, work)).pop()
+        before = finished()
+        lose(cluster, lost)
+        ends_well(job)
+    shards = load_manifest(locate(folder)).shards
+    assert len(before) < len(shards) - NUM_NODES, "the node was lost when there was little left to do"
+    assert {path: finished()[path] for path in before} == before, "a finished shard was made again"
+    assert shards == load_manifest(locate(dataset_dir)).shards
+
+
+def test_a_node_lost_during_the_search_costs_only_its_trial(cluster, dataset_dir, tmp_path):
+    folder, num_trials, seen = tmp_path / "run", 4, set()
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", folder, "--num-trials", num_trials, "--max-epochs", 6]
+
+    def logs():
+        return {path.parent.name: path for path in folder.glob("tensorboard/cnn/*/events*")}
+
+    def last_has_begun():
+        seen.update(nodes_at(cluster, "ImplicitFunc.train"))
+        return list(folder.glob("trials/*/checkpoint_*/predictions.npz")) if len(logs()) == num_trials else []
+
+    with run(cluster, "tune_cnn", *arguments, "--num-members", 0, *TINY) as job:
+        finished = {path: path.stat().st_mtime_ns for path in wait_until(job, last_has_begun)}
+        before = logs()
+        lost = max(before, key=lambda trial: before[trial].stat().st_ctime_ns)
+        lose(cluster, node_of(cluster, writer_of(before[lost])))
+        errors = ends_well(job)
+    assert len(seen) > 1, "all trials ran on one node"
+    assert "4/4 trials done, 1 lost and begun again" in errors
+    trials = pd.read_csv(folder / "trials.csv").set_index("trial")
+    assert set(trials.index) == set(before)
+    assert set(trials["state"]) <= {"finished", "stopped early"}
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished, "a finished trial was repeated"
+    assert {trial for trial, events in logs().items() if events != before[trial]} == {lost}
+    steps = [event.step for event in events_of(folder / "tensorboard" / "cnn" / lost).Tensors("train/loss")]
+    assert steps == list(range(1, trials["epochs"][lost] + 1)), "the lost attempt's curve is still there"
+
+
+def test_a_node_lost_during_training_leaves_fewer_workers_that_go_on_from_the_last_checkpoint(
+    cluster, dataset_dir, tmp_path
+):
+    folder, worker = tmp_path / "run", "RayTrainWorker"
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", folder, "--num-workers", f"1:{NUM_NODES}", "--epochs", 6]
+
+    def epochs():
+        return pd.read_csv(folder / EPOCHS) if (folder / EPOCHS).exists() else []
+
+    def logs():
+        return sorted(folder.glob("tensorboard/cgan/events*"))
+
+    with run(cluster, "train_cgan", *arguments, "--sample-every", 100) as job:
+        wait_until(job, lambda: len(epochs()) >= 2)
+        assert nodes_at(cluster, worker) == cluster.worker_nodes
+        for watcher in ("_run_workers", "TrainController", "_QueueActor", "_AutoscalingCoordinatorActor"):
+            assert nodes_at(cluster, watcher) == {cluster.head_node}, watcher
+        first = epochs().iloc[0]
+        (events,) = logs()
+        lose(cluster, node_of(cluster, writer_of(events)))
+        wait_until(job, lambda: len(logs()) > 1)
+        assert nodes_at(cluster, worker) == cluster.worker_nodes
+        errors = ends_well(job)
+    assert f"worker 0: its process or node was lost; waiting for room for 1 to {NUM_NODES} workers" in errors
+    assert epochs()["epoch"].tolist() == list(range(1, 7))
+    pd.testing.assert_series_equal(epochs().iloc[0], first)  # its seconds too: it was not trained again
