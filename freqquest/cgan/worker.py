@@ -29,6 +29,11 @@ _START_TIMEOUT_S = 20
 default it would be a minute; a lost node is known to it after 20 s.
 """
 
+_GROW_INTERVAL_S = 90.0
+"""Where their number may change: how often to look for room for more. These begin from the last checkpoint, and by
+Ray Train's default, a minute after the start, they would always come shortly before a checkpoint.
+"""
+
 
 def run_workers(job: TrainJob) -> dict[str, Any]:
     """Start the workers and wait for them.
@@ -46,6 +51,7 @@ def run_workers(job: TrainJob) -> dict[str, Any]:
         train_loop_config={"job": job},
         scaling_config=ray.train.ScalingConfig(
             num_workers=most if fewest == most else (fewest, most),
+            elastic_resize_monitor_interval_s=_GROW_INTERVAL_S,
             use_gpu=job.config.use_gpu,
             resources_per_worker=job.resources,
         ),

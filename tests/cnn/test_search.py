@@ -11,7 +11,17 @@ from freqquest.cnn import space, worker
 from freqquest.cnn.config import NUM_MEMBERS, PRESETS, CnnConfig, TuneConfig
 from freqquest.cnn.data import Part
 from freqquest.cnn.evaluate import choose, importance
-from freqquest.cnn.search import Outcome, _place, _Scheduler, can_resume, first_points, rungs, search_space, table
+from freqquest.cnn.search import (
+    Outcome,
+    _place,
+    _Scheduler,
+    _Watch,
+    can_resume,
+    first_points,
+    rungs,
+    search_space,
+    table,
+)
 from freqquest.errors import UserError
 from freqquest.runs.storage import locate
 from tests.cnn.conftest import make_clips
@@ -146,6 +156,19 @@ def test_the_scheduler_ends_what_falls_behind_but_never_the_preset():
         decisions(number, 0.0, 0.9)
     assert decisions(4, 0.0, 0.1)[0] == "STOP"
     assert decisions(5, 0.3, 0.1) == ["CONTINUE", "STOP"]  # and at its end, as all
+
+
+def test_progress_goes_back_with_a_trial_that_begins_again(capsys):
+    watch, trial = _Watch(num_trials=2, num_epochs=4), SimpleNamespace(trial_id="a")
+    watch.setup()
+    for epoch in (1, 2, 3):
+        watch.on_trial_result(0, [], trial, {"epoch": epoch, "validation/score": 0.5})
+    watch.on_trial_recover(0, [], trial)
+    watch.on_trial_result(0, [], trial, {"epoch": 1, "validation/score": 0.5})
+    watch.on_experiment_end([])
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "1/8" in last
+    assert "0/2 trials done, 1 lost and begun again, best validation accuracy 0.500" in last
 
 
 def test_the_first_trial_stays_unless_another_one_is_better_by_more_than_chance():

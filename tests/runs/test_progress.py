@@ -33,6 +33,17 @@ def test_the_last_message_of_another_process_is_shown(local_ray, capsys):
     assert capsys.readouterr().err.splitlines()[-1].startswith("generate: 40 clips")
 
 
+def test_a_message_without_a_number_is_a_note_that_counts_nothing(local_ray, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_LOG_INTERVAL_S", 0.0)
+    with progress.shared_progress("train", None, "clips") as queue:
+        for message in [(None, "waiting"), (40, "going on"), (None, "a worker was lost"), (30, "")]:
+            queue.put(message)
+    lines = [re.sub(r" \[.*, ", ", ", line) for line in capsys.readouterr().err.splitlines()]
+    assert lines[0] == "train: 0 clips, waiting]"
+    assert "train: 40 clips, a worker was lost]" in lines
+    assert lines[-1] == "train: 30 clips, a worker was lost]"  # where the last checkpoint is
+
+
 def test_neither_the_start_nor_what_was_done_before_counts_for_the_speed(capsys, monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
