@@ -67,14 +67,16 @@ def preprocess_arguments(audio_dir, folder):
 def processes(node):
     """Those that do a node's work, by their number: what each is at."""
     raylet = node.all_processes["raylet"][0].process.pid
-    children = [path.read_text().split() for path in Path(f"/proc/{raylet}/task").glob("*/children")]
-    found = {}
-    for child in chain.from_iterable(children):
-        try:
-            found[int(child)] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has just ended
-    return found
+    children = chain.from_iterable(read(path).split() for path in Path(f"/proc/{raylet}/task").glob("*/children"))
+    return {int(child): read(Path(f"/proc/{child}/cmdline")) for child in children}
+
+
+def read(path):
+    """Of a process; nothing, where it has just ended."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def nodes_at(cluster, work):
