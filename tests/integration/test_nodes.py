@@ -1,6 +1,8 @@
 """Several nodes: where work runs, and that a lost node costs nothing but what it had not finished."""
 
+import os
 import subprocess
+import sys
 from itertools import chain
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from freqquest.dataset.manifest import load_manifest
 from freqquest.runs.storage import locate
 from tests.conftest import write_clips
 from tests.integration.conftest import TINY, events_of, start, wait_until
+from tests.servers import running
 
 NUM_NODES = 3
 EPOCHS = "cgan_epochs.csv"
@@ -184,3 +187,25 @@ def test_a_node_lost_during_training_leaves_fewer_workers_that_go_on_from_the_la
     assert f"worker 0: its process or node was lost; waiting for room for 1 to {NUM_NODES} workers" in errors
     assert epochs()["epoch"].tolist() == list(range(1, 11))
     pd.testing.assert_series_equal(epochs().iloc[0], first)  # its seconds too: it was not trained again
+
+
+def test_a_folder_that_a_node_has_for_itself_is_refused_before_any_work(cluster, audio_dir, tmp_path):
+    namespace = ["unshare", "--user", "--map-root-user", "--mount", "--"]
+    if subprocess.run([*namespace, "true"], check=False).returncode:
+        pytest.skip("this machine lets nobody make namespaces")
+    hidden = " && ".join(f"mount -t tmpfs none {folder}" for folder in (tmp_path, "/tmp/ray"))
+    ray_start = f"{Path(sys.executable).parent / 'ray'} start --block --num-cpus 1 --object-store-memory {100 * 2**20}"
+    node = [*namespace, "sh", "-c", f"{hidden} && exec {ray_start} --address {cluster.address}"]
+
+    def has_joined():
+        return sum(node["Alive"] for node in cluster.global_state.node_table()) == NUM_NODES + 2
+
+    with running(node, dict(os.environ), has_joined):
+        arguments = ["--audio-dir", audio_dir, "--dataset-dir", tmp_path / "dataset"]
+        with run(cluster, "preprocess", *arguments) as job:
+            _, errors = job.communicate(timeout=120)
+    assert job.returncode == 2, errors
+    assert "5 node(s): 4 cores, 0 GPUs" in errors
+    assert f"--dataset-dir: cannot write {tmp_path / 'dataset'} on node " in errors.splitlines()[-1]
+    assert "give a path that all nodes share (NFS, EFS), or a URI (s3://)" in errors.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
