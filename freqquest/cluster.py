@@ -50,7 +50,7 @@ def prepare_environment() -> None:
     os.environ.setdefault("RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES", str(_LOCAL_OBJECT_STORE_BYTES))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if "RAY_ADDRESS" in os.environ:
-        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")  # seconds until it gives up a cluster that refuses
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "5")  # seconds until it gives up a cluster that refuses
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials write their own logs
     os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")  # pages long; ours are lines
@@ -88,7 +88,11 @@ def connect(needs: "Needs | None" = None, *, dry_run: bool = False) -> None:
     rows = preflight.check(needs)
     if dry_run or len(ray.nodes()) > 1 or is_submitted():
         print(preflight.table(rows), file=sys.stdout if dry_run else sys.stderr, flush=True)
-    preflight.require(rows)
+    try:
+        preflight.require(rows)
+    except UserError:
+        ray.shutdown()  # or another try would find Ray connected, and not look again
+        raise
 
 
 @contextmanager
@@ -108,7 +112,10 @@ def _clear_refusals() -> Iterator[None]:
     except ray.exceptions.AuthenticationError as error:
         raise UserError(f"no token for the Ray cluster: {_TOKEN_FIX}") from error
     except ConnectionError as error:
-        raise UserError(f"the Ray cluster at {address} does not accept this job's token: {_TOKEN_FIX}") from error
+        raise UserError(
+            f"cannot connect to the Ray cluster at {address}: it is going down, or does not accept this job's token "
+            f"({_TOKEN_FIX}); what a crashed Ray left on this machine is cleared by ray stop"
+        ) from error
     except RuntimeError as error:
         if "ersion mismatch" not in str(error):
             raise
@@ -200,7 +207,7 @@ def describe() -> str:
     text = f"{len(now)} node(s): {_count(now)}"
     if not is_limited:
         return f"{text}; more by Kubernetes, which alone knows how many"
-    return f"{text}; with the autoscaler up to {_count(nodes)}" if len(nodes) > len(now) else text
+    return f"{text}; with nodes yet to come {_count(nodes)}" if len(nodes) > len(now) else text
 
 
 def _count(nodes: list[dict[str, float]]) -> str:
@@ -216,14 +223,31 @@ def _nodes() -> tuple[list[dict[str, float]], bool]:
     if launched.exists():
         import yaml  # Ray brings it
 
-        config = yaml.safe_load(launched.read_text())
-        kinds, head = config["available_node_types"], config["head_node_type"]
-        possible = [
-            kind["resources"] for name, kind in kinds.items() if name != head for _ in range(kind["max_workers"])
-        ]
-        return [*(node for node in nodes if _HEAD in node), *possible], True
+        return _with_launched(nodes, yaml.safe_load(launched.read_text())), True
     # KubeRay's operator starts a head without Ray's own monitor where its autoscaler runs beside it.
     return nodes, "--no-monitor" not in os.environ.get("KUBERAY_GEN_RAY_START_CMD", "")
+
+
+def _with_launched(nodes: list[dict[str, float]], config: dict[str, Any]) -> list[dict[str, float]]:
+    """As many nodes of each kind as `ray up` may start, and those that are there and of no such kind."""
+    kinds = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
+
+    def is_of(kind: dict[str, Any], node: dict[str, float]) -> bool:
+        return all(node.get(name, 0) == kind["resources"].get(name, 0) for name in _COUNTED)
+
+    possible = [kind["resources"] for kind in kinds for _ in range(min(kind["max_workers"], config["max_workers"]))]
+    return [node for node in nodes if _HEAD in node or not any(is_of(kind, node) for kind in kinds)] + possible
+
+
+def num_cores() -> int:
+    """Of the cluster; with an autoscaler, of all nodes that there can be."""
+    return int(sum(node.get("CPU", 0) for node in _nodes()[0]))
+
+
+def may_replace_nodes() -> bool:
+    """Whether what a lost node did can go on elsewhere."""
+    nodes, is_limited = _nodes()
+    return len(nodes) > 1 or not is_limited
 
 
 def share_out(num_tasks: int, *, cpus_each: int | None, use_gpu: bool, sharing_gpu: int = 1) -> dict[str, float]:
@@ -241,8 +265,11 @@ def share_out(num_tasks: int, *, cpus_each: int | None, use_gpu: bool, sharing_g
     Raises:
         UserError: There is no GPU.
     """
-    nodes, _ = _nodes()
-    cores = int(sum(node.get("CPU", 0) for node in nodes))
-    resources = require(num_workers=1, cpus_per_worker=cpus_each or max(1, cores // num_tasks), use_gpu=use_gpu)
-    largest = max(node.get("memory", 0) for node in nodes)
-    return resources | {"GPU": resources["GPU"] / sharing_gpu, "memory": min(_TRAINING_BYTES, largest)}
+    all_nodes, _ = _nodes()
+    nodes = [node for node in all_nodes if node.get("CPU") and bool(node.get("GPU")) == use_gpu] or all_nodes
+    at_once = min(num_tasks, int(sum(node.get("GPU", 0) for node in nodes)) * sharing_gpu) if use_gpu else num_tasks
+    largest = max(int(node.get("CPU", 0)) for node in nodes)
+    cores = largest // max(1, math.ceil(at_once / len(nodes)))
+    resources = require(num_workers=1, cpus_per_worker=cpus_each or max(1, cores), use_gpu=use_gpu)
+    memory = max(node.get("memory", 0) for node in all_nodes)
+    return resources | {"GPU": resources["GPU"] / sharing_gpu, "memory": min(_TRAINING_BYTES, memory)}

@@ -4,7 +4,6 @@ Light to import, as settings say what they need; Ray and file systems are loaded
 """
 
 import hashlib
-import os
 import platform
 import shutil
 import tempfile
@@ -53,7 +52,7 @@ class Needs:
 
     def __str__(self) -> str:
         count = f"{self.num_workers} to {self.most_workers}" if self.most_workers else str(self.num_workers)
-        cores = "what there is of cores" if self.cpus_per_worker is None else f"{self.cpus_per_worker} core(s)"
+        cores = "its share of the cores" if self.cpus_per_worker is None else f"{self.cpus_per_worker} core(s)"
         return f"{count} worker(s), each {cores}{' and a GPU' if self.use_gpu else ''}"
 
 
@@ -184,21 +183,29 @@ def _ask_nodes(places: _Places) -> list[_Report]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = ray.get_runtime_context().get_node_id()
-    names = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    names = _addresses()
     look = ray.remote(num_cpus=0, max_retries=0)(_look)
     asked = {
-        look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(places, name): name
+        look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(places, name): node
         for node, name in names.items()
         if node != here
     }
     reports = [_look(places, names[here])]
     answered = ray.wait(list(asked), num_returns=len(asked), timeout=_TIMEOUT_S)[0] if asked else []
-    for answer, name in asked.items():
+    for answer, node in asked.items():
         try:
-            reports.append(ray.get(answer) if answer in answered else _Report(node=name, lost="it does not answer"))
+            reports.append(ray.get(answer) if answer in answered else _Report(node=names[node], lost="no answer"))
         except ray.exceptions.RayError as error:
-            reports.append(_Report(node=name, lost=str(error).strip().splitlines()[-1]))
+            if node in _addresses():  # else it has gone meanwhile, as nodes of a cluster may
+                reports.append(_Report(node=names[node], lost=str(error).strip().splitlines()[-1]))
     return reports
+
+
+def _addresses() -> dict[str, str]:
+    """Of the nodes that are there, by identifier."""
+    import ray
+
+    return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
 
 
 def _look(places: _Places, node: str) -> _Report:
@@ -213,11 +220,12 @@ def _look(places: _Places, node: str) -> _Report:
             refusals[option] = reason(error)
     for option, folder in places.writes.items():
         try:
+            if not (folder / places.probe).exists():
+                refusals[option] = _NOT_SHARED
+                continue
             own = folder / f"{places.probe}-{uuid.uuid4().hex}"
             own.write_bytes(b"")
             own.remove_file()
-            if not (folder / places.probe).exists():
-                refusals[option] = _NOT_SHARED
         except OSError as error:
             refusals[option] = reason(error)
     return _Report(
@@ -235,8 +243,8 @@ def _contents(place: "Location") -> str:
         return f"{place.num_bytes()} bytes"
     if not place.is_dir():
         return "nothing"
-    names = "\n".join(sorted(os.listdir(place.path))) if place.is_local else ""  # noqa: PTH208
-    return f"a folder {hashlib.sha256(os.fsencode(names)).hexdigest()}"
+    names = [found.name for found in place.list_dir()] if place.is_local else []
+    return f"a folder {hashlib.sha256(chr(0).join(names).encode(errors='replace')).hexdigest()}"
 
 
 def _version(package: str) -> str:

@@ -5,10 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 def free_port() -> int:
@@ -39,6 +41,10 @@ def running(command: list[str], env: dict[str, str], is_up: Callable[[], bool]) 
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:  # it was started where SIGINT is ignored
                 process.terminate()
+                try:
+                    process.wait(timeout=60)
+                except subprocess.TimeoutExpired:
+                    process.kill()
 
 
 @contextmanager
@@ -55,3 +61,28 @@ def s3_server(bucket: str) -> Iterator[dict[str, str]]:
     with running(command, os.environ | env, lambda: answers(port)):
         urllib.request.urlopen(urllib.request.Request(f"{env['AWS_ENDPOINT_URL']}/{bucket}", method="PUT"))
         yield env
+
+
+@contextmanager
+def refusing_server(status: int, reason: str, refused: tuple[str, ...]) -> Iterator[str]:
+    """Speaks as much S3 as to refuse some methods; to others, nothing is there."""
+
+    class Refusing(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            text = f"<Error><Code>Any</Code><Message>{reason}</Message></Error>".encode()
+            self.send_response(status if self.command in refused else 404)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(text)
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

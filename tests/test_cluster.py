@@ -34,7 +34,7 @@ def test_workers_fit_the_nodes_that_have_the_gpus(nodes):
 def test_trainings_share_out_cores_memory_and_gpus(nodes):
     nodes({"CPU": 16.0, "memory": 64e9, "GPU": 2.0}, {"CPU": 4.0, "memory": 1e9})
     few = cluster.share_out(4, cpus_each=None, use_gpu=True, sharing_gpu=4)
-    assert few == {"CPU": 5, "GPU": 0.25, "memory": 3 * 2**30}
+    assert few == {"CPU": 4, "GPU": 0.25, "memory": 3 * 2**30}
     assert cluster.share_out(100, cpus_each=None, use_gpu=False)["CPU"] == 1
     assert cluster.share_out(100, cpus_each=3, use_gpu=False) == {"CPU": 3, "GPU": 0, "memory": 3 * 2**30}
     nodes({"CPU": 2.0, "memory": 1e9})
@@ -62,8 +62,13 @@ def test_nodes_that_the_autoscaler_may_add_count(nodes, monkeypatch, tmp_path):
         config["available_node_types"][kind]["resources"] = resources  # which `ray up` asks AWS for
     (tmp_path / "ray_bootstrap_config.yaml").write_text(yaml.safe_dump(config))
     assert cluster.require(num_workers=8, cpus_per_worker=None, use_gpu=True) == {"CPU": 4, "GPU": 1}
-    assert cluster.share_out(8, cpus_each=None, use_gpu=False) == {"CPU": 12, "GPU": 0, "memory": 3 * 2**30}
-    assert cluster.describe() == "1 node(s): 0 cores, 0 GPUs; with the autoscaler up to 96 cores, 8 GPUs"
+    assert cluster.share_out(8, cpus_each=None, use_gpu=False) == {"CPU": 8, "GPU": 0, "memory": 3 * 2**30}
+    shared = cluster.share_out(16, cpus_each=None, use_gpu=True, sharing_gpu=4)
+    assert shared == {"CPU": 2, "GPU": 0.25, "memory": 3 * 2**30}
+    assert cluster.describe() == "1 node(s): 0 cores, 0 GPUs; with nodes yet to come 96 cores, 8 GPUs"
+    nodes({"node:__internal_head__": 1.0}, {"CPU": 16.0, "memory": 60e9}, {"CPU": 8.0})  # one from elsewhere
+    assert cluster.num_cores() == 104
+    assert cluster.may_replace_nodes()
     with pytest.raises(UserError, match="needs 9 GPU.s., the cluster has 8"):
         cluster.require(num_workers=9, cpus_per_worker=None, use_gpu=True)
 

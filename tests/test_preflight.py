@@ -1,9 +1,6 @@
 """What a job is refused for before it begins, and the table that says so."""
 
-import threading
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,7 @@ from freqquest import preflight
 from freqquest.errors import UserError
 from freqquest.preflight import Needs, check, require, require_absolute, table
 from freqquest.runs.storage import locate
+from tests.servers import refusing_server
 
 
 def problem_of(needs):
@@ -51,31 +49,6 @@ def test_a_bucket_that_does_not_exist_is_refused(local_ray, s3_clips):
     problem = problem_of(Needs(reads={"--audio-dir": s3_clips}, writes={"--run-dir": "s3://nowhere/run"}))
     assert problem.startswith("--run-dir: cannot write s3://nowhere/run on node ")
     assert problem.endswith(": The specified bucket does not exist")
-
-
-@contextmanager
-def refusing_server(status, reason, refused):
-    """Speaks as much S3 as to refuse some methods; to others, nothing is there."""
-
-    class Refusing(BaseHTTPRequestHandler):
-        def answer(self):
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            text = f"<Error><Code>Any</Code><Message>{reason}</Message></Error>".encode()
-            self.send_response(status if self.command in refused else 404)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(text)
-
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def test_a_bucket_that_refuses_is_refused(local_ray, s3_clips, monkeypatch):

@@ -14,14 +14,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from freqquest.audio.demo import write_demo_clips
 from freqquest.benchmark.config import ScaleBenchmark
 from freqquest.benchmark.report import Report
 from freqquest.benchmark.work import copy_clips, link_clips, work_folder
+from freqquest.errors import UserError
 from freqquest.runs.progress import Progress
 from freqquest.runs.storage import locate
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
 _JOB = Path(__file__).parents[2] / "jobs" / "preprocess.py"
 _OBJECT_STORE_BYTES = 100 * 2**20
@@ -49,7 +54,7 @@ def benchmark_scale(config: ScaleBenchmark) -> str:
     """Measure, write the figures as JSON and as a table, and return the table.
 
     Raises:
-        UserError: The work folder holds something, or the audio folder has no clips.
+        UserError: The work folder holds something, the audio folder has no clips, or a run failed.
     """
     with work_folder(config.work_dir) as work:
         audio_dir = config.audio_dir or str(write_demo_clips(work / "demo").train_dir)
@@ -98,10 +103,12 @@ def _time_in_turn(config: ScaleBenchmark, work: Path) -> dict[str, Any]:
     with Progress("benchmark", config.num_runs * len(config.num_nodes), "clusters") as progress:
         for _ in range(config.num_runs):
             for nodes in config.num_nodes:
-                with _cluster(nodes) as address:
+                with one_core_nodes(nodes) as cluster:
                     for count in config.num_clips:
                         dataset = work / "dataset"
-                        seconds[str(nodes)][str(count)].append(_preprocess(work / f"clips{count}", dataset, address))
+                        seconds[str(nodes)][str(count)].append(
+                            _preprocess(work / f"clips{count}", dataset, cluster.address)
+                        )
                         num_bytes = sum(path.stat().st_size for path in dataset.rglob("*.parquet"))
                         shutil.rmtree(dataset)
                 progress.update(1)
@@ -109,32 +116,41 @@ def _time_in_turn(config: ScaleBenchmark, work: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _cluster(num_nodes: int) -> Iterator[str]:
-    """The address of a cluster of so many nodes, each bound to a core (or sharing one, where there are too few)."""
+def one_core_nodes(count: int) -> "Iterator[Cluster]":
+    """A cluster on this machine, which no other program finds by itself: a head that takes no work, and so many nodes,
+    each bound to a core (or sharing one, where there are too few).
+    """
     from ray.cluster_utils import Cluster
 
     from freqquest import cluster
 
     cluster.prepare_environment()
     cores = sorted(os.sched_getaffinity(0))
-    store = {"object_store_memory": _OBJECT_STORE_BYTES}
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **store})
-    try:
-        for number in range(num_nodes):
-            os.sched_setaffinity(0, {cores[number % len(cores)]})  # what this process starts inherits it
-            nodes.add_node(num_cpus=1, **store)
-        os.sched_setaffinity(0, cores)
-        yield nodes.address
-    finally:
-        os.sched_setaffinity(0, cores)
-        nodes.shutdown()
+    with (
+        mock.patch("ray._private.utils.write_ray_address"),
+        mock.patch("ray._common.utils.reset_ray_address"),
+    ):
+        nodes = Cluster()
+        try:
+            for number in range(-1, count):
+                # What this process starts inherits the cores that it is bound to.
+                os.sched_setaffinity(0, cores if number < 0 else {cores[number % len(cores)]})
+                num_cpus = 0 if number < 0 else 1
+                nodes.add_node(num_cpus=num_cpus, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES)
+            os.sched_setaffinity(0, cores)
+            yield nodes
+        finally:
+            os.sched_setaffinity(0, cores)
+            nodes.shutdown()
 
 
 def _preprocess(clips: Path, dataset: Path, address: str) -> float:
     """Seconds that the whole command takes."""
     started = time.perf_counter()
     command = [sys.executable, str(_JOB), "--audio-dir", str(clips), "--dataset-dir", str(dataset)]
-    subprocess.run(command, env=os.environ | {"RAY_ADDRESS": address}, stdout=subprocess.DEVNULL, check=True)
+    done = subprocess.run(command, env=os.environ | {"RAY_ADDRESS": address}, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise UserError("preprocessing failed, for the reason above")
     return time.perf_counter() - started
 
 
@@ -142,6 +158,8 @@ def _rate(config: ScaleBenchmark, seconds: dict[str, list[float]]) -> tuple[floa
     """Clips/s of all nodes together, and the seconds that do not depend on the number of clips."""
     few, many = config.num_clips
     few_s, many_s = (statistics.median(seconds[str(count)]) for count in (few, many))
+    if many_s <= few_s:
+        raise UserError(f"{many} clips took no longer than {few}: give --num-clips more of them, or try again later")
     rate = (many - few) / (many_s - few_s)
     return rate, few_s - few / rate
 

@@ -110,7 +110,7 @@ class CganLogs:
             }
         self._writer.add_hparams(plain, final, run_name=".")
         self._writer.close()
-        self._folder.close()
+        self._folder.sync()
 
 
 def _decibel(spectrogram: np.ndarray) -> np.ndarray:

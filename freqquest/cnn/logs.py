@@ -96,7 +96,7 @@ class TrialLogs:
     def close(self) -> None:
         """End the logs."""
         self._writer.close()
-        self._folder.close()
+        self._folder.sync()
 
     def sync(self) -> None:
         """Make what was written visible."""

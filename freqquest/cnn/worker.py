@@ -60,7 +60,8 @@ def run_trial(params: dict[str, Any], task: TrialTask) -> None:
     """One trial, in its own process: fit each part in turn, report every epoch, keep what the last one leaves.
 
     Raises:
-        RayError: Something was lost: the trial can begin again. What else goes wrong would do so again; it is reported.
+        RayError, OSError, MemoryError: Something was lost, or storage or memory failed: the trial can begin again. What
+            else goes wrong would do so again; it is reported.
     """
     from freqquest.cnn.trial import fit, predict_probabilities, prepare_tensorflow
 
@@ -81,7 +82,7 @@ def run_trial(params: dict[str, Any], task: TrialTask) -> None:
                 diary.log_judgement(predictions[-1])
                 diary.end_part()
                 model.save(Path(folder) / f"model_{number}.keras")
-        except RayError:
+        except (RayError, OSError, MemoryError):
             raise
         except Exception as error:
             diary.report_failure(error)

@@ -25,6 +25,8 @@ from freqquest.runs.storage import Location, locate
 _TEXT_COLUMNS = ("clip_id", "path", "label", "recording", "split", "augmentation")
 _COLUMN_ORDER = ("clip_id", "path", "label", "class_index", "recording", "fold", "split", "augmentation")
 
+_OF_THE_CLIP = (UnreadableClipError, FileNotFoundError, PermissionError)
+
 _FOOTER_KEY, _FOOTER_HASH_KEY = b"freqquest", b"freqquest_sha256"
 """Where a Parquet file's footer keeps the Account, so that an interrupted run can take up the shards it finished; and
 its hash, as Parquet's own checksums leave out the footer."""
@@ -143,6 +145,8 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, Account]:
         try:
             audio = _load(clip, plan)
         except (UnreadableClipError, OSError) as error:
+            if not (isinstance(error, _OF_THE_CLIP) or locate(clip["path"]).is_local):
+                raise  # an outage of the storage: the same command goes on after it
             quarantined.append({"path": clip["path"], "reason": str(error)})
             continue
         for view in views.values():

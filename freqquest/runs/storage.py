@@ -226,7 +226,8 @@ def locate(path: str | Path) -> Location:
         filesystem, base = _open_filesystem(f"{scheme}://{host}/")
     except (OSError, ValueError) as error:
         raise UserError(f"cannot open {text}: {error}; use a local path, or s3://, gs:// or file://") from error
-    return Location(filesystem, f"{base.rstrip('/')}/{inner}")  # as it stands: names may hold what URIs may not
+    inner = re.sub("/+", "/", inner)  # an object store takes an empty name for one
+    return Location(filesystem, f"{base.rstrip('/')}/{inner.lstrip('/')}")  # else as it stands: names may hold anything
 
 
 @lru_cache

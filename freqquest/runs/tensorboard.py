@@ -1,6 +1,6 @@
 """Where TensorBoard logs go: straight into a local run folder, or by way of a local folder into remote storage."""
 
-import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,15 +16,13 @@ class LogDir:
             target.make_dirs()
             self.path = Path(target.path)
         else:
-            self.path = Path(tempfile.mkdtemp(prefix="freqquest-tensorboard-"))
+            self._copy = tempfile.TemporaryDirectory(prefix="freqquest-tensorboard-")  # which goes with this object
+            self.path = Path(self._copy.name)
 
     def sync(self) -> None:
-        """Copy the logs to remote storage; nothing happens for a local run."""
+        """Copy the logs to remote storage; nothing happens for a local run. Where that fails, the next one does it."""
         if not self._target.is_local:
-            upload_dir(self.path, self._target)
-
-    def close(self) -> None:
-        """Copy them for the last time."""
-        self.sync()
-        if not self._target.is_local:
-            shutil.rmtree(self.path)
+            try:
+                upload_dir(self.path, self._target)
+            except OSError as error:  # which must not end a training
+                print(f"{self._target} cannot be written now: {error}", file=sys.stderr)

@@ -3,6 +3,7 @@
 Light to import: `--help` reads the settings.
 """
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,7 +67,10 @@ def watch(config: WatchConfig) -> None:
                 while process.poll() is None:
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(config.interval_s)
-                    follow(source, folder)
+                    try:
+                        follow(source, folder)
+                    except OSError as error:
+                        print(f"{source} cannot be read now, and is looked at again: {error}", file=sys.stderr)
             finally:
                 process.terminate()
         if process.returncode:
@@ -76,14 +80,20 @@ def watch(config: WatchConfig) -> None:
 def follow(source: "Location", folder: Path) -> None:
     """Bring a local copy of the event files below a folder up to date.
 
-    Event files only grow, and TensorBoard keeps them open: what is new is added at their ends.
+    Event files only grow, and TensorBoard keeps them open: what is new is added at their ends. Those of a trial that
+    began again go.
     """
     if source.is_local:
         return
-    for entry in source.walk():
-        copy = folder / entry.path
+    entries = {entry.path: entry for entry in source.walk() if "tfevents" in entry.path}
+    for path, entry in entries.items():
+        copy = folder / path
         num_there = copy.stat().st_size if copy.exists() else 0
-        if "tfevents" in copy.name and entry.num_bytes > num_there:
+        if entry.num_bytes > num_there:
             copy.parent.mkdir(parents=True, exist_ok=True)
-            with copy.open("ab") as file:
-                file.write((source / entry.path).read_bytes()[num_there:])
+            with (source / path).open() as stream, copy.open("ab") as file:
+                stream.seek(num_there)
+                shutil.copyfileobj(stream, file)
+    for copy in folder.rglob("*tfevents*"):
+        if copy.relative_to(folder).as_posix() not in entries:
+            copy.unlink()

@@ -15,6 +15,7 @@ from freqquest.dataset.plan import plan_dataset
 from freqquest.dataset.shard import write_shard
 from freqquest.runs.storage import locate
 from tests.conftest import RATE_HZ, tone
+from tests.servers import refusing_server
 
 
 def plan(audio_dir, **settings):
@@ -112,6 +113,16 @@ def test_a_clip_that_cannot_be_opened_is_quarantined(audio_dir, tmp_path):
     assert row["path"] == gone
     assert "No such file" in row["reason"]
     assert written.entry.num_rows == len(shard.clips) - 1
+
+
+def test_an_outage_of_remote_storage_refuses_no_clip(s3_clips, tmp_path, monkeypatch):
+    shard = plan(s3_clips).shards[0]
+    with refusing_server(500, "Internal error", ("GET", "HEAD")) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        for clip in shard.clips:
+            clip["path"] = clip["path"].replace("s3://bucket", "s3://broken")
+        with pytest.raises(OSError, match="broken"):
+            write([shard], tmp_path)
 
 
 def test_a_long_recording_costs_no_more_than_a_clip(audio_dir, tmp_path):

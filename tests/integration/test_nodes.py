@@ -1,6 +1,7 @@
 """Several nodes: where work runs, and that a lost node costs nothing but what it had not finished."""
 
 import os
+import shutil
 import subprocess
 import sys
 from itertools import chain
@@ -8,9 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from ray.cluster_utils import Cluster
 
-from freqquest.cluster import prepare_environment
+from freqquest.benchmark.scale import one_core_nodes
 from freqquest.dataset.manifest import load_manifest
 from freqquest.runs.storage import locate
 from tests.conftest import write_clips
@@ -24,18 +24,9 @@ LOSS = "train/loss"
 
 @pytest.fixture
 def cluster():
-    """A head that takes no work, and three nodes of one core each. Others must not find it by themselves."""
-    prepare_environment()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ray._private.utils.write_ray_address", lambda *_: None)
-        patch.setattr("ray._common.utils.reset_ray_address", lambda *_: None)
-        started = Cluster()
-        try:
-            for num_cpus in (0, *[1] * NUM_NODES):
-                started.add_node(num_cpus=num_cpus, include_dashboard=False, object_store_memory=100 * 2**20)
-            yield started
-        finally:
-            started.shutdown()
+    """A head that takes no work, and three nodes of one core each."""
+    with one_core_nodes(NUM_NODES) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +182,7 @@ def test_a_node_lost_during_training_leaves_fewer_workers_that_go_on_from_the_la
 
 def test_a_folder_that_a_node_has_for_itself_is_refused_before_any_work(cluster, audio_dir, tmp_path):
     namespace = ["unshare", "--user", "--map-root-user", "--mount", "--"]
-    if subprocess.run([*namespace, "true"], check=False).returncode:
+    if not shutil.which("unshare") or subprocess.run([*namespace, "true"], check=False).returncode:
         pytest.skip("this machine lets nobody make namespaces")
     hidden = " && ".join(f"mount -t tmpfs none {folder}" for folder in (tmp_path, "/tmp/ray"))
     ray_start = f"{Path(sys.executable).parent / 'ray'} start --block --num-cpus 1 --object-store-memory {100 * 2**20}"

@@ -114,12 +114,14 @@ def test_a_classifier_is_found_and_kept_on_remote_storage(model):
 def test_a_stopped_training_ends_in_seconds_and_the_same_submit_takes_it_up(queue, model, tmp_path):
     assert submit(queue, *TRAINING, *JUDGED, name="first", wait=False).code == 0
     run = locate(RUN)
+    deadline = time.monotonic() + 200
     while not (run / "checkpoints").is_dir() or not (run / "checkpoints").list_dir():
         assert re.search("RUNNING|PENDING", queue.ray("status", "first").text)
+        assert time.monotonic() < deadline
         time.sleep(0.5)
     started = time.monotonic()
     assert queue.ray("stop", "first").code == 0
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 30  # most of it is the command's own start
     assert "STOPPED" in queue.ray("status", "first").text.upper()
     assert not (run / "generator.safetensors").exists()
     follow(run / "tensorboard", tmp_path / "logs")  # which arrived while it trained
@@ -170,8 +172,8 @@ def test_work_that_failed_is_a_failed_job_with_one_line_that_says_why(queue):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"RAY_AUTH_TOKEN": "wrong"}, "does not accept this job's token: set RAY_AUTH_MODE=token"),
-        ({"RAY_AUTH_MODE": "disabled"}, "does not accept this job's token: set RAY_AUTH_MODE=token"),
+        ({"RAY_AUTH_TOKEN": "wrong"}, "does not accept this job's token (set RAY_AUTH_MODE=token"),
+        ({"RAY_AUTH_MODE": "disabled"}, "does not accept this job's token (set RAY_AUTH_MODE=token"),
         ({"RAY_AUTH_TOKEN_PATH": "/nowhere"}, "no token for the Ray cluster: set RAY_AUTH_MODE=token"),
         ({"RAY_ADDRESS": "127.0.0.1:1"}, "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:1"),
         ({"RAY_ADDRESS": "http://127.0.0.1:8265"}, "send it there with ray job submit --address"),

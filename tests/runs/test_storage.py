@@ -3,6 +3,7 @@ import os
 import pytest
 
 from freqquest.errors import UserError
+from freqquest.runs import storage
 from freqquest.runs.storage import locate, upload_dir
 
 
@@ -52,3 +53,21 @@ def test_uploading_a_folder_keeps_its_shape(tmp_path):
     (tmp_path / "from" / "inner" / "a.txt").write_text("a")
     upload_dir(tmp_path / "from", locate(tmp_path / "to"))
     assert (tmp_path / "to" / "inner" / "a.txt").read_text() == "a"
+
+
+def test_doubled_slashes_of_a_uri_are_one(s3_clips):
+    assert str(locate("s3://bucket//clips//low/")) == "s3://bucket/clips/low/"
+    assert locate("s3://bucket//clips//low").is_dir()
+
+
+def test_remote_files_are_read_whole_or_in_pieces_and_written_over(s3_clips, monkeypatch):
+    place = locate("s3://bucket/new folder/ä.txt")
+    place.write_text("first")
+    place.write_text("second")
+    assert place.read_text() == "second"
+    monkeypatch.setattr(storage, "_WHOLE_BYTES", 3)
+    with place.open() as stream:
+        assert (stream.read(2), stream.seek(1), stream.read()) == (b"se", 1, b"econd")
+    assert [entry.path for entry in locate("s3://bucket/new folder").walk()] == ["ä.txt"]
+    place.remove_file()
+    assert not place.exists()
