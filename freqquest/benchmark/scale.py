@@ -197,9 +197,9 @@ def _model_rows(config: ScaleBenchmark, parts: Parts) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for count, figures in _model(config, parts).items():
         name = f"{int(count) // 10**6} M clips"
-        on = f"on {config.cluster_nodes} nodes of {config.cores_per_node} cores: {figures['node_hours']:.1f} node-hours"
+        on = f"on {config.cluster_nodes} nodes of {config.cores_per_node} cores: {figures['node_hours']:.2g} node-hours"
         rows += [
-            (f"{name}, preprocessing", f"{figures['hours']:.1f} h", on),
+            (f"{name}, preprocessing", f"{figures['hours']:.2g} h", on),
             (f"{name}, storage", f"{figures['audio_tb']:.1f} + {figures['dataset_tb']:.1f} TB", "audio + dataset"),
             (
                 f"{name}, a search",
