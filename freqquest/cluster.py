@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from freqquest.errors import UserError
 
 if TYPE_CHECKING:
-    from freqquest.preflight import Needs
+    from freqquest.needs import Needs
 
 _TRAINING_BYTES = 3 * 2**30
 """What one training of a classifier takes at most, beside the clips that all share."""

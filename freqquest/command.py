@@ -13,7 +13,8 @@ import tyro
 
 from freqquest import cluster
 from freqquest.errors import UserError
-from freqquest.preflight import Needs, require_absolute
+from freqquest.needs import Needs
+from freqquest.preflight import require_absolute
 
 Config = TypeVar("Config")
 

@@ -7,7 +7,7 @@ from typing import Any
 from freqquest.cgan.config import GenerateConfig, TrainConfig
 from freqquest.cnn.config import TuneConfig
 from freqquest.dataset.config import PreprocessConfig, Preset
-from freqquest.preflight import Needs
+from freqquest.needs import Needs
 
 _DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 40}
 _DEMO_TRAINING = {"sample_every": 10, "judge_every": 20}

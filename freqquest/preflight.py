@@ -1,6 +1,6 @@
 """Before any work: can this cluster do what a job asks for? Resources, storage, versions and free disk, in one table.
 
-Light to import, as settings say what they need; Ray and file systems are loaded by the functions.
+Light to import: Ray and file systems are loaded by the functions.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from freqquest import cluster
 from freqquest.errors import UserError
+from freqquest.needs import Needs
 
 if TYPE_CHECKING:
     from freqquest.runs.storage import Location
@@ -33,27 +34,6 @@ _TIMEOUT_S = 120.0
 _NOT_SHARED = (
     "this node has another folder of that name, or none: give a path that all nodes share (NFS, EFS), or a URI (s3://)"
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Needs:
-    """What a job asks for, as its settings tell."""
-
-    reads: dict[str, str | None] = field(default_factory=dict)
-    """Files and folders, by option; None where the option was not given."""
-    writes: dict[str, str] = field(default_factory=dict)
-    """Folders, by option; they may be yet to be made."""
-    num_workers: int = 1
-    most_workers: int | None = None
-    """Where the number of workers may change."""
-    cpus_per_worker: int | None = None
-    """None takes what there is."""
-    use_gpu: bool = False
-
-    def __str__(self) -> str:
-        count = f"{self.num_workers} to {self.most_workers}" if self.most_workers else str(self.num_workers)
-        cores = "its share of the cores" if self.cpus_per_worker is None else f"{self.cpus_per_worker} core(s)"
-        return f"{count} worker(s), each {cores}{' and a GPU' if self.use_gpu else ''}"
 
 
 @dataclass(frozen=True, slots=True)

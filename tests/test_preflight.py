@@ -7,7 +7,8 @@ import pytest
 
 from freqquest import preflight
 from freqquest.errors import UserError
-from freqquest.preflight import Needs, check, require, require_absolute, table
+from freqquest.needs import Needs
+from freqquest.preflight import check, require, require_absolute, table
 from freqquest.runs.storage import locate
 from tests.servers import refusing_server
 

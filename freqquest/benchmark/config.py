@@ -3,7 +3,7 @@
 import posixpath
 from dataclasses import dataclass
 
-from freqquest.preflight import Needs
+from freqquest.needs import Needs
 
 _READS = ("dataset_dir", "audio_dir", "extra_clips")
 

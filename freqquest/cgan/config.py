@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from freqquest.dataset.config import Preset
-from freqquest.preflight import Needs
+from freqquest.needs import Needs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from freqquest.dataset.config import Preset
-from freqquest.preflight import Needs
+from freqquest.needs import Needs
 
 FLOOR_DB = -80.0
 """The quietest that the stored view holds, in decibels below the clip's maximum."""

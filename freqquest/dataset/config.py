@@ -7,7 +7,7 @@ from typing import Literal
 from freqquest.audio.augment import AugmentationName
 from freqquest.audio.files import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig
-from freqquest.preflight import Needs
+from freqquest.needs import Needs
 
 Preset = Literal["default", "reference"]
 """`reference` is the published recipe exactly; `default` is the best that was measured."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freqquest.errors import UserError
-from freqquest.preflight import Needs
+from freqquest.needs import Needs
 
 if TYPE_CHECKING:
     from freqquest.runs.storage import Location
