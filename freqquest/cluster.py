@@ -233,9 +233,11 @@ def _with_launched(nodes: list[dict[str, float]], config: dict[str, Any]) -> lis
     kinds = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
 
     def is_of(kind: dict[str, Any], node: dict[str, float]) -> bool:
-        return all(node.get(name, 0) == kind["resources"].get(name, 0) for name in _COUNTED)
+        return all(node.get(name, 0) == kind.get("resources", {}).get(name, 0) for name in _COUNTED)
 
-    possible = [kind["resources"] for kind in kinds for _ in range(min(kind["max_workers"], config["max_workers"]))]
+    possible = [
+        kind.get("resources", {}) for kind in kinds for _ in range(min(kind["max_workers"], config["max_workers"]))
+    ]
     return [node for node in nodes if _HEAD in node or not any(is_of(kind, node) for kind in kinds)] + possible
 
 
