@@ -32,7 +32,7 @@ _ANSWER_TIMEOUT_S = 5.0
 
 _TOKEN_FIX = (
     "set RAY_AUTH_MODE=token, and have the cluster's token in ~/.ray/auth_token, or in the file that "
-    "RAY_AUTH_TOKEN_PATH names"
+    "RAY_AUTH_TOKEN_PATH names (RAY_AUTH_TOKEN goes before both)"
 )
 
 _LAUNCHER_CONFIG = Path("~/ray_bootstrap_config.yaml")
@@ -85,7 +85,7 @@ def connect(needs: "Needs | None" = None, *, dry_run: bool = False) -> None:
         return
     from freqquest import preflight
 
-    rows = preflight.check(needs)
+    rows = preflight.check(needs, must_exist=dry_run)
     if dry_run or len(ray.nodes()) > 1 or is_submitted():
         print(preflight.table(rows), file=sys.stdout if dry_run else sys.stderr, flush=True)
     try:
@@ -112,10 +112,9 @@ def _clear_refusals() -> Iterator[None]:
     except ray.exceptions.AuthenticationError as error:
         raise UserError(f"no token for the Ray cluster: {_TOKEN_FIX}") from error
     except ConnectionError as error:
-        raise UserError(
-            f"cannot connect to the Ray cluster at {address}: it is going down, or does not accept this job's token "
-            f"({_TOKEN_FIX}); what a crashed Ray left on this machine is cleared by ray stop"
-        ) from error
+        if ":" in address:
+            raise UserError(f"the Ray cluster at {address} does not accept this job's token: {_TOKEN_FIX}") from error
+        raise UserError(f"{error}; what a Ray that crashed left on this machine is cleared by: ray stop") from error
     except RuntimeError as error:
         if "ersion mismatch" not in str(error):
             raise

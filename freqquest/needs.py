@@ -20,5 +20,5 @@ class Needs:
 
     def __str__(self) -> str:
         count = f"{self.num_workers} to {self.most_workers}" if self.most_workers else str(self.num_workers)
-        cores = "its share of the cores" if self.cpus_per_worker is None else f"{self.cpus_per_worker} core(s)"
+        cores = "1 core or more" if self.cpus_per_worker is None else f"{self.cpus_per_worker} core(s)"
         return f"{count} worker(s), each {cores}{' and a GPU' if self.use_gpu else ''}"

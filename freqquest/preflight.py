@@ -73,8 +73,12 @@ class _Report:
     """By option: why a place cannot be used from there."""
 
 
-def check(needs: Needs) -> list[Row]:
+def check(needs: Needs, *, must_exist: bool = False) -> list[Row]:
     """Look at the cluster and at the storage. Needs an initialised Ray; starts a short task on every other node.
+
+    Args:
+        needs: What the job asks for.
+        must_exist: Also find fault with what is to be read and is not there; a job says more of it by itself.
 
     Returns:
         The table's rows, with what is wrong.
@@ -84,7 +88,7 @@ def check(needs: Needs) -> list[Row]:
     reports[0].refusals.update(refusals)
     return [
         _resources(needs),
-        *(_storage(option, f"read {needs.reads[option]}", reports) for option in places.reads),
+        *(_storage(option, f"read {needs.reads[option]}", reports, must_exist) for option in places.reads),
         *(_storage(option, f"write {needs.writes[option]}", reports) for option in needs.writes),
         _versions(reports),
         _disk(reports),
@@ -247,7 +251,7 @@ def _resources(needs: Needs) -> Row:
     return Row("resources", str(needs), cluster.describe())
 
 
-def _storage(option: str, use: str, reports: list[_Report]) -> Row:
+def _storage(option: str, use: str, reports: list[_Report], must_exist: bool = False) -> Row:
     """Whether all nodes can use a place, and mean the same by it."""
     own = reports[0].contents.get(option)
     for report in reports:
@@ -256,7 +260,9 @@ def _storage(option: str, use: str, reports: list[_Report]) -> Row:
             refusal = _NOT_SHARED
         if refusal:  # the first one is enough: others are mostly the same
             return Row(option, use, "", f"{option}: cannot {use} on node {report.node}: {refusal}")
-    return Row(option, use, "nothing yet" if own == "nothing" else f"{_nodes(reports)} can")
+    if own == "nothing":
+        return Row(option, use, own, f"{option}: cannot {use}: there is nothing" if must_exist else "")
+    return Row(option, use, f"{_nodes(reports)} can")
 
 
 def _versions(reports: list[_Report]) -> Row:

@@ -115,3 +115,10 @@ def test_a_node_that_sees_another_folder_of_that_name_is_named(reports, tmp_path
 def test_a_node_whose_disk_is_full_is_named(reports):
     full = replace(reports[1], free_bytes=10**8)
     assert preflight._disk([reports[0], full]).problem.startswith("free disk: 0.1 GB in /tmp on node 10.0.0.2")
+
+
+def test_a_dry_run_also_tells_of_what_is_not_there(local_ray, tmp_path):
+    needs = Needs(reads={"--model": str(tmp_path / "best_model.keras")})
+    require(check(needs))  # the job itself says more of it
+    with pytest.raises(UserError, match="--model: cannot read .*best_model.keras: there is nothing"):
+        require(check(needs, must_exist=True))

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from freqquest.errors import UserError
+from freqquest.runs.lock import lock
 from freqquest.runs.storage import Location, locate
 
 CONFIG_NAME = "config.json"
@@ -48,7 +49,12 @@ class RunFolder:
         return self.location / name
 
     def begin(self) -> None:
-        """Record the stage's settings, which binds the folder to them: before work that can be interrupted."""
+        """Record the stage's settings, which binds the folder to them: before work that can be interrupted.
+
+        Raises:
+            UserError: Another process is at work in the folder.
+        """
+        self._lock = lock(self.location)
         if self.stage not in read_sections(self.location, CONFIG_NAME):
             _write_section(self.location, CONFIG_NAME, self.stage, self._settings)
 

@@ -216,6 +216,8 @@ def locate(path: str | Path) -> Location:
         UserError: The URI's scheme is not supported, or it cannot be read as a URI.
     """
     text = str(path)
+    if _ONE_SLASH.match(text):
+        raise UserError(f"{text} has one slash too few: give {text.replace(':/', '://', 1)}")
     if "://" not in text:
         return Location(_LOCAL, str(Path(text).expanduser().absolute()))
     if "?" in text:
@@ -236,6 +238,7 @@ def _open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     return filesystem, base
 
 
+_ONE_SLASH = re.compile(r"(s3|gs|file):/(?!/)")
 _CLOUD_ERROR = re.compile(
     r"AWS Error \w+ during \w+ operation: (?:curlCode: \d+, )?(.+?)(?:; Details|\s*\(Request ID|$)"
 )

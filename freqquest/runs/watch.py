@@ -71,6 +71,8 @@ def watch(config: WatchConfig) -> None:
                         follow(source, folder)
                     except OSError as error:
                         print(f"{source} cannot be read now, and is looked at again: {error}", file=sys.stderr)
+            except KeyboardInterrupt:
+                return
             finally:
                 process.terminate()
         if process.returncode:

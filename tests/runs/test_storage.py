@@ -71,3 +71,8 @@ def test_remote_files_are_read_whole_or_in_pieces_and_written_over(s3_clips, mon
     assert [entry.path for entry in locate("s3://bucket/new folder").walk()] == ["ä.txt"]
     place.remove_file()
     assert not place.exists()
+
+
+def test_a_uri_that_lacks_a_slash_is_no_local_folder():
+    with pytest.raises(UserError, match="s3:/bucket/run has one slash too few: give s3://bucket/run"):
+        locate("s3:/bucket/run")

@@ -1,0 +1,85 @@
+"""One job at a time in a run folder.
+
+A lock ends with its process, however that ends: nothing stale is left. Local folders are locked by the operating
+system, which covers the jobs of one machine, and so those that a queue starts on its head; remote ones by an actor of
+a name that only one can have, which covers the jobs of one cluster.
+"""
+
+import fcntl
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+from freqquest import cluster
+from freqquest.errors import UserError
+from freqquest.runs.storage import Location
+
+_NAME = ".lock"
+_PATIENCE_S = 10.0
+"""A job that was stopped a moment ago may not have ended yet."""
+
+
+class Lock:
+    """Held as long as the object lives."""
+
+    def __init__(self, held: Any) -> None:
+        self._held = held
+
+
+_locks: "WeakValueDictionary[str, Lock]" = WeakValueDictionary()
+"""Those of this process: its stages share one."""
+
+
+def lock(run: Location) -> Lock:
+    """Hold a run folder; the folder is made, if it is local.
+
+    Raises:
+        UserError: Another process holds it.
+    """
+    held = _locks.get(str(run))
+    if held is None:
+        held = Lock(_patiently(_lock_local if run.is_local else _lock_remote, run))
+        _locks[str(run)] = held
+    return held
+
+
+def _patiently(hold: Callable[[Location], Any], run: Location) -> Any:
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return hold(run)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"another job is at work in {run}: let it finish, or stop it, and then run this one again"
+                ) from error
+            time.sleep(0.5)
+
+
+def _lock_local(run: Location) -> Any:
+    run.make_dirs()
+    file = Path((run / _NAME).path).open("w")  # noqa: SIM115 - closing it gives the lock back
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise
+    except OSError:
+        pass  # a file system without locks
+    return file
+
+
+def _lock_remote(run: Location) -> Any:
+    import ray
+
+    holder = ray.remote(num_cpus=0, scheduling_strategy=cluster.beside_driver())(_Holder)
+    try:
+        return holder.options(name=f"run {run}", namespace="freqquest").remote()
+    except ValueError as error:  # the name is taken
+        raise BlockingIOError from error
+
+
+class _Holder:
+    """Does nothing, under a name."""
