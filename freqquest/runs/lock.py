@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 from freqquest import cluster
 from freqquest.errors import UserError
@@ -24,8 +24,8 @@ _PATIENCE_S = 10.0
 class Lock:
     """Held as long as the object lives."""
 
-    def __init__(self, held: Any) -> None:
-        self._held = held
+    def __init__(self, holder: Any) -> None:
+        self._holder = holder
 
 
 _locks: "WeakValueDictionary[str, Lock]" = WeakValueDictionary()
@@ -40,12 +40,11 @@ def lock(run: Location) -> Lock:
     """
     held = _locks.get(str(run))
     if held is None:
-        held = Lock(_patiently(_lock_local if run.is_local else _lock_remote, run))
-        _locks[str(run)] = held
+        held = _locks[str(run)] = _patiently(_lock_local if run.is_local else _lock_remote, run)
     return held
 
 
-def _patiently(hold: Callable[[Location], Any], run: Location) -> Any:
+def _patiently(hold: Callable[[Location], Lock], run: Location) -> Lock:
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
@@ -58,9 +57,9 @@ def _patiently(hold: Callable[[Location], Any], run: Location) -> Any:
             time.sleep(0.5)
 
 
-def _lock_local(run: Location) -> Any:
+def _lock_local(run: Location) -> Lock:
     run.make_dirs()
-    file = Path((run / _NAME).path).open("w")  # noqa: SIM115 - closing it gives the lock back
+    file = Path((run / _NAME).path).open("a")  # noqa: SIM115 - held open as long as the lock
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -68,15 +67,17 @@ def _lock_local(run: Location) -> Any:
         raise
     except OSError:
         pass  # a file system without locks
-    return file
+    held = Lock(file)
+    finalize(held, file.close)
+    return held
 
 
-def _lock_remote(run: Location) -> Any:
+def _lock_remote(run: Location) -> Lock:
     import ray
 
     holder = ray.remote(num_cpus=0, scheduling_strategy=cluster.beside_driver())(_Holder)
     try:
-        return holder.options(name=f"run {run}", namespace="freqquest").remote()
+        return Lock(holder.options(name=f"run {run}", namespace="freqquest").remote())
     except ValueError as error:  # the name is taken
         raise BlockingIOError from error
 
