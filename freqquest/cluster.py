@@ -1,10 +1,9 @@
-"""What freqquest asks of Ray: a connection, enough resources, and quiet.
+"""What freqquest asks of Ray: a connection, and quiet.
 
 Light to import: Ray is loaded by the functions that need it.
 """
 
 import logging
-import math
 import os
 import signal
 import socket
@@ -13,16 +12,12 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqquest.errors import UserError
 
 if TYPE_CHECKING:
     from freqquest.needs import Needs
-
-_TRAINING_BYTES = 3 * 2**30
-"""What one training of a classifier takes at most, beside the clips that all share."""
 
 _LOCAL_OBJECT_STORE_BYTES = 512 * 2**20
 """Ray would take 30 % of the machine's memory; what the jobs pass between processes is mostly smaller, and what
@@ -34,15 +29,6 @@ _TOKEN_FIX = (
     "set RAY_AUTH_MODE=token, and have the cluster's token in ~/.ray/auth_token, or in the file that "
     "RAY_AUTH_TOKEN_PATH names (RAY_AUTH_TOKEN goes before both)"
 )
-
-_LAUNCHER_CONFIG = Path("~/ray_bootstrap_config.yaml")
-"""On the head node of a cluster that `ray up` started."""
-
-
-_HEAD = "node:__internal_head__"
-"""A resource that the head node alone has."""
-
-_COUNTED = {"CPU": "cores", "GPU": "GPUs"}
 
 
 def prepare_environment() -> None:
@@ -160,117 +146,3 @@ def quiet(library: str) -> None:
         DataContext.get_current().print_on_execution_start = False
         # max_restarts of an actor pool has no named parameter yet.
         warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
-
-
-def require(
-    *, num_workers: int, cpus_per_worker: int | None, use_gpu: bool, most_workers: int | None = None
-) -> dict[str, float]:
-    """Resources of one worker, such that the cluster can run all of them side by side.
-
-    Args:
-        num_workers: How many.
-        cpus_per_worker: CPU cores wanted for each; None asks for as many as fit.
-        use_gpu: One GPU for each worker.
-        most_workers: Where their number may change, such that so many fit, if they can.
-
-    Returns:
-        Ray's resources for each worker; fewer cores than wanted where no more fit.
-
-    Raises:
-        UserError: The cluster lacks GPUs or cores; Ray itself would wait for them forever.
-    """
-    nodes, is_limited = _nodes()
-    num_gpus, num_cpus = (int(sum(node.get(name, 0) for node in nodes)) for name in ("GPU", "CPU"))
-    largest = int(max(node.get("CPU", 0) for node in nodes))
-    for wanted in (most_workers or num_workers, num_workers):
-        for cpus in range(min(cpus_per_worker or largest, largest), 0, -1):
-            places = [min(node.get("CPU", 0) // cpus, node.get("GPU", 0) if use_gpu else math.inf) for node in nodes]
-            if sum(places) >= wanted:
-                return {"CPU": cpus, "GPU": int(use_gpu)}
-    if not is_limited:  # an autoscaler will bring what it may
-        return {"CPU": cpus_per_worker or 1, "GPU": int(use_gpu)}
-    if use_gpu and num_gpus < num_workers:
-        raise UserError(
-            f"--use-gpu with {num_workers} worker(s) needs {num_workers} GPU(s), the cluster has {num_gpus}: "
-            "leave out --use-gpu, or ask for fewer workers"
-        )
-    raise UserError(f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: ask for fewer workers")
-
-
-def describe() -> str:
-    """The cluster's nodes, now and at most, for people."""
-    import ray
-
-    now = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    nodes, is_limited = _nodes()
-    text = f"{len(now)} node(s): {_count(now)}"
-    if not is_limited:
-        return f"{text}; more by Kubernetes, which alone knows how many"
-    return f"{text}; with nodes yet to come {_count(nodes)}" if len(nodes) > len(now) else text
-
-
-def _count(nodes: list[dict[str, float]]) -> str:
-    return ", ".join(f"{sum(node.get(key, 0) for node in nodes):.0f} {name}" for key, name in _COUNTED.items())
-
-
-def _nodes() -> tuple[list[dict[str, float]], bool]:
-    """Resources of every node that there is or, with an autoscaler, can be; and whether there can be no others."""
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    launched = _LAUNCHER_CONFIG.expanduser()
-    if launched.exists():
-        import yaml  # Ray brings it
-
-        return _with_launched(nodes, yaml.safe_load(launched.read_text())), True
-    # KubeRay's operator starts a head without Ray's own monitor where its autoscaler runs beside it.
-    return nodes, "--no-monitor" not in os.environ.get("KUBERAY_GEN_RAY_START_CMD", "")
-
-
-def _with_launched(nodes: list[dict[str, float]], config: dict[str, Any]) -> list[dict[str, float]]:
-    """As many nodes of each kind as `ray up` may start, and those that are there and of no such kind."""
-    kinds = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
-
-    def is_of(kind: dict[str, Any], node: dict[str, float]) -> bool:
-        return all(node.get(name, 0) == kind.get("resources", {}).get(name, 0) for name in _COUNTED)
-
-    possible = [
-        kind.get("resources", {}) for kind in kinds for _ in range(min(kind["max_workers"], config["max_workers"]))
-    ]
-    return [node for node in nodes if _HEAD in node or not any(is_of(kind, node) for kind in kinds)] + possible
-
-
-def num_cores() -> int:
-    """Of the cluster; with an autoscaler, of all nodes that there can be."""
-    return int(sum(node.get("CPU", 0) for node in _nodes()[0]))
-
-
-def may_replace_nodes() -> bool:
-    """Whether what a lost node did can go on elsewhere."""
-    nodes, is_limited = _nodes()
-    return len(nodes) > 1 or not is_limited
-
-
-def share_out(num_tasks: int, *, cpus_each: int | None, use_gpu: bool, sharing_gpu: int = 1) -> dict[str, float]:
-    """Resources of each of several trainings that need not run all at once.
-
-    Args:
-        num_tasks: How many there are.
-        cpus_each: CPU cores of each; None shares the cluster's cores out among them.
-        use_gpu: Whether they train on GPUs.
-        sharing_gpu: How many of them share one.
-
-    Returns:
-        Ray's resources for each; memory among them, so that no more run on a node than it can hold.
-
-    Raises:
-        UserError: There is no GPU.
-    """
-    all_nodes, _ = _nodes()
-    nodes = [node for node in all_nodes if node.get("CPU") and bool(node.get("GPU")) == use_gpu] or all_nodes
-    at_once = min(num_tasks, int(sum(node.get("GPU", 0) for node in nodes)) * sharing_gpu) if use_gpu else num_tasks
-    largest = max(int(node.get("CPU", 0)) for node in nodes)
-    cores = largest // max(1, math.ceil(at_once / len(nodes)))
-    resources = require(num_workers=1, cpus_per_worker=cpus_each or max(1, cores), use_gpu=use_gpu)
-    memory = max(node.get("memory", 0) for node in all_nodes)
-    return resources | {"GPU": resources["GPU"] / sharing_gpu, "memory": min(_TRAINING_BYTES, memory)}

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from freqquest import cluster
+from freqquest import capacity
 from freqquest.cgan.config import TrainConfig
 from freqquest.cnn.config import PredictConfig
 from freqquest.pipeline_config import CNN_BUDGET, PATHS, PipelineConfig
@@ -33,7 +33,7 @@ def run_pipeline(config: PipelineConfig) -> str:
     Raises:
         UserError: Something the user gave cannot work; found before any long work wherever it can be.
     """
-    cluster.require(num_workers=config.train.workers[0], cpus_per_worker=None, use_gpu=config.use_gpu)
+    capacity.require(config.needs)
     _check_sources(config)
     folder = RunFolder(config.run, "pipeline", _settings(config))
     folder.begin()

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freqquest import cluster
+from freqquest import capacity, cluster
 from freqquest.errors import UserError
 from freqquest.needs import Needs
 
@@ -240,15 +240,10 @@ def _version(package: str) -> str:
 
 def _resources(needs: Needs) -> Row:
     try:
-        cluster.require(
-            num_workers=needs.num_workers,
-            most_workers=needs.most_workers,
-            cpus_per_worker=needs.cpus_per_worker,
-            use_gpu=needs.use_gpu,
-        )
+        capacity.require(needs)
     except UserError as error:
-        return Row("resources", str(needs), cluster.describe(), str(error))
-    return Row("resources", str(needs), cluster.describe())
+        return Row("resources", str(needs), capacity.describe(), str(error))
+    return Row("resources", str(needs), capacity.describe())
 
 
 def _storage(option: str, use: str, reports: list[_Report], must_exist: bool = False) -> Row:
@@ -272,9 +267,8 @@ def _versions(reports: list[_Report]) -> Row:
     for report in reports:
         differing = [f"{name} {there}" for name, there in sorted(report.versions.items()) if there != own[name]]
         if report.lost or differing:
-            found = f"node {report.node} cannot run tasks ({report.lost})" if report.lost else (
-                f"node {report.node} has {', '.join(differing)}"
-            )  # fmt: skip
+            is_so = f"cannot run tasks ({report.lost})" if report.lost else f"has {', '.join(differing)}"
+            found = f"node {report.node} {is_so}"
             fix = "every node needs the same Python, and what requirements.txt lists"
             return Row("versions", asked, found, f"{found}, the job's driver {asked}: {fix}")
     return Row("versions", asked, f"the same on {_nodes(reports)}")

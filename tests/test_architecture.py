@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "cnn": {"audio", "runs", "dataset", "cnn"},
     "cgan": {"audio", "runs", "dataset", "cgan"},
 }
-GROUND = {"errors", "cluster", "needs"}
+GROUND = {"errors", "capacity", "cluster", "needs"}
 
 
 def modules_of(room: str) -> list[str]:

@@ -7,7 +7,7 @@ import ray
 from freqquest.benchmark.config import TuneBenchmark
 from freqquest.benchmark.report import Report
 from freqquest.benchmark.work import work_folder
-from freqquest.cluster import num_cores, share_out
+from freqquest.capacity import num_cores, share_out
 from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.data import load_labelled, own_split
 from freqquest.cnn.job import run_search

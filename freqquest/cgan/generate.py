@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import ray
 from ray.util.queue import Queue
 
-from freqquest import cluster
+from freqquest import capacity
 from freqquest.cgan.config import GenerateConfig
 from freqquest.runs.progress import Poster, shared_progress
 from freqquest.runs.storage import locate
@@ -31,7 +31,7 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
     Raises:
         UserError: The generator cannot be used, does not know the label, or the output folder cannot take its files.
     """
-    cluster.require(num_workers=1, cpus_per_worker=1, use_gpu=config.use_gpu)
+    capacity.require(config.needs)
     with shared_progress("generate", None, "clips") as progress:
         # One call a process: an idle worker would keep torch in memory.
         make = ray.remote(num_cpus=1, num_gpus=int(config.use_gpu), max_calls=1)(_synthesise)

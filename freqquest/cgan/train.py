@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from freqquest import cluster
+from freqquest import capacity, cluster
 from freqquest.cgan.config import TrainConfig
 from freqquest.cgan.job import TrainJob
 from freqquest.dataset.manifest import Manifest, load_manifest
@@ -51,10 +51,7 @@ def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = 
             f"--batch-size {config.batch_size} is more than the {num_clips} training clips of {dataset}, copies "
             "included: give fewer"
         )
-    fewest, most = config.workers
-    resources = cluster.require(
-        num_workers=fewest, cpus_per_worker=config.cpus_per_worker, use_gpu=config.use_gpu, most_workers=most
-    )
+    resources = capacity.require(config.needs)
     judge = start_judge(manifest.classes) if start_judge is not None else None
     run.begin()
     batch_size = config.networks.batch_size

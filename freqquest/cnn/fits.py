@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import ray
 
-from freqquest import cluster
+from freqquest import capacity
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.data import Part
 from freqquest.cnn.worker import fit_network
@@ -42,7 +42,7 @@ def fit_all(
     """
     if not fits:
         return {}
-    resources = cluster.share_out(len(fits), cpus_each=cpus_per_fit, use_gpu=use_gpu)
+    resources = capacity.share_out(len(fits), cpus_each=cpus_per_fit, use_gpu=use_gpu)
     # One training a process (max_calls): TensorFlow's memory goes with it, and its threads are set once.
     task = ray.remote(num_cpus=resources["CPU"], num_gpus=resources["GPU"], memory=resources["memory"], max_calls=1)(
         fit_network

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import ray
 
-from freqquest import cluster
+from freqquest import capacity
 from freqquest.cnn.analyse import load_extra
 from freqquest.cnn.audit import RECORDING, audit_parts, audit_report
 from freqquest.cnn.config import PRESETS, TuneConfig
@@ -44,7 +44,7 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     search_space(config)  # refuses what is no setting, before any work
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
-    cluster.share_out(config.trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu)
+    capacity.share_out(config.trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu)
     extra = find_extra(config.extra_clips, manifest.classes)
     run = RunFolder(config.run_dir, "cnn", _settings(config, manifest, extra))
     finished = run.finished()
@@ -119,7 +119,7 @@ def run_search(config: TuneConfig, manifest: Manifest, shared: Any, parts: list[
         parts: What each trial is fitted to and judged by, in turn.
         run: The run folder.
     """
-    resources = cluster.share_out(
+    resources = capacity.share_out(
         config.trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu, sharing_gpu=config.trials_per_gpu
     )
     task = TrialTask(

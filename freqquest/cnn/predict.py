@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import ray.data
 
-from freqquest import cluster
+from freqquest import capacity
 from freqquest.audio.files import is_audio
 from freqquest.cnn.analyse import analysed
 from freqquest.cnn.config import PredictConfig
@@ -97,7 +97,7 @@ def predict_clips(
         could), and a `probability_column` for each class; probabilities are 0 where a clip could not be read.
     """
     # Not the same for both: Ray Data would fuse the stages, and decode in the actors.
-    decode_cpus, model_cpus = (1, 0.99) if cluster.num_cores() > 1 else (0.5, 0.49)
+    decode_cpus, model_cpus = (1, 0.99) if capacity.num_cores() > 1 else (0.5, 0.49)
     results = pd.DataFrame({"path": paths, "reason": reasons or [""] * len(paths)})
     probabilities = np.zeros((len(paths), len(card.classes)), np.float32)
     readable = results.index[results["reason"] == ""].to_numpy()
@@ -137,12 +137,12 @@ def _named(results: pd.DataFrame, probabilities: np.ndarray, card: ModelCard) ->
 
 def _max_restarts() -> int:
     """Actors of a lost node start again elsewhere; on a single node they could not, and Ray would warn of it."""
-    return -1 if cluster.may_replace_nodes() else 0
+    return -1 if capacity.may_replace_nodes() else 0
 
 
 def _max_actors(num_clips: int) -> int:
     """No more copies of the model than there are batches for, or cores beside those that decode."""
-    return max(1, min(cluster.num_cores() // 2, num_clips // (4 * _MODEL_BATCH)))
+    return max(1, min(capacity.num_cores() // 2, num_clips // (4 * _MODEL_BATCH)))
 
 
 class _Classifier:
