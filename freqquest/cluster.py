@@ -7,17 +7,13 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from freqquest.errors import UserError
-
-if TYPE_CHECKING:
-    from freqquest.needs import Needs
 
 _LOCAL_OBJECT_STORE_BYTES = 512 * 2**20
 """Ray would take 30 % of the machine's memory; what the jobs pass between processes is mostly smaller, and what
@@ -44,17 +40,11 @@ def prepare_environment() -> None:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables even when told to be silent
 
 
-def connect(needs: "Needs | None" = None, *, dry_run: bool = False) -> None:
-    """Connect to the Ray cluster this machine belongs to, else start Ray here; see whether it can do what is needed.
-
-    Nothing happens where Ray is connected already.
-
-    Args:
-        needs: What the job asks for; where several nodes take part, they are told of in a table.
-        dry_run: Print the table in any case, on standard output.
+def connect() -> None:
+    """Connect to the Ray cluster this machine belongs to, else start Ray here; where Ray is connected, nothing happens.
 
     Raises:
-        UserError: There is no such cluster, it refuses this process, or something that the job needs is missing.
+        UserError: There is no such cluster, or it refuses this process.
     """
     prepare_environment()
     import ray
@@ -67,18 +57,6 @@ def connect(needs: "Needs | None" = None, *, dry_run: bool = False) -> None:
     if threading.current_thread() is threading.main_thread():
         # `ray job stop` ends a job as Ctrl+C does; Ray's own handler prints a stack and exits at once.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if needs is None:
-        return
-    from freqquest import preflight
-
-    rows = preflight.check(needs, must_exist=dry_run)
-    if dry_run or len(ray.nodes()) > 1 or is_submitted():
-        print(preflight.table(rows), file=sys.stdout if dry_run else sys.stderr, flush=True)
-    try:
-        preflight.require(rows)
-    except UserError:
-        ray.shutdown()  # or another try would find Ray connected, and not look again
-        raise
 
 
 @contextmanager

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import make_dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from freqquest import cluster
+from freqquest import cluster, preflight
 from freqquest.errors import UserError
 from freqquest.needs import Needs
-from freqquest.preflight import require_absolute
 
 Config = TypeVar("Config")
 
@@ -48,9 +48,25 @@ def _unless_dry(job: Any) -> Any:
     with clear_errors():
         require_absolute(job.settings.needs)
         if job.dry_run:
-            cluster.connect(job.settings.needs, dry_run=True)
+            preflight.connect(job.settings.needs, dry_run=True)
             sys.exit()
     return job.settings
+
+
+def require_absolute(needs: Needs) -> None:
+    """Refuse relative paths of a submitted job: they would lie where the queue unpacked the code.
+
+    Raises:
+        UserError: There is one.
+    """
+    if not cluster.is_submitted():
+        return
+    for option, path in (needs.reads | needs.writes).items():
+        if path is not None and "://" not in path and not Path(path).expanduser().is_absolute():
+            raise UserError(
+                f"{option} {path} would lie in the folder that the queue made for this job, and removes after it: give "
+                "an absolute path, or a URI (s3://)"
+            )
 
 
 @contextmanager
@@ -70,7 +86,7 @@ def clear_errors() -> Iterator[None]:
 def on_ray(needs: Needs) -> Iterator[None]:
     """Connect to Ray, if it can do what the job needs; errors are clear ones."""
     with clear_errors():
-        cluster.connect(needs)
+        preflight.connect(needs)
         yield
 
 

@@ -6,13 +6,13 @@ Light to import: Ray and file systems are loaded by the functions.
 import hashlib
 import platform
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freqquest import capacity, cluster
@@ -73,6 +73,31 @@ class _Report:
     """By option: why a place cannot be used from there."""
 
 
+def connect(needs: Needs, *, dry_run: bool = False) -> None:
+    """Connect to Ray, and see whether it can do what a job needs. Nothing happens where Ray is connected already.
+
+    Args:
+        needs: What the job asks for; where several nodes take part, they are told of in a table.
+        dry_run: Print the table in any case, on standard output.
+
+    Raises:
+        UserError: There is no such cluster, it refuses this process, or something that the job needs is missing.
+    """
+    import ray
+
+    if ray.is_initialized():
+        return
+    cluster.connect()
+    rows = check(needs, must_exist=dry_run)
+    if dry_run or len(ray.nodes()) > 1 or cluster.is_submitted():
+        print(table(rows), file=sys.stdout if dry_run else sys.stderr, flush=True)
+    try:
+        require(rows)
+    except UserError:
+        ray.shutdown()  # or another try would find Ray connected, and not look again
+        raise
+
+
 def check(needs: Needs, *, must_exist: bool = False) -> list[Row]:
     """Look at the cluster and at the storage. Needs an initialised Ray; starts a short task on every other node.
 
@@ -111,22 +136,6 @@ def table(rows: list[Row]) -> str:
     cells += [(row.what, row.asked, row.found, "PROBLEM" if row.problem else "ok") for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(4)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
-
-
-def require_absolute(needs: Needs) -> None:
-    """Refuse relative paths of a submitted job: they would lie where the queue unpacked the code.
-
-    Raises:
-        UserError: There is one.
-    """
-    if not cluster.is_submitted():
-        return
-    for option, path in (needs.reads | needs.writes).items():
-        if path is not None and "://" not in path and not Path(path).expanduser().is_absolute():
-            raise UserError(
-                f"{option} {path} would lie in the folder that the queue made for this job, and removes after it: give "
-                "an absolute path, or a URI (s3://)"
-            )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "freqquest"
 MAY_IMPORT = {
     "audio": {"audio"},
     "runs": {"runs"},
-    "dataset": {"audio", "runs", "dataset"},
+    "dataset": {"audio", "runs", "dataset", "preflight"},
     "cnn": {"audio", "runs", "dataset", "cnn"},
     "cgan": {"audio", "runs", "dataset", "cgan"},
 }

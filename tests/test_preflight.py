@@ -8,7 +8,7 @@ import pytest
 from freqquest import preflight
 from freqquest.errors import UserError
 from freqquest.needs import Needs
-from freqquest.preflight import check, require, require_absolute, table
+from freqquest.preflight import check, require, table
 from freqquest.runs.storage import locate
 from tests.servers import refusing_server
 
@@ -73,16 +73,6 @@ def test_storage_without_room_is_refused_in_its_own_words(local_ray, s3_clips, m
 def test_storage_that_cannot_be_reached_is_refused(local_ray, s3_clips, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     assert "Could not connect to server" in problem_of(Needs(writes={"--run-dir": "s3://away/run"}))
-
-
-def test_a_relative_path_of_a_submitted_job_is_refused(monkeypatch):
-    require_absolute(Needs(writes={"--run-dir": "results/run"}))
-    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {"working_dir": "gcs://code.zip"}}')
-    require_absolute(
-        Needs(reads={"--metadata": None, "--audio-dir": "/a", "--test-dir": "~/b"}, writes={"--run-dir": "s3://c"})
-    )
-    with pytest.raises(UserError, match="--run-dir results/run would lie in the folder .*: give an absolute path"):
-        require_absolute(Needs(writes={"--run-dir": "results/run"}))
 
 
 @pytest.fixture

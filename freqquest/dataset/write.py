@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from freqquest import cluster
+from freqquest import cluster, preflight
 from freqquest.dataset.config import CLIP, VIEWS, PreprocessConfig
 from freqquest.dataset.manifest import (
     FORMAT_VERSION,
@@ -66,7 +66,7 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     if finished is not None and there == {shard.path: shard.num_bytes for shard in finished.shards}:
         (dataset / UNFINISHED_NAME).remove_file()  # left by a kill after the manifest
         return finished
-    cluster.connect(config.needs)
+    preflight.connect(config.needs)
     this_run = _begin(dataset, config, plan, there)
     written = _write_shards(plan.shards, dataset)
     refused = _list_refused(written, dataset, plan, config.max_quarantined_fraction)

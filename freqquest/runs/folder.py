@@ -6,6 +6,7 @@ A stage's section in metrics.json is written last, so it says that the stage is 
 import json
 import os
 import platform
+import sys
 from importlib.metadata import version
 from typing import Any
 
@@ -59,8 +60,11 @@ class RunFolder:
             _write_section(self.location, CONFIG_NAME, self.stage, self._settings)
 
     def finished(self) -> dict[str, Any] | None:
-        """The stage's metrics, if it was finished before."""
-        return read_sections(self.location, METRICS_NAME).get(self.stage)
+        """The stage's metrics, if it was finished before, which is told."""
+        metrics = read_sections(self.location, METRICS_NAME).get(self.stage)
+        if metrics is not None:
+            print(f"{self.stage}: finished before, and kept", file=sys.stderr)
+        return metrics
 
     def finish(self, metrics: dict[str, Any]) -> dict[str, Any]:
         """Record the stage's settings and metrics, which marks it as finished; returns the metrics."""

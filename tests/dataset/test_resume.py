@@ -17,7 +17,7 @@ from freqquest.errors import UserError
 from freqquest.runs.storage import locate
 
 KILLED_AT = {
-    "before the first shard": "freqquest.dataset.write.cluster.connect = die",
+    "before the first shard": "freqquest.dataset.write.preflight.connect = die",
     "after some shards": "freqquest.dataset.write.Progress.update = die_at_third_call",
     "before the figures": "freqquest.dataset.figures.draw_figures = die",
     "before the manifest": "freqquest.dataset.write.Manifest.save = die",
