@@ -1,23 +1,13 @@
 """Make clips with a trained generator, in a task of its own: the driver stays free of torch."""
 
-from dataclasses import dataclass
-
 import ray
 from ray.util.queue import Queue
 
 from freqquest import capacity
 from freqquest.cgan.config import GenerateConfig
+from freqquest.cgan.job import GeneratedClip
 from freqquest.runs.progress import Poster, shared_progress
 from freqquest.runs.storage import locate
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GeneratedClip:
-    """A WAV file and the class it was made for."""
-
-    label: str
-    path: str
-    name: str
 
 
 def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:

@@ -1,4 +1,4 @@
-"""What the driver tells the workers of a training. Free of torch."""
+"""What the driver and its workers tell each other. Free of torch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,3 +31,12 @@ class TrainJob:
     def networks(self) -> CganConfig:
         """Networks and optimisation."""
         return self.config.networks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GeneratedClip:
+    """A WAV file and the class it was made for."""
+
+    label: str
+    path: str
+    name: str

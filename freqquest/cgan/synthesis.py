@@ -12,8 +12,8 @@ import torch
 from freqquest.audio.files import encode_wav
 from freqquest.audio.invert import invert
 from freqquest.cgan.config import GenerateConfig
-from freqquest.cgan.generate import GeneratedClip
 from freqquest.cgan.generator_file import GeneratorCard, TrainedGenerator, load_generator
+from freqquest.cgan.job import GeneratedClip
 from freqquest.errors import UserError
 from freqquest.runs.storage import locate
 
