@@ -32,8 +32,7 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
 
 def _names_in(output_dir: str) -> frozenset[str]:
     """What must not be overwritten; listed once, as Ray runs the task again if its node is lost."""
-    folder = locate(output_dir)
-    return frozenset(place.name for place in folder.list_dir()) if folder.is_dir() else frozenset()
+    return frozenset(place.name for place in locate(output_dir).list_dir())
 
 
 def _synthesise(config: GenerateConfig, taken: frozenset[str], progress: Queue) -> list[GeneratedClip]:

@@ -132,6 +132,10 @@ def run_search(config: TuneConfig, manifest: Manifest, shared: Any, parts: list[
         rungs=rungs(config.epochs * len(parts)),
     )
     outcomes = run_trials(config, task, resources, run)
+    trials = {outcome.trial_id for outcome in outcomes}
+    for logs in task.logs.list_dir():
+        if logs.name not in trials:  # an interrupted search left it unfinished; it began again under another name
+            logs.remove_dir()
     write_csv(table(outcomes), run / "trials.csv")
     for outcome in outcomes:
         if not outcome.is_sound:

@@ -23,7 +23,7 @@ class TrialLogs:
 
     def __init__(self, place: Location) -> None:
         """Open the logs; those of the same trial's lost attempt would be shown as a second curve, and are removed."""
-        for earlier in place.list_dir() if place.is_dir() else []:
+        for earlier in place.list_dir():
             earlier.remove_file()
         self._folder = LogDir(place)
         self._writer = tf.summary.create_file_writer(str(self._folder.path))

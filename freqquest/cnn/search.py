@@ -121,7 +121,7 @@ def run_trials(config: TuneConfig, task: TrialTask, resources: dict[str, float],
 
 def can_resume(trials: Location) -> bool:
     """Whether Ray Tune wrote down where its trials stand; a search killed in its first second did not."""
-    return trials.is_dir() and any(_STATE_NAME.match(entry.name) for entry in trials.list_dir())
+    return any(_STATE_NAME.match(entry.name) for entry in trials.list_dir())
 
 
 def rungs(num_epochs: int) -> tuple[int, ...]:

@@ -60,8 +60,7 @@ class Checkpoints:
 
     def _saved(self) -> list[_Saved]:
         """The newest first."""
-        places = self.folder.list_dir() if self.folder.is_dir() else []
-        named = ((_NAME.fullmatch(place.name), place) for place in places)
+        named = ((_NAME.fullmatch(place.name), place) for place in self.folder.list_dir())
         saved = [
             _Saved(place=place, epoch=int(match[1]), score=None if match[2] is None else float(match[2]))
             for match, place in named

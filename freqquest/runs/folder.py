@@ -116,5 +116,5 @@ def _write_section(run: Location, name: str, stage: str, content: dict[str, Any]
 def _require_empty(run: Location) -> None:
     if run.exists() and not run.is_dir():
         raise UserError(f"{run} is a file: choose another --run-dir")
-    if run.is_dir() and (found := run.list_dir()):
+    if found := run.list_dir():
         raise UserError(f"{run} holds {found[0].name} and is no run folder: choose an empty or new --run-dir")

@@ -173,8 +173,7 @@ def _read_table(place: Location) -> pd.DataFrame:
 
 def _shown_epoch(run: Location, kept: int | None) -> int | None:
     """The epoch whose generator is kept, or the last one, of those that left a picture and sounds."""
-    folder = run / "spectrograms"
-    places = folder.list_dir() if folder.is_dir() else []
+    places = (run / "spectrograms").list_dir()
     epochs = {int(match[1]) for place in places if (match := _PICTURE_NAME.fullmatch(place.name))}
     return kept if kept in epochs else max(epochs, default=None)
 
@@ -182,5 +181,5 @@ def _shown_epoch(run: Location, kept: int | None) -> int | None:
 def _sounds(run: Location, epoch: int | None) -> dict[str, str]:
     """Each class, and its WAV file of an epoch."""
     folder, ending = run / "samples", f"_ep{epoch}.wav"
-    names = [place.name for place in folder.list_dir()] if folder.is_dir() else []
+    names = [place.name for place in folder.list_dir()]
     return {name.removesuffix(ending): f"{folder.name}/{name}" for name in names if name.endswith(ending)}

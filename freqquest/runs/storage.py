@@ -124,6 +124,10 @@ class Location:
         if self.is_file():
             self.filesystem.delete_file(self.path)
 
+    def remove_dir(self) -> None:
+        """Remove the folder and all that lies in it."""
+        self.filesystem.delete_dir(self.path)
+
     def remove_staged(self) -> None:
         """Remove what killed processes left half-written in this folder and those below."""
         if self.is_local:
@@ -131,8 +135,8 @@ class Location:
                 path.unlink(missing_ok=True)
 
     def list_dir(self) -> list["Location"]:
-        """Files and folders directly inside, sorted by path, without hidden ones."""
-        infos = self.filesystem.get_file_info(fs.FileSelector(self.path))
+        """Files and folders directly inside, sorted by path, without hidden ones; none where there is no folder."""
+        infos = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
         shown = (info.path for info in infos if not info.base_name.startswith("."))
         return [Location(self.filesystem, path) for path in sorted(shown)]
 

@@ -161,6 +161,7 @@ def test_a_search_whose_driver_was_killed_keeps_its_finished_trials(job, local_r
     assert len(trials) == 3
     assert trials["network"][0] == "residual"  # the preset, in whatever order the trials were taken up again
     assert {path.parent.parent.name for path in finished} <= set(trials["trial"])
+    assert {path.name for path in run.glob("tensorboard/cnn/*")} == set(trials["trial"])
     assert (run / "best_model.keras").is_file()
 
 

@@ -31,6 +31,7 @@ def test_a_uri_with_settings_is_refused():
 
 def test_a_file_is_written_whole_and_read_back(tmp_path):
     place = locate(tmp_path) / "new" / "folder" / "x.txt"
+    assert place.parent.list_dir() == []
     place.write_text("über")
     assert place.read_text() == "über"
     assert place.num_bytes() == 5
