@@ -60,7 +60,7 @@ def describe() -> str:
     nodes, is_limited = _nodes()
     text = f"{len(now)} node(s): {_count(now)}"
     free = ray.available_resources()
-    if busy := [name for key, name in _COUNTED.items() if any(node.get(key) for node in now) and not free.get(key)]:
+    if busy := [name for key, name in _COUNTED.items() if any(node.get(key) for node in now) and free.get(key, 0) < 1]:
         text += f" (all {' and '.join(busy)} busy now)"
     if not is_limited:
         return f"{text}; more by Kubernetes, which alone knows how many"

@@ -77,7 +77,9 @@ def _clear_refusals() -> Iterator[None]:
         raise UserError(f"no token for the Ray cluster: {_TOKEN_FIX}") from error
     except ConnectionError as error:
         if ":" in address:
-            raise UserError(f"the Ray cluster at {address} does not accept this job's token: {_TOKEN_FIX}") from error
+            raise UserError(
+                f"at {address} is no Ray cluster, or one that does not accept this job's token: {_TOKEN_FIX}"
+            ) from error
         raise UserError(f"{error}; what a Ray that crashed left on this machine is cleared by: ray stop") from error
     except RuntimeError as error:
         if "ersion mismatch" not in str(error):
@@ -122,5 +124,6 @@ def quiet(library: str) -> None:
 
         DataContext.get_current().enable_progress_bars = False
         DataContext.get_current().print_on_execution_start = False
+        DataContext.get_current().raise_original_map_exception = True  # else an outage becomes a page of text
         # max_restarts of an actor pool has no named parameter yet.
         warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")

@@ -67,7 +67,7 @@ class PipelineConfig:
     """Processes that train the CGAN, or MIN:MAX (see jobs/train_cgan.py --help)."""
 
     use_gpu: bool = False
-    """Give each CNN trial and each CGAN worker a GPU."""
+    """Give each CNN trial, each CGAN worker, and the task that makes clips a GPU."""
 
     seed: int = 0
     """Seed of all that is random."""
@@ -141,6 +141,7 @@ class PipelineConfig:
             output_dir=f"{self.run}/generated",
             num_clips=self.num_clips,
             seed=self.seed,
+            use_gpu=self.use_gpu,
             overwrite=True,
         )
 

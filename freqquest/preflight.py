@@ -4,6 +4,7 @@ Light to import: Ray and file systems are loaded by the functions.
 """
 
 import hashlib
+import os
 import platform
 import shutil
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freqquest import capacity, cluster
@@ -236,8 +238,9 @@ def _contents(place: "Location") -> str:
         return f"{place.num_bytes()} bytes"
     if not place.is_dir():
         return "nothing"
-    names = [found.name for found in place.list_dir()] if place.is_local else []
-    return f"a folder {hashlib.sha256(chr(0).join(names).encode(errors='replace')).hexdigest()}"
+    names = [os.fsencode(found.name) for found in Path(place.path).iterdir()] if place.is_local else []
+    shown = sorted(name for name in names if not name.startswith(b"."))  # hidden ones come and go, as probes do
+    return f"a folder {hashlib.sha256(b'/'.join(shown)).hexdigest()}"
 
 
 def _version(package: str) -> str:

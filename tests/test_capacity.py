@@ -15,7 +15,7 @@ from freqquest.needs import Needs
 def nodes(monkeypatch):
     def pretend(*resources):
         monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": each} for each in resources])
-        monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 1.0})
+        monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 1.0, "GPU": 0.0002})
 
     return pretend
 

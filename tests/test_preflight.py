@@ -1,5 +1,7 @@
 """What a job is refused for before it begins, and the table that says so."""
 
+import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,7 +97,10 @@ def test_a_node_with_another_package_is_named(reports):
 
 
 def test_a_node_that_sees_another_folder_of_that_name_is_named(reports, tmp_path):
-    Path(tmp_path / "new.wav").touch()
+    (tmp_path / ".hidden").touch()
+    hidden = preflight._look(preflight._Places({"--audio-dir": locate(tmp_path)}, {}, "probe"), "10.0.0.3")
+    assert preflight._storage("--audio-dir", "read /x", [*reports, hidden]).found == "all 3 nodes can"
+    (Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))).touch()  # a name that is no UTF-8
     later = preflight._look(preflight._Places({"--audio-dir": locate(tmp_path)}, {}, "probe"), "10.0.0.3")
     assert preflight._storage("--audio-dir", "read /x", reports).found == "all 2 nodes can"
     problem = preflight._storage("--audio-dir", "read /x", [*reports, later]).problem
@@ -103,8 +108,8 @@ def test_a_node_that_sees_another_folder_of_that_name_is_named(reports, tmp_path
 
 
 def test_a_node_whose_disk_is_full_is_named(reports):
-    full = replace(reports[1], free_bytes=10**8)
-    assert preflight._disk([reports[0], full]).problem.startswith("free disk: 0.1 GB in /tmp on node 10.0.0.2")
+    problem = preflight._disk([reports[0], replace(reports[1], free_bytes=10**8)]).problem
+    assert problem.startswith(f"free disk: 0.1 GB in {tempfile.gettempdir()} on node 10.0.0.2")
 
 
 def test_a_dry_run_also_tells_of_what_is_not_there(local_ray, tmp_path):

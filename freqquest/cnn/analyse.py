@@ -11,11 +11,11 @@ import pandas as pd
 import ray.data
 
 from freqquest import cluster
-from freqquest.audio.files import ClipConfig, UnreadableClipError, load_clip
+from freqquest.audio.files import ClipConfig, UnreadableClipError
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
+from freqquest.dataset.clips import load
 from freqquest.errors import UserError
 from freqquest.runs.progress import Progress
-from freqquest.runs.storage import locate
 
 _BLOCK = 256
 """Clips that one task of Ray Data is given."""
@@ -63,9 +63,8 @@ def _analyse(batch: dict[str, np.ndarray], clip: ClipConfig, view: SpectrogramCo
     reasons = []
     for spectrogram, path in zip(spectrograms, batch["path"], strict=True):
         try:
-            with locate(path).open() as stream:
-                spectrogram[:] = log_mel(load_clip(stream, clip).waveform, view, clip.sample_rate_hz)
+            spectrogram[:] = log_mel(load(path, clip).waveform, view, clip.sample_rate_hz)
             reasons.append("")
-        except (UnreadableClipError, FileNotFoundError, PermissionError) as error:  # not an outage of the storage
+        except UnreadableClipError as error:
             reasons.append(str(error))
     return batch | {"spectrogram": spectrograms, "reason": np.array(reasons, object)}

@@ -16,16 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from freqquest.audio.augment import AugmentationName, vary
-from freqquest.audio.files import Clip, UnreadableClipError, load_clip
+from freqquest.audio.files import Clip, UnreadableClipError
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
+from freqquest.dataset.clips import load
 from freqquest.dataset.config import CLIP, VIEWS
 from freqquest.dataset.manifest import FORMAT_VERSION, NOT_AUGMENTED, Shard, sha256
-from freqquest.runs.storage import Location, locate
+from freqquest.runs.storage import Location
 
 _TEXT_COLUMNS = ("clip_id", "path", "label", "recording", "split", "augmentation")
 _COLUMN_ORDER = ("clip_id", "path", "label", "class_index", "recording", "fold", "split", "augmentation")
-
-_OF_THE_CLIP = (UnreadableClipError, FileNotFoundError, PermissionError)
 
 _FOOTER_KEY, _FOOTER_HASH_KEY = b"freqquest", b"freqquest_sha256"
 """Where a Parquet file's footer keeps the Account, so that an interrupted run can take up the shards it finished; and
@@ -144,9 +143,7 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, Account]:
     for clip in plan.clips:
         try:
             audio = _load(clip, plan)
-        except (UnreadableClipError, OSError) as error:
-            if not (isinstance(error, _OF_THE_CLIP) or locate(clip["path"]).is_local):
-                raise  # an outage of the storage: the same command goes on after it
+        except UnreadableClipError as error:
             quarantined.append({"path": clip["path"], "reason": str(error)})
             continue
         for view in views.values():
@@ -191,8 +188,7 @@ class _View:
 
 def _load(clip: dict[str, Any], plan: ShardPlan) -> Clip:
     """A clip, or its varied copy, the same on every machine."""
-    with locate(clip["path"]).open() as stream:
-        audio = load_clip(stream, CLIP)
+    audio = load(clip["path"], CLIP)
     if clip["copy"] == 0:
         return audio
     seed = [plan.seed, zlib.crc32(clip["clip_id"].encode()), clip["copy"]]

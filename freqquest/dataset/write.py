@@ -159,7 +159,7 @@ def _write_shards(shards: list[ShardPlan], dataset: Location) -> list[WrittenSha
     """Run the plan as a Ray Data pipeline; results come in the order of the plan.
 
     Raises:
-        OSError: A shard cannot be written.
+        OSError: A shard cannot be made: a place that is read, or written, fails.
     """
     import ray.data
 
@@ -172,14 +172,14 @@ def _write_shards(shards: list[ShardPlan], dataset: Location) -> list[WrittenSha
     with Progress("preprocess", sum(len(shard.clips) for shard in shards), "clips") as progress:
         for row in pipeline.iter_rows():
             if row["problem"]:
-                raise OSError(f"{dataset / shards[row['number']].path} cannot be written: {row['problem']}")
+                raise OSError(f"{dataset / shards[row['number']].path} cannot be made: {row['problem']}")
             written[row["number"]] = row["written"]
             progress.update(len(shards[row["number"]].clips))
     return [written[number] for number in range(len(shards))]
 
 
 def _write_planned(row: dict[str, Any], dataset: Location) -> dict[str, Any]:
-    """What comes of a shard, or why it cannot be written: Ray would wrap what is raised into a page of text."""
+    """What comes of a shard, or why it cannot be made: Ray would wrap what is raised into a page of text."""
     try:
         return {"number": row["number"], "written": write_shard(row["plan"], dataset), "problem": ""}
     except OSError as error:

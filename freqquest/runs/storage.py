@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -94,9 +95,9 @@ class Location:
 
     def write_bytes(self, content: bytes | memoryview) -> None:
         """Write the file whole or not at all: a reader, or a crash, never meets half of it."""
-        if not self.is_local:  # an object store shows an object only once it is complete, and needs no folders
-            with self.filesystem.open_output_stream(self.path) as stream:
-                stream.write(content)
+        if not self.is_local:
+            with ThreadPoolExecutor(1) as thread:  # Ctrl+C reaches the main thread alone
+                thread.submit(self._write_object, content).result()
             return
         self.parent.make_dirs()
         descriptor, staged = tempfile.mkstemp(dir=self.parent.path, prefix=f".{self.name[:40]}{_STAGED}")
@@ -110,6 +111,11 @@ class Location:
         except BaseException:
             Path(staged).unlink(missing_ok=True)
             raise
+
+    def _write_object(self, content: bytes | memoryview) -> None:
+        """An object store shows an object once it is closed, and needs no folders."""
+        with self.filesystem.open_output_stream(self.path) as stream:
+            stream.write(content)
 
     def write_text(self, content: str) -> None:
         """Write text as UTF-8, whole or not at all."""
@@ -233,7 +239,7 @@ def locate(path: str | Path) -> Location:
     except (OSError, ValueError) as error:
         raise UserError(f"cannot open {text}: {error}; use a local path, or s3://, gs:// or file://") from error
     inner = re.sub("/+", "/", inner)  # an object store takes an empty name for one
-    return Location(filesystem, f"{base.rstrip('/')}/{inner.lstrip('/')}")  # else as it stands: names may hold anything
+    return Location(filesystem, f"{base.rstrip('/')}/{inner.strip('/')}")  # else as it stands: names may hold anything
 
 
 @lru_cache

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from freqquest.cnn.analyse import load_extra
 from freqquest.cnn.data import load_labelled
@@ -13,3 +14,9 @@ def test_extra_clips_are_analysed_as_the_datasets_own(dataset_dir):
     spectrograms = load_extra(clips.paths[rows].tolist(), manifest.clip, manifest.views["cnn"])
     assert spectrograms.dtype == clips.spectrograms.dtype
     np.testing.assert_array_equal(spectrograms, clips.spectrograms[rows])
+
+
+def test_an_outage_of_the_storage_reaches_the_driver_as_what_it_is(dataset_dir, tmp_path):
+    manifest = load_manifest(locate(dataset_dir))
+    with pytest.raises(FileNotFoundError, match="gone/x.wav"):
+        load_extra([str(tmp_path / "gone" / "x.wav")], manifest.clip, manifest.views["cnn"])

@@ -61,7 +61,7 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(job, audio_di
         arguments = ["--audio-dir", audio_dir, "--dataset-dir", disk / "dataset", "--clips-per-shard", 4]
         done = job("preprocess", *arguments, expect=1)
         assert re.fullmatch(
-            r"error: .*/part-0000\d.parquet cannot be written: No space left .*", done.stderr.splitlines()[-1]
+            r"error: .*/part-0000\d.parquet cannot be made: No space left .*", done.stderr.splitlines()[-1]
         )
         assert not (disk / "dataset" / "manifest.json").exists()
         subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)

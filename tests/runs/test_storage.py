@@ -1,10 +1,12 @@
 import os
+import signal
+import time
 
 import pytest
 
 from freqquest.errors import UserError
 from freqquest.runs import storage
-from freqquest.runs.storage import locate, upload_dir
+from freqquest.runs.storage import Location, locate, upload_dir
 
 
 def test_local_paths_become_absolute_and_uris_are_understood(tmp_path, monkeypatch):
@@ -56,9 +58,28 @@ def test_uploading_a_folder_keeps_its_shape(tmp_path):
     assert (tmp_path / "to" / "inner" / "a.txt").read_text() == "a"
 
 
-def test_doubled_slashes_of_a_uri_are_one(s3_clips):
-    assert str(locate("s3://bucket//clips//low/")) == "s3://bucket/clips/low/"
+def test_a_uri_has_one_name_however_many_slashes_it_is_given(s3_clips):
+    assert str(locate("s3://bucket//clips//low/")) == "s3://bucket/clips/low"
     assert locate("s3://bucket//clips//low").is_dir()
+
+
+def test_ctrl_c_waits_for_an_object_to_be_whole(s3_clips, monkeypatch):
+    write = Location._write_object
+
+    def slow(place, content):
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        write(place, content)
+
+    monkeypatch.setattr(Location, "_write_object", slow)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have told to be ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            locate("s3://bucket/metrics.json").write_text("whole")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert locate("s3://bucket/metrics.json").read_text() == "whole"
 
 
 def test_remote_files_are_read_whole_or_in_pieces_and_written_over(s3_clips, monkeypatch):
