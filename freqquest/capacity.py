@@ -60,8 +60,9 @@ def describe() -> str:
     nodes, is_limited = _nodes()
     text = f"{len(now)} node(s): {_count(now)}"
     free = ray.available_resources()
-    if busy := [name for key, name in _COUNTED.items() if any(node.get(key) for node in now) and free.get(key, 0) < 1]:
-        text += f" (all {' and '.join(busy)} busy now)"
+    busy = {key: sum(node.get(key, 0) for node in now) - free.get(key, 0) for key in _COUNTED}
+    if max(busy.values()) > 0:
+        text += f" (busy now: {_count([busy])})"
     if not is_limited:
         return f"{text}; more by Kubernetes, which alone knows how many"
     return f"{text}; with nodes yet to come {_count(nodes)}" if len(nodes) > len(now) else text
@@ -98,9 +99,25 @@ def _with_launched(nodes: list[dict[str, float]], config: dict[str, Any]) -> lis
     return [node for node in nodes if _HEAD in node or not any(is_of(kind, node) for kind in kinds)] + possible
 
 
-def num_cores() -> int:
-    """Of the cluster; with an autoscaler, of all nodes that there can be."""
-    return int(sum(node.get("CPU", 0) for node in _nodes()[0]))
+def num_cores() -> float:
+    """Of the cluster; with an autoscaler, of all nodes that there can be; infinite where nobody knows."""
+    nodes, is_limited = _nodes()
+    return sum(node.get("CPU", 0) for node in nodes) if is_limited else math.inf
+
+
+def num_to_come(resources: dict[str, float], most: int) -> int:
+    """How many trainings of such resources will find room on nodes that an autoscaler may add; `most` where nobody
+    knows.
+    """
+    import ray
+
+    def places(nodes: list[dict[str, float]]) -> int:
+        wanted = {name: resources[name] for name in _COUNTED if resources[name]}
+        return int(sum(min(node.get(name, 0) // amount for name, amount in wanted.items()) for node in nodes))
+
+    nodes, is_limited = _nodes()
+    now = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return min(most, places(nodes) - places(now)) if is_limited else most
 
 
 def may_replace_nodes() -> bool:

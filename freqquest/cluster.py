@@ -5,6 +5,7 @@ Light to import: Ray is loaded by the functions that need it.
 
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -70,15 +71,20 @@ def _clear_refusals() -> Iterator[None]:
             f"RAY_ADDRESS={address}: a job runs inside of the cluster; send it there with ray job submit --address "
             "http://HOST:8265 --working-dir . -- python jobs/..."
         )
-    _require_answer(address)
+    if ":" in address and (silence := _silence(address)):
+        raise UserError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({silence}): is it up, and reachable from here? Without "
+            "RAY_ADDRESS, Ray is started on this machine"
+        )
     try:
         yield
     except ray.exceptions.AuthenticationError as error:
         raise UserError(f"no token for the Ray cluster: {_TOKEN_FIX}") from error
     except ConnectionError as error:
-        if ":" in address:
+        found = re.search(r"[\w.-]+:\d+", f"{address} {error}")  # without RAY_ADDRESS, Ray finds one by itself
+        if found and not _silence(found[0]):
             raise UserError(
-                f"at {address} is no Ray cluster, or one that does not accept this job's token: {_TOKEN_FIX}"
+                f"at {found[0]} is no Ray cluster, or one that does not accept this job's token: {_TOKEN_FIX}"
             ) from error
         raise UserError(f"{error}; what a Ray that crashed left on this machine is cleared by: ray stop") from error
     except RuntimeError as error:
@@ -87,18 +93,14 @@ def _clear_refusals() -> Iterator[None]:
         raise UserError(f"{' '.join(str(error).split())} Run the job with the cluster's own Python and Ray.") from error
 
 
-def _require_answer(address: str) -> None:
-    """Ray would try for some minutes."""
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        return
+def _silence(address: str) -> Exception | None:
+    """Why nothing answers there, which Ray would try for some minutes; None where something does."""
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=_ANSWER_TIMEOUT_S).close()
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"no Ray cluster answers at RAY_ADDRESS={address} ({error}): is it up, and reachable from here? Without "
-            "RAY_ADDRESS, Ray is started on this machine"
-        ) from error
+        return error
+    return None
 
 
 def is_submitted() -> bool:

@@ -64,7 +64,7 @@ def require_absolute(needs: Needs) -> None:
     for option, path in (needs.reads | needs.writes).items():
         if path is not None and "://" not in path and not Path(path).expanduser().is_absolute():
             raise UserError(
-                f"{option} {path} would lie in the folder that the queue made for this job, and removes after it: give "
+                f"{option} {path} is relative to the folder that the queue makes for a job, and removes after it: give "
                 "an absolute path, or a URI (s3://)"
             )
 

@@ -3,39 +3,17 @@
 Light to import: Ray and file systems are loaded by the functions.
 """
 
-import hashlib
-import os
-import platform
-import shutil
 import sys
 import tempfile
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from freqquest import capacity, cluster
 from freqquest.errors import UserError
 from freqquest.needs import Needs
-
-if TYPE_CHECKING:
-    from freqquest.runs.storage import Location
-
-_PACKAGES = ("ray", "numpy", "pandas", "pyarrow", "soundfile", "soxr", "tensorflow", "keras", "torch", "torchaudio")
-"""Those that shape results, or what processes send each other."""
+from freqquest.probe import MISSING, NOT_SHARED, Report, ask_nodes, probed
 
 _MIN_FREE_BYTES = 500 * 10**6
 """For Ray's own files, and those that a task writes on the way."""
-
-_TIMEOUT_S = 120.0
-"""For a node to answer: it has to start a process, and perhaps to fetch the code."""
-
-_NOT_SHARED = (
-    "this node has another folder of that name, or none: give a path that all nodes share (NFS, EFS), or a URI (s3://)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +26,10 @@ class Row:
     problem: str = ""
     """For people: what, where, and what to do about it; empty where all is well."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """The job's files and folders, for every node to look at."""
-
-    reads: dict[str, "Location"]
-    writes: dict[str, "Location"]
-    """Folders that exist (of one yet to be made, the nearest above it), and that the driver can write."""
-    probe: str
-    """Name of the file that the driver has put into each of them."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Report:
-    """What a node found."""
-
-    node: str
-    lost: str = ""
-    """Why it could not look; all else is empty then."""
-    versions: dict[str, str] = field(default_factory=dict)
-    free_bytes: int = 0
-    contents: dict[str, str] = field(default_factory=dict)
-    """What lies at each place that is read: equal on two nodes that see the same."""
-    refusals: dict[str, str] = field(default_factory=dict)
-    """By option: why a place cannot be used from there."""
+    @property
+    def state(self) -> str:
+        """In a word."""
+        return "PROBLEM" if self.problem else "missing" if self.found == MISSING else "ok"
 
 
 def connect(needs: Needs, *, dry_run: bool = False) -> None:
@@ -110,8 +67,8 @@ def check(needs: Needs, *, must_exist: bool = False) -> list[Row]:
     Returns:
         The table's rows, with what is wrong.
     """
-    with _probed(needs) as (places, refusals):
-        reports = _ask_nodes(places)
+    with probed(needs) as (places, refusals):
+        reports = ask_nodes(places)
     reports[0].refusals.update(refusals)
     return [
         _resources(needs),
@@ -135,119 +92,9 @@ def require(rows: list[Row]) -> None:
 def table(rows: list[Row]) -> str:
     """The rows in words, one below the other."""
     cells = [("preflight", "asked for", "there is", "")]
-    cells += [(row.what, row.asked, row.found, "PROBLEM" if row.problem else "ok") for row in rows]
+    cells += [(row.what, row.asked, row.found, row.state) for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(4)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
-
-
-@contextmanager
-def _probed(needs: Needs) -> Iterator[tuple[_Places, dict[str, str]]]:
-    """The job's places, for as long as a file of the driver lies in each folder to be written; and, by option, why
-    there is none.
-    """
-    from freqquest.runs.storage import locate, reason
-
-    reads = {option: locate(path) for option, path in needs.reads.items() if path is not None}
-    places = _Places(reads=reads, writes={}, probe=f".freqquest-probe-{uuid.uuid4().hex}")
-    refusals = {}
-    try:
-        for option, path in needs.writes.items():
-            folder = _existing(locate(path))
-            try:
-                (folder / places.probe).write_bytes(b"")
-                places.writes[option] = folder
-            except OSError as error:
-                refusals[option] = reason(error)
-        yield places, refusals
-    finally:
-        for folder in places.writes.values():
-            with suppress(OSError):
-                (folder / places.probe).remove_file()
-
-
-def _existing(folder: "Location") -> "Location":
-    """The folder, or the nearest above it that exists; an object store has no folders to make."""
-    while folder.is_local and not folder.is_dir():
-        folder = folder.parent
-    return folder
-
-
-def _ask_nodes(places: _Places) -> list[_Report]:
-    """The driver's own report, then those of all other nodes."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    here = ray.get_runtime_context().get_node_id()
-    names = _addresses()
-    look = ray.remote(num_cpus=0, max_retries=0)(_look)
-    asked = {
-        look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(places, name): node
-        for node, name in names.items()
-        if node != here
-    }
-    reports = [_look(places, names[here])]
-    answered = ray.wait(list(asked), num_returns=len(asked), timeout=_TIMEOUT_S)[0] if asked else []
-    for answer, node in asked.items():
-        try:
-            reports.append(ray.get(answer) if answer in answered else _Report(node=names[node], lost="no answer"))
-        except ray.exceptions.RayError as error:
-            if node in _addresses():  # else it has gone meanwhile, as nodes of a cluster may
-                reports.append(_Report(node=names[node], lost=str(error).strip().splitlines()[-1]))
-    return reports
-
-
-def _addresses() -> dict[str, str]:
-    """Of the nodes that are there, by identifier."""
-    import ray
-
-    return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
-
-
-def _look(places: _Places, node: str) -> _Report:
-    """What can be seen and done on the node where this runs."""
-    from freqquest.runs.storage import reason
-
-    contents, refusals = {}, {}
-    for option, place in places.reads.items():
-        try:
-            contents[option] = _contents(place)
-        except OSError as error:
-            refusals[option] = reason(error)
-    for option, folder in places.writes.items():
-        try:
-            if not (folder / places.probe).exists():
-                refusals[option] = _NOT_SHARED
-                continue
-            own = folder / f"{places.probe}-{uuid.uuid4().hex}"
-            own.write_bytes(b"")
-            own.remove_file()
-        except OSError as error:
-            refusals[option] = reason(error)
-    return _Report(
-        node=node,
-        versions={"Python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
-        free_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
-        contents=contents,
-        refusals=refusals,
-    )
-
-
-def _contents(place: "Location") -> str:
-    """What lies there; of a folder that each node may have for itself, also which names."""
-    if place.is_file():
-        return f"{place.num_bytes()} bytes"
-    if not place.is_dir():
-        return "nothing"
-    names = [os.fsencode(found.name) for found in Path(place.path).iterdir()] if place.is_local else []
-    shown = sorted(name for name in names if not name.startswith(b"."))  # hidden ones come and go, as probes do
-    return f"a folder {hashlib.sha256(b'/'.join(shown)).hexdigest()}"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
 
 
 def _resources(needs: Needs) -> Row:
@@ -258,21 +105,23 @@ def _resources(needs: Needs) -> Row:
     return Row("resources", str(needs), capacity.describe())
 
 
-def _storage(option: str, use: str, reports: list[_Report], must_exist: bool = False) -> Row:
+def _storage(option: str, use: str, reports: list[Report], must_exist: bool = False) -> Row:
     """Whether all nodes can use a place, and mean the same by it."""
     own = reports[0].contents.get(option)
     for report in reports:
         refusal = report.refusals.get(option)
         if not (report.lost or refusal) and report.contents.get(option) != own:
-            refusal = _NOT_SHARED
+            refusal = NOT_SHARED
         if refusal:  # the first one is enough: others are mostly the same
-            return Row(option, use, "", f"{option}: cannot {use} on node {report.node}: {refusal}")
-    if own == "nothing":
+            return Row(
+                option, use, f"node {report.node} cannot", f"{option}: cannot {use} on node {report.node}: {refusal}"
+            )
+    if own == MISSING:
         return Row(option, use, own, f"{option}: cannot {use}: there is nothing" if must_exist else "")
     return Row(option, use, f"{_nodes(reports)} can")
 
 
-def _versions(reports: list[_Report]) -> Row:
+def _versions(reports: list[Report]) -> Row:
     """Whether all nodes have the driver's."""
     own = reports[0].versions
     asked = ", ".join(f"{name} {own[name]}" for name in ("Python", "ray", "torch", "tensorflow"))
@@ -286,7 +135,7 @@ def _versions(reports: list[_Report]) -> Row:
     return Row("versions", asked, f"the same on {_nodes(reports)}")
 
 
-def _disk(reports: list[_Report]) -> Row:
+def _disk(reports: list[Report]) -> Row:
     least = min((report for report in reports if not report.lost), key=lambda report: report.free_bytes)
     asked, found = f"{_MIN_FREE_BYTES / 1e9} GB", f"{least.free_bytes / 1e9:.1f} GB or more on {_nodes(reports)}"
     if least.free_bytes >= _MIN_FREE_BYTES:
@@ -295,5 +144,5 @@ def _disk(reports: list[_Report]) -> Row:
     return Row("free disk", asked, short, f"free disk: {short}, Ray and its tasks want {asked}: make room there")
 
 
-def _nodes(reports: list[_Report]) -> str:
+def _nodes(reports: list[Report]) -> str:
     return "1 node" if len(reports) == 1 else f"all {len(reports)} nodes"

@@ -55,9 +55,9 @@ def test_more_than_the_cluster_has_is_refused_with_what_it_has(nodes):
 
 def test_what_is_busy_is_told(nodes):
     nodes({"CPU": 2.0, "GPU": 1.0})
-    assert capacity.describe() == "1 node(s): 2 cores, 1 GPUs (all GPUs busy now)"
-    nodes({"CPU": 2.0})
-    assert capacity.describe() == "1 node(s): 2 cores, 0 GPUs"
+    assert capacity.describe() == "1 node(s): 2 cores, 1 GPUs (busy now: 1 cores, 1 GPUs)"
+    nodes({"CPU": 1.0})
+    assert capacity.describe() == "1 node(s): 1 cores, 0 GPUs"
 
 
 def test_nodes_that_the_autoscaler_may_add_count(nodes, monkeypatch, tmp_path):

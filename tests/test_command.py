@@ -11,5 +11,5 @@ def test_a_relative_path_of_a_submitted_job_is_refused(monkeypatch):
     require_absolute(
         Needs(reads={"--metadata": None, "--audio-dir": "/a", "--test-dir": "~/b"}, writes={"--run-dir": "s3://c"})
     )
-    with pytest.raises(UserError, match="--run-dir results/run would lie in the folder .*: give an absolute path"):
+    with pytest.raises(UserError, match="--run-dir results/run is relative to the folder .*: give an absolute path"):
         require_absolute(Needs(writes={"--run-dir": "results/run"}))

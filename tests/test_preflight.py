@@ -11,6 +11,7 @@ from freqquest import preflight
 from freqquest.errors import UserError
 from freqquest.needs import Needs
 from freqquest.preflight import check, require, table
+from freqquest.probe import Places, Report, look_from
 from freqquest.runs.storage import locate
 from tests.servers import refusing_server
 
@@ -80,8 +81,8 @@ def test_storage_that_cannot_be_reached_is_refused(local_ray, s3_clips, monkeypa
 @pytest.fixture
 def reports(local_ray, tmp_path):
     """What two nodes say that see the same."""
-    places = preflight._Places({"--audio-dir": locate(tmp_path)}, {}, "probe")
-    return [preflight._look(places, node) for node in ("10.0.0.1", "10.0.0.2")]
+    places = Places({"--audio-dir": locate(tmp_path)}, {}, "probe")
+    return [look_from(places, node) for node in ("10.0.0.1", "10.0.0.2")]
 
 
 def test_a_node_with_another_package_is_named(reports):
@@ -89,7 +90,7 @@ def test_a_node_with_another_package_is_named(reports):
     other = replace(reports[1], versions=reports[1].versions | {"torch": "2.4.0", "keras": "none"})
     row = preflight._versions([reports[0], other])
     assert "node 10.0.0.2 has keras none, torch 2.4.0, the job's driver Python 3." in row.problem
-    lost = preflight._Report(node="10.0.0.3", lost="ModuleNotFoundError: No module named 'pyarrow'")
+    lost = Report(node="10.0.0.3", lost="ModuleNotFoundError: No module named 'pyarrow'")
     assert (
         "node 10.0.0.3 cannot run tasks (ModuleNotFoundError: No module"
         in preflight._versions([*reports, lost]).problem
@@ -98,10 +99,10 @@ def test_a_node_with_another_package_is_named(reports):
 
 def test_a_node_that_sees_another_folder_of_that_name_is_named(reports, tmp_path):
     (tmp_path / ".hidden").touch()
-    hidden = preflight._look(preflight._Places({"--audio-dir": locate(tmp_path)}, {}, "probe"), "10.0.0.3")
+    hidden = look_from(Places({"--audio-dir": locate(tmp_path)}, {}, "probe"), "10.0.0.3")
     assert preflight._storage("--audio-dir", "read /x", [*reports, hidden]).found == "all 3 nodes can"
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))).touch()  # a name that is no UTF-8
-    later = preflight._look(preflight._Places({"--audio-dir": locate(tmp_path)}, {}, "probe"), "10.0.0.3")
+    later = look_from(Places({"--audio-dir": locate(tmp_path)}, {}, "probe"), "10.0.0.3")
     assert preflight._storage("--audio-dir", "read /x", reports).found == "all 2 nodes can"
     problem = preflight._storage("--audio-dir", "read /x", [*reports, later]).problem
     assert problem.startswith("--audio-dir: cannot read /x on node 10.0.0.3: this node has another folder of that name")

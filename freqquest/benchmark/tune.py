@@ -7,7 +7,7 @@ import ray
 from freqquest.benchmark.config import TuneBenchmark
 from freqquest.benchmark.report import Report
 from freqquest.benchmark.work import work_folder
-from freqquest.capacity import num_cores, share_out
+from freqquest.capacity import share_out
 from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.data import load_labelled, own_split
 from freqquest.cnn.job import run_search
@@ -36,7 +36,7 @@ def benchmark_tune(config: TuneBenchmark) -> str:
         clips = load_labelled(dataset, manifest)
         outcomes = run_search(tune, manifest, ray.put(clips), [own_split(clips)], locate(work))
         wall_s = time.perf_counter() - started
-    cores = num_cores()
+    cores = ray.cluster_resources()["CPU"]
     cores_each = share_out(config.num_trials, cpus_each=None, use_gpu=False)["CPU"]
     fit_s = [outcome.history[-1]["seconds"] for outcome in outcomes if outcome.history]
     outside = 1 - sum(fit_s) * cores_each / (wall_s * cores)

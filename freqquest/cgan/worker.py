@@ -80,7 +80,8 @@ class _LossNote(ray.train.UserCallback):
         number = str(most) if fewest == most else f"{fewest} to {most}"
         room = " and ".join(f"{amount:g} {name}" for name, amount in job.resources.items() if amount)
         self._progress: Queue = job.progress
-        self._waits_for = f"waiting for room for {number} workers with {room} each"
+        self._waits_for = f"{number} worker(s) with {room} each begin when there is room"
+        self._progress.put((None, self._waits_for))
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Called before the workers are started again."""

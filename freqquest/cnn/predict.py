@@ -142,7 +142,7 @@ def _max_restarts() -> int:
 
 def _max_actors(num_clips: int) -> int:
     """No more copies of the model than there are batches for, or cores beside those that decode."""
-    return max(1, min(capacity.num_cores() // 2, num_clips // (4 * _MODEL_BATCH)))
+    return int(max(1, min(capacity.num_cores() / 2, num_clips // (4 * _MODEL_BATCH))))
 
 
 class _Classifier:

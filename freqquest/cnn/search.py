@@ -6,6 +6,7 @@ Sources: Li et al., 2020, "A System for Massively Parallel Hyperparameter Tuning
 """
 
 import dataclasses
+import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,15 +16,13 @@ import numpy as np
 import optuna
 import pandas as pd
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler
-from ray.tune.search.optuna import OptunaSearch
 
-from freqquest import cluster
+from freqquest import capacity, cluster
 from freqquest.cnn.config import PRESETS, CnnConfig, TuneConfig
 from freqquest.cnn.space import as_domains, narrow, nearest
+from freqquest.cnn.tuning import Proposer, Scheduler, Watch, position
 from freqquest.cnn.worker import FINISHED, OBJECTIVE, PREDICTIONS_NAME, STOPPED, TrialTask, network_of, run_trial
 from freqquest.errors import UserError
-from freqquest.runs.progress import Progress
 from freqquest.runs.storage import Location
 
 _TRIALS_DIR = "trials"
@@ -100,6 +99,8 @@ def run_trials(config: TuneConfig, task: TrialTask, resources: dict[str, float],
     cluster.quiet("tune")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trainable = tune.with_resources(tune.with_parameters(run_trial, task=task), resources)
+    # The searcher is asked for one trial ahead, which would bring an autoscaler's nodes one after the other.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, capacity.num_to_come(resources, config.trials)))
     place = run / _TRIALS_DIR
     if can_resume(place):
         # A trial keeps no optimiser state: an unfinished one starts again, or it would be given too few epochs.
@@ -111,7 +112,7 @@ def run_trials(config: TuneConfig, task: TrialTask, resources: dict[str, float],
     else:
         results = _tuner(config, task, trainable, run).fit()
     points = first_points(config)
-    outcomes = sorted((_outcome(result) for result in results), key=lambda outcome: _place(outcome.params, points))
+    outcomes = sorted((_outcome(result) for result in results), key=lambda outcome: position(outcome.params, points))
     if len(outcomes) < config.trials:
         raise UserError(f"only {len(outcomes)} of {config.trials} trials were begun: run the same command again")
     if all(outcome.state != FINISHED for outcome in outcomes):
@@ -160,14 +161,14 @@ def _tuner(config: TuneConfig, task: TrialTask, trainable: Any, run: Location) -
             metric=OBJECTIVE,
             mode="max",
             num_samples=config.trials,
-            scheduler=_Scheduler(
+            scheduler=Scheduler(
                 points[0],
                 time_attr="epoch",
                 max_t=task.num_epochs,
                 grace_period=task.rungs[0],
                 reduction_factor=3,
             ),
-            search_alg=_Proposer(
+            search_alg=Proposer(
                 points_to_evaluate=points,
                 sampler=optuna.samplers.TPESampler(n_startup_trials=_NUM_RANDOM, seed=config.seed),
             ),
@@ -180,7 +181,7 @@ def _tuner(config: TuneConfig, task: TrialTask, trainable: Any, run: Location) -
             storage_filesystem=run.filesystem,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             failure_config=tune.FailureConfig(max_failures=_MOST_LOSSES),
-            callbacks=[_Watch(config.trials, task.num_epochs)],
+            callbacks=[Watch(config.trials, task.num_epochs)],
             verbose=0,
         ),
     )
@@ -209,81 +210,3 @@ def _reason(error: Exception) -> str:
     """The line of a remote traceback that names the error."""
     lines = str(error).strip().splitlines()
     return next((line for line in reversed(lines) if _ERROR_LINE.match(line)), lines[-1])
-
-
-def _place(params: dict[str, Any], points: list[dict[str, Any]]) -> int:
-    """Which of the points that the search began with this is; behind them, where it is none."""
-    matches = [all(params.get(name) == value for name, value in point.items()) for point in points]
-    return matches.index(True) if True in matches else len(points)
-
-
-class _Scheduler(ASHAScheduler):
-    """ASHA, but for the first point, the preset: it runs to its end, as all others must beat it."""
-
-    def __init__(self, first_point: dict[str, Any], **settings: Any) -> None:
-        super().__init__(**settings)
-        self._first_point = first_point
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        action = super().on_trial_result(tune_controller, trial, result)
-        if _place(trial.config, [self._first_point]) == 0 and result["epoch"] < self._max_t:
-            return str(self.CONTINUE)
-        return str(action)
-
-
-class _Proposer(OptunaSearch):
-    """Optuna's TPE. A killed search may leave trials that its last saved state does not know: it learns nothing of
-    them, instead of failing.
-    """
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """TPE learns from final scores alone; Optuna would warn of each epoch of a trial that began again."""
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if trial_id in self._ot_trials:
-            super().on_trial_complete(trial_id, result, error)
-
-
-class _Watch(tune.Callback):
-    """Shows the search's progress in the driver, in epochs of all trials."""
-
-    def __init__(self, num_trials: int, num_epochs: int) -> None:
-        self._num_trials, self._num_epochs = num_trials, num_epochs
-        self._progress: Progress | None = None  # made when the search starts: this object is saved with it
-        self._done: dict[str, int] = {}
-        self._num_ended, self._num_begun_again, self._best = 0, 0, 0.0
-
-    def setup(self, **info: Any) -> None:
-        self._progress = Progress("tune", self._num_trials * self._num_epochs, "epochs")
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        self._best = max(self._best, result[OBJECTIVE])
-        self._advance(trial, min(result["epoch"], self._num_epochs))
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._num_begun_again += 1
-        self._advance(trial, 0)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._end(trial)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._end(trial)
-
-    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        if self._progress is not None:
-            self._progress.close()
-
-    def _end(self, trial: Any) -> None:
-        """An early end makes the remaining work less."""
-        self._num_ended += 1
-        self._advance(trial, self._num_epochs)
-
-    def _advance(self, trial: Any, epoch: int) -> None:
-        if self._progress is not None:
-            again = f", {self._num_begun_again} lost and begun again" if self._num_begun_again else ""
-            note = f"{self._num_ended}/{self._num_trials} trials done{again}, best validation accuracy {self._best:.3f}"
-            self._progress.update(epoch - self._done.get(trial.trial_id, 0), note)
-            self._done[trial.trial_id] = epoch

@@ -84,6 +84,8 @@ def changed_settings(wanted: dict[str, Any], there: dict[str, Any]) -> list[str]
 
 def _short(name: str, settings: dict[str, Any]) -> Any:
     value = settings.get(name)
+    if value is None:
+        return "not given"
     return value[:8] if name.endswith("_sha256") and value else value
 
 

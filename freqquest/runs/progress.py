@@ -66,6 +66,8 @@ class Progress:
             self._bar.reset()
             self._bar.initial = self._bar.n = self._bar.last_print_n = done
             self._bar.set_postfix_str(note)
+        elif done:
+            self._print_line()
 
     def _print_line(self) -> None:
         self._last_line = time.monotonic()
@@ -136,8 +138,7 @@ def shared_progress(description: str, total: int | None, unit: str) -> "Iterator
                     try:
                         message = queue.get(timeout=1)
                     except Empty:
-                        if has_begun:
-                            progress.update(0)  # time goes on
+                        progress.update(0)  # time goes on
                         continue
                     done, note = message
                     if done is None:

@@ -236,8 +236,13 @@ def locate(path: str | Path) -> Location:
     host, _, inner = rest.partition("/")
     try:
         filesystem, base = _open_filesystem(f"{scheme}://{host}/")
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"cannot open {text}: {error}; use a local path, or s3://, gs:// or file://") from error
+    except OSError as error:
+        raise UserError(
+            f"cannot open {text}: {reason(error)}; is the name right, and the network there? (A server other than AWS "
+            "is named by the environment's AWS_ENDPOINT_URL)"
+        ) from error
     inner = re.sub("/+", "/", inner)  # an object store takes an empty name for one
     return Location(filesystem, f"{base.rstrip('/')}/{inner.strip('/')}")  # else as it stands: names may hold anything
 

@@ -25,6 +25,8 @@ def test_what_a_training_waits_for_is_said_with_how_many_workers_and_what_each_n
     for each in (fixed, elastic):
         _LossNote(each).after_exception(None, {0: RuntimeError("no space")})
     fixed.progress.put.assert_called_with(
-        (None, "worker 0: RuntimeError: no space; waiting for room for 3 workers with 2 CPU and 1 GPU each")
+        (None, "worker 0: RuntimeError: no space; 3 worker(s) with 2 CPU and 1 GPU each begin when there is room")
     )
-    assert elastic.progress.put.call_args.args[0][1].endswith("waiting for room for 1 to 3 workers with 1 CPU each")
+    assert elastic.progress.put.call_args.args[0][1].endswith(
+        "1 to 3 worker(s) with 1 CPU each begin when there is room"
+    )

@@ -1,7 +1,6 @@
 """The search without Ray: its space, where it begins, when it compares, which trial wins."""
 
 import dataclasses
-from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -13,9 +12,6 @@ from freqquest.cnn.data import Part
 from freqquest.cnn.evaluate import choose, importance
 from freqquest.cnn.search import (
     Outcome,
-    _place,
-    _Scheduler,
-    _Watch,
     can_resume,
     first_points,
     rungs,
@@ -132,43 +128,6 @@ def test_a_search_without_a_state_begins_anew(tmp_path):
     assert not can_resume(locate(trials))
     (trials / "experiment_state-2026-01-01_00-00-00.json").write_text("{}")
     assert can_resume(locate(trials))
-
-
-def test_the_preset_is_known_by_its_values_whatever_the_order_in_which_a_resumed_search_gives_the_trials():
-    points = first_points(config())
-    others = {"seed": 0, "copies": "draw"}
-    assert _place(others | points[0], points) == 0
-    assert _place(others | points[1], points) == 1
-    assert _place(points[0] | {"mixup": 1.0}, points) == 2
-
-
-def test_the_scheduler_ends_what_falls_behind_but_never_the_preset():
-    scheduler = _Scheduler(
-        {"mixup": 0.3}, metric="score", mode="max", time_attr="epoch", max_t=8, grace_period=2, reduction_factor=3
-    )
-
-    def decisions(number, mixup, score):
-        trial = SimpleNamespace(trial_id=str(number), config={"mixup": mixup})
-        scheduler.on_trial_add(None, trial)
-        return [scheduler.on_trial_result(None, trial, {"epoch": epoch, "score": score}) for epoch in (2, 8)]
-
-    for number in range(4):
-        decisions(number, 0.0, 0.9)
-    assert decisions(4, 0.0, 0.1)[0] == "STOP"
-    assert decisions(5, 0.3, 0.1) == ["CONTINUE", "STOP"]  # and at its end, as all
-
-
-def test_progress_goes_back_with_a_trial_that_begins_again(capsys):
-    watch, trial = _Watch(num_trials=2, num_epochs=4), SimpleNamespace(trial_id="a")
-    watch.setup()
-    for epoch in (1, 2, 3):
-        watch.on_trial_result(0, [], trial, {"epoch": epoch, "validation/score": 0.5})
-    watch.on_trial_recover(0, [], trial)
-    watch.on_trial_result(0, [], trial, {"epoch": 1, "validation/score": 0.5})
-    watch.on_experiment_end([])
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert "1/8" in last
-    assert "0/2 trials done, 1 lost and begun again, best validation accuracy 0.500" in last
 
 
 def test_the_first_trial_stays_unless_another_one_is_better_by_more_than_chance():

@@ -175,7 +175,7 @@ def test_a_node_lost_during_training_leaves_fewer_workers_that_go_on_from_the_la
         wait_until(job, lambda: len(logs()) > 1)
         assert nodes_at(cluster, worker) == cluster.worker_nodes
         errors = ends_well(job)
-    assert f"worker 0: its process or node was lost; waiting for room for 1 to {NUM_NODES} workers" in errors
+    assert f"worker 0: its process or node was lost; 1 to {NUM_NODES} worker(s) with 1 CPU each begin when" in errors
     assert epochs()["epoch"].tolist() == list(range(1, 11))
     pd.testing.assert_series_equal(epochs().iloc[0], first)  # its seconds too: it was not trained again
 

@@ -164,7 +164,7 @@ def test_clips_are_made_on_remote_storage(queue, model):
 def test_work_that_failed_is_a_failed_job_with_one_line_that_says_why(queue):
     done = submit(queue, "jobs/preprocess.py", "--audio-dir", "clips", "--dataset-dir", "s3://bucket/other", name="bad")
     assert done.code == 1
-    assert "error: --audio-dir clips would lie in the folder that the queue made for this job" in done.text
+    assert "error: --audio-dir clips is relative to the folder that the queue makes for a job" in done.text
     assert "FAILED" in queue.ray("status", "bad").text.upper()
     assert not locate("s3://bucket/other").exists()
 

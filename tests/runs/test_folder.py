@@ -24,7 +24,7 @@ def test_each_stage_has_its_section_and_finishes_once(tmp_path, capsys):
 
 def test_of_other_contents_the_first_digits_are_named(tmp_path):
     RunFolder(str(tmp_path / "run"), "cgan", {"judge_sha256": "0123456789abcdef"}).begin()
-    with pytest.raises(UserError, match=r"other settings: judge_sha256=None \(there: 01234567\); choose"):
+    with pytest.raises(UserError, match=r"other settings: judge_sha256=not given \(there: 01234567\); choose"):
         RunFolder(str(tmp_path / "run"), "cgan", {"judge_sha256": None})
 
 
