@@ -17,7 +17,7 @@ from freqquest.cnn.evaluate import choose, draw, evaluate
 from freqquest.cnn.fits import Fit, fit_all
 from freqquest.cnn.model import ModelCard
 from freqquest.cnn.search import Outcome, run_trials, rungs, search_space, table
-from freqquest.cnn.worker import TrialTask, save_final
+from freqquest.cnn.worker import TrialTask, finds_gpu, save_final
 from freqquest.dataset.manifest import Manifest, load_manifest, sha256
 from freqquest.dataset.sources import find_extra
 from freqquest.runs import figures
@@ -54,6 +54,7 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     parts = cross_validation(clips, config.num_folds, config.seed) if config.num_folds else [own_split(clips)]
     audit = audit_parts(clips, config.seed) if config.audit_leakage else {}
     run.begin()
+    config = _where_tensorflow_can(config)
     split = _describe(config, clips, manifest)
     shared = ray.put(clips)
     outcomes = run_search(config, manifest, shared, parts, run.location)
@@ -70,6 +71,18 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     save = ray.remote(num_cpus=1, max_calls=1)(save_final)
     ray.get(save.remote(networks, _card(manifest, metrics), run / "best_model.keras"))
     return run.finish(metrics)
+
+
+def _where_tensorflow_can(config: TuneConfig) -> TuneConfig:
+    """With CPU cores instead of GPUs that TensorFlow does not find: it would hold them, and train on cores."""
+    if not config.use_gpu or ray.get(ray.remote(num_cpus=0, num_gpus=1, max_calls=1)(finds_gpu).remote()):
+        return config
+    print(
+        "--use-gpu: TensorFlow finds no GPU, and the classifier is trained on CPU cores; it needs CUDA 12's libraries "
+        "beside the driver (PyTorch brings CUDA 13's)",
+        file=sys.stderr,
+    )
+    return dataclasses.replace(config, use_gpu=False)
 
 
 def load_clips(dataset: Location, manifest: Manifest, extra: pd.DataFrame) -> LabelledClips:

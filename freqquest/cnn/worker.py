@@ -190,6 +190,13 @@ class _Diary:
         self._logs.close()
 
 
+def finds_gpu() -> bool:
+    """Whether TensorFlow can train on the GPU that this task was given."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def fit_network(
     clips: LabelledClips, network: CnnConfig, part: Part, max_epochs: int, seed: int, num_threads: int, place: Location
 ) -> np.ndarray | None:

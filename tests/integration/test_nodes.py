@@ -121,7 +121,7 @@ def test_a_node_lost_while_preprocessing_costs_only_the_shards_that_it_was_makin
 
 def test_a_node_lost_during_the_search_costs_only_its_trial(cluster, dataset_dir, tmp_path):
     folder, num_trials, seen = tmp_path / "run", 4, set()
-    arguments = ["--dataset-dir", dataset_dir, "--run-dir", folder, "--num-trials", num_trials, "--max-epochs", 6]
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", folder, "--num-trials", num_trials, "--max-epochs", 10]
 
     def logs():
         return {path.parent.name: path for path in folder.glob("tensorboard/cnn/*/events*")}

@@ -55,7 +55,7 @@ def queue(s3_clips):
     head = [str(BIN / "ray"), "start", "--head", "--block", "--num-cpus", "2", "--object-store-memory", "200000000"]
     head += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--min-worker-port", "0", "--max-worker-port", "0"]
     head += ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)]
-    head += ["--dashboard-agent-listen-port", str(agent), "--temp-dir", folder]
+    head += ["--dashboard-agent-listen-port", str(agent), "--temp-dir", f"{folder}/ray"]
 
     def ray(verb, *arguments, **other_env):
         command = [BIN / "ray", "job", verb, "--address", f"http://127.0.0.1:{dashboard}", *map(str, arguments)]
@@ -65,7 +65,7 @@ def queue(s3_clips):
         return SimpleNamespace(code=done.returncode, text=done.stdout + done.stderr)
 
     with running(head, env, lambda: answers(dashboard) and ray("list").code == 0):
-        yield SimpleNamespace(ray=ray, env=env, address=f"127.0.0.1:{port}")
+        yield SimpleNamespace(ray=ray, env=env, folder=folder, address=f"127.0.0.1:{port}")
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -152,8 +152,16 @@ def test_tensorboard_shows_logs_on_remote_storage_in_one_command(queue, model):
     assert not answers(port)
 
 
-def test_clips_are_made_on_remote_storage(queue, model):
-    generator = f"{RUN}/generator.safetensors"
+@pytest.fixture
+def generator(queue, model):
+    """Of the training that was stopped and taken up, if its test ran."""
+    if not (locate(RUN) / "generator.safetensors").exists():
+        done = submit(queue, *TRAINING, *JUDGED)
+        assert done.code == 0, done.text
+    return f"{RUN}/generator.safetensors"
+
+
+def test_clips_are_made_on_remote_storage(queue, generator):
     done = submit(
         queue, "jobs/generate.py", "--generator", generator, "--label", "all", "--output-dir", "s3://bucket/new"
     )
@@ -174,6 +182,7 @@ def test_work_that_failed_is_a_failed_job_with_one_line_that_says_why(queue):
     [
         ({"RAY_AUTH_TOKEN": "wrong"}, "does not accept this job's token: set RAY_AUTH_MODE=token"),
         ({"RAY_AUTH_MODE": "disabled"}, "does not accept this job's token: set RAY_AUTH_MODE=token"),
+        ({"RAY_AUTH_TOKEN": "wrong", "RAY_ADDRESS": None}, "does not accept this job's token: set RAY_AUTH_MODE=token"),
         ({"RAY_AUTH_TOKEN_PATH": "/nowhere"}, "no token for the Ray cluster: set RAY_AUTH_MODE=token"),
         ({"RAY_ADDRESS": "127.0.0.1:1"}, "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:1"),
         ({"RAY_ADDRESS": "http://127.0.0.1:8265"}, "send it there with ray job submit --address"),
@@ -181,7 +190,8 @@ def test_work_that_failed_is_a_failed_job_with_one_line_that_says_why(queue):
 )
 def test_a_job_that_cannot_connect_says_why(queue, wrong, message):
     command = [sys.executable, "jobs/generate.py", "--generator", "any", "--label", "any", "--output-dir", "any"]
-    env = queue.env | {"RAY_ADDRESS": queue.address} | wrong
+    env = queue.env | {"RAY_ADDRESS": queue.address, "RAY_TMPDIR": queue.folder} | wrong
+    env = {name: value for name, value in env.items() if value is not None}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1]
