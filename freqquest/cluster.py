@@ -41,8 +41,11 @@ def prepare_environment() -> None:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables even when told to be silent
 
 
-def connect() -> None:
-    """Connect to the Ray cluster this machine belongs to, else start Ray here; where Ray is connected, nothing happens.
+def connect() -> bool:
+    """Connect to the Ray cluster this machine belongs to, else start Ray here.
+
+    Returns:
+        Whether this was to be done; it may be done already.
 
     Raises:
         UserError: There is no such cluster, or it refuses this process.
@@ -51,13 +54,14 @@ def connect() -> None:
     import ray
 
     if ray.is_initialized():
-        return
+        return False
     with _clear_refusals():
         # The driver shows progress; workers' prints lie in Ray's logs, and their errors come as exceptions.
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     if threading.current_thread() is threading.main_thread():
         # `ray job stop` ends a job as Ctrl+C does; Ray's own handler prints a stack and exits at once.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return True
 
 
 @contextmanager

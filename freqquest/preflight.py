@@ -42,11 +42,10 @@ def connect(needs: Needs, *, dry_run: bool = False) -> None:
     Raises:
         UserError: There is no such cluster, it refuses this process, or something that the job needs is missing.
     """
+    if not cluster.connect():
+        return
     import ray
 
-    if ray.is_initialized():
-        return
-    cluster.connect()
     rows = check(needs, must_exist=dry_run)
     if dry_run or len(ray.nodes()) > 1 or cluster.is_submitted():
         print(table(rows), file=sys.stdout if dry_run else sys.stderr, flush=True)

@@ -1,6 +1,8 @@
 """What a job is refused for before it begins, and the table that says so."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +78,15 @@ def test_storage_without_room_is_refused_in_its_own_words(local_ray, s3_clips, m
 def test_storage_that_cannot_be_reached_is_refused(local_ray, s3_clips, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     assert "Could not connect to server" in problem_of(Needs(writes={"--run-dir": "s3://away/run"}))
+
+
+def test_what_ray_reads_at_its_import_is_set_before():
+    code = (
+        "import sys; from freqquest import cluster, preflight; from freqquest.needs import Needs\n"
+        "cluster.prepare_environment = lambda: sys.exit('too late' if 'ray' in sys.modules else 0)\n"
+        "preflight.connect(Needs())"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.fixture
