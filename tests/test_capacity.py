@@ -1,5 +1,6 @@
 """Fitting workers to the nodes there are, with nodes that exist only in the test."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,11 @@ def test_more_than_the_cluster_has_is_refused_with_what_it_has(nodes):
         capacity.require(Needs(num_workers=3))
 
 
+def test_without_an_autoscaler_no_more_trainings_find_room_later(nodes):
+    nodes({"CPU": 8.0})
+    assert capacity.num_to_come({"CPU": 1, "GPU": 0, "memory": 1}, 100) == 0
+
+
 def test_what_is_busy_is_told(nodes):
     nodes({"CPU": 2.0, "GPU": 1.0})
     assert capacity.describe() == "1 node(s): 2 cores, 1 GPUs (busy now: 1 cores, 1 GPUs)"
@@ -75,7 +81,11 @@ def test_nodes_that_the_autoscaler_may_add_count(nodes, monkeypatch, tmp_path):
     shared = capacity.share_out(16, cpus_each=None, use_gpu=True, sharing_gpu=4)
     assert shared == {"CPU": 2, "GPU": 0.25, "memory": 3 * 2**30}
     assert capacity.describe() == "1 node(s): 0 cores, 0 GPUs; with nodes yet to come 96 cores, 8 GPUs"
+    assert capacity.num_to_come({"CPU": 8, "GPU": 0, "memory": 1}, 100) == 8
+    assert capacity.num_to_come({"CPU": 1, "GPU": 0.25, "memory": 1}, 100) == 32
+    assert capacity.num_to_come({"CPU": 8, "GPU": 0, "memory": 1}, 5) == 5
     nodes({"node:__internal_head__": 1.0}, {"CPU": 16.0, "memory": 60e9}, {"CPU": 8.0})  # one from elsewhere
+    assert capacity.num_to_come({"CPU": 8, "GPU": 0, "memory": 1}, 100) == 6
     assert capacity.num_cores() == 104
     assert capacity.may_replace_nodes()
     with pytest.raises(UserError, match="needs 9 GPU.s., the cluster has 8"):
@@ -87,3 +97,5 @@ def test_where_kubernetes_adds_nodes_only_it_knows_how_many(nodes, monkeypatch):
     monkeypatch.setenv("KUBERAY_GEN_RAY_START_CMD", "ray start --head --no-monitor --num-cpus=0")
     assert capacity.require(Needs(num_workers=4, cpus_per_worker=2, use_gpu=True)) == {"CPU": 2, "GPU": 1}
     assert capacity.describe().endswith("more by Kubernetes, which alone knows how many")
+    assert capacity.num_cores() == math.inf
+    assert capacity.num_to_come({"CPU": 8, "GPU": 0, "memory": 1}, 5) == 5
