@@ -56,12 +56,12 @@ def describe() -> str:
     """The cluster's nodes, now and at most, for people."""
     import ray
 
-    now = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    now = _nodes_now()
     nodes, is_limited = _nodes()
     text = f"{len(now)} node(s): {_count(now)}"
     free = ray.available_resources()
     busy = {key: sum(node.get(key, 0) for node in now) - free.get(key, 0) for key in _COUNTED}
-    if max(busy.values()) > 0:
+    if max(busy.values()) >= 0.5:  # what rounds to one
         text += f" (busy now: {_count([busy])})"
     if not is_limited:
         return f"{text}; more by Kubernetes, which alone knows how many"
@@ -72,11 +72,16 @@ def _count(nodes: list[dict[str, float]]) -> str:
     return ", ".join(f"{sum(node.get(key, 0) for node in nodes):.0f} {name}" for key, name in _COUNTED.items())
 
 
-def _nodes() -> tuple[list[dict[str, float]], bool]:
-    """Resources of every node that there is or, with an autoscaler, can be; and whether there can be no others."""
+def _nodes_now() -> list[dict[str, float]]:
+    """Resources of every node that there is."""
     import ray
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _nodes() -> tuple[list[dict[str, float]], bool]:
+    """Resources of every node that there is or, with an autoscaler, can be; and whether there can be no others."""
+    nodes = _nodes_now()
     launched = _LAUNCHER_CONFIG.expanduser()
     if launched.exists():
         import yaml  # Ray brings it
@@ -109,15 +114,13 @@ def num_to_come(resources: dict[str, float], most: int) -> int:
     """How many trainings of such resources will find room on nodes that an autoscaler may add; `most` where nobody
     knows.
     """
-    import ray
 
     def places(nodes: list[dict[str, float]]) -> int:
         wanted = {name: resources[name] for name in _COUNTED if resources[name]}
         return int(sum(min(node.get(name, 0) // amount for name, amount in wanted.items()) for node in nodes))
 
     nodes, is_limited = _nodes()
-    now = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return min(most, places(nodes) - places(now)) if is_limited else most
+    return min(most, places(nodes) - places(_nodes_now())) if is_limited else most
 
 
 def may_replace_nodes() -> bool:
