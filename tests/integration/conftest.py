@@ -89,6 +89,6 @@ def wait_until(process, what):
 
 def events_of(folder):
     """What TensorBoard reads there."""
-    accumulator = EventAccumulator(str(folder), size_guidance={"audio": 0, "images": 0, "scalars": 0})
+    accumulator = EventAccumulator(str(folder), size_guidance={"audio": 0, "images": 0, "scalars": 0, "tensors": 0})
     accumulator.Reload()
     return accumulator

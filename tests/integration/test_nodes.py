@@ -121,7 +121,7 @@ def test_a_node_lost_while_preprocessing_costs_only_the_shards_that_it_was_makin
 
 def test_a_node_lost_during_the_search_costs_only_its_trial(cluster, dataset_dir, tmp_path):
     folder, num_trials, seen = tmp_path / "run", 4, set()
-    arguments = ["--dataset-dir", dataset_dir, "--run-dir", folder, "--num-trials", num_trials, "--max-epochs", 10]
+    arguments = ["--dataset-dir", dataset_dir, "--run-dir", folder, "--num-trials", num_trials, "--max-epochs", 30]
 
     def logs():
         return {path.parent.name: path for path in folder.glob("tensorboard/cnn/*/events*")}
@@ -130,16 +130,18 @@ def test_a_node_lost_during_the_search_costs_only_its_trial(cluster, dataset_dir
         events = events_of(folder / "tensorboard" / "cnn" / trial)
         return [event.step for event in events.Tensors(LOSS)] if LOSS in events.Tags()["tensors"] else []
 
-    def last_has_begun():
+    def finished():
+        files = folder.glob("trials/*/checkpoint_*/predictions.npz")
+        return {path.parent.parent.name: path.stat().st_mtime_ns for path in files}
+
+    def one_is_done_and_all_have_begun():
         seen.update(nodes_at(cluster, "ImplicitFunc.train"))
-        if len(logs()) < num_trials or not all(map(epochs_logged, logs())):
-            return []
-        return list(folder.glob("trials/*/checkpoint_*/predictions.npz"))
+        return finished() and len(logs()) == num_trials and all(map(epochs_logged, logs()))
 
     with run(cluster, "tune_cnn", *arguments, "--num-members", 0, *TINY) as job:
-        finished = {path: path.stat().st_mtime_ns for path in wait_until(job, last_has_begun)}
-        before = logs()
-        lost = max(before, key=lambda trial: before[trial].stat().st_ctime_ns)
+        wait_until(job, one_is_done_and_all_have_begun)
+        before, kept = logs(), finished()
+        lost = max(before.keys() - kept.keys(), key=lambda trial: before[trial].stat().st_ctime_ns)
         lose(cluster, node_of(cluster, writer_of(before[lost])))
         errors = ends_well(job)
     assert len(seen) > 1, "all trials ran on one node"
@@ -147,7 +149,7 @@ def test_a_node_lost_during_the_search_costs_only_its_trial(cluster, dataset_dir
     trials = pd.read_csv(folder / "trials.csv").set_index("trial")
     assert set(trials.index) == set(before)
     assert set(trials["state"]) <= {"finished", "stopped early"}
-    assert {path: path.stat().st_mtime_ns for path in finished} == finished, "a finished trial was repeated"
+    assert {trial: finished()[trial] for trial in kept} == kept, "a finished trial was repeated"
     assert {trial for trial, events in logs().items() if events != before[trial]} == {lost}
     assert epochs_logged(lost) == list(range(1, trials["epochs"][lost] + 1)), "the lost attempt's curve is still there"
 
