@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from freqquest import capacity
+from freqquest.cluster import capacity
 from freqquest.cgan.config import TrainConfig
 from freqquest.cnn.config import PredictConfig
 from freqquest.pipeline_config import CNN_BUDGET, PATHS, PipelineConfig
 from freqquest.runs.folder import RunFolder
-from freqquest.runs.storage import Location, locate, upload_dir
+from freqquest.storage import Location, locate, upload_dir
 
 _NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
 """Settings that do not shape the results."""
@@ -25,7 +25,7 @@ _NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
 def run_pipeline(config: PipelineConfig) -> str:
     """Run every stage that the run folder does not hold yet.
 
-    Needs an initialised Ray.
+    Needs an initialized Ray.
 
     Returns:
         The closing summary, for people.
@@ -33,7 +33,7 @@ def run_pipeline(config: PipelineConfig) -> str:
     Raises:
         UserError: Something the user gave cannot work; found before any long work wherever it can be.
     """
-    capacity.require(config.needs)
+    capacity.worker_resources(config.requirements)
     _check_sources(config)
     folder = RunFolder(config.run, "pipeline", _settings(config))
     folder.begin()
@@ -43,7 +43,7 @@ def run_pipeline(config: PipelineConfig) -> str:
         config, test_labels = _with_demo_clips(config, run)
 
     _preprocess(config)
-    from freqquest.cnn.job import tune_cnn
+    from freqquest.cnn.tune import tune_cnn
 
     tune_cnn(config.tune)
     if config.test_dir is not None:
@@ -58,7 +58,7 @@ def run_pipeline(config: PipelineConfig) -> str:
 def train_generator(config: TrainConfig) -> dict[str, Any]:
     """Train a generator, with a classifier as its judge if the settings name one: neither stage knows the other.
 
-    Needs an initialised Ray; returns and raises as freqquest.cgan.train.train does.
+    Needs an initialized Ray; returns and raises as freqquest.cgan.train.train does.
     """
     from freqquest.cgan.train import train
     from freqquest.cnn.judge import start_judge
@@ -104,7 +104,7 @@ def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineCon
 
 def _make_demo_clips(folder: Location, seed: int) -> None:
     """Write them; into remote storage by way of a local folder, once."""
-    from freqquest.audio.demo import DEMO_NAME, DemoConfig, write_demo_clips
+    from freqquest.audio.demo_clips import DEMO_NAME, DemoConfig, write_demo_clips
 
     if folder.is_local:
         write_demo_clips(Path(folder.path), DemoConfig(seed=seed))
@@ -159,7 +159,7 @@ def _predict(config: PipelineConfig, test_labels: Location | None) -> None:
 def _generate_and_judge(config: PipelineConfig) -> None:
     """Make clips of each class, and ask the classifier what it hears."""
     from freqquest.cgan.generate import generate_clips
-    from freqquest.cnn.model import read_card
+    from freqquest.cnn.model_file import read_card
     from freqquest.cnn.predict import predict_clips
     from freqquest.runs.tables import write_csv
 

@@ -7,14 +7,14 @@ from typing import Any
 from freqquest.cgan.config import GenerateConfig, TrainConfig
 from freqquest.cnn.config import TuneConfig
 from freqquest.dataset.config import PreprocessConfig, Preset
-from freqquest.needs import Needs
+from freqquest.cluster.requirements import Requirements
 
 _DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 40}
 _DEMO_TRAINING = {"sample_every": 10, "judge_every": 20}
 """Show every stage in a few minutes on two cores; the generator has only begun to learn by then."""
 
 _MOST_JUDGED = 8
-"""Clips of each class for a judgement of the CGAN while it trains."""
+"""Clips of each class for a judgment of the CGAN while it trains."""
 
 PATHS = ("audio_dir", "metadata", "test_dir", "sample_submission")
 """Settings that name what the user brings."""
@@ -37,7 +37,7 @@ class PipelineConfig:
     """Regular expression whose first group is the recording, searched in each file name."""
 
     test_dir: str | None = None
-    """Folder of unlabelled clips to classify into submission.csv."""
+    """Folder of unlabeled clips to classify into submission.csv."""
 
     sample_submission: str | None = None
     """CSV with a column ID, which fixes the submission's rows and their order."""
@@ -146,11 +146,11 @@ class PipelineConfig:
         )
 
     @property
-    def needs(self) -> Needs:
+    def requirements(self) -> Requirements:
         """What is asked of the cluster: by the generator's training most of all."""
         reads = {name: getattr(self, name) for name in PATHS}
         return replace(
-            self.train.needs,
+            self.train.requirements,
             reads={f"--{name.replace('_', '-')}": path for name, path in reads.items()},
             writes={"--run-dir": self.run},
         )

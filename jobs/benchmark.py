@@ -11,7 +11,7 @@ from freqquest.benchmark.config import (
     ScaleBenchmark,
     TuneBenchmark,
 )
-from freqquest.command import clear_errors, on_ray, parse_one_of
+from freqquest.cli import report_errors, connected_to_ray, parse_one_of
 
 _BENCHMARKS = {
     "preprocess": PreprocessBenchmark,
@@ -31,7 +31,7 @@ _ON_RAY = {"cnn", "extra", "tune"}
 def main() -> None:
     config = parse_one_of(_BENCHMARKS, __doc__)
     name = next(name for name, kind in _BENCHMARKS.items() if type(config) is kind)
-    with on_ray(config.needs) if name in _ON_RAY else clear_errors():
+    with connected_to_ray(config.requirements) if name in _ON_RAY else report_errors():
         print(getattr(import_module(f"freqquest.benchmark.{name}"), f"benchmark_{name}")(config))
 
 

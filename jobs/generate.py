@@ -1,12 +1,12 @@
 """Make new clips of a class with a trained generator."""
 
 from freqquest.cgan.config import GenerateConfig
-from freqquest.command import on_ray, parse
+from freqquest.cli import connected_to_ray, parse
 
 
 def main() -> None:
     config = parse(GenerateConfig, __doc__)
-    with on_ray(config.needs):
+    with connected_to_ray(config.requirements):
         from freqquest.cgan.generate import generate_clips
 
         clips = generate_clips(config)

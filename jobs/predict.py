@@ -1,12 +1,12 @@
 """Classify a folder of clips into a submission (Ray Data)."""
 
 from freqquest.cnn.config import PredictConfig
-from freqquest.command import on_ray, parse
+from freqquest.cli import connected_to_ray, parse
 
 
 def main() -> None:
     config = parse(PredictConfig, __doc__)
-    with on_ray(config.needs):
+    with connected_to_ray(config.requirements):
         from freqquest.cnn.predict import predict_submission
 
         predictions = predict_submission(config)

@@ -1,12 +1,12 @@
-"""Turn a folder of labelled clips into a sharded spectrogram dataset (Ray Data)."""
+"""Turn a folder of labeled clips into a sharded spectrogram dataset (Ray Data)."""
 
-from freqquest.command import clear_errors, parse
+from freqquest.cli import report_errors, parse
 from freqquest.dataset.config import PreprocessConfig
 
 
 def main() -> None:
     config = parse(PreprocessConfig, __doc__)
-    with clear_errors():
+    with report_errors():
         from freqquest.dataset.write import preprocess
 
         print(preprocess(config))

@@ -1,12 +1,12 @@
 """Train a generator of new clips of each class of a dataset (Ray Train, PyTorch)."""
 
 from freqquest.cgan.config import TrainConfig
-from freqquest.command import on_ray, parse
+from freqquest.cli import connected_to_ray, parse
 
 
 def main() -> None:
     config = parse(TrainConfig, __doc__)
-    with on_ray(config.needs):
+    with connected_to_ray(config.requirements):
         from freqquest.pipeline import train_generator
         from freqquest.runs.report import write_report
 

@@ -1,13 +1,13 @@
 """Search for the classifier that hears a dataset's unseen recordings best (Ray Tune, Keras)."""
 
 from freqquest.cnn.config import TuneConfig
-from freqquest.command import on_ray, parse
+from freqquest.cli import connected_to_ray, parse
 
 
 def main() -> None:
     config = parse(TuneConfig, __doc__)
-    with on_ray(config.needs):
-        from freqquest.cnn.job import tune_cnn
+    with connected_to_ray(config.requirements):
+        from freqquest.cnn.tune import tune_cnn
         from freqquest.runs.report import write_report
 
         tune_cnn(config)

@@ -1,12 +1,12 @@
 """Open TensorBoard on a run's logs, wherever they lie: of remote storage it shows a copy that follows them."""
 
-from freqquest.command import clear_errors, parse
-from freqquest.runs.watch import WatchConfig, watch
+from freqquest.cli import report_errors, parse
+from freqquest.runs.tensorboard_server import WatchConfig, watch
 
 
 def main() -> None:
     config = parse(WatchConfig, __doc__)
-    with clear_errors():
+    with report_errors():
         watch(config)
 
 

@@ -37,8 +37,8 @@ def audio_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def unlabelled_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four unlabelled clips, one of which is no audio; not to be changed."""
+def unlabeled_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four unlabeled clips, one of which is no audio; not to be changed."""
     root = tmp_path_factory.mktemp("test_clips")
     for name, pitch_hz in {"c.wav": 210.0, "a.wav": 3050.0, "b.WAV": 205.0}.items():
         soundfile.write(root / name, tone(pitch_hz), RATE_HZ)
@@ -49,7 +49,7 @@ def unlabelled_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def s3_clips(audio_dir: Path) -> Iterator[str]:
     """The same clips on a server that speaks S3, which the environment names; the value is their URI."""
-    from freqquest.runs.storage import locate, upload_dir
+    from freqquest.storage import locate, upload_dir
     from tests.servers import s3_server
 
     with s3_server("bucket") as env, pytest.MonkeyPatch.context() as patch:
@@ -62,9 +62,9 @@ def s3_clips(audio_dir: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[str]:
     """One Ray on two cores for all tests that need one; the value is its address, for jobs in other processes."""
-    from freqquest import cluster
+    from freqquest.cluster import connection
 
-    cluster.prepare_environment()
+    connection.prepare_environment()
     os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "0"  # as if every trial took longer to end than Ray waits
     import ray
 
@@ -75,7 +75,7 @@ def local_ray() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def dataset_dir(
-    local_ray: str, audio_dir: Path, unlabelled_dir: Path, tmp_path_factory: pytest.TempPathFactory
+    local_ray: str, audio_dir: Path, unlabeled_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A dataset of 32 training rows in five shards, 4 validation rows, 3 test rows; not to be changed."""
     from freqquest.dataset.config import PreprocessConfig
@@ -86,7 +86,7 @@ def dataset_dir(
         PreprocessConfig(
             audio_dir=str(audio_dir),
             dataset_dir=str(folder),
-            test_dir=str(unlabelled_dir),
+            test_dir=str(unlabeled_dir),
             num_augmented_copies=1,
             clips_per_shard=7,
         )

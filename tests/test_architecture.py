@@ -48,7 +48,7 @@ def test_imports_point_one_way(room):
 
 def test_the_classifier_loads_no_torch():
     modules = modules_of("cnn")
-    assert "freqquest.cnn.trial" in modules
+    assert "freqquest.cnn.training" in modules
     loaded = loaded_by("\n".join(f"import {name}" for name in modules))
     assert "tensorflow" in loaded
     assert "torch" not in loaded
@@ -56,10 +56,10 @@ def test_the_classifier_loads_no_torch():
 
 def test_the_generator_loads_no_tensorflow_even_when_it_writes_to_tensorboard(tmp_path):
     modules = modules_of("cgan")
-    assert "freqquest.cgan.worker" in modules
+    assert "freqquest.cgan.train_worker" in modules
     write = f"SummaryWriter(r'{tmp_path}').add_scalar('a', 1.0)"
     loaded = loaded_by(
-        "\n".join(f"import {name}" for name in modules) + f"\nfrom freqquest.cgan.logs import *\n{write}"
+        "\n".join(f"import {name}" for name in modules) + f"\nfrom freqquest.cgan.tensorboard_logs import *\n{write}"
     )
     assert "torch" in loaded
     assert not {"tensorflow", "keras"} & loaded
@@ -82,4 +82,4 @@ def test_drivers_load_neither_framework():
 
 
 def test_figures_of_generated_clips_need_neither_framework_nor_ray():
-    assert not {"tensorflow", "keras", "torch", "ray"} & loaded_by("import freqquest.cgan.evaluate")
+    assert not {"tensorflow", "keras", "torch", "ray"} & loaded_by("import freqquest.cgan.realism")

@@ -18,7 +18,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.runtime_env import RuntimeEnv
 
-from freqquest.command import parse
+from freqquest.cli import parse
 
 ROOT = Path(__file__).parent.parent
 CLUSTER_FILE = ROOT / "cluster.yaml"

@@ -40,7 +40,7 @@ MIN_SNR_DB, MAX_SNR_DB = 5.0, 30.0
 """Level of the clip over that of the noise."""
 
 MIN_NOISE_SLOPE_DB, MAX_NOISE_SLOPE_DB = -3.0, 0.0
-"""Colour of the noise, in dB per octave: from pink, like wind and traffic, to white, like a microphone's hiss."""
+"""Color of the noise, in dB per octave: from pink, like wind and traffic, to white, like a microphone's hiss."""
 
 _Transform = Callable[[np.ndarray, int], np.ndarray]
 

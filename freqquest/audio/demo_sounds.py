@@ -93,7 +93,7 @@ def filtered(sound: Signal, response: Signal | NDArray[np.complex64]) -> Signal:
     return result
 
 
-def coloured_noise(random: Generator, axes: Axes, response: Signal) -> Signal:
+def colored_noise(random: Generator, axes: Axes, response: Signal) -> Signal:
     """Gaussian noise of the spectrum `response` [F], at unit level."""
     # A sum of so many bins is Gaussian whatever each of them is, and uniform numbers come fastest.
     white = random.random(2 * len(response), dtype=np.float32).view(np.complex64) - (0.5 + 0.5j)
@@ -107,7 +107,7 @@ def power_law(axes: Axes, exponent: float, corner_hz: float = 50.0) -> Signal:
 
 
 def resonances(axes: Axes, centres_hz: list[float], quality: float, floor: float = 0.05) -> Signal:
-    """A response [F] with a peak of height 1 at each centre; `quality` is centre over bandwidth."""
+    """A response [F] with a peak of height 1 at each center; `quality` is center over bandwidth."""
     response = np.full_like(axes.frequency_hz, floor)
     for centre_hz in centres_hz:
         response += 1 / (1 + (2 * quality * (axes.frequency_hz / centre_hz - 1)) ** 2)
@@ -181,7 +181,7 @@ def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     tone, exponent = gain(traits.uniform(-12, 4)), traits.uniform(0.6, 1.5)
 
     rate = rate_hz * (1 + steadiness * wander(moment, axes, 0.7))
-    roar = coloured_noise(moment, axes, roar_response)
+    roar = colored_noise(moment, axes, roar_response)
     if hammers:
         blows = beats(moment, axes, rate, [1.0], jitter=0.06)
         clip = tone * unit_level(filtered(blows, metal))
@@ -212,7 +212,7 @@ def engine_idling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
         rate *= 1 + moment.uniform(0.5, 2) * np.exp(-(((axes.time_s - peak_s) / width_s) ** 2))
     explosions = beats(moment, axes, rate, cylinders, jitter=roughness)
     clip = unit_level(filtered(explosions, pipe + clatter * block))
-    clip += rumble * coloured_noise(moment, axes, air)
+    clip += rumble * colored_noise(moment, axes, air)
     clip *= np.sqrt(rate / rate_hz)
     return clip
 

@@ -140,7 +140,7 @@ def _fit(spectra: torch.Tensor, mel_power: torch.Tensor, filters: torch.Tensor, 
 
 
 def _smooth(spectra: torch.Tensor, dim: int) -> torch.Tensor:
-    """The weighted mean (1, 2, 1) of neighbours; the ends stay."""
+    """The weighted mean (1, 2, 1) of neighbors; the ends stay."""
     count = spectra.shape[dim] - 2
     smooth = spectra.clone()
     inner = smooth.narrow(dim, 1, count)

@@ -15,7 +15,7 @@ _SMALLEST_NORM = 1e-3
 
 
 class Stft:
-    """Centred frames of a Hann window, their real FFT, and the way back that is best in the least-squares sense."""
+    """Centered frames of a Hann window, their real FFT, and the way back that is best in the least-squares sense."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.sparse import csr_array
 
 _SAMPLES_AT_ONCE = 2**17
-"""Samples of frames that are analysed together. Their arrays stay in the processor's cache, and in memory that the
+"""Samples of frames that are analyzed together. Their arrays stay in the processor's cache, and in memory that the
 process has already: with all frames at once, fresh memory pages took longer than the arithmetic.
 """
 
@@ -38,10 +38,10 @@ class SpectrogramConfig:
     """Frames kept: longer spectrograms are cut, shorter ones padded with zeros."""
 
     mel_scale: Literal["slaney", "htk"] = "slaney"
-    """`slaney` with area-normalised filters (librosa's default), `htk` with unit peaks (torchaudio's)."""
+    """`slaney` with area-normalized filters (librosa's default), `htk` with unit peaks (torchaudio's)."""
 
     padding: Literal["constant", "reflect"] = "constant"
-    """How the waveform is continued by half a window at both ends, so that frames are centred."""
+    """How the waveform is continued by half a window at both ends, so that frames are centered."""
 
     compression: Literal["decibel", "log1p"] = "decibel"
     """`decibel`: power in dB below the clip's own maximum; `log1p`: ln(1 + power), which keeps the level."""
@@ -132,7 +132,7 @@ def log_mel(waveform: np.ndarray, config: SpectrogramConfig, sample_rate_hz: int
 
 
 def _mel_power(waveform: np.ndarray, config: SpectrogramConfig, filters: csr_array) -> np.ndarray:
-    """Power in each mel band `[M, T]` of centred, windowed frames, at most `num_frames` of them."""
+    """Power in each mel band `[M, T]` of centered, windowed frames, at most `num_frames` of them."""
     padded = np.pad(waveform, config.n_fft // 2, mode=config.padding)
     frames = sliding_window_view(padded, config.n_fft)[:: config.hop_length][: config.num_frames]
     window = _hann(config.n_fft)

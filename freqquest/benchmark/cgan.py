@@ -26,8 +26,8 @@ from freqquest.benchmark.report import Report
 from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest, load_manifest
 from freqquest.dataset.read import read_rows
 from freqquest.errors import UserError
-from freqquest.runs.progress import Progress
-from freqquest.runs.storage import locate
+from freqquest.progress import Progress
+from freqquest.storage import locate
 
 _NAMES = {
     "naive": "the recipe's plain loop",
@@ -58,7 +58,7 @@ def benchmark_cgan(config: CganBenchmark) -> str:
         runs |= {f"bare_{name}": BareRun(ours[name]) for name in TUNED}
         speeds = _run_in_turn(runs, config, device, cores)
         gpu = {name: _gpu_figures(runs[name], speeds[name]) for name in _NAMES if config.use_gpu}
-    summary = _summarise(speeds, losses) | {"gpu": gpu}
+    summary = _summarize(speeds, losses) | {"gpu": gpu}
     about = f"{len(clips)} clips, batches of {BATCH_SIZE}, {cores} threads; medians of {config.num_runs} runs in turn"
     return Report(
         command="cgan",
@@ -139,7 +139,7 @@ def _most_flops_per_s(size: int = 8192, num_products: int = 20) -> float:
     return num_products * 2 * size**3 / (milliseconds / 1000)
 
 
-def _summarise(speeds: dict[str, list[float]], losses: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
+def _summarize(speeds: dict[str, list[float]], losses: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
     def ratio(name: str, other: str) -> float:
         return statistics.median(a / b for a, b in zip(speeds[name], speeds[other], strict=True))
 

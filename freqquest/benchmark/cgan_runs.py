@@ -21,12 +21,12 @@ from freqquest.cgan.config import PRESETS
 from freqquest.cgan.epoch import train_epoch
 from freqquest.cgan.images import image_scale
 from freqquest.cgan.losses import discriminator_loss, generator_loss, gradient_penalty
-from freqquest.cgan.parallel import Worker
-from freqquest.cgan.step import PENALTY_EVERY, CganTrainer
-from freqquest.cgan.training import use_fast_kernels
+from freqquest.cgan.distributed import Worker
+from freqquest.cgan.trainer import PENALTY_EVERY, CganTrainer
+from freqquest.cgan.training_loop import use_fast_kernels
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import SplitReader
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 CONFIGS = {
     "reference": PRESETS["reference"],
@@ -103,7 +103,7 @@ class OurRun:
 class BareRun:
     """What a training step must compute at least, on one batch in memory, in the same precision and layout.
 
-    Forward and backward passes and both optimisers; no loader, augmentation, averaged weights, norms or figures.
+    Forward and backward passes and both optimizers; no loader, augmentation, averaged weights, norms or figures.
     """
 
     def __init__(self, ours: OurRun) -> None:

@@ -13,13 +13,13 @@ from freqquest.benchmark.config import CnnBenchmark
 from freqquest.benchmark.report import Report
 from freqquest.benchmark.training import Run, score_rows, scores, side_by_side, train_and_test, without_predictions
 from freqquest.cnn.config import MAX_EPOCHS, PRESETS, CnnConfig
-from freqquest.cnn.data import LabelledClips, Part, hold_out, load_labelled
-from freqquest.cnn.model import SMALLEST_PROBABILITY
+from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, hold_out, load_labeled
+from freqquest.cnn.model_file import SMALLEST_PROBABILITY
 from freqquest.dataset.config import Preset
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
-from freqquest.runs import figures
-from freqquest.runs.storage import locate
+from freqquest import plots
+from freqquest.storage import locate
 
 _PRESETS: tuple[Preset, ...] = ("reference", "default")
 _RECIPE_SPLIT = 0.2
@@ -29,14 +29,14 @@ _RECIPE_SPLIT = 0.2
 def benchmark_cnn(config: CnnBenchmark) -> str:
     """Train both presets on all folds but one, test on that one, for each fold and seed; write and return the figures.
 
-    Needs an initialised Ray: each training has one core, and as many run at once as there are cores.
+    Needs an initialized Ray: each training has one core, and as many run at once as there are cores.
 
     Raises:
         UserError: The dataset is not usable, or has not the folds asked for.
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
-    clips = load_labelled(dataset, manifest)
+    clips = load_labeled(dataset, manifest)
     has_folds = (clips.groups != clips.recordings).any()
     folds = config.folds or (tuple(sorted(set(clips.groups))) if has_folds else ())
     unknown = set(folds) - set(clips.groups)
@@ -50,7 +50,7 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
             for seed, preset, fold in itertools.product(range(config.num_seeds), _PRESETS, folds)
         ],
     )
-    summary = _summarise(runs, clips, folds)
+    summary = _summarize(runs, clips, folds)
     report = Report(
         command="cnn",
         settings={"folds": folds, "num_seeds": config.num_seeds, "max_epochs": config.max_epochs},
@@ -62,18 +62,18 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     place = locate(config.output)
     for preset in _PRESETS:
         counts = np.sum([run["confusions"] for run in runs if run["preset"] == preset], axis=0)
-        picture = figures.confusion_matrix(
+        picture = plots.confusion_matrix(
             counts, clips.classes, f"{preset}: folds {', '.join(folds)}, {config.num_seeds} seeds"
         )
-        (place.parent / f"{Path(place.name).stem}_confusion_{preset}.png").write_bytes(figures.png(picture))
+        (place.parent / f"{Path(place.name).stem}_confusion_{preset}.png").write_bytes(plots.png(picture))
     curves = {f"fold {run['fold']}, seed {run['seed']}": run["accuracies"] for run in runs if run["accuracies"]}
-    picture = figures.curves(curves, "default, on the fold held out", "epoch", "accuracy")
-    (place.parent / f"{Path(place.name).stem}_curves.png").write_bytes(figures.png(picture))
+    picture = plots.curves(curves, "default, on the fold held out", "epoch", "accuracy")
+    (place.parent / f"{Path(place.name).stem}_curves.png").write_bytes(plots.png(picture))
     return report.write(place)
 
 
 def _train_and_test(
-    clips: LabelledClips, preset: Preset, network: CnnConfig, fold: str, seed: int, max_epochs: int
+    clips: LabeledClips, preset: Preset, network: CnnConfig, fold: str, seed: int, max_epochs: int
 ) -> Run:
     held_out = np.flatnonzero((clips.groups == fold) & ~clips.only_trains)
     part = hold_out(clips, held_out)
@@ -83,15 +83,15 @@ def _train_and_test(
     return {"preset": preset, "fold": fold} | measured
 
 
-def _recipe_part(clips: LabelledClips, part: Part, seed: int) -> Part:
+def _recipe_part(clips: LabeledClips, part: SplitRows, seed: int) -> SplitRows:
     """The recipe's own random split, of the clips that it may learn from."""
     train, validation = train_test_split(
         part.train, test_size=_RECIPE_SPLIT, stratify=clips.class_indices[part.train], random_state=seed
     )
-    return Part(train=train, validation=validation)
+    return SplitRows(train=train, validation=validation)
 
 
-def _summarise(runs: list[dict[str, Any]], clips: LabelledClips, folds: tuple[str, ...]) -> dict[str, Any]:
+def _summarize(runs: list[dict[str, Any]], clips: LabeledClips, folds: tuple[str, ...]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for preset in _PRESETS:
         own = [run for run in runs if run["preset"] == preset]
@@ -110,7 +110,7 @@ def _summarise(runs: list[dict[str, Any]], clips: LabelledClips, folds: tuple[st
     return summary
 
 
-def _averaged_accuracy(runs: list[dict[str, Any]], clips: LabelledClips) -> float:
+def _averaged_accuracy(runs: list[dict[str, Any]], clips: LabeledClips) -> float:
     """Of the geometric mean of the networks of all seeds, as in a final model."""
     logs = np.mean([np.log(run["probabilities"] + SMALLEST_PROBABILITY) for run in runs], axis=0)
     return float((logs.argmax(axis=1) == clips.class_indices[runs[0]["rows"]]).mean())

@@ -3,7 +3,7 @@
 import posixpath
 from dataclasses import dataclass
 
-from freqquest.needs import Needs
+from freqquest.cluster.requirements import Requirements
 
 _READS = ("dataset_dir", "audio_dir", "extra_clips")
 
@@ -14,10 +14,10 @@ class _Benchmark:
     __slots__ = ()
 
     @property
-    def needs(self) -> Needs:
+    def requirements(self) -> Requirements:
         """What is asked of the cluster."""
         reads = {f"--{name.replace('_', '-')}": getattr(self, name, None) for name in _READS}
-        return Needs(reads=reads, writes={"--output": posixpath.dirname(getattr(self, "output")) or "."})  # noqa: B009
+        return Requirements(reads=reads, writes={"--output": posixpath.dirname(getattr(self, "output")) or "."})  # noqa: B009
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,12 +12,12 @@ from freqquest.benchmark.config import ExtraBenchmark
 from freqquest.benchmark.report import Report
 from freqquest.benchmark.training import Run, score_rows, scores, side_by_side, train_and_test, without_predictions
 from freqquest.cnn.config import MAX_EPOCHS, PRESETS
-from freqquest.cnn.data import LabelledClips, own_split
-from freqquest.cnn.evaluate import standard_error
-from freqquest.cnn.job import load_clips
+from freqquest.cnn.labeled_clips import LabeledClips, dataset_split
+from freqquest.cnn.search.selection import standard_error
+from freqquest.cnn.tune import load_clips
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.sources import find_extra
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 _WITHOUT, _WITH = "without", "with"
 
@@ -26,7 +26,7 @@ def benchmark_extra(config: ExtraBenchmark) -> str:
     """Train the preset `default` on the training split without and with the clips, from each seed, and test on the
     validation split; write and return the figures.
 
-    Needs an initialised Ray: each training has one core, and as many run at once as there are cores.
+    Needs an initialized Ray: each training has one core, and as many run at once as there are cores.
 
     Raises:
         UserError: The dataset or the extra clips are not usable.
@@ -35,7 +35,7 @@ def benchmark_extra(config: ExtraBenchmark) -> str:
     manifest = load_manifest(dataset)
     extra = find_extra(config.extra_clips, manifest.classes)
     clips = load_clips(dataset, manifest, extra)
-    whole = own_split(clips)
+    whole = dataset_split(clips)
     # The extra clips are the last rows.
     parts = {_WITHOUT: replace(whole, train=whole.train[: -len(extra)]), _WITH: whole}
     shared = ray.put(clips)
@@ -46,7 +46,7 @@ def benchmark_extra(config: ExtraBenchmark) -> str:
         [(shared, PRESETS["default"], parts[training], whole.validation, seed, max_epochs) for seed, training in asked],
     )
     runs = [{"training": training} | run for (_, training), run in zip(asked, runs, strict=True)]
-    summary = summarise(runs, clips)
+    summary = summarize(runs, clips)
     num_recordings = len(set(clips.recordings[whole.validation]))
     return Report(
         command="extra",
@@ -63,7 +63,7 @@ def benchmark_extra(config: ExtraBenchmark) -> str:
     ).write(locate(config.output))
 
 
-def summarise(runs: list[Run], clips: LabelledClips) -> dict[str, Any]:
+def summarize(runs: list[Run], clips: LabeledClips) -> dict[str, Any]:
     """Scores of both kinds of training, and their difference with what chance makes of it.
 
     Each seed trains once without and once with the extra clips. The standard error over seeds tells how sure the

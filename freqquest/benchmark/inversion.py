@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torchaudio.transforms import GriffinLim, InverseMelScale
 
-from freqquest.audio.demo import write_demo_clips
-from freqquest.audio.files import UnreadableClipError, is_audio, load_clip
+from freqquest.audio.demo_clips import write_demo_clips
+from freqquest.audio.decode import UnreadableClipError, is_audio, load_clip
 from freqquest.audio.invert import invert
 from freqquest.audio.spectrogram import log_mel
 from freqquest.benchmark.config import InversionBenchmark
@@ -24,8 +24,8 @@ from freqquest.benchmark.report import Report
 from freqquest.benchmark.work import work_folder
 from freqquest.dataset.config import CLIP, VIEWS
 from freqquest.errors import UserError
-from freqquest.runs.progress import Progress
-from freqquest.runs.storage import locate
+from freqquest.progress import Progress
+from freqquest.storage import locate
 
 _VIEW, _RATE_HZ = VIEWS["cgan"], CLIP.sample_rate_hz
 _BASELINE = "torchaudio"

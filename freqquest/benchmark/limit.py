@@ -8,15 +8,15 @@ import os
 import sys
 import time
 
-from freqquest.audio.files import load_clip
+from freqquest.audio.decode import load_clip
 from freqquest.audio.spectrogram import log_mel
 from freqquest.dataset.config import CLIP, VIEWS
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 _CHUNK = 64
 
 
-def analyse(paths: list[str]) -> None:
+def analyze(paths: list[str]) -> None:
     """Decode clips and compute both views."""
     for path in paths:
         with locate(path).open() as stream:
@@ -31,9 +31,9 @@ def main() -> None:
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     cores = len(os.sched_getaffinity(0))
     with multiprocessing.get_context("spawn").Pool(cores) as pool:
-        pool.map(analyse, chunks[: 2 * cores], chunksize=1)  # every process has begun
+        pool.map(analyze, chunks[: 2 * cores], chunksize=1)  # every process has begun
         started = time.perf_counter()
-        pool.map(analyse, chunks, chunksize=1)
+        pool.map(analyze, chunks, chunksize=1)
         print(time.perf_counter() - started)
 
 

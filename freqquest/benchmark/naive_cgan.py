@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from freqquest.benchmark.naive import cgan_spectrogram, mel_transform
-from freqquest.cgan.networks import Discriminator, Generator
+from freqquest.cgan.networks.recipe import Discriminator, Generator
 
 NOISE_DIM, BATCH_SIZE = 100, 16
 
@@ -39,7 +39,7 @@ def endless_batches(clips: RecipeClips) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 class RecipeTraining:
-    """Both networks and their optimisers."""
+    """Both networks and their optimizers."""
 
     def __init__(self, num_classes: int, device: torch.device) -> None:
         self.device = device

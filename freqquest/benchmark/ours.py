@@ -7,11 +7,11 @@ all clips took, and the seconds that one core took to read the cnn view again, i
 import sys
 import time
 
-from freqquest import cluster
+from freqquest.cluster import connection
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.read import SplitReader
 from freqquest.dataset.write import write_dataset
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 _BATCH_SIZE = 32
 
@@ -19,7 +19,7 @@ _BATCH_SIZE = 32
 def main() -> None:
     """Time writing and reading."""
     audio_dir, work_dir = sys.argv[1:]
-    cluster.connect()
+    connection.connect()
     write_dataset(PreprocessConfig(audio_dir=f"{audio_dir}/0", dataset_dir=f"{work_dir}/warm", clips_per_shard=16))
     started = time.perf_counter()
     manifest = write_dataset(PreprocessConfig(audio_dir=audio_dir, dataset_dir=f"{work_dir}/dataset"))

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from freqquest.audio.demo import write_demo_clips
+from freqquest.audio.demo_clips import write_demo_clips
 from freqquest.benchmark.config import PreprocessBenchmark
 from freqquest.benchmark.memory import peak_memory_mib
 from freqquest.benchmark.report import Report
 from freqquest.benchmark.work import copy_clips, link_clips, work_folder
-from freqquest.runs.progress import Progress
-from freqquest.runs.storage import locate
+from freqquest.progress import Progress
+from freqquest.storage import locate
 
 _JOB = Path(__file__).parents[2] / "jobs" / "preprocess.py"
 

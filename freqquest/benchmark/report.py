@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from freqquest.runs.storage import Location
+from freqquest.storage import Location
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

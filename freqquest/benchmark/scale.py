@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from freqquest.audio.demo import write_demo_clips
+from freqquest.audio.demo_clips import write_demo_clips
 from freqquest.benchmark.config import ScaleBenchmark
 from freqquest.benchmark.report import Report
 from freqquest.benchmark.work import copy_clips, link_clips, work_folder
 from freqquest.errors import UserError
-from freqquest.runs.progress import Progress
-from freqquest.runs.storage import locate
+from freqquest.progress import Progress
+from freqquest.storage import locate
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -122,9 +122,9 @@ def one_core_nodes(count: int) -> "Iterator[Cluster]":
     """
     from ray.cluster_utils import Cluster
 
-    from freqquest import cluster
+    from freqquest.cluster import connection
 
-    cluster.prepare_environment()
+    connection.prepare_environment()
     cores = sorted(os.sched_getaffinity(0))
     with (
         mock.patch("ray._private.utils.write_ray_address"),

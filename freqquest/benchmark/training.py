@@ -11,9 +11,9 @@ import numpy as np
 import ray
 
 from freqquest.cnn.config import CnnConfig
-from freqquest.cnn.data import LabelledClips, Part
-from freqquest.runs import figures
-from freqquest.runs.progress import Progress
+from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
+from freqquest import plots
+from freqquest.progress import Progress
 
 Run = dict[str, Any]
 """What came of a training, as `train_and_test` gives it, and what else names it."""
@@ -32,7 +32,7 @@ def side_by_side(train: Callable[..., Run], asked: Sequence[tuple[Any, ...]]) ->
 
 
 def train_and_test(
-    clips: LabelledClips, network: CnnConfig, part: Part, held_out: np.ndarray, seed: int, max_epochs: int
+    clips: LabeledClips, network: CnnConfig, part: SplitRows, held_out: np.ndarray, seed: int, max_epochs: int
 ) -> Run:
     """One training on one core; the time that testing takes does not count.
 
@@ -48,7 +48,7 @@ def train_and_test(
         `accuracy`, `confusions` `[K, K]`, by epoch the training's `seconds` and, where the last epoch counts,
         `accuracies`; `rows` `[N]` and `probabilities` `[N, K]`.
     """
-    from freqquest.cnn.trial import fit, predict_probabilities, prepare_tensorflow
+    from freqquest.cnn.training import fit, predict_probabilities, prepare_tensorflow
 
     prepare_tensorflow(1, use_gpu=False)
     seconds: list[float] = []
@@ -61,7 +61,7 @@ def train_and_test(
 
     model = fit(network, clips, part, max_epochs=max_epochs, seed=seed, on_epoch=note)
     probabilities = predict_probabilities(model, clips.spectrograms[held_out])
-    confusions = figures.count_confusions(
+    confusions = plots.count_confusions(
         clips.class_indices[held_out], probabilities.argmax(axis=1), len(clips.classes)
     )
     return {

@@ -7,18 +7,18 @@ import ray
 from freqquest.benchmark.config import TuneBenchmark
 from freqquest.benchmark.report import Report
 from freqquest.benchmark.work import work_folder
-from freqquest.capacity import share_out
+from freqquest.cluster.capacity import trial_resources
 from freqquest.cnn.config import TuneConfig
-from freqquest.cnn.data import load_labelled, own_split
-from freqquest.cnn.job import run_search
+from freqquest.cnn.labeled_clips import load_labeled, dataset_split
+from freqquest.cnn.tune import run_search
 from freqquest.dataset.manifest import load_manifest
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 
 def benchmark_tune(config: TuneBenchmark) -> str:
     """Run a search of short trials, from reading the dataset to its last trial's end; write and return the figures.
 
-    Needs an initialised Ray, whose start is not counted.
+    Needs an initialized Ray, whose start is not counted.
 
     Raises:
         UserError: The work folder holds something, or the dataset is not usable.
@@ -33,11 +33,11 @@ def benchmark_tune(config: TuneBenchmark) -> str:
     )
     with work_folder(config.work_dir) as work:
         started = time.perf_counter()
-        clips = load_labelled(dataset, manifest)
-        outcomes = run_search(tune, manifest, ray.put(clips), [own_split(clips)], locate(work))
+        clips = load_labeled(dataset, manifest)
+        outcomes = run_search(tune, manifest, ray.put(clips), [dataset_split(clips)], locate(work))
         wall_s = time.perf_counter() - started
     cores = ray.cluster_resources()["CPU"]
-    cores_each = share_out(config.num_trials, cpus_each=None, use_gpu=False)["CPU"]
+    cores_each = trial_resources(config.num_trials, cpus_each=None, use_gpu=False)["CPU"]
     fit_s = [outcome.history[-1]["seconds"] for outcome in outcomes if outcome.history]
     outside = 1 - sum(fit_s) * cores_each / (wall_s * cores)
     return Report(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from freqquest.audio.files import is_audio
+from freqquest.audio.decode import is_audio
 from freqquest.errors import UserError
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from freqquest.cgan.images import ImageScale
-from freqquest.cgan.parallel import Worker
+from freqquest.cgan.distributed import Worker
 from freqquest.dataset.read import SplitReader
 
 Batch = tuple[Tensor, Tensor]

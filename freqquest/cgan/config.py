@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from freqquest.dataset.config import Preset
-from freqquest.needs import Needs
+from freqquest.cluster.requirements import Requirements
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CganConfig:
-    """Networks and optimisation. The defaults are the preset `default`."""
+    """Networks and optimization. The defaults are the preset `default`."""
 
-    networks: Literal["recipe", "projection"] = "projection"
+    architecture: Literal["recipe", "projection"] = "projection"
     """`projection`: noise and class modulate each layer of the generator, and the discriminator compares the class with
     what it found (Miyato and Koyama, 2018). `recipe`: both networks take the class as an input."""
 
@@ -68,16 +68,16 @@ class CganConfig:
             raise ValueError(f"r1={self.r1} must be 0 or more")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay={self.ema_decay} must be from 0 to below 1")
-        if self.floor < 0 or (self.floor == 0) != (self.networks == "recipe"):
+        if self.floor < 0 or (self.floor == 0) != (self.architecture == "recipe"):
             raise ValueError(f"floor={self.floor} must be 0 for the recipe's networks, and above 0 for the others")
-        if self.augment and self.networks == "recipe":
+        if self.augment and self.architecture == "recipe":
             raise ValueError("augment is for the projection networks: the recipe changes nothing")
 
 
 PRESETS: dict[Preset, CganConfig] = {
     "default": CganConfig(),
     "reference": CganConfig(
-        networks="recipe",
+        architecture="recipe",
         noise_dim=100,
         floor=0.0,
         augment=False,
@@ -118,10 +118,10 @@ class TrainConfig:
     and the epoch that it finds nearest to real clips is kept."""
 
     judge_every: int | None = None
-    """Epochs between two judgements; by default such that there are ten, or a few more."""
+    """Epochs between two judgments; by default such that there are ten, or a few more."""
 
     judge_clips: int = 8
-    """Clips of each class for a judgement while training; the final one takes four times as many."""
+    """Clips of each class for a judgment while training; the final one takes four times as many."""
 
     sample_every: int | None = None
     """Epochs between two sets of sounds and pictures: 1 up to 50 epochs, above that such that there are some 40, if not
@@ -150,15 +150,15 @@ class TrainConfig:
         fewest, most = self.workers
         if most < fewest:
             raise ValueError(f"num_workers={self.num_workers} must name the fewest first, as in {most}:{fewest}")
-        if not 1 <= fewest <= most <= self.networks.batch_size:
+        if not 1 <= fewest <= most <= self.cgan_config.batch_size:
             raise ValueError(
-                f"num_workers={self.num_workers} must be from 1 to {self.networks.batch_size}, the clips of a batch, "
+                f"num_workers={self.num_workers} must be from 1 to {self.cgan_config.batch_size}, the clips of a batch, "
                 "which workers share"
             )
 
     @property
-    def networks(self) -> CganConfig:
-        """Networks and optimisation of the preset."""
+    def cgan_config(self) -> CganConfig:
+        """Networks and optimization of the preset."""
         preset = PRESETS[self.preset]
         return dataclasses.replace(preset, batch_size=self.batch_size or preset.batch_size)
 
@@ -172,30 +172,30 @@ class TrainConfig:
         return int(fewest), int(most)
 
     @property
-    def num_epochs(self) -> int:
+    def effective_epochs(self) -> int:
         """Passes over the training split."""
         return self.epochs or EPOCHS[self.preset]
 
     @property
-    def judge_interval(self) -> int:
-        """Epochs between two judgements."""
-        return self.judge_every or max(1, self.num_epochs // 10)
+    def effective_judge_every(self) -> int:
+        """Epochs between two judgments."""
+        return self.judge_every or max(1, self.effective_epochs // 10)
 
     @property
-    def sample_interval(self) -> int:
+    def effective_sample_every(self) -> int:
         """Epochs between two sets of sounds and pictures."""
-        return self.sample_every or (1 if self.num_epochs <= 50 else self.num_epochs // 40)
+        return self.sample_every or (1 if self.effective_epochs <= 50 else self.effective_epochs // 40)
 
     @property
     def final_judge_clips(self) -> int:
-        """Clips of each class for the final judgement."""
+        """Clips of each class for the final judgment."""
         return 4 * self.judge_clips
 
     @property
-    def needs(self) -> Needs:
+    def requirements(self) -> Requirements:
         """What is asked of the cluster."""
         fewest, most = self.workers
-        return Needs(
+        return Requirements(
             reads={"--dataset-dir": self.dataset_dir, "--judge": self.judge},
             writes={"--run-dir": self.run_dir},
             num_workers=fewest,
@@ -237,9 +237,9 @@ class GenerateConfig:
             raise ValueError(f"seed={self.seed} must be 0 or more")
 
     @property
-    def needs(self) -> Needs:
+    def requirements(self) -> Requirements:
         """What is asked of the cluster."""
-        return Needs(
+        return Requirements(
             reads={"--generator": self.generator},
             writes={"--output-dir": self.output_dir},
             cpus_per_worker=1,

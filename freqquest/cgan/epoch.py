@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from freqquest.cgan.batches import Batch
-from freqquest.cgan.parallel import Worker, sum_over_workers
-from freqquest.cgan.step import CganTrainer
-from freqquest.dataset.read import own_part
+from freqquest.cgan.distributed import Worker, sum_over_workers
+from freqquest.cgan.trainer import CganTrainer
+from freqquest.dataset.read import rank_slice
 
 _MOST_SKIPPED, _MOST_SKIPPED_SHARE = 3, 0.1
 """Steps of an epoch without finite gradients: more than both is no accident."""
@@ -29,7 +29,7 @@ def train_epoch(
     """Take one step for each batch.
 
     Args:
-        trainer: Networks and optimisers.
+        trainer: Networks and optimizers.
         batches: This worker's part of each batch.
         epoch: Counted from 0.
         seed: Of the order, of the noise, and of the changes.
@@ -47,7 +47,7 @@ def train_epoch(
     config, scale = trainer.config, trainer.scale
     # Drawn for the whole batch, as the order of the clips is, so that neither depends on the number of workers.
     source = np.random.default_rng([seed, epoch, 1])
-    part = own_part(config.batch_size, worker.rank, worker.world_size)
+    part = rank_slice(config.batch_size, worker.rank, worker.world_size)
     mine = slice(part.start, part.stop)
     totals: dict[str, torch.Tensor] = {}
     num_steps = 0

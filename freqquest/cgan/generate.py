@@ -3,17 +3,17 @@
 import ray
 from ray.util.queue import Queue
 
-from freqquest import capacity
+from freqquest.cluster import capacity
 from freqquest.cgan.config import GenerateConfig
-from freqquest.cgan.job import GeneratedClip
-from freqquest.runs.progress import Poster, shared_progress
-from freqquest.runs.storage import locate
+from freqquest.cgan.train_job import GeneratedClip
+from freqquest.progress import ProgressReporter, remote_progress
+from freqquest.storage import locate
 
 
 def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
     """Write WAV files of the classes asked for; the same seed writes the same files.
 
-    Needs an initialised Ray.
+    Needs an initialized Ray.
 
     Returns:
         The files, by class and index.
@@ -21,10 +21,10 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
     Raises:
         UserError: The generator cannot be used, does not know the label, or the output folder cannot take its files.
     """
-    capacity.require(config.needs)
-    with shared_progress("generate", None, "clips") as progress:
+    capacity.worker_resources(config.requirements)
+    with remote_progress("generate", None, "clips") as progress:
         # One call a process: an idle worker would keep torch in memory.
-        make = ray.remote(num_cpus=1, num_gpus=int(config.use_gpu), max_calls=1)(_synthesise)
+        make = ray.remote(num_cpus=1, num_gpus=int(config.use_gpu), max_calls=1)(_synthesize)
         clips: list[GeneratedClip] = ray.get(make.remote(config, _names_in(config.output_dir), progress))
         progress.put((len(clips), ""))  # the last of a Poster's messages may have come too soon to be sent
     return clips
@@ -35,7 +35,7 @@ def _names_in(output_dir: str) -> frozenset[str]:
     return frozenset(place.name for place in locate(output_dir).list_dir())
 
 
-def _synthesise(config: GenerateConfig, taken: frozenset[str], progress: Queue) -> list[GeneratedClip]:
-    from freqquest.cgan.synthesis import synthesise
+def _synthesize(config: GenerateConfig, taken: frozenset[str], progress: Queue) -> list[GeneratedClip]:
+    from freqquest.cgan.generate_worker import synthesize
 
-    return synthesise(config, taken, Poster(progress))
+    return synthesize(config, taken, ProgressReporter(progress))

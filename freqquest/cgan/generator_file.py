@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.cgan.config import CganConfig
 from freqquest.cgan.images import ImageScale
-from freqquest.cgan.networks import build_generator
+from freqquest.cgan.networks.recipe import build_generator
 from freqquest.errors import UserError
-from freqquest.runs.storage import Location
+from freqquest.storage import Location
 
 _CARD_NAME = "freqquest"
 _CARD_VERSION = 2
@@ -27,7 +27,7 @@ class GeneratorCard:
     sample_rate_hz: int
     view: SpectrogramConfig
     scale: ImageScale
-    networks: CganConfig
+    cgan_config: CganConfig
     preset: str
     epochs: int
     """Passes over the training clips behind it."""
@@ -72,7 +72,7 @@ def load_generator(place: Location) -> TrainedGenerator:
     try:
         card = _read_card(content, place)
         with torch.device("meta"):  # takes no memory: a card may ask for any size
-            network = build_generator(card.networks, len(card.classes), card.scale)
+            network = build_generator(card.cgan_config, len(card.classes), card.scale)
         network.load_state_dict(load(content), assign=True)
     except UserError:
         raise
@@ -92,10 +92,10 @@ def _read_card(content: bytes, place: Location) -> GeneratorCard:
     fields = json.loads(json.loads(content[8 : 8 + header_size])["__metadata__"][_CARD_NAME])
     if fields["version"] != _CARD_VERSION:
         raise UserError(f"--generator {place} is of version {fields['version']}; this freqquest reads {_CARD_VERSION}")
-    networks = fields["networks"] | {"adam_betas": tuple(fields["networks"]["adam_betas"])}  # JSON has lists only
+    cgan_config = fields["cgan_config"] | {"adam_betas": tuple(fields["cgan_config"]["adam_betas"])}  # JSON has lists only
     parts = {
         "view": SpectrogramConfig(**fields["view"]),
         "scale": ImageScale(**fields["scale"]),
-        "networks": CganConfig(**networks),
+        "cgan_config": CganConfig(**cgan_config),
     }
     return GeneratorCard(**fields | parts)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from freqquest.audio.files import ClipConfig
+from freqquest.audio.decode import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
-from freqquest.cgan.projection import SHRINKING
+from freqquest.cgan.networks.projection import SHRINKING
 
 _SCALE = 10.0
 _LOUDEST = 1.2
@@ -33,7 +33,7 @@ class ImageScale:
     """Power below which little is told apart; 0 leaves spectrograms as they are."""
 
     @property
-    def heard_frames(self) -> int:
+    def audible_frames(self) -> int:
         """Frames that become sound: the recipe's silence behind the clips does so too."""
         return self.num_frames if self.floor == 0 else self.filled_frames
 

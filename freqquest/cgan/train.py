@@ -1,6 +1,6 @@
 """Train the conditional GAN with Ray Train: what the driver does.
 
-The driver plans and watches, free of torch; `freqquest.cgan.worker` starts and runs the workers.
+The driver plans and watches, free of torch; `freqquest.cgan.train_worker` starts and runs the workers.
 """
 
 import dataclasses
@@ -11,21 +11,21 @@ from typing import Any
 
 import ray
 
-from freqquest import capacity, cluster
+from freqquest.cluster import capacity, connection
 from freqquest.cgan.config import TrainConfig
-from freqquest.cgan.job import TrainJob
+from freqquest.cgan.train_job import TrainJob
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.read import num_steps
 from freqquest.errors import UserError
 from freqquest.runs.folder import RunFolder
-from freqquest.runs.progress import shared_progress
-from freqquest.runs.storage import locate
+from freqquest.progress import remote_progress
+from freqquest.storage import locate
 
 
 def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = None) -> dict[str, Any]:
     """Train a generator; an interrupted training continues, a finished one is left as it is.
 
-    Needs an initialised Ray. Leaves generator.safetensors, checkpoints, sounds, pictures and TensorBoard logs.
+    Needs an initialized Ray. Leaves generator.safetensors, checkpoints, sounds, pictures and TensorBoard logs.
 
     Args:
         config: What to train, and where.
@@ -51,12 +51,12 @@ def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = 
             f"--batch-size {config.batch_size} is more than the {num_clips} training clips of {dataset}, copies "
             "included: give fewer"
         )
-    resources = capacity.require(config.needs)
+    resources = capacity.worker_resources(config.requirements)
     judge = start_judge(manifest.classes) if start_judge is not None else None
     run.begin()
-    batch_size = config.networks.batch_size
-    num_shown = config.num_epochs * num_steps(num_clips, batch_size) * batch_size
-    with shared_progress("train cgan", num_shown, "clips") as progress:
+    batch_size = config.cgan_config.batch_size
+    num_shown = config.effective_epochs * num_steps(num_clips, batch_size) * batch_size
+    with remote_progress("train cgan", num_shown, "clips") as progress:
         job = TrainJob(
             dataset=dataset,
             manifest=manifest,
@@ -68,7 +68,7 @@ def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = 
             judge=judge,
         )
         # Ray Train puts what watches the workers onto the node of whoever starts them.
-        run_workers = ray.remote(num_cpus=0, max_calls=1, scheduling_strategy=cluster.beside_driver())(_run_workers)
+        run_workers = ray.remote(num_cpus=0, max_calls=1, scheduling_strategy=connection.on_driver_node())(_run_workers)
         figures: dict[str, Any] = ray.get(run_workers.remote(job))
         if "error" in figures:
             raise UserError(f"training stopped: {figures['error']}")
@@ -88,18 +88,18 @@ def _settings(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
     return {
         "dataset_sha256": manifest.content_sha256,
         "preset": config.preset,
-        "epochs": config.num_epochs,
+        "epochs": config.effective_epochs,
         "seed": config.seed,
         # The judge chooses the epoch that is kept.
         "judge_sha256": hashlib.sha256(judge.read_bytes()).hexdigest() if judge else None,
-        "judge_every": config.judge_interval if judge else None,
+        "judge_every": config.effective_judge_every if judge else None,
         "judge_clips": config.judge_clips if judge else None,
-        **{f"preset.{name}": value for name, value in dataclasses.asdict(config.networks).items()},
+        **{f"preset.{name}": value for name, value in dataclasses.asdict(config.cgan_config).items()},
     }
 
 
 def _run_workers(job: TrainJob) -> dict[str, Any]:
     """Imported where it runs, so that the driver stays free of torch, and keeps its own way to be interrupted."""
-    from freqquest.cgan.worker import run_workers
+    from freqquest.cgan.train_worker import run_workers
 
     return run_workers(job)

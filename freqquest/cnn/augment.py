@@ -9,7 +9,7 @@ import numpy as np
 from freqquest.cnn.config import FLOOR_DB, CnnConfig
 
 _NUM_KNOTS = 6
-"""Points over the bands between which filters and noise colours are drawn as straight lines."""
+"""Points over the bands between which filters and noise colors are drawn as straight lines."""
 
 _LARGEST_MASK = 1 / 8, 3 / 16
 """Widest stripe, as a share of the bands and of the frames."""
@@ -28,13 +28,13 @@ def augment(
         rng: Source of all that is random.
     """
     varied = shift(spectrograms, config.time_shift, config.band_shift, rng).astype(np.float32)
-    if config.equaliser_db:
-        varied += _lines(rng.uniform(-config.equaliser_db, config.equaliser_db, (len(varied), _NUM_KNOTS)), varied)
+    if config.equalizer_db:
+        varied += _lines(rng.uniform(-config.equalizer_db, config.equalizer_db, (len(varied), _NUM_KNOTS)), varied)
     if config.noise_db:
         varied = np.maximum(varied, _noise(config.noise_db, varied, rng))
     if config.mixup:
         varied, targets = mix(varied, targets, config.mixup, rng)
-    if config.equaliser_db or config.noise_db or config.mixup:
+    if config.equalizer_db or config.noise_db or config.mixup:
         varied -= varied.max(axis=(1, 2), keepdims=True)
     np.maximum(varied, FLOOR_DB, out=varied)
     blank_stripes(varied, config.num_masks, fill, rng)
@@ -73,7 +73,7 @@ def blank_stripes(spectrograms: np.ndarray, count: int, fill: float, rng: np.ran
 
 
 def _noise(range_db: float, spectrograms: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Coloured noise `[N, M, T]` in dB, of a level up to so far above the floor, its power exponentially distributed
+    """Colored noise `[N, M, T]` in dB, of a level up to so far above the floor, its power exponentially distributed
     as that of Gaussian noise is.
     """
     count = len(spectrograms)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from freqquest.dataset.config import Preset
-from freqquest.needs import Needs
+from freqquest.cluster.requirements import Requirements
 
 FLOOR_DB = -80.0
 """The quietest that the stored view holds, in decibels below the clip's maximum."""
@@ -16,7 +16,7 @@ class CnnConfig:
     """One classifier and how it is trained: a point of the search. The defaults are the preset `default`."""
 
     network: Literal["residual", "plain"] = "residual"
-    """`plain`: blocks of 3 x 3 convolution, ReLU, batch normalisation and 2 x 2 maximum pooling. `residual`: blocks of
+    """`plain`: blocks of 3 x 3 convolution, ReLU, batch normalization and 2 x 2 maximum pooling. `residual`: blocks of
     two 3 x 3 convolutions beside a shortcut, after a strided 5 x 5 one (He et al., 2016)."""
 
     num_blocks: int = 3
@@ -43,10 +43,10 @@ class CnnConfig:
     batch_norm_momentum: float = 0.9
     """Memory of the running statistics. Keras' own 0.99 lags for hundreds of steps, and inference with it."""
 
-    normalisation: Literal["none", "dataset", "band", "clip", "clip_band", "dataset+clip_band"] = "dataset+clip_band"
+    normalization: Literal["none", "dataset", "band", "clip", "clip_band", "dataset+clip_band"] = "dataset+clip_band"
     """What the network sees: decibels below the clip's maximum (`none`), or these scaled by mean and deviation of the
     dataset's training split (`dataset`), the same for each mel band (`band`), with each clip's own mean taken off
-    (`clip`), or that of each of its bands, which a microphone and a place colour (`clip_band`). `a+b` is a network for
+    (`clip`), or that of each of its bands, which a microphone and a place color (`clip_band`). `a+b` is a network for
     each, side by side, trained as one: their scores are averaged before the softmax."""
 
     floor_db: float = -60.0
@@ -59,12 +59,12 @@ class CnnConfig:
     band_shift: int = 3
     """Most mel bands by which a training clip is moved up or down."""
 
-    equaliser_db: float = 6.0
+    equalizer_db: float = 6.0
     """Largest gain or loss of a random smooth filter, as other microphones and places would have (Nam et al., 2022,
     FilterAugment)."""
 
     noise_db: float = 0.0
-    """Top of the range, above the floor of -80 dB, from which the level of an added coloured noise is drawn."""
+    """Top of the range, above the floor of -80 dB, from which the level of an added colored noise is drawn."""
 
     num_masks: int = 2
     """Stripes blanked out over bands, and over time (Park et al., 2019, SpecAugment)."""
@@ -124,7 +124,7 @@ class CnnConfig:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0")
         counts = ("dense_units", "band_shift", "num_masks", "min_steps")
-        for name in (*counts, "equaliser_db", "noise_db", "mixup", "recording_balance", "weight_decay"):
+        for name in (*counts, "equalizer_db", "noise_db", "mixup", "recording_balance", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
 
@@ -137,11 +137,11 @@ PRESETS: dict[Preset, CnnConfig] = {
         input_pooling=1,
         dense_units=128,
         batch_norm_momentum=0.99,
-        normalisation="none",
+        normalization="none",
         floor_db=FLOOR_DB,
         time_shift=False,
         band_shift=0,
-        equaliser_db=0.0,
+        equalizer_db=0.0,
         num_masks=0,
         mixup=0.0,
         recording_balance=0.0,
@@ -164,7 +164,7 @@ MAX_EPOCHS: dict[Preset, int] = {"default": 25, "reference": 40}
 """Longest training when the user names no number. On few recordings, longer training learns these by heart."""
 
 NUM_MEMBERS: dict[Preset, int] = {"default": 3, "reference": 0}
-"""Networks of the final model that are trained on all labelled clips, when the user names no number."""
+"""Networks of the final model that are trained on all labeled clips, when the user names no number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -200,7 +200,7 @@ class TuneConfig:
     """Narrow the search: name=value or name=value,value,... for settings in freqquest/cnn/space.py."""
 
     num_members: int | None = None
-    """Networks of the best configuration, each trained on all labelled clips, whose average is the final model: 3 for
+    """Networks of the best configuration, each trained on all labeled clips, whose average is the final model: 3 for
     default, if not given. 0 keeps what the best trial trained, without the validation clips (0 for reference); so does
     a configuration whose training looks at validation clips (schedule=plateau)."""
 
@@ -232,24 +232,24 @@ class TuneConfig:
             raise ValueError(f"num_members={self.num_members} must be 0 or more")
 
     @property
-    def trials(self) -> int:
+    def effective_num_trials(self) -> int:
         """Configurations to try."""
         return self.num_trials or NUM_TRIALS[self.preset]
 
     @property
-    def epochs(self) -> int:
+    def effective_max_epochs(self) -> int:
         """Longest training of one configuration."""
         return self.max_epochs or MAX_EPOCHS[self.preset]
 
     @property
-    def members(self) -> int:
+    def effective_num_members(self) -> int:
         """Networks of the final model that are trained on all clips."""
         return NUM_MEMBERS[self.preset] if self.num_members is None else self.num_members
 
     @property
-    def needs(self) -> Needs:
+    def requirements(self) -> Requirements:
         """What is asked of the cluster."""
-        return Needs(
+        return Requirements(
             reads={"--dataset-dir": self.dataset_dir, "--extra-clips": self.extra_clips},
             writes={"--run-dir": self.run_dir},
             cpus_per_worker=self.cpus_per_trial,
@@ -280,7 +280,7 @@ class PredictConfig:
     """Replace an output file that exists."""
 
     @property
-    def needs(self) -> Needs:
+    def requirements(self) -> Requirements:
         """What is asked of the cluster."""
         reads = {"--model": self.model, "--audio-dir": self.audio_dir, "--sample-submission": self.sample_submission}
-        return Needs(reads=reads, writes={"--output": posixpath.dirname(self.output) or "."})
+        return Requirements(reads=reads, writes={"--output": posixpath.dirname(self.output) or "."})

@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from freqquest import cluster
-from freqquest.audio.files import fit_waveform
+from freqquest.cluster import connection
+from freqquest.audio.decode import fit_waveform
 from freqquest.audio.spectrogram import log_mel
-from freqquest.cnn.model import ModelCard, read_card
+from freqquest.cnn.model_file import ModelCard, read_card
 from freqquest.errors import UserError
-from freqquest.runs.storage import Location
+from freqquest.storage import Location
 
 _BATCH = 64
 
 
 def start_judge(model_file: Location, classes: list[str], option: str = "--judge") -> Any:
-    """Start a `Judge` beside a training; it takes a core's time only while it is asked. Needs an initialised Ray.
+    """Start a `Judge` beside a training; it takes a core's time only while it is asked. Needs an initialized Ray.
 
     Args:
         model_file: best_model.keras of a run.
@@ -34,7 +34,7 @@ def start_judge(model_file: Location, classes: list[str], option: str = "--judge
     import ray
 
     require_classes(read_card(model_file, option), classes, f"{option} {model_file}")
-    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3, scheduling_strategy=cluster.beside_driver())(
+    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3, scheduling_strategy=connection.on_driver_node())(
         Judge
     )
     return actor.remote(model_file, classes)
@@ -59,8 +59,8 @@ class Judge:
     """Holds the model."""
 
     def __init__(self, model_file: Location, classes: list[str], num_threads: int = 1) -> None:
-        from freqquest.cnn.model import load_model, with_features
-        from freqquest.cnn.trial import prepare_tensorflow
+        from freqquest.cnn.model_file import load_model, with_features
+        from freqquest.cnn.training import prepare_tensorflow
 
         prepare_tensorflow(num_threads, use_gpu=False)
         self._card = read_card(model_file)
@@ -68,8 +68,8 @@ class Judge:
         self._model = with_features(load_model(model_file), self._card.temperature)
         self._order = [self._card.classes.index(label) for label in classes]
 
-    def hear_waveforms(self, waveforms: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
-        """Cut or pad to the classifier's length, analyse as prediction does, and hear.
+    def classify_waveforms(self, waveforms: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
+        """Cut or pad to the classifier's length, analyze as prediction does, and hear.
 
         Args:
             waveforms: `[N, S]`, mono, full scale 1.0.
@@ -87,10 +87,10 @@ class Judge:
             bad = np.flatnonzero(~np.isfinite(batch).all(axis=1))
             if len(bad):
                 raise ValueError(f"waveform {start + bad[0]} has NaN or infinite samples: there is nothing to hear")
-            heard.append(self.hear_spectrograms(np.stack([self._analyse(clip, sample_rate_hz) for clip in batch])))
+            heard.append(self.classify_spectrograms(np.stack([self._analyze(clip, sample_rate_hz) for clip in batch])))
         return _joined(heard)
 
-    def hear_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def classify_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Hear a dataset's clips in its view `cnn`, `[N, M, T]`; returns the same as `hear_waveforms`.
 
         Raises:
@@ -104,7 +104,7 @@ class Judge:
         probabilities, features = _joined(heard)
         return probabilities[:, self._order], features
 
-    def _analyse(self, waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    def _analyze(self, waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
         clip = fit_waveform(waveform, sample_rate_hz, self._card.clip)
         return log_mel(clip, self._card.view, self._card.clip.sample_rate_hz)
 

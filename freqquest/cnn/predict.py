@@ -1,4 +1,4 @@
-"""Classify clips with Ray Data: tasks decode and analyse them, actors hold the model.
+"""Classify clips with Ray Data: tasks decode and analyze them, actors hold the model.
 
 TensorFlow is loaded in the actors only. Shapes: N clips, K classes.
 """
@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 import ray.data
 
-from freqquest import capacity
-from freqquest.audio.files import is_audio
-from freqquest.cnn.analyse import analysed
+from freqquest.cluster import capacity
+from freqquest.audio.decode import is_audio
+from freqquest.dataset.spectrogram_stream import stream_spectrograms
 from freqquest.cnn.config import PredictConfig
-from freqquest.cnn.model import ModelCard, read_card
+from freqquest.cnn.model_file import ModelCard, read_card
 from freqquest.dataset.metadata import is_inside, read_csv
-from freqquest.dataset.sources import find_unlabelled
+from freqquest.dataset.sources import find_unlabeled
 from freqquest.errors import UserError
-from freqquest.runs.progress import Progress
-from freqquest.runs.storage import Location, locate
+from freqquest.progress import Progress
+from freqquest.storage import Location, locate
 from freqquest.runs.tables import write_csv
 
 _MODEL_BATCH = 64
@@ -59,7 +59,7 @@ def list_wanted(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
     Raises:
         UserError: The folder or the sample is not usable, or an ID names no file of the folder.
     """
-    sources = find_unlabelled(audio_dir)
+    sources = find_unlabeled(audio_dir)
     root = f"{locate(audio_dir)}/"
     readable = sources.clips.rename(columns={"clip_id": "ID"})[["ID", "path"]].assign(reason="")
     refused = sources.refused[sources.refused["path"].map(is_audio).astype(bool)]
@@ -84,7 +84,7 @@ def predict_clips(
 ) -> pd.DataFrame:
     """Classify clips, in the order given. Only the results are held in memory: some 100 bytes a clip and class.
 
-    Needs an initialised Ray.
+    Needs an initialized Ray.
 
     Args:
         model_file: The classifier.
@@ -103,7 +103,7 @@ def predict_clips(
     readable = results.index[results["reason"] == ""].to_numpy()
     if len(readable):
         rows = pd.DataFrame({"row": readable, "path": results["path"].to_numpy()[readable]})
-        pipeline = analysed(rows, card.clip, card.view, num_cpus=decode_cpus).map_batches(
+        pipeline = stream_spectrograms(rows, card.clip, card.view, num_cpus=decode_cpus).map_batches(
             _Classifier,
             fn_constructor_args=(model_file,),
             batch_size=_MODEL_BATCH,
@@ -137,7 +137,7 @@ def _named(results: pd.DataFrame, probabilities: np.ndarray, card: ModelCard) ->
 
 def _max_restarts() -> int:
     """Actors of a lost node start again elsewhere; on a single node they could not, and Ray would warn of it."""
-    return -1 if capacity.may_replace_nodes() else 0
+    return -1 if capacity.can_replace_nodes() else 0
 
 
 def _max_actors(num_clips: int) -> int:
@@ -149,14 +149,14 @@ class _Classifier:
     """An actor that holds the model."""
 
     def __init__(self, model_file: Location) -> None:
-        from freqquest.cnn.model import load_model
-        from freqquest.cnn.trial import prepare_tensorflow
+        from freqquest.cnn.model_file import load_model
+        from freqquest.cnn.training import prepare_tensorflow
 
         prepare_tensorflow(1, use_gpu=False)
         self._model = load_model(model_file)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        from freqquest.cnn.trial import predict_probabilities
+        from freqquest.cnn.training import predict_probabilities
 
         probabilities = predict_probabilities(self._model, batch["spectrogram"])
         probabilities[batch["reason"] != ""] = 0.0

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from freqquest.audio.augment import AugmentationName
-from freqquest.audio.files import ClipConfig
+from freqquest.audio.decode import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig
-from freqquest.needs import Needs
+from freqquest.cluster.requirements import Requirements
 
 Preset = Literal["default", "reference"]
 """`reference` is the published recipe exactly; `default` is the best that was measured."""
@@ -23,7 +23,7 @@ CLIP = ClipConfig()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreprocessConfig:
-    """From a folder of labelled clips to a sharded spectrogram dataset."""
+    """From a folder of labeled clips to a sharded spectrogram dataset."""
 
     dataset_dir: str
     """Where the dataset is written."""
@@ -37,7 +37,7 @@ class PreprocessConfig:
     class if there) it adds to the clips of the class folders."""
 
     test_dir: str | None = None
-    """Folder of unlabelled clips, stored as the split `test`."""
+    """Folder of unlabeled clips, stored as the split `test`."""
 
     split: Literal["recording", "random"] = "recording"
     """`recording`: no recording is in two splits (and whole folds where the metadata has them). `random`: the
@@ -95,12 +95,12 @@ class PreprocessConfig:
             _check_pattern(self.recording_pattern)
 
     @property
-    def needs(self) -> Needs:
+    def requirements(self) -> Requirements:
         """What is asked of the cluster."""
         if self.verify:
-            return Needs(reads={"--dataset-dir": self.dataset_dir})
+            return Requirements(reads={"--dataset-dir": self.dataset_dir})
         reads = {"--audio-dir": self.audio_dir, "--metadata": self.metadata, "--test-dir": self.test_dir}
-        return Needs(reads=reads, writes={"--dataset-dir": self.dataset_dir})
+        return Requirements(reads=reads, writes={"--dataset-dir": self.dataset_dir})
 
 
 def _check_pattern(pattern: str) -> None:

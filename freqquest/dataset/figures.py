@@ -1,15 +1,15 @@
 """Pictures of what is in a dataset: one spectrogram of each class, and how many clips and recordings there are."""
 
 from freqquest.dataset.manifest import FIGURES_NAME, SPLITS, Manifest
-from freqquest.dataset.read import one_of_each
-from freqquest.runs.figures import counts, png, spectrogram_grid
-from freqquest.runs.storage import Location
+from freqquest.dataset.read import example_of_each_class
+from freqquest.plots import counts, png, spectrogram_grid
+from freqquest.storage import Location
 
 
 def draw_figures(dataset: Location, manifest: Manifest) -> None:
     """Write `figures/spectrograms.png` and `figures/counts.png` into a dataset's folder."""
     examples = spectrogram_grid(
-        one_of_each(dataset, manifest, "cnn"), "a training clip of each class (dB)", manifest.clip.duration_s
+        example_of_each_class(dataset, manifest, "cnn"), "a training clip of each class (dB)", manifest.clip.duration_s
     )
     (dataset / FIGURES_NAME / "spectrograms.png").write_bytes(png(examples))
     splits = [split for split in SPLITS if any(manifest.num_clips[split].get(label) for label in manifest.classes)]

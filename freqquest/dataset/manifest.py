@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from freqquest.audio.files import ClipConfig
+from freqquest.audio.decode import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.errors import UserError
-from freqquest.runs.storage import Location
+from freqquest.storage import Location
 
 FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
@@ -48,7 +48,7 @@ class Shard:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Normalisation:
+class Normalization:
     """Mean and standard deviation of a view over the training split, for all of it and for each mel band."""
 
     mean: float
@@ -74,7 +74,7 @@ class Manifest:
     split_description: str
     """Names the split for all who quote an accuracy over it."""
     num_clips: dict[str, dict[str, int]]
-    """By split and class, without augmented copies; unlabelled clips stand under the empty name."""
+    """By split and class, without augmented copies; unlabeled clips stand under the empty name."""
     num_recordings: dict[str, dict[str, int]]
     """By split and class."""
     num_rows: dict[str, int]
@@ -84,7 +84,7 @@ class Manifest:
     sample_rates: dict[str, int]
     """Number of audio files by rate in Hz."""
     num_quarantined: int
-    normalisation: dict[str, Normalisation]
+    normalization: dict[str, Normalization]
     """By view, over the training split."""
     shards: list[Shard]
 
@@ -147,7 +147,7 @@ def load_manifest(dataset: Location) -> Manifest:
             | {
                 "clip": ClipConfig(**content["clip"]),
                 "views": {name: SpectrogramConfig(**view) for name, view in content["views"].items()},
-                "normalisation": {name: Normalisation(**item) for name, item in content["normalisation"].items()},
+                "normalization": {name: Normalization(**item) for name, item in content["normalization"].items()},
                 "shards": [Shard(**shard) for shard in content["shards"]],
             }
         )

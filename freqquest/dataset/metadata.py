@@ -12,7 +12,7 @@ import pandas as pd
 
 from freqquest.dataset.manifest import SPLITS
 from freqquest.errors import UserError
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 _URBANSOUND_NAMES = {"slice_file_name": "file", "fsID": "recording", "fold": "fold", "class": "label"}
 _OPTIONAL = ("label", "recording", "fold", "split")

@@ -15,10 +15,10 @@ import pandas as pd
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.manifest import SPLITS, sha256
 from freqquest.dataset.shard import ShardPlan
-from freqquest.dataset.sources import find_labelled, find_unlabelled
+from freqquest.dataset.sources import find_labeled, find_unlabeled
 from freqquest.dataset.split import assign_splits
 from freqquest.errors import UserError
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 _NOT_COMPARED = {
     "audio_dir",
@@ -58,18 +58,18 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     assert config.audio_dir is not None
     if locate(config.dataset_dir).is_below(locate(config.audio_dir)):
         raise UserError(f"--dataset-dir {config.dataset_dir} lies inside of --audio-dir: it would be taken for clips")
-    labelled = find_labelled(config.audio_dir, config.metadata, config.recording_pattern)
-    splits, split_description = assign_splits(labelled.clips, config)
-    tables, refused = [labelled.clips.assign(split=splits)], [labelled.refused]
+    labeled = find_labeled(config.audio_dir, config.metadata, config.recording_pattern)
+    splits, split_description = assign_splits(labeled.clips, config)
+    tables, refused = [labeled.clips.assign(split=splits)], [labeled.refused]
     if config.test_dir is not None:
-        unlabelled = find_unlabelled(config.test_dir)
-        both = set(labelled.clips["path"]) & set(unlabelled.clips["path"])
+        unlabeled = find_unlabeled(config.test_dir)
+        both = set(labeled.clips["path"]) & set(unlabeled.clips["path"])
         if both:
             raise UserError(
                 f"{min(both)} is in --audio-dir and in --test-dir: keep test clips out of the class folders"
             )
-        tables.append(unlabelled.clips)
-        refused.append(unlabelled.refused)
+        tables.append(unlabeled.clips)
+        refused.append(unlabeled.refused)
     clips = pd.concat([table.astype(object) for table in tables], ignore_index=True)
     clips = clips.where(clips.notna(), None)
     classes = sorted(clips["label"][clips["split"] != "test"].unique())

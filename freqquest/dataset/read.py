@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from freqquest.dataset.config import ViewName
 from freqquest.dataset.manifest import Manifest, Shard, load_manifest, sha256
 from freqquest.errors import UserError
-from freqquest.runs.storage import Location, locate
+from freqquest.storage import Location, locate
 
 _MOST_SHARDS_FOR_EXAMPLES = 20
 
@@ -29,7 +29,7 @@ class SplitArrays:
     spectrograms: np.ndarray
     """`[N, M, T]`, float16."""
     class_indices: np.ndarray
-    """`[N]`, int64; -1 for unlabelled clips."""
+    """`[N]`, int64; -1 for unlabeled clips."""
     clip_ids: list[str]
     recordings: list[str]
 
@@ -83,7 +83,7 @@ def read_shard(dataset: Location, shard: Shard, view: ViewName, verify: bool = T
     )
 
 
-def one_of_each(dataset: Location, manifest: Manifest, view: ViewName) -> dict[str, np.ndarray]:
+def example_of_each_class(dataset: Location, manifest: Manifest, view: ViewName) -> dict[str, np.ndarray]:
     """A training clip of each class, as `[M, T]`, float32; classes that the first shards do not hold are left out.
 
     Raises:
@@ -103,7 +103,7 @@ class SplitReader:
 
     The clips are shuffled by shard, and inside each shard, into one long row, which is cut into B stretches of equal
     length; step by step, a batch takes one clip of each stretch. Of W processes that train together, each reads B / W
-    neighbouring stretches, and so only its part of the shards; the batch of all together is the same for any W.
+    neighboring stretches, and so only its part of the shards; the batch of all together is the same for any W.
     A process holds about one shard for each of its stretches.
     """
 
@@ -169,7 +169,7 @@ class SplitReader:
         Args and order are those of `batches`.
         """
         length = num_steps(len(self), batch_size)
-        parts = own_part(batch_size, rank, world_size)
+        parts = rank_slice(batch_size, rank, world_size)
         yield from map(
             np.array, zip(*(self._stretch(part * length, length, seed, epoch) for part in parts), strict=True)
         )
@@ -199,7 +199,7 @@ def num_steps(num_clips: int, batch_size: int) -> int:
     return max(1, num_clips // batch_size)
 
 
-def own_part(batch_size: int, rank: int, world_size: int) -> range:
+def rank_slice(batch_size: int, rank: int, world_size: int) -> range:
     """Which places of a batch belong to one of several processes; sizes differ by one at most."""
     return range(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
 

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from freqquest.audio.augment import AugmentationName, vary
-from freqquest.audio.files import Clip, UnreadableClipError
+from freqquest.audio.decode import Clip, UnreadableClipError
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
-from freqquest.dataset.clips import load
+from freqquest.dataset.load_clip import load
 from freqquest.dataset.config import CLIP, VIEWS
 from freqquest.dataset.manifest import FORMAT_VERSION, NOT_AUGMENTED, Shard, sha256
-from freqquest.runs.storage import Location
+from freqquest.storage import Location
 
 _TEXT_COLUMNS = ("clip_id", "path", "label", "recording", "split", "augmentation")
 _COLUMN_ORDER = ("clip_id", "path", "label", "class_index", "recording", "fold", "split", "augmentation")
@@ -41,7 +41,7 @@ class ShardPlan:
     """Of the varied copies."""
     augmentations: tuple[AugmentationName, ...]
     clips: list[dict[str, Any]]
-    """Rows of the table of clips, with `class_index` (-1 for unlabelled clips) and `copy` (0 for the clip itself)."""
+    """Rows of the table of clips, with `class_index` (-1 for unlabeled clips) and `copy` (0 for the clip itself)."""
 
     @property
     def path(self) -> str:
@@ -56,7 +56,7 @@ class ShardPlan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Account:
+class ShardStatistics:
     """What became of a plan's clips. Written as JSON into the shard's footer."""
 
     plan_sha256: str
@@ -74,13 +74,13 @@ class Account:
 class WrittenShard:
     """A shard on disk."""
 
-    account: Account
+    account: ShardStatistics
     entry: Shard | None
     """None where no clip of the shard could be read, and so no file was written."""
 
 
 def write_shard(plan: ShardPlan, dataset: Location) -> WrittenShard:
-    """Decode, analyse and write; clips that cannot be read are set aside with the reason.
+    """Decode, analyze and write; clips that cannot be read are set aside with the reason.
 
     A shard that an interrupted run has finished already is kept, unless it lacks clips: they may be readable now.
     """
@@ -120,7 +120,7 @@ def _finished(plan: ShardPlan, place: Location) -> WrittenShard | None:
     try:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         footer = file.schema_arrow.metadata
-        account = Account(**json.loads(footer[_FOOTER_KEY]))
+        account = ShardStatistics(**json.loads(footer[_FOOTER_KEY]))
         is_whole = sha256(footer[_FOOTER_KEY]) == footer[_FOOTER_HASH_KEY].decode()
         if not is_whole or account.plan_sha256 != plan.sha256 or account.quarantined:
             return None
@@ -134,7 +134,7 @@ def _entry(plan: ShardPlan, num_rows: int, content: memoryview) -> Shard:
     return Shard(split=plan.split, name=plan.name, num_rows=num_rows, num_bytes=len(content), sha256=sha256(content))
 
 
-def _make_table(plan: ShardPlan) -> tuple[pa.Table, Account]:
+def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
     kept: list[dict[str, Any]] = []
     quarantined = []
     seconds: defaultdict[str, float] = defaultdict(float)
@@ -152,7 +152,7 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, Account]:
         if clip["copy"] == 0:
             seconds[clip["label"] or ""] += audio.duration_s
             sample_rates[str(audio.sample_rate_hz)] += 1
-    account = Account(
+    account = ShardStatistics(
         plan_sha256=plan.sha256,
         quarantined=quarantined,
         moments={name: view.moments.tolist() for name, view in views.items()},
@@ -195,7 +195,7 @@ def _load(clip: dict[str, Any], plan: ShardPlan) -> Clip:
     return replace(audio, waveform=vary(audio.waveform, CLIP.sample_rate_hz, plan.augmentations, seed))
 
 
-def _to_table(clips: list[dict[str, Any]], views: dict[str, _View], plan: ShardPlan, account: Account) -> pa.Table:
+def _to_table(clips: list[dict[str, Any]], views: dict[str, _View], plan: ShardPlan, account: ShardStatistics) -> pa.Table:
     augmented = f"{' '.join(plan.augmentations)}, copy "
     rows = [clip | {"augmentation": f"{augmented}{clip['copy']}" if clip["copy"] else NOT_AUGMENTED} for clip in clips]
     columns = {

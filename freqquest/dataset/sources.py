@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from freqquest.audio.files import AUDIO_SUFFIXES, is_audio
+from freqquest.audio.decode import AUDIO_SUFFIXES, is_audio
 from freqquest.dataset.metadata import is_inside, read_metadata, stems
 from freqquest.errors import UserError
-from freqquest.runs.storage import Entry, Location, locate
+from freqquest.storage import Entry, Location, locate
 
 CLIP_COLUMNS = ["clip_id", "path", "label", "recording", "fold", "split", "num_bytes", "modified_ns"]
 """`clip_id` is the path below the audio folder. A clip of which no recording is known stands as its own: `recording`
@@ -37,7 +37,7 @@ class Sources:
     """`path` and `reason` of what must not be read: links out of the folder, lines of a CSV without a file."""
 
 
-def find_labelled(audio_dir: str, metadata: str | None = None, recording_pattern: str | None = None) -> Sources:
+def find_labeled(audio_dir: str, metadata: str | None = None, recording_pattern: str | None = None) -> Sources:
     """The clips below a folder. A clip's label is the metadata's, else the name of the folder that it lies in.
 
     A clip's recording comes from the metadata, else from the pattern, else from an UrbanSound8K-style name, else it
@@ -66,7 +66,7 @@ def find_labelled(audio_dir: str, metadata: str | None = None, recording_pattern
     return Sources(clips=clips[CLIP_COLUMNS], refused=sources.refused)
 
 
-def find_unlabelled(audio_dir: str) -> Sources:
+def find_unlabeled(audio_dir: str) -> Sources:
     """The audio files below a folder, without labels; each counts as its own recording.
 
     Raises:
@@ -131,7 +131,7 @@ def _require_classes(sources: Sources, root: Location) -> None:
     clips = sources.clips
     learned = set(clips["label"][(clips["split"] != "test").fillna(True)].dropna())
     if len(learned) < 2:
-        found = f"one class only ({learned.pop()})" if learned else "no labelled clip"
+        found = f"one class only ({learned.pop()})" if learned else "no labeled clip"
         raise UserError(f"{root} has {found}: a classifier needs at least two classes{_first_refused(sources)}")
     unknown = set(clips["label"].dropna()) - learned
     if unknown:
@@ -178,7 +178,7 @@ def _refused(rows: list[tuple[str, str]]) -> pd.DataFrame:
 
 
 def _by_folder(root: Location) -> Sources:
-    """Every clip, labelled with the name of the folder that it lies in."""
+    """Every clip, labeled with the name of the folder that it lies in."""
     entries = list(root.walk())
     sources = _audio_files(entries, root)
     clip_ids = sources.clips["clip_id"]

@@ -1,4 +1,4 @@
-"""Divide labelled clips into training and validation, without dividing a recording.
+"""Divide labeled clips into training and validation, without dividing a recording.
 
 scikit-learn and pandas; pure functions of the table and the settings.
 """
@@ -15,7 +15,7 @@ def assign_splits(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Ser
     """Where each clip goes.
 
     Args:
-        clips: Table of labelled clips (`freqquest.dataset.sources`); those that come with the split `test` keep it.
+        clips: Table of labeled clips (`freqquest.dataset.sources`); those that come with the split `test` keep it.
         config: `split`, `validation_fraction`, `validation_fold` and `seed` count here.
 
     Returns:

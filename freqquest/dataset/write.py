@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from freqquest import cluster, preflight
+from freqquest.cluster import connection, preflight
 from freqquest.dataset.config import CLIP, VIEWS, PreprocessConfig
 from freqquest.dataset.manifest import (
     FORMAT_VERSION,
@@ -22,7 +22,7 @@ from freqquest.dataset.manifest import (
     SPLITS,
     UNFINISHED_NAME,
     Manifest,
-    Normalisation,
+    Normalization,
     load_manifest,
 )
 from freqquest.dataset.plan import DatasetPlan, plan_dataset
@@ -30,8 +30,8 @@ from freqquest.dataset.read import verify_dataset
 from freqquest.dataset.shard import ShardPlan, WrittenShard, write_shard
 from freqquest.errors import UserError
 from freqquest.runs.folder import changed_settings
-from freqquest.runs.progress import Progress
-from freqquest.runs.storage import Location, locate
+from freqquest.progress import Progress
+from freqquest.storage import Location, locate
 from freqquest.runs.tables import write_csv
 
 _CPUS_PER_TASK = 2 / 3
@@ -66,7 +66,7 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     if finished is not None and there == {shard.path: shard.num_bytes for shard in finished.shards}:
         (dataset / UNFINISHED_NAME).remove_file()  # left by a kill after the manifest
         return finished
-    preflight.connect(config.needs)
+    preflight.connect(config.requirements)
     this_run = _begin(dataset, config, plan, there)
     written = _write_shards(plan.shards, dataset)
     refused = _list_refused(written, dataset, plan, config.max_quarantined_fraction)
@@ -163,7 +163,7 @@ def _write_shards(shards: list[ShardPlan], dataset: Location) -> list[WrittenSha
     """
     import ray.data
 
-    cluster.quiet("data")
+    connection.silence("data")
     rows = [{"number": number, "plan": plan} for number, plan in enumerate(shards)]
     pipeline = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         partial(_write_planned, dataset=dataset), num_cpus=_CPUS_PER_TASK
@@ -224,7 +224,7 @@ def _describe(plan: DatasetPlan, written: list[WrittenShard], refused: pd.DataFr
         seconds=_seconds(plan.shards, written),
         sample_rates=dict(sum((Counter(shard.account.sample_rates) for shard in written), Counter())),
         num_quarantined=len(refused),
-        normalisation={view: _normalisation(written, view) for view in VIEWS},
+        normalization={view: _normalization(written, view) for view in VIEWS},
         shards=entries,
     )
 
@@ -245,14 +245,14 @@ def _seconds(plans: list[ShardPlan], written: list[WrittenShard]) -> dict[str, d
     return seconds
 
 
-def _normalisation(written: list[WrittenShard], view: str) -> Normalisation:
+def _normalization(written: list[WrittenShard], view: str) -> Normalization:
     """Statistics of the training split only: validation must not shape what it judges."""
     train = [shard for shard in written if shard.entry is not None and shard.entry.split == "train"]
     count, total, squares = np.sum([shard.account.moments[view] for shard in train], axis=0)
     mean = total.sum() / count.sum()
     variance = squares.sum() / count.sum() - mean**2
     band_variances = squares / count - np.square(total / count)
-    return Normalisation(
+    return Normalization(
         mean=float(mean),
         standard_deviation=float(np.sqrt(max(variance, 0.0))),
         band_means=(total / count).tolist(),

@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import dataclass
 
-from freqquest.runs.storage import Location
+from freqquest.storage import Location
 
 _HASH_LENGTH = 16
 _NAME = re.compile(r"epoch_(\d{6})(?:_score_(-?\d\.\d+e[+-]\d+))?_[0-9a-f]{16}\.pt")

@@ -12,7 +12,7 @@ from typing import Any
 
 from freqquest.errors import UserError
 from freqquest.runs.lock import lock
-from freqquest.runs.storage import Location, locate
+from freqquest.storage import Location, locate
 
 CONFIG_NAME = "config.json"
 METRICS_NAME = "metrics.json"

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary, finalize
 
-from freqquest import cluster
+from freqquest.cluster import connection
 from freqquest.errors import UserError
-from freqquest.runs.storage import Location
+from freqquest.storage import Location
 
 _NAME = ".lock"
 _PATIENCE_S = 10.0
@@ -75,7 +75,7 @@ def _lock_local(run: Location) -> Lock:
 def _lock_remote(run: Location) -> Lock:
     import ray
 
-    holder = ray.remote(num_cpus=0, scheduling_strategy=cluster.beside_driver())(_Holder)
+    holder = ray.remote(num_cpus=0, scheduling_strategy=connection.on_driver_node())(_Holder)
     try:
         return Lock(holder.options(name=f"run {run}", namespace="freqquest").remote())
     except ValueError as error:  # the name is taken

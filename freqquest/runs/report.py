@@ -13,9 +13,9 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from freqquest.runs import figures
+from freqquest import plots
 from freqquest.runs.folder import CONFIG_NAME, METRICS_NAME, TENSORBOARD_DIR, read_sections
-from freqquest.runs.storage import Location, locate
+from freqquest.storage import Location, locate
 
 REPORT_NAME = "report.html"
 _PICTURE_NAME = re.compile(r"epoch_(\d+)\.png")
@@ -34,11 +34,11 @@ def write_report(run_dir: str) -> str:
     if "cgan" in metrics:
         epochs = _read_table(run / "cgan_epochs.csv")
         losses = {name: epochs[name].tolist() for name in ("loss_D", "loss_G")}
-        picture = figures.curves(losses, "conditional GAN", "epoch", "loss")
-        (run / "figures" / "cgan_losses.png").write_bytes(figures.png(picture))
+        picture = plots.curves(losses, "conditional GAN", "epoch", "loss")
+        (run / "figures" / "cgan_losses.png").write_bytes(plots.png(picture))
         if "judge" in metrics["cgan"]:
             picture = _judge_curves(epochs, metrics["cgan"]["floor_of_epochs"])
-            (run / "figures" / "cgan_judge.png").write_bytes(figures.png(picture))
+            (run / "figures" / "cgan_judge.png").write_bytes(plots.png(picture))
     shown = _shown_epoch(run, metrics.get("cgan", {}).get("generator_epoch"))
     template = files("freqquest.runs").joinpath("report.html").read_text()
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -55,7 +55,7 @@ def write_report(run_dir: str) -> str:
         **{name: metrics.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
     )
     (run / REPORT_NAME).write_text(page)
-    return _summarise(run, metrics)
+    return _summarize(run, metrics)
 
 
 def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
@@ -114,7 +114,7 @@ def _generator_lines(cgan: dict[str, Any]) -> list[str]:
 
 
 def _judge_curves(epochs: pd.DataFrame, floor: dict[str, float]) -> np.ndarray:
-    """What the judge found at each judgement, and of real clips."""
+    """What the judge found at each judgment, and of real clips."""
     judged = epochs.dropna(subset="judge/accuracy")
     series = {
         name: (judged[f"judge/{name}"].tolist(), floor[name])
@@ -122,10 +122,10 @@ def _judge_curves(epochs: pd.DataFrame, floor: dict[str, float]) -> np.ndarray:
         if f"judge/{name}" in judged and floor[name] is not None  # few clips have no such distance
     }
     title = "generated clips, by freqquest's own classifier"
-    return figures.beside_others(series, title, "epoch", "real clips", judged["epoch"].tolist())
+    return plots.beside_others(series, title, "epoch", "real clips", judged["epoch"].tolist())
 
 
-def _summarise(run: Location, metrics: dict[str, dict[str, Any]]) -> str:
+def _summarize(run: Location, metrics: dict[str, dict[str, Any]]) -> str:
     places = {
         "report": REPORT_NAME,
         "classifier": "best_model.keras",

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from freqquest.runs.storage import Location
+from freqquest.storage import Location
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -12,9 +12,9 @@ def write_csv(table: pd.DataFrame, place: Location) -> None:
 
     Source: OWASP, "CSV Injection".
     """
-    safe = table.map(_neutralise)
+    safe = table.map(_neutralize)
     place.write_text(safe.to_csv(index=False, lineterminator="\n"))
 
 
-def _neutralise(cell: object) -> object:
+def _neutralize(cell: object) -> object:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell

@@ -108,8 +108,8 @@ def test_whatever_a_network_gives_is_finite_and_not_clipped(method):
 
 @pytest.mark.parametrize("method", ["default", "recipe"])
 def test_silence_and_values_below_it_stay_silent(method):
-    quiet = np.stack([np.zeros((128, 64), np.float32), np.full((128, 64), -1, np.float32)])
-    assert not invert(quiet, SHORT, RATE_HZ, seeds=[0, 1], method=method).any()
+    silence = np.stack([np.zeros((128, 64), np.float32), np.full((128, 64), -1, np.float32)])
+    assert not invert(silence, SHORT, RATE_HZ, seeds=[0, 1], method=method).any()
 
 
 @pytest.mark.parametrize("method", ["default", "recipe"])

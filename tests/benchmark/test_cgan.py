@@ -9,7 +9,7 @@ from freqquest.benchmark.config import CganBenchmark
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import read_rows, read_split
 from freqquest.errors import UserError
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 
 def test_every_way_to_train_is_timed_and_the_losses_agree(tmp_path, dataset_dir, monkeypatch):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from freqquest.benchmark.extra import summarise
+from freqquest.benchmark.extra import summarize
 from tests.cnn.conftest import make_clips
 
 
@@ -27,7 +27,7 @@ def test_the_difference_comes_with_its_errors_over_seeds_and_over_recordings():
     rows = np.flatnonzero(clips.is_validation)  # two recordings of four clips
     wrong = {("without", 0): 4, ("with", 0): 2, ("without", 1): 4, ("with", 1): 0}
     runs = [run(clips, rows, *which, num_wrong) for which, num_wrong in wrong.items()]
-    summary = summarise(runs, clips)
+    summary = summarize(runs, clips)
     assert summary["without"]["accuracy"] == 0.5
     assert summary["with"]["recall"] == {"tones": 0.75, "clicks": 1.0}
     difference = summary["difference"]
@@ -35,4 +35,4 @@ def test_the_difference_comes_with_its_errors_over_seeds_and_over_recordings():
     assert difference["accuracy"] == 0.375
     assert difference["standard_error_over_seeds"] == pytest.approx(0.125)
     assert difference["standard_error_over_recordings"] == pytest.approx(3 / 8)  # all of it from one recording
-    assert summarise(runs[:2], clips)["difference"]["standard_error_over_seeds"] is None
+    assert summarize(runs[:2], clips)["difference"]["standard_error_over_seeds"] is None

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from freqquest.audio.files import load_clip
+from freqquest.audio.decode import load_clip
 from freqquest.audio.spectrogram import log_mel
 from freqquest.benchmark.naive import cgan_recipe, cnn_recipe
 from freqquest.dataset.config import CLIP, VIEWS

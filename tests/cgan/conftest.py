@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from freqquest.audio.files import ClipConfig
+from freqquest.audio.decode import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW
 from freqquest.cgan.config import PRESETS, CganConfig, TrainConfig
 from freqquest.cgan.epoch import train_epoch
 from freqquest.cgan.images import image_scale
-from freqquest.cgan.job import TrainJob
-from freqquest.cgan.parallel import Worker
-from freqquest.cgan.step import CganTrainer
+from freqquest.cgan.train_job import TrainJob
+from freqquest.cgan.distributed import Worker
+from freqquest.cgan.trainer import CganTrainer
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.read import own_part
-from freqquest.runs.storage import locate
+from freqquest.dataset.read import rank_slice
+from freqquest.storage import locate
 
 CPU = torch.device("cpu")
 
@@ -60,7 +60,7 @@ def clips(num_clips: int, seed: int = 0) -> torch.Tensor:
 def batches(model: CganTrainer, worker: Worker, num_steps: int = 2) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """A worker's part of batches that are always the same."""
     size = model.config.batch_size
-    mine = list(own_part(size, worker.rank, worker.world_size))
+    mine = list(rank_slice(size, worker.rank, worker.world_size))
     for step in range(num_steps):
         yield model.scale.encode(clips(size, seed=step))[mine], torch.arange(size)[mine] % 2
 

@@ -4,10 +4,10 @@ import torch
 from freqquest.cgan import batches
 from freqquest.cgan.batches import ClipBatches
 from freqquest.cgan.images import image_scale
-from freqquest.cgan.parallel import Worker
+from freqquest.cgan.distributed import Worker
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import SplitReader
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 from tests.cgan.conftest import CPU
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 
-from freqquest.cgan.parallel import Worker, from_first_worker
+from freqquest.cgan.distributed import Worker, from_first_worker
 from tests.cgan.conftest import epoch, small, trainer, weights
 
 

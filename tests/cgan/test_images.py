@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from freqquest.audio.files import ClipConfig
+from freqquest.audio.decode import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW
 from freqquest.cgan.augment import Augmentation
 from freqquest.cgan.images import image_scale
@@ -48,8 +48,8 @@ def test_images_hold_the_frames_that_clips_fill(duration_s, frames):
 
 
 def test_generated_sound_is_as_long_as_the_clips_but_for_the_recipes():
-    assert image_scale(CGAN_VIEW, ClipConfig(), 1e-4).heard_frames == 345
-    assert image_scale(CGAN_VIEW, ClipConfig(), 0.0).heard_frames == 512
+    assert image_scale(CGAN_VIEW, ClipConfig(), 1e-4).audible_frames == 345
+    assert image_scale(CGAN_VIEW, ClipConfig(), 0.0).audible_frames == 512
 
 
 AUGMENTATION = Augmentation(num_frames=345)

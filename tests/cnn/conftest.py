@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freqquest.audio.files import ClipConfig
+from freqquest.audio.decode import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW
 from freqquest.cnn.config import PRESETS
-from freqquest.cnn.data import LabelledClips
-from freqquest.cnn.model import ModelCard, add_card, average, build_model
-from freqquest.dataset.manifest import Normalisation
+from freqquest.cnn.labeled_clips import LabeledClips
+from freqquest.cnn.model_file import ModelCard, add_card, average, build_model
+from freqquest.dataset.manifest import Normalization
 
 
 def make_clips(num_recordings: int = 8, clips_per_recording: int = 4, num_copies: int = 0, folds: int = 0):
@@ -24,7 +24,7 @@ def make_clips(num_recordings: int = 8, clips_per_recording: int = 4, num_copies
     spectrograms[classes == 1, :, ::4] += 30
     rows = np.tile(np.arange(num_clips), 1 + num_copies)
     groups = recordings // 2 % folds + 1 if folds else recordings
-    return LabelledClips(
+    return LabeledClips(
         spectrograms=np.clip(spectrograms, -80, 0).astype(np.float16)[rows],
         class_indices=classes[rows],
         only_trains=np.arange(len(rows)) >= num_clips,
@@ -34,7 +34,7 @@ def make_clips(num_recordings: int = 8, clips_per_recording: int = 4, num_copies
         is_validation=(recordings >= num_recordings - 2)[rows] & (np.arange(len(rows)) < num_clips),
         paths=np.array(["nowhere.wav"] * len(rows)),
         classes=("tones", "clicks"),
-        normalisation=Normalisation(
+        normalization=Normalization(
             mean=-45.0,
             standard_deviation=15.0,
             band_means=[-45.0] * 16,
@@ -48,13 +48,13 @@ def clips():
     return make_clips()
 
 
-CLIP_NORMALISATION = Normalisation(
+CLIP_NORMALISATION = Normalization(
     mean=-40.0, standard_deviation=20.0, band_means=[-40.0] * 128, band_standard_deviations=[20.0] * 128
 )
-SMALLEST = replace(PRESETS["default"], num_filters=2, normalisation="dataset+clip_band")
+SMALLEST = replace(PRESETS["default"], num_filters=2, normalization="dataset+clip_band")
 
 
-def make_card(classes, normalisation=CLIP_NORMALISATION):
+def make_card(classes, normalization=CLIP_NORMALISATION):
     return ModelCard(
         classes=classes,
         clip=ClipConfig(),
@@ -64,7 +64,7 @@ def make_card(classes, normalisation=CLIP_NORMALISATION):
         num_members=2,
         trained_on="nothing",
         temperature=0.7,
-        normalisation=normalisation,
+        normalization=normalization,
         dataset_sha256="0",
         scores={"accuracy": 0.5, "split": "recordings never heard in training"},
     )

@@ -35,7 +35,7 @@ def test_the_reference_sees_the_clips_as_they_are():
     [
         {"time_shift": True},
         {"band_shift": 3},
-        {"equaliser_db": 6.0},
+        {"equalizer_db": 6.0},
         {"noise_db": 60.0},
         {"num_masks": 2},
         {"mixup": 0.3},
@@ -70,7 +70,7 @@ def test_a_shift_turns_time_around_and_moves_bands_without_inventing_any():
 
 def test_a_filter_lifts_or_lowers_a_whole_band():
     spectrograms, targets = np.full((1, 32, 40), -40, np.float16), np.eye(1, dtype=np.float32)
-    varied, _ = augment(spectrograms, targets, replace(OFF, equaliser_db=6.0), FILL, rng())
+    varied, _ = augment(spectrograms, targets, replace(OFF, equalizer_db=6.0), FILL, rng())
     assert np.ptp(varied, axis=2).max() == pytest.approx(0, abs=1e-5)
     assert 1 < np.ptp(varied[0, :, 0]) <= 12
     assert varied.max() == 0  # again decibels below the maximum

@@ -8,10 +8,10 @@ import soundfile
 
 from freqquest.audio.spectrogram import CNN_VIEW, log_mel
 from freqquest.cnn.judge import Judge, start_judge
-from freqquest.cnn.model import average, build_model, load_model, read_card, with_features
+from freqquest.cnn.model_file import average, build_model, load_model, read_card, with_features
 from freqquest.cnn.predict import predict_clips, probability_column
 from freqquest.errors import UserError
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 from tests.cnn.conftest import CLIP_NORMALISATION, SMALLEST, write_classifier
 from tests.conftest import RATE_HZ, tone
 
@@ -30,7 +30,7 @@ def judge(model_file):
 
 def make_judge(model_file, classes) -> Judge:
     with pytest.MonkeyPatch.context() as patch:  # TensorFlow's threads cannot be set any more in the tests' own process
-        patch.setattr("freqquest.cnn.trial.prepare_tensorflow", lambda num_threads, use_gpu: None)
+        patch.setattr("freqquest.cnn.training.prepare_tensorflow", lambda num_threads, use_gpu: None)
         return Judge(model_file, classes)
 
 
@@ -45,10 +45,10 @@ def test_the_judge_and_its_actor_hear_what_prediction_hears(local_ray, model_fil
     predicted = predict_clips(model_file, read_card(model_file), paths)
     expected = predicted[[probability_column(label) for label in CLASSES]].to_numpy()
     assert np.abs(np.diff(expected, axis=0)).max() > 1e-3
-    probabilities, features = judge.hear_waveforms(waveforms(), RATE_HZ)
+    probabilities, features = judge.classify_waveforms(waveforms(), RATE_HZ)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     actor = start_judge(model_file, CLASSES)
-    np.testing.assert_allclose(ray.get(actor.hear_waveforms.remote(waveforms(), RATE_HZ))[1], features, atol=1e-4)
+    np.testing.assert_allclose(ray.get(actor.classify_waveforms.remote(waveforms(), RATE_HZ))[1], features, atol=1e-4)
     ray.kill(actor)
     assert features.shape == (3, 2 * 2 * 8)  # two networks, two sides, eight channels in the last block
     assert features.dtype == probabilities.dtype == np.float32
@@ -70,7 +70,7 @@ def test_features_are_what_the_last_dense_layers_weigh(model_file):
 
 
 def test_a_hidden_dense_layer_is_not_the_last(tmp_path):
-    config = replace(SMALLEST, normalisation="dataset", dense_units=5)
+    config = replace(SMALLEST, normalization="dataset", dense_units=5)
     model = average([build_model(config, 3, (128, 173), CLIP_NORMALISATION)], temperature=1.0)
     clips = np.zeros((2, 128, 173, 1), np.float32)
     probabilities, features = with_features(model, 1.0).predict_on_batch(clips)
@@ -80,48 +80,48 @@ def test_a_hidden_dense_layer_is_not_the_last(tmp_path):
 
 def test_probabilities_come_in_the_order_asked_for(model_file, judge):
     reordered = make_judge(model_file, ["high", "low", "middle"])
-    mine, theirs = judge.hear_waveforms(waveforms(), RATE_HZ), reordered.hear_waveforms(waveforms(), RATE_HZ)
+    mine, theirs = judge.classify_waveforms(waveforms(), RATE_HZ), reordered.classify_waveforms(waveforms(), RATE_HZ)
     np.testing.assert_array_equal(theirs[0], mine[0][:, [2, 0, 1]])
     np.testing.assert_array_equal(theirs[1], mine[1])
 
 
 def test_a_datasets_spectrograms_are_heard_as_their_waveforms(judge):
     spectrograms = np.stack([log_mel(clip[: 4 * RATE_HZ], CNN_VIEW, RATE_HZ) for clip in waveforms()])
-    stored = judge.hear_spectrograms(spectrograms.astype(np.float16))
-    np.testing.assert_allclose(stored[0], judge.hear_waveforms(waveforms(), RATE_HZ)[0], atol=0.01)
+    stored = judge.classify_spectrograms(spectrograms.astype(np.float16))
+    np.testing.assert_allclose(stored[0], judge.classify_waveforms(waveforms(), RATE_HZ)[0], atol=0.01)
     with pytest.raises(ValueError, match=r"shape \(3, 128, 172\); the classifier hears \[N, \*\(128, 173\)\]"):
-        judge.hear_spectrograms(spectrograms[:, :, :172])
+        judge.classify_spectrograms(spectrograms[:, :, :172])
 
 
 def test_only_the_classifiers_length_is_heard_and_short_clips_are_padded(judge):
     clips = waveforms()
     changed = clips.copy()
     changed[:, 4 * RATE_HZ :] = 1.0
-    np.testing.assert_array_equal(judge.hear_waveforms(clips, RATE_HZ)[1], judge.hear_waveforms(changed, RATE_HZ)[1])
+    np.testing.assert_array_equal(judge.classify_waveforms(clips, RATE_HZ)[1], judge.classify_waveforms(changed, RATE_HZ)[1])
     padded = np.pad(clips[:, :RATE_HZ], ((0, 0), (0, RATE_HZ)))
-    short = judge.hear_waveforms(clips[:, :RATE_HZ], RATE_HZ)
-    np.testing.assert_array_equal(short[0], judge.hear_waveforms(padded, RATE_HZ)[0])
+    short = judge.classify_waveforms(clips[:, :RATE_HZ], RATE_HZ)
+    np.testing.assert_array_equal(short[0], judge.classify_waveforms(padded, RATE_HZ)[0])
 
 
 def test_another_rate_is_resampled(judge):
     time = np.arange(4 * 2 * RATE_HZ) / RATE_HZ / 2
     fast = np.sin(2 * np.pi * 440 * time).astype(np.float32)[None]
-    at_double, at_own = judge.hear_waveforms(fast, 2 * RATE_HZ), judge.hear_waveforms(fast[:, ::2], RATE_HZ)
+    at_double, at_own = judge.classify_waveforms(fast, 2 * RATE_HZ), judge.classify_waveforms(fast[:, ::2], RATE_HZ)
     np.testing.assert_allclose(at_double[0], at_own[0], atol=0.01)
 
 
 def test_batches_are_joined_in_order(judge):
     many = np.random.default_rng(0).uniform(-60, 0, (70, 128, 173)).astype(np.float32)
-    probabilities, features = judge.hear_spectrograms(many)
+    probabilities, features = judge.classify_spectrograms(many)
     assert (probabilities.shape, features.shape) == ((70, 3), (70, 32))
-    np.testing.assert_allclose(judge.hear_spectrograms(many[64:])[1], features[64:], atol=1e-4)
+    np.testing.assert_allclose(judge.classify_spectrograms(many[64:])[1], features[64:], atol=1e-4)
 
 
 def test_waveforms_without_a_sound_to_them_are_refused(judge):
     clips = waveforms()
     clips[1, 7] = np.nan
     with pytest.raises(ValueError, match="waveform 1 has NaN or infinite samples"):
-        judge.hear_waveforms(clips, RATE_HZ)
+        judge.classify_waveforms(clips, RATE_HZ)
 
 
 def test_a_classifier_of_other_classes_is_refused_before_it_is_started(model_file):

@@ -3,7 +3,7 @@
 import pytest
 
 from freqquest.dataset.metadata import is_inside, read_csv
-from freqquest.dataset.sources import find_labelled
+from freqquest.dataset.sources import find_labeled
 from freqquest.errors import UserError
 from tests.dataset.test_sources import make
 
@@ -27,7 +27,7 @@ def test_a_list_of_clips_gives_labels_recordings_folds_and_splits(tmp_path, audi
         "\n"
         "z.wav,,r3,,test\n",
     )
-    sources = find_labelled(audio, csv)
+    sources = find_labeled(audio, csv)
     clips = sources.clips.set_index("clip_id")
     assert clips.index.tolist() == ["deep/er/y.flac", "x.wav", "z.wav"]
     assert clips["label"].dropna().to_dict() == {"deep/er/y.flac": "dog, barking", "x.wav": "siren"}
@@ -44,7 +44,7 @@ def test_lines_that_name_no_clip_are_refused_with_their_number_and_the_rest_goes
         "path,label\nx.wav,a\n../secret.wav,a\n/etc/passwd.wav,a\nmissing.wav,a\n"
         '"new\nline.wav",a\nnul\0.wav,a\ndeep/er/y.flac,b\nz.wav,\n,a\n,b\n,\n',
     )
-    sources = find_labelled(audio, csv)
+    sources = find_labeled(audio, csv)
     assert sources.clips["clip_id"].tolist() == ["deep/er/y.flac", "x.wav"]
     reasons = [reason.removeprefix(f"{csv} ") for reason in sources.refused["reason"]]
     outside = "not a path below the audio folder"
@@ -80,7 +80,7 @@ def test_lines_that_name_no_clip_are_refused_with_their_number_and_the_rest_goes
         ("slice_file_name,fsID,class,label\nx.wav,1,a,b\n", "needs the columns path, label"),
         ("path,label\nx.wav,../a\nz.wav,b\n", "the label '../a' cannot name a file"),
         ("path,label,fold\nx.wav,a,1e30\nz.wav,b,1\n", "line 2: fold '1e30' is not a whole number"),
-        ("path,label\n/data/x.wav,a\n", "no labelled clip.*1 were refused, the first is /data/x.wav .*line 2: not"),
+        ("path,label\n/data/x.wav,a\n", "no labeled clip.*1 were refused, the first is /data/x.wav .*line 2: not"),
     ],
     ids=[
         "missing", "empty", "unclosed", "columns", "no label", "other clips", "repeated", "repeated path", "fold",
@@ -95,14 +95,14 @@ def test_metadata_that_cannot_be_used_is_refused(tmp_path, content, message):
     if content is not None:
         (tmp_path / "meta.csv").write_text(content)
     with pytest.raises(UserError, match=message):
-        find_labelled(root, str(tmp_path / "meta.csv"))
+        find_labeled(root, str(tmp_path / "meta.csv"))
 
 
 def test_metadata_by_name_needs_names_of_one_clip(tmp_path):
     root = make(tmp_path / "audio", "dog/001.wav", "cat/001.wav")
     (tmp_path / "meta.csv").write_text("slice_file_name,fsID\n001.wav,7\n")
     with pytest.raises(UserError, match="tells of 001, but cat/001.wav and dog/001.wav have that name: list the clips"):
-        find_labelled(root, str(tmp_path / "meta.csv"))
+        find_labeled(root, str(tmp_path / "meta.csv"))
 
 
 def test_a_csv_that_is_not_utf_8_is_refused(tmp_path):

@@ -9,13 +9,13 @@ from freqquest.dataset.read import (
     SplitReader,
     epoch_order,
     num_steps,
-    one_of_each,
-    own_part,
+    example_of_each_class,
+    rank_slice,
     read_split,
     verify_dataset,
 )
 from freqquest.errors import UserError
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_few_clips_are_repeated_to_fill_a_batch(dataset_dir, manifest):
 
 
 def test_parts_of_a_batch_are_equal_within_one_and_cover_it():
-    parts = [own_part(16, rank, 3) for rank in range(3)]
+    parts = [rank_slice(16, rank, 3) for rank in range(3)]
     assert [len(part) for part in parts] == [5, 5, 6]
     assert [place for part in parts for place in part] == list(range(16))
 
@@ -135,7 +135,7 @@ def test_streaming_finds_damage_too(copy_of_dataset):
 
 
 def test_examples_are_a_training_clip_of_each_class(dataset_dir, manifest):
-    examples = one_of_each(locate(dataset_dir), manifest, "cgan")
+    examples = example_of_each_class(locate(dataset_dir), manifest, "cgan")
     clips = read_split(locate(dataset_dir), manifest, "train", "cgan")
     assert list(examples) == manifest.classes
     for class_index, example in enumerate(examples.values()):

@@ -14,14 +14,14 @@ from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.write import write_dataset
 from freqquest.errors import UserError
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 KILLED_AT = {
     "before the first shard": "freqquest.dataset.write.preflight.connect = die",
     "after some shards": "freqquest.dataset.write.Progress.update = die_at_third_call",
     "before the figures": "freqquest.dataset.figures.draw_figures = die",
     "before the manifest": "freqquest.dataset.write.Manifest.save = die",
-    "after the manifest": "freqquest.runs.storage.Location.remove_file = die_after_the_manifest",
+    "after the manifest": "freqquest.storage.Location.remove_file = die_after_the_manifest",
 }
 
 SCRIPT = """

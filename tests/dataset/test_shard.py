@@ -13,7 +13,7 @@ from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.plan import plan_dataset
 from freqquest.dataset.shard import write_shard
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 from tests.conftest import RATE_HZ, tone
 from tests.servers import refusing_server
 
@@ -37,8 +37,8 @@ def rows_of(folder):
     return rows
 
 
-def test_one_process_makes_the_same_bytes_as_rays_workers(dataset_dir, audio_dir, unlabelled_dir, tmp_path):
-    planned = plan(audio_dir, test_dir=str(unlabelled_dir), num_augmented_copies=1, clips_per_shard=7)
+def test_one_process_makes_the_same_bytes_as_rays_workers(dataset_dir, audio_dir, unlabeled_dir, tmp_path):
+    planned = plan(audio_dir, test_dir=str(unlabeled_dir), num_augmented_copies=1, clips_per_shard=7)
     entries = [shard.entry for shard in reversed(write(reversed(planned.shards), tmp_path))]
     assert entries == load_manifest(locate(dataset_dir)).shards
 

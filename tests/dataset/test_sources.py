@@ -1,6 +1,6 @@
 import pytest
 
-from freqquest.dataset.sources import find_extra, find_labelled, find_unlabelled
+from freqquest.dataset.sources import find_extra, find_labeled, find_unlabeled
 from freqquest.errors import UserError
 
 
@@ -12,7 +12,7 @@ def make(root, *names):
 
 
 def clips_of(*arguments):
-    return find_labelled(*arguments).clips
+    return find_labeled(*arguments).clips
 
 
 def test_the_label_is_the_folder_and_the_recording_comes_from_the_name(tmp_path):
@@ -62,7 +62,7 @@ def test_names_may_be_any_text(tmp_path):
 def test_a_name_that_is_no_text_is_refused(tmp_path):
     make(tmp_path, "a/x.wav", "b/y.wav")
     (tmp_path / "b").joinpath(b"caf\xe9.wav".decode(errors="surrogateescape")).write_bytes(b"")
-    refused = find_labelled(str(tmp_path)).refused
+    refused = find_labeled(str(tmp_path)).refused
     assert refused["path"].tolist() == [f"{tmp_path}/b/caf\\udce9.wav"]
     assert "not valid UTF-8" in refused["reason"][0]
 
@@ -80,7 +80,7 @@ def test_links_are_followed_only_to_files_inside_the_folder(tmp_path):
         "elsewhere": tmp_path / "outside",
     }.items():
         (root / "a" / name).symlink_to(target)
-    sources = find_labelled(str(root))
+    sources = find_labeled(str(root))
     assert sources.clips["clip_id"].tolist() == ["a/fine.wav", "a/x.wav", "b/y.wav"]
     reasons = dict(zip(sources.refused["path"].str.rsplit("/", n=1).str[-1], sources.refused["reason"], strict=True))
     assert reasons.keys() == {"escape.wav", "nowhere.wav", "loop.wav", "up", "elsewhere"}
@@ -102,16 +102,16 @@ def test_links_are_followed_only_to_files_inside_the_folder(tmp_path):
 )
 def test_a_folder_that_makes_no_dataset_is_refused(tmp_path, names, message):
     with pytest.raises(UserError, match=message):
-        find_labelled(make(tmp_path, *names))
+        find_labeled(make(tmp_path, *names))
 
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(UserError, match="--audio-dir .*/nowhere does not exist"):
-        find_labelled(str(tmp_path / "nowhere"))
+        find_labeled(str(tmp_path / "nowhere"))
 
 
 def test_test_clips_are_listed_sorted_without_labels(tmp_path):
-    clips = find_unlabelled(make(tmp_path, "b.wav", "a.wav", "more/c.wav", "list.csv")).clips
+    clips = find_unlabeled(make(tmp_path, "b.wav", "a.wav", "more/c.wav", "list.csv")).clips
     assert clips["clip_id"].tolist() == ["a.wav", "b.wav", "more/c.wav"]
     assert clips["label"].isna().all()
     assert set(clips["split"]) == {"test"}
@@ -119,10 +119,10 @@ def test_test_clips_are_listed_sorted_without_labels(tmp_path):
 
 def test_an_empty_test_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no audio files"):
-        find_unlabelled(make(tmp_path, "readme.txt"))
+        find_unlabeled(make(tmp_path, "readme.txt"))
 
 
-def test_extra_clips_are_labelled_by_their_folder_or_by_the_start_of_their_name(tmp_path):
+def test_extra_clips_are_labeled_by_their_folder_or_by_the_start_of_their_name(tmp_path):
     root = make(tmp_path, "siren_0_000.wav", "dog_bark_12_003.WAV", "gun_2_1_000.wav", "dog_bark/any name.flac")
     clips = find_extra(root, ["dog_bark", "gun_2", "siren"])
     assert dict(zip(clips["clip_id"], clips["label"], strict=True)) == {

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from freqquest.dataset.config import PreprocessConfig
-from freqquest.dataset.sources import find_labelled
+from freqquest.dataset.sources import find_labeled
 from freqquest.dataset.split import assign_splits
 from freqquest.errors import UserError
 
@@ -48,7 +48,7 @@ def test_few_recordings_of_many_classes_are_split_too(num_recordings):
 
 
 def test_no_recording_of_the_real_clips_is_in_two_splits(real_data):
-    clips = find_labelled(str(real_data / "train"), str(real_data / "metadata.csv")).clips
+    clips = find_labeled(str(real_data / "train"), str(real_data / "metadata.csv")).clips
     for table_of_clips in (clips, clips.assign(fold=pd.NA)):
         splits, _ = assign_splits(table_of_clips, config())
         assert not recordings_in(clips, splits, "train") & recordings_in(clips, splits, "validation")

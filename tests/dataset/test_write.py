@@ -11,14 +11,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from freqquest.audio.files import load_clip
+from freqquest.audio.decode import load_clip
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, log_mel
 from freqquest.dataset.config import CLIP, VIEWS, PreprocessConfig
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import read_split
 from freqquest.dataset.write import write_dataset
 from freqquest.errors import UserError
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 COLUMNS = ["clip_id", "path", "label", "class_index", "recording", "fold", "split", "augmentation", "cnn", "cgan"]
 
@@ -88,10 +88,10 @@ def test_copies_are_of_training_clips_only_and_marked(dataset_dir):
     assert set(validation["augmentation"]) == {"none"}
 
 
-def test_normalisation_is_of_the_training_split(dataset_dir):
+def test_normalization_is_of_the_training_split(dataset_dir):
     manifest = load_manifest(locate(dataset_dir))
     train = read_split(locate(dataset_dir), manifest, "train", "cnn").spectrograms.astype(np.float64)
-    statistics = manifest.normalisation["cnn"]
+    statistics = manifest.normalization["cnn"]
     np.testing.assert_allclose(statistics.mean, train.mean(), rtol=1e-4)
     np.testing.assert_allclose(statistics.standard_deviation, train.std(), rtol=1e-4)
     np.testing.assert_allclose(statistics.band_means, train.mean(axis=(0, 2)), rtol=1e-4)
@@ -104,7 +104,7 @@ def test_unreadable_clips_are_listed_with_the_reason_and_the_rest_goes_on(datase
     assert "not readable as audio" in refused["reason"][0]
 
 
-def test_a_split_is_read_as_arrays_and_unlabelled_clips_have_no_class(dataset_dir):
+def test_a_split_is_read_as_arrays_and_unlabeled_clips_have_no_class(dataset_dir):
     manifest = load_manifest(locate(dataset_dir))
     train = read_split(locate(dataset_dir), manifest, "train", "cgan")
     assert train.spectrograms.shape == (32, 128, 512)
@@ -116,11 +116,11 @@ def test_a_split_is_read_as_arrays_and_unlabelled_clips_have_no_class(dataset_di
 
 
 def test_the_same_settings_give_the_same_bytes_and_a_rerun_changes_nothing(
-    dataset_dir, audio_dir, unlabelled_dir, tmp_path
+    dataset_dir, audio_dir, unlabeled_dir, tmp_path
 ):
     settings = {
         "audio_dir": str(audio_dir),
-        "test_dir": str(unlabelled_dir),
+        "test_dir": str(unlabeled_dir),
         "num_augmented_copies": 1,
         "clips_per_shard": 7,
     }
@@ -132,19 +132,19 @@ def test_the_same_settings_give_the_same_bytes_and_a_rerun_changes_nothing(
 
 
 def test_other_settings_or_clips_are_refused_naming_the_difference(
-    copy_of_dataset, audio_dir, unlabelled_dir, tmp_path
+    copy_of_dataset, audio_dir, unlabeled_dir, tmp_path
 ):
     same = {"dataset_dir": str(copy_of_dataset), "num_augmented_copies": 1, "clips_per_shard": 7}
     with pytest.raises(UserError, match=r"made differently: seed=3 \(there: 0\).*--overwrite"):
-        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), test_dir=str(unlabelled_dir), seed=3, **same))
+        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), test_dir=str(unlabeled_dir), seed=3, **same))
     with pytest.raises(UserError, match="made differently: the clips .files, sizes or times of change., their labels"):
         write_dataset(PreprocessConfig(audio_dir=str(audio_dir), **same))
 
 
-def test_spectrograms_of_another_freqquest_are_not_taken_for_the_same(copy_of_dataset, audio_dir, unlabelled_dir):
+def test_spectrograms_of_another_freqquest_are_not_taken_for_the_same(copy_of_dataset, audio_dir, unlabeled_dir):
     place = copy_of_dataset / "manifest.json"
     place.write_text(place.read_text().replace('"num_mels": 128', '"num_mels": 64', 1))
-    same = {"num_augmented_copies": 1, "clips_per_shard": 7, "test_dir": str(unlabelled_dir)}
+    same = {"num_augmented_copies": 1, "clips_per_shard": 7, "test_dir": str(unlabeled_dir)}
     with pytest.raises(UserError, match="made differently: the spectrograms' settings, by another freqquest"):
         write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(copy_of_dataset), **same))
 
@@ -159,7 +159,7 @@ def test_two_runs_into_one_folder_do_not_both_finish(local_ray, audio_dir, tmp_p
     assert not (tmp_path / "dataset" / "manifest.json").exists()
 
 
-def test_folders_inside_of_each_other_are_refused(audio_dir, unlabelled_dir):
+def test_folders_inside_of_each_other_are_refused(audio_dir, unlabeled_dir):
     with pytest.raises(UserError, match="lies inside of --audio-dir: it would be taken for clips"):
         write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(audio_dir / "out")))
     with pytest.raises(UserError, match="low/.* is in --audio-dir and in --test-dir: keep test clips out"):

@@ -15,11 +15,11 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from freqquest.cnn.config import PRESETS
-from freqquest.cnn.space import SPACE, Choice
+from freqquest.cnn.search.space import SPACE, Choice
 
 ROOT = Path(__file__).parent.parent.parent
 
-TINY = ("--only", "num_filters=4", "input_pooling=2,1", "min_steps=1", "normalisation=dataset,none")
+TINY = ("--only", "num_filters=4", "input_pooling=2,1", "min_steps=1", "normalization=dataset,none")
 """Keeps the classifier's networks small."""
 
 
@@ -58,7 +58,7 @@ def job(local_ray):
 @pytest.fixture
 def small_networks(monkeypatch):
     """Keeps the classifiers small that the jobs in this process train."""
-    small = {"num_filters": 4, "input_pooling": 2, "normalisation": "dataset", "min_steps": 1}
+    small = {"num_filters": 4, "input_pooling": 2, "normalization": "dataset", "min_steps": 1}
     for name, value in small.items():
         monkeypatch.setitem(SPACE, name, Choice((value,)))
     for preset, network in PRESETS.items():

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from freqquest.cgan.parallel import Worker
-from freqquest.cgan.training import train_generator
-from freqquest.runs.storage import locate
+from freqquest.cgan.distributed import Worker
+from freqquest.cgan.training_loop import train_generator
+from freqquest.storage import locate
 from tests.cgan.conftest import CPU, threads, train_job
 from tests.cnn.conftest import write_classifier
 from tests.integration.conftest import events_of, start, wait_until

@@ -11,12 +11,12 @@ import pytest
 import soundfile
 
 from freqquest.cnn.config import TuneConfig
-from freqquest.cnn.job import tune_cnn
-from freqquest.cnn.model import read_card
+from freqquest.cnn.tune import tune_cnn
+from freqquest.cnn.model_file import read_card
 from freqquest.errors import UserError
 from freqquest.runs.folder import describe_machine
 from freqquest.runs.report import write_report
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 from tests.conftest import RATE_HZ, tone
 from tests.integration.conftest import TINY, events_of, start, wait_until
 
@@ -100,7 +100,7 @@ def test_tune_leaves_a_model_that_carries_what_prediction_needs(cnn_run):
     card = read_card(locate(cnn_run / "best_model.keras"))
     assert card.classes == ["high", "low"]
     assert card.scores["split"] == "cross-validation over 2 parts, by recordings"
-    assert (card.num_members, card.trained_on) == (2, "all labelled clips")
+    assert (card.num_members, card.trained_on) == (2, "all labeled clips")
     assert card.network["num_filters"] == 4
     assert keras.models.load_model(cnn_run / "best_model.keras", safe_mode=True).output_shape == (None, 2)
     metrics = json.loads((cnn_run / "metrics.json").read_text())["cnn"]
@@ -187,9 +187,9 @@ def test_trials_that_fail_are_named_with_their_configuration_and_another_one_win
     assert metrics["num_failed_trials"] == 2
 
 
-def test_predict_writes_the_samples_rows_in_its_order(command, job, cnn_run, unlabelled_dir, tmp_path):
+def test_predict_writes_the_samples_rows_in_its_order(command, job, cnn_run, unlabeled_dir, tmp_path):
     clips, sample, output = (tmp_path / name for name in ("clips", "sample.csv", "submission.csv"))
-    shutil.copytree(unlabelled_dir, clips)
+    shutil.copytree(unlabeled_dir, clips)
     shutil.copy(clips / "a.wav", clips / "=1.wav")
     sample.write_text("ID,Class\nc.wav,low\nbroken.wav,low\na.wav,low\nb.WAV,low\n=1.wav,low\nc.wav,low\n")
     arguments = ["--model", cnn_run / "best_model.keras", "--audio-dir", clips, "--output", output]

@@ -12,7 +12,7 @@ import pytest
 
 from freqquest.benchmark.scale import one_core_nodes
 from freqquest.dataset.manifest import load_manifest
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 from tests.conftest import write_clips
 from tests.integration.conftest import TINY, events_of, start, wait_until
 from tests.servers import running

@@ -10,7 +10,7 @@ from freqquest.errors import UserError
 from freqquest.pipeline import run_pipeline
 from freqquest.pipeline_config import PipelineConfig
 from freqquest.runs.folder import METRICS_NAME, read_sections
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 
 @pytest.fixture
@@ -58,13 +58,13 @@ def test_without_a_folder_all_is_done_with_demo_clips_in_one_run_folder_and_noth
     assert "holds a pipeline run with other settings: num_clips=2" in refused.stderr
 
 
-def test_a_bad_sample_submission_is_refused_before_any_work(local_ray, audio_dir, unlabelled_dir, tmp_path):
+def test_a_bad_sample_submission_is_refused_before_any_work(local_ray, audio_dir, unlabeled_dir, tmp_path):
     (tmp_path / "sample.csv").write_text("ID\nmissing.wav\n")
     with pytest.raises(UserError, match="line 2: ID 'missing.wav' has no file"):
         run_pipeline(
             PipelineConfig(
                 audio_dir=str(audio_dir),
-                test_dir=str(unlabelled_dir),
+                test_dir=str(unlabeled_dir),
                 sample_submission=str(tmp_path / "sample.csv"),
                 run_dir=str(tmp_path / "run"),
             )

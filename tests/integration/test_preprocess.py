@@ -13,9 +13,9 @@ from tests.integration.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
-def dataset_dir(command, audio_dir, unlabelled_dir, tmp_path_factory):
+def dataset_dir(command, audio_dir, unlabeled_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("jobs") / "dataset"
-    command("preprocess", "--audio-dir", audio_dir, "--dataset-dir", folder, "--test-dir", unlabelled_dir)
+    command("preprocess", "--audio-dir", audio_dir, "--dataset-dir", folder, "--test-dir", unlabeled_dir)
     return folder
 
 
@@ -30,8 +30,8 @@ def test_preprocess_writes_the_dataset(dataset_dir):
     }
 
 
-def test_preprocess_again_changes_nothing_and_needs_no_ray(dataset_dir, audio_dir, unlabelled_dir):
-    arguments = ["--audio-dir", audio_dir, "--dataset-dir", dataset_dir, "--test-dir", unlabelled_dir]
+def test_preprocess_again_changes_nothing_and_needs_no_ray(dataset_dir, audio_dir, unlabeled_dir):
+    arguments = ["--audio-dir", audio_dir, "--dataset-dir", dataset_dir, "--test-dir", unlabeled_dir]
     done = subprocess.run(
         [sys.executable, "jobs/preprocess.py", *map(str, arguments)],
         cwd=ROOT,

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from freqquest.cnn.model import read_card
-from freqquest.runs.storage import locate
-from freqquest.runs.watch import follow
+from freqquest.cnn.model_file import read_card
+from freqquest.storage import locate
+from freqquest.runs.tensorboard_server import follow
 from tests.integration.conftest import ROOT, events_of, start, wait_until
 from tests.servers import answers, free_port, running
 

@@ -1,7 +1,7 @@
 import pytest
 
 from freqquest.runs.checkpoints import Checkpoints
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import pytest
 from freqquest.errors import UserError
 from freqquest.runs import lock as module
 from freqquest.runs.lock import lock
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 
 HOLD = """
 import sys
 from freqquest.runs.lock import lock
-from freqquest.runs.storage import locate
+from freqquest.storage import locate
 held = lock(locate(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

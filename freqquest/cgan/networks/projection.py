@@ -1,0 +1,108 @@
+"""Our two networks: a generator whose layers are modulated by noise and class, and a projection discriminator.
+
+Shapes: B clips, Z noise values, K classes, C channels, H x W a map, M mel bands, T frames of an image.
+"""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from freqquest.cgan.distributed import BatchNorm2d, WideLinear
+
+SHRINKING = 16
+"""An image's sides are this many times those of the smallest map."""
+
+_FEATURE_GAIN = 22.0
+"""Averages over a map are small, and so would be what the last layers learn of them at first."""
+
+_PATCH = 4
+"""The generator's last layer writes squares of this side; the discriminator's first one steps by it."""
+
+
+class ModulatedGenerator(nn.Module):
+    """Noise and a class to an image."""
+
+    def __init__(self, num_classes: int, noise_dim: int, num_channels: int, image: tuple[int, int]) -> None:
+        """Build the layers.
+
+        Args:
+            num_classes: K.
+            noise_dim: Z.
+            num_channels: Of the smallest map; each doubling of its sides halves them.
+            image: M and T, multiples of SHRINKING.
+        """
+        super().__init__()
+        self.start = num_channels, image[0] // SHRINKING, image[1] // SHRINKING
+        condition_dim = 2 * noise_dim
+        self.embedding = nn.Embedding(num_classes, noise_dim)
+        self.project = WideLinear(condition_dim, num_channels * self.start[1] * self.start[2])
+        widths = [num_channels, num_channels // 2, num_channels // 4]
+        self.modulations = nn.ModuleList(_Modulation(width, condition_dim) for width in widths)
+        self.upsamplings = nn.ModuleList(
+            nn.ConvTranspose2d(before, after, 4, stride=2, padding=1) for before, after in itertools.pairwise(widths)
+        )
+        self.patches = nn.Conv2d(widths[-1], _PATCH**2, 3, padding=1)
+
+    def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """Noise `[B, Z]` and class indices `[B]` to images `[B, 1, M, T]`, without bounds."""
+        condition = torch.cat([noise, self.embedding(labels)], dim=1)
+        maps = self.project(condition).view(-1, *self.start).contiguous(memory_format=torch.channels_last)
+        maps = functional.relu(self.modulations[0](maps, condition))
+        for upsample, modulate in zip(self.upsamplings, self.modulations[1:], strict=True):
+            maps = functional.relu(modulate(upsample(maps), condition))
+        return functional.pixel_shuffle(self.patches(maps), _PATCH)
+
+
+class _Modulation(nn.Module):
+    """Batch normalization whose scale and offset come from noise and class.
+
+    Source: de Vries et al., "Modulating early visual processing by language", 2017; Miyato and Koyama, 2018.
+    """
+
+    def __init__(self, num_channels: int, condition_dim: int) -> None:
+        super().__init__()
+        self.normalize = BatchNorm2d(num_channels, affine=False)
+        self.affine = nn.Linear(condition_dim, 2 * num_channels)
+        nn.init.normal_(self.affine.weight, std=0.02)
+        nn.init.zeros_(self.affine.bias)
+
+    def forward(self, maps: Tensor, condition: Tensor) -> Tensor:
+        scale, offset = self.affine(condition)[:, :, None, None].chunk(2, dim=1)
+        return self.normalize(maps) * (1 + scale) + offset
+
+
+class ProjectionDiscriminator(nn.Module):
+    """An image and a class to one logit: is it a real clip of that class?
+
+    Source: Miyato and Koyama, "cGANs with projection discriminator", 2018.
+    """
+
+    def __init__(self, num_classes: int, num_channels: int) -> None:
+        """Build the layers; `num_channels` are those of the last map."""
+        super().__init__()
+        widths = [num_channels // 4, num_channels // 2, num_channels]
+        self.downsample = nn.Sequential(
+            # Two channels: the image, and the band's height, which convolutions do not see.
+            nn.Conv2d(2, widths[0], 2 * _PATCH, stride=_PATCH, padding=_PATCH // 2),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(widths[0], widths[1], 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(widths[1], widths[2], 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(widths[2], widths[2], 3, padding=1),
+            nn.LeakyReLU(0.2),
+        )
+        self.judge = nn.Linear(num_channels, 1)
+        self.embedding = nn.Embedding(num_classes, num_channels)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Images `[B, 1, M, T]` and class indices `[B]` to logits `[B]`, float32."""
+        height = torch.linspace(-1, 1, images.shape[2], device=images.device, dtype=images.dtype)
+        both = torch.cat([images, height[:, None].expand_as(images)], dim=1)
+        maps = self.downsample(both.contiguous(memory_format=torch.channels_last))
+        with torch.autocast(images.device.type, enabled=False):
+            features = maps.float().mean(dim=(2, 3)) * _FEATURE_GAIN
+            logits: Tensor = self.judge(features)[:, 0] + (self.embedding(labels) * features).sum(dim=1)
+        return logits

@@ -1,0 +1,92 @@
+"""The recipe's two networks, and the choice between them and ours.
+
+Shapes: B clips, Z noise values, K classes, M = 128 mel bands, T = 512 frames.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from freqquest.cgan.config import CganConfig
+from freqquest.cgan.images import ImageScale
+from freqquest.cgan.distributed import BatchNorm2d, WideLinear
+from freqquest.cgan.networks.projection import ModulatedGenerator, ProjectionDiscriminator
+
+NUM_MELS, NUM_FRAMES = 128, 512
+_SEED_SHAPE = (256, 8, 32)
+"""Channels, height and width of the map that the generator starts from; four doublings make it M x T."""
+
+
+def build_generator(config: CganConfig, num_classes: int, scale: ImageScale) -> nn.Module:
+    """The generator of a preset: noise `[B, Z]` and class indices `[B]` to images `[B, 1, M, T]`."""
+    if config.architecture == "recipe":
+        return Generator(num_classes, config.noise_dim)
+    image = scale.num_mels, scale.image_frames
+    return ModulatedGenerator(num_classes, config.noise_dim, config.generator_channels, image)
+
+
+def build_discriminator(config: CganConfig, num_classes: int) -> nn.Module:
+    """The discriminator of a preset: images `[B, 1, M, T]` and class indices `[B]` to logits `[B]`."""
+    if config.architecture == "recipe":
+        return Discriminator(num_classes)
+    return ProjectionDiscriminator(num_classes, config.discriminator_channels)
+
+
+class Generator(nn.Module):
+    """Noise and a class to a log-mel spectrogram."""
+
+    def __init__(self, num_classes: int, noise_dim: int = 100) -> None:
+        super().__init__()
+        self.num_classes, self.noise_dim = num_classes, noise_dim
+        channels, height, width = _SEED_SHAPE
+        self.project = WideLinear(noise_dim + num_classes, channels * height * width)
+        self.upsample = nn.Sequential(
+            nn.ConvTranspose2d(256, 128, 4, stride=2, padding=1),
+            BatchNorm2d(128),
+            nn.ReLU(),
+            nn.ConvTranspose2d(128, 64, 4, stride=2, padding=1),
+            BatchNorm2d(64),
+            nn.ReLU(),
+            nn.ConvTranspose2d(64, 32, 4, stride=2, padding=1),
+            BatchNorm2d(32),
+            nn.ReLU(),
+            nn.ConvTranspose2d(32, 1, 4, stride=2, padding=1),
+            nn.ReLU(),
+        )
+
+    def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """Noise `[B, Z]` and class indices `[B]` to spectrograms `[B, 1, M, T]`, from 0 up."""
+        one_hot = functional.one_hot(labels, self.num_classes).to(noise.dtype)
+        start = self.project(torch.cat([noise, one_hot], dim=1)).view(-1, *_SEED_SHAPE)
+        spectrograms: Tensor = self.upsample(start)
+        return spectrograms
+
+
+class Discriminator(nn.Module):
+    """A spectrogram and a class to one logit: is it a real clip of that class?"""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.label_map = nn.Linear(num_classes, NUM_MELS * NUM_FRAMES)
+        self.downsample = nn.Sequential(
+            nn.Conv2d(2, 32, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(32, 64, 4, stride=2, padding=1),
+            BatchNorm2d(64),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(64, 128, 4, stride=2, padding=1),
+            BatchNorm2d(128),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(128, 256, 4, stride=2, padding=1),
+            BatchNorm2d(256),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(256, 1, (8, 32)),
+        )
+
+    def forward(self, spectrograms: Tensor, labels: Tensor) -> Tensor:
+        """Spectrograms `[B, 1, M, T]` and class indices `[B]` to logits `[B]`."""
+        one_hot = functional.one_hot(labels, self.num_classes).to(spectrograms.dtype)
+        label_map = self.label_map(one_hot).view(-1, 1, NUM_MELS, NUM_FRAMES)
+        logits: Tensor = self.downsample(torch.cat([spectrograms, label_map.to(spectrograms.dtype)], dim=1))
+        return logits.flatten()

@@ -1,0 +1,110 @@
+"""A trial's TensorBoard logs, by TensorFlow's own writer. Shapes: N clips, K classes, S samples."""
+
+import dataclasses
+import json
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from freqquest.audio.decode import ClipConfig, UnreadableClipError, load_clip
+from freqquest.cnn.config import CnnConfig
+from freqquest.cnn.labeled_clips import LabeledClips
+from freqquest import plots
+from freqquest.storage import Location, locate
+from freqquest.runs.log_dir import LogDir
+
+_NUM_MISTAKES = 6
+"""Clips shown of those that a model is most surely wrong about."""
+
+
+class TrialLogs:
+    """Scalars of every epoch, the configuration as text and as hyperparameters, pictures and sounds."""
+
+    def __init__(self, place: Location) -> None:
+        """Open the logs; those of the same trial's lost attempt would be shown as a second curve, and are removed."""
+        for earlier in place.list_dir():
+            earlier.remove_file()
+        self._folder = LogDir(place)
+        self._writer = tf.summary.create_file_writer(str(self._folder.path))
+
+    def log_config(self, config: CnnConfig, trial_id: str) -> None:
+        """Show the configuration in the text and HParams tabs."""
+        settings = dataclasses.asdict(config)
+        with self._writer.as_default(step=0):
+            tf.summary.text("config", f"```json\n{json.dumps(settings, indent=1)}\n```")
+            hparams.hparams(settings, trial_id=trial_id)
+
+    def log_scalars(self, metrics: dict[str, float], epoch: int) -> None:
+        """Write an epoch's figures."""
+        with self._writer.as_default(step=epoch):
+            for name, value in metrics.items():
+                tf.summary.scalar(name, value)
+        self.sync()
+
+    def log_picture(self, name: str, picture: np.ndarray, epoch: int) -> None:
+        """Write a picture `[H, W, 3]`, uint8."""
+        with self._writer.as_default(step=epoch):
+            tf.summary.image(name, picture[None])
+        self.sync()
+
+    def log_judgment(
+        self, clips: LabeledClips, rows: np.ndarray, probabilities: np.ndarray, clip: ClipConfig, epoch: int
+    ) -> None:
+        """Show which classes are taken for which, and what the worst mistakes look and sound like.
+
+        Args:
+            clips: Where the rows lie.
+            rows: `[N]`, of the validation clips.
+            probabilities: `[N, K]`, what the model says of them.
+            clip: How their audio files are read.
+            epoch: After which this is so.
+        """
+        counts = plots.count_confusions(clips.class_indices[rows], probabilities.argmax(axis=1), len(clips.classes))
+        self.log_picture(
+            "validation/confusion_matrix", plots.confusion_matrix(counts, clips.classes, f"epoch {epoch}"), epoch
+        )
+        mistakes = worst_mistakes(clips.class_indices[rows], probabilities)[:_NUM_MISTAKES]
+        spectrograms, captions = {}, []
+        for place, index in enumerate(mistakes, start=1):
+            row, heard = rows[index], probabilities[index].argmax()
+            title = (
+                f"{place}. {clips.classes[clips.class_indices[row]]}, heard as {clips.classes[heard]} "
+                f"({probabilities[index, heard]:.0%})"
+            )
+            spectrograms[title] = clips.spectrograms[row].astype(np.float32)
+            captions.append(f"{title}: {clips.clip_ids[row]}")
+            self._log_sound(f"mistakes/{place}", clips.paths[row], clip, epoch)
+        # TensorBoard shows a tag's first description at all steps, so the sounds' captions are texts of their own.
+        with self._writer.as_default(step=epoch):
+            tf.summary.text("mistakes/captions", "\n".join(captions) or "no mistakes")
+        if not captions:
+            return
+        picture = plots.spectrogram_grid(spectrograms, f"most surely wrong after epoch {epoch}", clip.duration_s)
+        self.log_picture("validation/mistakes", picture, epoch)
+
+    def _log_sound(self, name: str, path: str, clip: ClipConfig, epoch: int) -> None:
+        """A clip's sound, if its file is still there."""
+        try:
+            with locate(path).open() as stream:
+                waveform = load_clip(stream, clip).waveform
+        except (OSError, UnreadableClipError):
+            return
+        with self._writer.as_default(step=epoch):
+            tf.summary.audio(name, waveform[None, :, None], clip.sample_rate_hz)
+
+    def close(self) -> None:
+        """End the logs."""
+        self._writer.close()
+        self._folder.sync()
+
+    def sync(self) -> None:
+        """Make what was written visible."""
+        self._writer.flush()
+        self._folder.sync()
+
+
+def worst_mistakes(class_indices: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Which of N clips a model is wrong about, the surest first."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != class_indices)
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]

@@ -1,0 +1,185 @@
+"""Pictures of spectrograms and scores, for run folders and TensorBoard alike.
+
+matplotlib without a display. Every function returns the picture as RGB `[H, W, 3]`, uint8. Shapes: M mel bands,
+T frames, K classes.
+"""
+
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+
+import matplotlib.image
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+_DOTS_PER_INCH = 100
+_MOST_IN_LEGEND = 10
+
+
+def png(picture: np.ndarray) -> bytes:
+    """A picture `[H, W, 3]` as a PNG file."""
+    buffer = io.BytesIO()
+    matplotlib.image.imsave(buffer, picture, format="png")
+    return buffer.getvalue()
+
+
+def spectrogram_grid(
+    spectrograms: Mapping[str, np.ndarray], title: str, seconds: float, most_columns: int = 3
+) -> np.ndarray:
+    """One spectrogram `[M, T]` for each name, side by side on one color scale."""
+    num_columns = min(most_columns, len(spectrograms))
+    num_rows = -(-len(spectrograms) // num_columns)
+    figure = Figure(figsize=(4.2 * num_columns, 2.6 * num_rows + 0.4), layout="constrained")
+    panels = figure.subplots(num_rows, num_columns, squeeze=False, sharex=True, sharey=True)
+    lowest = min(float(values.min()) for values in spectrograms.values())
+    highest = max(float(values.max()) for values in spectrograms.values())
+    for panel, (name, values) in zip(panels.flat, spectrograms.items(), strict=False):
+        panel.imshow(
+            values,
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            vmin=lowest,
+            vmax=max(highest, lowest + 1e-6),
+            extent=(0, seconds, 0, values.shape[0]),
+        )
+        panel.set_title(name, fontsize=10, parse_math=False)
+    for panel in panels.flat[len(spectrograms) :]:
+        panel.axis("off")
+    figure.supxlabel("time (s)", fontsize=9)
+    figure.supylabel("mel band", fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    return _draw(figure)
+
+
+def confusion_matrix(counts: np.ndarray, classes: Sequence[str], title: str) -> np.ndarray:
+    """Counts `[K, K]`, rows the true class; colors show each row's shares."""
+    size = max(4.5, 0.7 * len(classes) + 2)
+    figure = Figure(figsize=(size + 0.5, size), layout="constrained")
+    panel = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(*counts.shape):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        panel.text(column, row, str(counts[row, column]), ha="center", va="center", color=color, fontsize=9)
+    panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", parse_math=False)
+    panel.set_yticks(range(len(classes)), classes, parse_math=False)
+    panel.set_xlabel("predicted")
+    panel.set_ylabel("true")
+    panel.set_title(title, fontsize=10)
+    return _draw(figure)
+
+
+def count_confusions(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """How often each class `[K, K]` (row) was taken for each (column)."""
+    table = np.zeros((num_classes, num_classes), int)
+    np.add.at(table, (truth, predicted), 1)
+    return table
+
+
+def curves(
+    series: Mapping[str, Sequence[float]],
+    title: str,
+    x_label: str,
+    y_label: str,
+    emphasised: str | None = None,
+) -> np.ndarray:
+    """One line for each name, over 1, 2, 3, ...; where one is emphasised, the others are pale."""
+    figure, panel = _panel((7, 3.6), title, x_label, y_label)
+    for name, values in series.items():
+        panel.plot(
+            range(1, len(values) + 1),
+            values,
+            label=name,
+            marker="." if len(values) < 30 else None,
+            alpha=0.3 if emphasised not in (None, name) else 1.0,
+        )
+    if len(series) <= _MOST_IN_LEGEND:
+        panel.legend(fontsize=8)
+    return _draw(figure)
+
+
+def beside_others(
+    series: Mapping[str, tuple[Sequence[float], float]], title: str, x_label: str, others: str, x: Sequence[int]
+) -> np.ndarray:
+    """A panel for each name: its values over `x`, and a dotted line at the `others`' value."""
+    figure = Figure(figsize=(max(5.2, 2.6 * len(series)), 2.8), layout="constrained")
+    panels = figure.subplots(1, len(series), squeeze=False)[0]
+    for panel, (name, (values, other)) in zip(panels, series.items(), strict=True):
+        panel.plot(x, values, marker=".")
+        panel.axhline(other, color="gray", linestyle=":")
+        panel.set_ylim(bottom=min(0.0, other, *values))
+        panel.set_title(name, fontsize=10)
+        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        panel.grid(alpha=0.3)
+    figure.supxlabel(x_label, fontsize=9)
+    figure.suptitle(f"{title} (dotted: {others})", fontsize=11)
+    return _draw(figure)
+
+
+def best_so_far(minutes: Sequence[float], scores: Sequence[float], title: str) -> np.ndarray:
+    """A dot for each score, in the order of time, and the best until then as a line of steps."""
+    figure, panel = _panel((7, 3.6), title, "minutes", "score")
+    panel.step(minutes, np.maximum.accumulate(scores), where="post", label="best so far")
+    panel.plot(minutes, scores, "o", label="a trial's end")
+    panel.set_xlim(left=0)
+    panel.legend(fontsize=8)
+    return _draw(figure)
+
+
+def reliability(lines: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> np.ndarray:
+    """Accuracy against confidence; for each name, both by bins of confidence."""
+    figure, panel = _panel((4.8, 4.6), title, "confidence", "accuracy")
+    panel.plot([0, 1], [0, 1], color="gray", linestyle=":")
+    for name, (confidence, accuracy) in lines.items():
+        panel.plot(confidence, accuracy, marker="o", label=name)
+    panel.legend(fontsize=8)
+    return _draw(figure)
+
+
+def bars(values: Mapping[str, float], title: str) -> np.ndarray:
+    """A horizontal bar for each name."""
+    figure, panel = _panel((7, 0.3 * len(values) + 1.2), title, "", "")
+    panel.barh(range(len(values)), list(values.values()))
+    panel.set_yticks(range(len(values)), list(values), parse_math=False)
+    panel.invert_yaxis()
+    return _draw(figure)
+
+
+def counts(names: Sequence[str], panels: Mapping[str, Mapping[str, Sequence[int]]]) -> np.ndarray:
+    """A panel of horizontal bars for each thing counted, with one bar of stacked parts for each name."""
+    figure = Figure(figsize=(4.5 * len(panels), 0.35 * len(names) + 1.4), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for panel, (title, parts) in zip(axes, panels.items(), strict=True):
+        left = np.zeros(len(names))
+        for part, numbers in parts.items():
+            panel.barh(range(len(names)), numbers, left=left, label=part)
+            left += numbers
+        panel.set_yticks(range(len(names)), names, parse_math=False)
+        panel.set_title(title, fontsize=10)
+        panel.grid(axis="x", alpha=0.3)
+    axes[0].invert_yaxis()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    return _draw(figure)
+
+
+def _panel(size: tuple[float, float], title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
+    panel = figure.subplots()
+    panel.set_xlabel(x_label)
+    panel.set_ylabel(y_label)
+    panel.set_title(title, fontsize=10, wrap=True)
+    panel.grid(alpha=0.3)
+    return figure, panel
+
+
+def _draw(figure: Figure) -> np.ndarray:
+    figure.set_dpi(_DOTS_PER_INCH)
+    canvas = FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # names in other scripts show as boxes
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,112 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from freqquest.cnn.leakage_audit import RANDOM, RECORDING, audit_parts
+from freqquest.cnn.labeled_clips import add_extra, cross_validation, all_clips, hold_out, load_labeled, dataset_split
+from freqquest.dataset.manifest import load_manifest
+from freqquest.errors import UserError
+from freqquest.storage import locate
+from tests.cnn.conftest import make_clips
+
+
+def test_a_dataset_is_read_with_what_it_says_of_its_clips(dataset_dir):
+    dataset = locate(dataset_dir)
+    clips = load_labeled(dataset, load_manifest(dataset))
+    assert clips.spectrograms.shape == (20 + 16, 128, 173)
+    assert clips.only_trains.sum() == 16
+    assert clips.is_validation.sum() == 4
+    assert not (clips.only_trains & clips.is_validation).any()
+    assert clips.classes == ("high", "low")
+    assert [path.rsplit("/", 1)[1] for path in clips.paths] == [name.rsplit("/", 1)[1] for name in clips.clip_ids]
+    assert [name.split("/")[0] for name in clips.clip_ids] == [clips.classes[index] for index in clips.class_indices]
+    np.testing.assert_array_equal(clips.groups, clips.recordings)  # there are no folds
+
+
+def test_every_clip_is_held_out_once_and_no_recording_is_divided():
+    clips = make_clips(num_recordings=12)
+    parts = cross_validation(clips, 3, seed=0)
+    held_out = np.concatenate([part.validation for part in parts])
+    assert sorted(held_out) == list(range(len(clips.class_indices)))
+    for part in parts:
+        assert not set(clips.recordings[part.train]) & set(clips.recordings[part.validation])
+        assert len(part.train) + len(part.validation) == len(clips.class_indices)
+        assert set(clips.class_indices[part.validation]) == {0, 1}
+
+
+def test_the_datasets_own_folds_are_used_where_it_has_them():
+    clips = make_clips(num_recordings=12, folds=3)
+    parts = cross_validation(clips, 3, seed=0)
+    assert [set(clips.groups[part.validation]) for part in parts] == [{"1"}, {"2"}, {"3"}]
+    for part in cross_validation(clips, 2, seed=0):  # fewer parts than folds: whole folds are put together
+        assert not set(clips.groups[part.train]) & set(clips.groups[part.validation])
+
+
+def test_more_parts_than_a_class_has_recordings_are_refused():
+    with pytest.raises(UserError, match="--num-folds 5 needs as many recordings .* of each class; one has 4"):
+        cross_validation(make_clips(num_recordings=8), 5, seed=0)
+
+
+def test_folds_that_divide_a_recording_are_refused_with_its_name():
+    clips = make_clips(num_recordings=12, folds=3)
+    clips.recordings[:8] = "both"  # the first recordings of the first fold's classes
+    clips.groups[:4] = "2"
+    with pytest.raises(UserError, match="recording both is in 2 folds: correct the metadata"):
+        cross_validation(clips, 3, seed=0)
+
+
+def test_copies_are_learned_from_only_and_never_of_a_clip_that_is_held_out():
+    clips = make_clips(num_copies=2)
+    part = hold_out(clips, np.array([0, 5]))
+    assert part.validation.tolist() == [0, 5]
+    assert not {"clip0", "clip5"} & set(clips.clip_ids[part.train])
+    assert clips.only_trains[part.train].sum() == 2 * (32 - 2)
+    assert len(all_clips(clips).train) == len(clips.class_indices)
+    assert len(all_clips(clips).validation) == 0
+
+
+def test_the_datasets_own_split_is_taken_as_it_is(clips):
+    part = dataset_split(clips)
+    assert clips.is_validation[part.validation].all()
+    assert not clips.is_validation[part.train].any()
+
+
+def with_extra(clips, num_extra=5):
+    extra = pd.DataFrame({"path": [f"/made/{number}.wav" for number in range(num_extra)], "label": "clicks"})
+    return add_extra(clips, extra, np.full((num_extra, 16, 20), -7.0, np.float32))
+
+
+@pytest.mark.parametrize("folds", [0, 4], ids=["recordings", "folds"])
+def test_extra_clips_are_in_every_parts_training_rows_and_in_no_validation_rows(folds):
+    plain = make_clips(num_recordings=16, num_copies=1, folds=folds)
+    clips = with_extra(plain)
+    extra = set(range(len(plain.class_indices), len(clips.class_indices)))
+    audit, plain_audit = audit_parts(clips, seed=0), audit_parts(plain, seed=0)
+    parts = [dataset_split(clips), all_clips(clips), *cross_validation(clips, 3, seed=0), audit[RANDOM], audit[RECORDING]]
+    without = [dataset_split(plain), all_clips(plain), *cross_validation(plain, 3, seed=0)]
+    without += [plain_audit[RANDOM], plain_audit[RECORDING]]
+    for part, same in zip(parts, without, strict=True):
+        assert extra <= set(part.train)
+        np.testing.assert_array_equal(part.validation, same.validation)
+        assert sorted(set(part.train) - extra) == sorted(same.train)
+
+
+def test_extra_clips_keep_their_class_and_count_as_a_recording_each(clips):
+    joined = with_extra(clips)
+    assert {joined.classes[index] for index in joined.class_indices[-5:]} == {"clicks"}
+    assert joined.spectrograms.dtype == np.float16
+    assert (joined.spectrograms[-5:] == -7).all()
+    assert len(set(joined.recordings[-5:]) - set(clips.recordings)) == 5
+    assert joined.recordings[-1] == "extra clip /made/4.wav"
+    assert joined.normalization == clips.normalization
+
+
+def test_extra_clips_do_not_stand_in_for_recordings_that_a_class_lacks():
+    with pytest.raises(UserError, match="one has 4"):
+        cross_validation(with_extra(make_clips(num_recordings=8), num_extra=20), 5, seed=0)
+
+
+def test_clips_of_the_dataset_are_no_extra_clips(clips):
+    extra = pd.DataFrame({"path": ["nowhere.wav"], "label": ["clicks"]})
+    with pytest.raises(UserError, match="--extra-clips: nowhere.wav is a clip of the dataset already"):
+        add_extra(clips, extra, np.zeros((1, 16, 20), np.float16))

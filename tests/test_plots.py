@@ -1,0 +1,43 @@
+import io
+
+import matplotlib.image
+import numpy as np
+
+from freqquest import plots
+
+
+def test_names_may_look_like_formulas_or_be_of_any_script():
+    names = ["a$_$b", "Ωδή", "警笛"]
+    assert plots.counts(names, {"clips": {"train": [1, 2, 3]}}).ndim == 3
+    assert plots.spectrogram_grid(dict.fromkeys(names, np.zeros((4, 5))), "title", 1.0).ndim == 3
+
+
+def test_pictures_are_rgb_and_become_png_files():
+    pictures = [
+        plots.spectrogram_grid({"a": np.zeros((128, 512)), "b": np.random.rand(128, 512)}, "title", 5.9),
+        plots.confusion_matrix(np.array([[3, 1], [0, 4]]), ["a", "b"], "title"),
+        plots.best_so_far([0.0, 1.5, 2.0], [0.3, 0.7, 0.6], "title"),
+        plots.bars({"mixup": 0.7, "dropout": 0.3}, "title"),
+        plots.reliability({"as trained": (np.array([0.4, 0.8]), np.array([0.5, 0.9]))}, "title"),
+        plots.curves({"loss_D": [1.0, 0.5], "loss_G": [2.0, 3.0]}, "title", "epoch", "loss"),
+        plots.beside_others({"accuracy": ([0.2, 0.8], 0.9)}, "title", "epoch", "real clips", [5, 10]),
+    ]
+    for picture in pictures:
+        assert picture.ndim == 3
+        assert picture.shape[2] == 3
+        assert picture.dtype == np.uint8
+        assert len(np.unique(picture)) > 10  # something was drawn
+        assert matplotlib.image.imread(io.BytesIO(plots.png(picture))).shape[:2] == picture.shape[:2]
+
+
+def test_confusions_are_counted_true_class_by_row():
+    counts = plots.count_confusions(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 3)
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+
+
+def test_many_curves_have_no_legend_and_the_emphasised_one_stands_out():
+    series = {str(number): [0.1, 0.2 + number / 20] for number in range(12)}
+    assert not np.array_equal(
+        plots.curves(series, "title", "epoch", "accuracy"),
+        plots.curves(series, "title", "epoch", "accuracy", emphasised="3"),
+    )
