@@ -13,14 +13,16 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from freqquest.cluster import connection, preflight
-from freqquest.errors import UserError
 from freqquest.cluster.requirements import Requirements
+from freqquest.errors import UserError, render_parameters
 
 Config = TypeVar("Config")
 
 _TYRO = (tyro.conf.FlagCreatePairsOff,)
 
-_DryRun = Annotated[bool, tyro.conf.arg(help="Only look whether the cluster and the storage can do it, and stop.")]
+_DryRun = Annotated[
+    bool, tyro.conf.arg(help="Only look whether the cluster and the storage can do it, and stop.")
+]
 
 
 def parse(config_type: type[Config], description: str | None) -> Config:
@@ -34,7 +36,9 @@ def parse(config_type: type[Config], description: str | None) -> Config:
 def parse_one_of(config_types: dict[str, Any], description: str | None) -> Any:
     """As `parse`, for a job that is told by its first word what to do."""
     commands = {name: _with_dry_run(config_type) for name, config_type in config_types.items()}
-    return _unless_dry(tyro.extras.subcommand_cli_from_dict(commands, description=description, config=_TYRO))
+    return _unless_dry(
+        tyro.extras.subcommand_cli_from_dict(commands, description=description, config=_TYRO)
+    )
 
 
 def _with_dry_run(config_type: type[Config]) -> Any:
@@ -64,7 +68,7 @@ def require_absolute_paths(requirements: Requirements) -> None:
     for option, path in (requirements.reads | requirements.writes).items():
         if path is not None and "://" not in path and not Path(path).expanduser().is_absolute():
             raise UserError(
-                f"{option} {path} is relative to the folder that the queue makes for a job, and removes after it: give "
+                f"`{option}={path}` is relative to the folder that the queue makes for a job, and removes after it: give "
                 "an absolute path, or a URI (s3://)"
             )
 
@@ -96,5 +100,15 @@ def _text(error: Exception) -> str:
 
 
 def _exit(problem: str, code: int) -> None:
-    print(f"error: {problem}", file=sys.stderr)
+    print(f"error: {with_flags(problem)}", file=sys.stderr)
     sys.exit(code)
+
+
+def with_flags(text: str) -> str:
+    """Return a text with its marked parameters as command-line flags."""
+    return render_parameters(text, _flag)
+
+
+def _flag(name: str, value: str | None) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value in (None, "True") else f"{flag} {value}"

@@ -1,5 +1,24 @@
 """The error that a job prints as one clear line, without a traceback."""
 
+import re
+from collections.abc import Callable
+
+_PARAMETER = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
+
 
 class UserError(ValueError):
-    """Input or settings that cannot work; the text says what, where, and what to do about it."""
+    """Raise it for input or settings that cannot work: what is wrong, the value, the limit, the fix.
+
+    The text marks parameters with backquotes: "`epochs=0` must be 1 or more", "pass `overwrite=True`
+    to replace it". Library users read it as it stands; the command line turns the marks into flags.
+    """
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the parameters that the text marks, in their order."""
+        return tuple(dict.fromkeys(match[1] for match in _PARAMETER.finditer(str(self))))
+
+
+def render_parameters(text: str, render: Callable[[str, str | None], str]) -> str:
+    """Replace each marked parameter of a text by what `render` makes of its name and its value."""
+    return _PARAMETER.sub(lambda match: render(match[1], match[2]), text)

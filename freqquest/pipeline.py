@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from freqquest.cluster import capacity
 from freqquest.cgan.config import TrainConfig
+from freqquest.cluster import capacity
 from freqquest.cnn.config import PredictConfig
 from freqquest.pipeline_config import CNN_BUDGET, PATHS, PipelineConfig
 from freqquest.runs.folder import RunFolder
@@ -70,8 +70,14 @@ def train_generator(config: TrainConfig) -> dict[str, Any]:
 
 def _settings(config: PipelineConfig) -> dict[str, Any]:
     """What shapes the results, with paths that mean the same from every folder."""
-    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in _NOT_COMPARED}
-    return settings | {name: str(locate(settings[name])) for name in PATHS if settings[name] is not None}
+    settings = {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if name not in _NOT_COMPARED
+    }
+    return settings | {
+        name: str(locate(settings[name])) for name in PATHS if settings[name] is not None
+    }
 
 
 def _check_sources(config: PipelineConfig) -> None:
@@ -151,7 +157,9 @@ def _predict(config: PipelineConfig, test_labels: Location | None) -> None:
     if test_labels is not None:
         import pandas as pd
 
-        truth = predictions[["ID"]].merge(pd.read_csv(io.BytesIO(test_labels.read_bytes())), on="ID")["Class"]
+        truth = predictions[["ID"]].merge(
+            pd.read_csv(io.BytesIO(test_labels.read_bytes())), on="ID"
+        )["Class"]
         metrics["accuracy"] = float((predictions["Class"] == truth).mean())
     run.finish(metrics)
 
@@ -175,7 +183,10 @@ def _generate_and_judge(config: PipelineConfig) -> None:
     run.finish(
         {
             "judge_accuracy": float(right.mean()),
-            "by_class": {str(label): float(share) for label, share in right.groupby(heard["label"]).mean().items()},
+            "by_class": {
+                str(label): float(share)
+                for label, share in right.groupby(heard["label"]).mean().items()
+            },
             "num_clips": len(heard),
             "clips": heard[["path", "label", "Class"]].to_dict("records"),
         }

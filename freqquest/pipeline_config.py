@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from freqquest.cgan.config import GenerateConfig, TrainConfig
-from freqquest.cnn.config import TuneConfig
-from freqquest.dataset.config import PreprocessConfig, Preset
 from freqquest.cluster.requirements import Requirements
+from freqquest.cnn.config import TuneConfig
+from freqquest.dataset.config import PreprocessConfig
+from freqquest.presets import Preset
 
 _DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 40}
 _DEMO_TRAINING = {"sample_every": 10, "judge_every": 20}
@@ -84,7 +85,10 @@ class PipelineConfig:
     @property
     def run(self) -> str:
         """The run folder."""
-        return self.run_dir or f"results/{Path(self.audio_dir).absolute().name if self.audio_dir else 'demo'}"
+        return (
+            self.run_dir
+            or f"results/{Path(self.audio_dir).absolute().name if self.audio_dir else 'demo'}"
+        )
 
     @property
     def dataset(self) -> str:
@@ -151,12 +155,15 @@ class PipelineConfig:
         reads = {name: getattr(self, name) for name in PATHS}
         return replace(
             self.train.requirements,
-            reads={f"--{name.replace('_', '-')}": path for name, path in reads.items()},
-            writes={"--run-dir": self.run},
+            reads=reads,
+            writes={"run_dir": self.run},
         )
 
     def _given(self, *names: str) -> dict[str, Any]:
         """The settings that the user or the demo sets; the stages hold the other defaults."""
         demo = _DEMO_BUDGET if self.audio_dir is None else {}
-        values = {name: getattr(self, name) if getattr(self, name) is not None else demo.get(name) for name in names}
+        values = {
+            name: getattr(self, name) if getattr(self, name) is not None else demo.get(name)
+            for name in names
+        }
         return {name: value for name, value in values.items() if value is not None}

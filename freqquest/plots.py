@@ -64,7 +64,9 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], title: str) -> 
     panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(*counts.shape):
         color = "white" if shares[row, column] > 0.5 else "black"
-        panel.text(column, row, str(counts[row, column]), ha="center", va="center", color=color, fontsize=9)
+        panel.text(
+            column, row, str(counts[row, column]), ha="center", va="center", color=color, fontsize=9
+        )
     panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", parse_math=False)
     panel.set_yticks(range(len(classes)), classes, parse_math=False)
     panel.set_xlabel("predicted")
@@ -103,7 +105,11 @@ def curves(
 
 
 def beside_others(
-    series: Mapping[str, tuple[Sequence[float], float]], title: str, x_label: str, others: str, x: Sequence[int]
+    series: Mapping[str, tuple[Sequence[float], float]],
+    title: str,
+    x_label: str,
+    others: str,
+    x: Sequence[int],
 ) -> np.ndarray:
     """A panel for each name: its values over `x`, and a dotted line at the `others`' value."""
     figure = Figure(figsize=(max(5.2, 2.6 * len(series)), 2.8), layout="constrained")
@@ -162,11 +168,15 @@ def counts(names: Sequence[str], panels: Mapping[str, Mapping[str, Sequence[int]
         panel.set_title(title, fontsize=10)
         panel.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8
+    )
     return _draw(figure)
 
 
-def _panel(size: tuple[float, float], title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
+def _panel(
+    size: tuple[float, float], title: str, x_label: str, y_label: str
+) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     panel = figure.subplots()
     panel.set_xlabel(x_label)
@@ -180,6 +190,8 @@ def _draw(figure: Figure) -> np.ndarray:
     figure.set_dpi(_DOTS_PER_INCH)
     canvas = FigureCanvasAgg(figure)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # names in other scripts show as boxes
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font"
+        )  # names in other scripts show as boxes
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -58,7 +58,9 @@ class Location:
 
     def is_below(self, folder: "Location") -> bool:
         """Whether this is inside of a folder, at any depth, or the folder itself."""
-        return self.filesystem == folder.filesystem and f"{self.path}/".startswith(f"{folder.path.rstrip('/')}/")
+        return self.filesystem == folder.filesystem and f"{self.path}/".startswith(
+            f"{folder.path.rstrip('/')}/"
+        )
 
     def exists(self) -> bool:
         """Whether there is a file or a folder."""
@@ -78,11 +80,17 @@ class Location:
 
     def open(self) -> IO[bytes]:
         """The file's content as a seekable binary stream."""
-        if self.is_local:  # Python's own file halves the time to decode a clip, a large buffer takes a tenth more
+        if (
+            self.is_local
+        ):  # Python's own file halves the time to decode a clip, a large buffer takes a tenth more
             return Path(self.path).open("rb", buffering=_BUFFER_BYTES)
         # Each read of an object is a request: small files come whole, large ones in large pieces.
         file = self.filesystem.open_input_file(self.path)
-        return io.BytesIO(file.read()) if file.size() <= _WHOLE_BYTES else io.BufferedReader(file, _WHOLE_BYTES)
+        return (
+            io.BytesIO(file.read())
+            if file.size() <= _WHOLE_BYTES
+            else io.BufferedReader(file, _WHOLE_BYTES)
+        )
 
     def read_bytes(self) -> bytes:
         """The file's whole content."""
@@ -100,7 +108,9 @@ class Location:
                 thread.submit(self._write_object, content).result()
             return
         self.parent.make_dirs()
-        descriptor, staged = tempfile.mkstemp(dir=self.parent.path, prefix=f".{self.name[:40]}{_STAGED}")
+        descriptor, staged = tempfile.mkstemp(
+            dir=self.parent.path, prefix=f".{self.name[:40]}{_STAGED}"
+        )
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -231,20 +241,26 @@ def locate(path: str | Path) -> Location:
     if "://" not in text:
         return Location(_LOCAL, str(Path(text).expanduser().absolute()))
     if "?" in text:
-        raise UserError(f"{text} has settings behind its '?': give the plain URI, and the settings by the environment")
+        raise UserError(
+            f"{text} has settings behind its '?': give the plain URI, and the settings by the environment"
+        )
     scheme, _, rest = text.partition("://")
     host, _, inner = rest.partition("/")
     try:
         filesystem, base = _open_filesystem(f"{scheme}://{host}/")
     except ValueError as error:
-        raise UserError(f"cannot open {text}: {error}; use a local path, or s3://, gs:// or file://") from error
+        raise UserError(
+            f"cannot open {text}: {error}; use a local path, or s3://, gs:// or file://"
+        ) from error
     except OSError as error:
         raise UserError(
             f"cannot open {text}: {reason(error)}; is the name right, and the network there? (A server other than AWS "
             "is named by the environment's AWS_ENDPOINT_URL)"
         ) from error
     inner = re.sub("/+", "/", inner)  # an object store takes an empty name for one
-    return Location(filesystem, f"{base.rstrip('/')}/{inner.strip('/')}")  # else as it stands: names may hold anything
+    return Location(
+        filesystem, f"{base.rstrip('/')}/{inner.strip('/')}"
+    )  # else as it stands: names may hold anything
 
 
 @lru_cache

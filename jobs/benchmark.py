@@ -11,7 +11,7 @@ from freqquest.benchmark.config import (
     ScaleBenchmark,
     TuneBenchmark,
 )
-from freqquest.cli import report_errors, connected_to_ray, parse_one_of
+from freqquest.cli import connected_to_ray, parse_one_of, report_errors
 
 _BENCHMARKS = {
     "preprocess": PreprocessBenchmark,

@@ -1,7 +1,7 @@
 """Classify a folder of clips into a submission (Ray Data)."""
 
-from freqquest.cnn.config import PredictConfig
 from freqquest.cli import connected_to_ray, parse
+from freqquest.cnn.config import PredictConfig
 
 
 def main() -> None:

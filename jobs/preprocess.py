@@ -1,6 +1,6 @@
 """Turn a folder of labeled clips into a sharded spectrogram dataset (Ray Data)."""
 
-from freqquest.cli import report_errors, parse
+from freqquest.cli import parse, report_errors
 from freqquest.dataset.config import PreprocessConfig
 
 

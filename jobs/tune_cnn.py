@@ -1,7 +1,7 @@
 """Search for the classifier that hears a dataset's unseen recordings best (Ray Tune, Keras)."""
 
-from freqquest.cnn.config import TuneConfig
 from freqquest.cli import connected_to_ray, parse
+from freqquest.cnn.config import TuneConfig
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Open TensorBoard on a run's logs, wherever they lie: of remote storage it shows a copy that follows them."""
 
-from freqquest.cli import report_errors, parse
+from freqquest.cli import parse, report_errors
 from freqquest.runs.tensorboard_server import WatchConfig, watch
 
 

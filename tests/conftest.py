@@ -26,7 +26,9 @@ def write_clips(root: Path, num_recordings: int = 5, clips_per_recording: int = 
             for piece in range(clips_per_recording):
                 number = 100 * (class_index + 1) + recording
                 clip = tone(pitch_hz * (1 + 0.02 * recording), seed=10 * number + piece)
-                soundfile.write(root / label / f"{number}-{class_index}-0-{piece}.wav", clip, RATE_HZ)
+                soundfile.write(
+                    root / label / f"{number}-{class_index}-0-{piece}.wav", clip, RATE_HZ
+                )
     return root
 
 
@@ -65,10 +67,14 @@ def local_ray() -> Iterator[str]:
     from freqquest.cluster import connection
 
     connection.prepare_environment()
-    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "0"  # as if every trial took longer to end than Ray waits
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = (
+        "0"  # as if every trial took longer to end than Ray waits
+    )
     import ray
 
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(
+        "local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+    )
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 

@@ -27,7 +27,9 @@ def answers(port: int) -> bool:
 @contextmanager
 def running(command: list[str], env: dict[str, str], is_up: Callable[[], bool]) -> Iterator[None]:
     """A server, as long as the block runs."""
-    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         try:
             deadline = time.monotonic() + 120
             while not is_up():
@@ -59,7 +61,9 @@ def s3_server(bucket: str) -> Iterator[dict[str, str]]:
     }
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with running(command, os.environ | env, lambda: answers(port)):
-        urllib.request.urlopen(urllib.request.Request(f"{env['AWS_ENDPOINT_URL']}/{bucket}", method="PUT"))
+        urllib.request.urlopen(
+            urllib.request.Request(f"{env['AWS_ENDPOINT_URL']}/{bucket}", method="PUT")
+        )
         yield env
 
 

@@ -20,14 +20,22 @@ GROUND = {"errors", "capacity", "cluster", "needs"}
 
 
 def modules_of(room: str) -> list[str]:
-    return [f"freqquest.{room}.{path.stem}" for path in (PACKAGE / room).glob("*.py") if path.stem != "__init__"]
+    return [
+        f"freqquest.{room}.{path.stem}"
+        for path in (PACKAGE / room).glob("*.py")
+        if path.stem != "__init__"
+    ]
 
 
 def imported_rooms(path: Path) -> set[str]:
     names = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module] if node.module != "freqquest" else [f"freqquest.{item.name}" for item in node.names]
+            names += (
+                [node.module]
+                if node.module != "freqquest"
+                else [f"freqquest.{item.name}" for item in node.names]
+            )
         elif isinstance(node, ast.Import):
             names += [item.name for item in node.names]
     return {name.split(".")[1] for name in names if name.startswith("freqquest.")}
@@ -35,8 +43,12 @@ def imported_rooms(path: Path) -> set[str]:
 
 def loaded_by(code: str) -> set[str]:
     """Top-level packages in memory after running some code in a fresh interpreter."""
-    report = f"{code}\nimport sys; print('\\n'.join({{name.split('.')[0] for name in sys.modules}}))"
-    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    report = (
+        f"{code}\nimport sys; print('\\n'.join({{name.split('.')[0] for name in sys.modules}}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", report], capture_output=True, text=True, check=True
+    )
     return set(done.stdout.split("\n"))
 
 
@@ -59,24 +71,29 @@ def test_the_generator_loads_no_tensorflow_even_when_it_writes_to_tensorboard(tm
     assert "freqquest.cgan.train_worker" in modules
     write = f"SummaryWriter(r'{tmp_path}').add_scalar('a', 1.0)"
     loaded = loaded_by(
-        "\n".join(f"import {name}" for name in modules) + f"\nfrom freqquest.cgan.tensorboard_logs import *\n{write}"
+        "\n".join(f"import {name}" for name in modules)
+        + f"\nfrom freqquest.cgan.tensorboard_logs import *\n{write}"
     )
     assert "torch" in loaded
     assert not {"tensorflow", "keras"} & loaded
 
 
 def test_preparing_clips_loads_neither_framework():
-    loaded = loaded_by("import freqquest.dataset.write, freqquest.dataset.shard, freqquest.audio.augment")
+    loaded = loaded_by(
+        "import freqquest.dataset.write, freqquest.dataset.shard, freqquest.audio.augment"
+    )
     assert not {"tensorflow", "keras", "torch"} & loaded
 
 
 @pytest.mark.parametrize("room", ["dataset", "cnn", "cgan"])
 def test_settings_are_light_to_import(room):
-    assert not {"ray", "tensorflow", "torch", "pandas", "pyarrow"} & loaded_by(f"import freqquest.{room}.config")
+    assert not {"ray", "tensorflow", "torch", "pandas", "pyarrow"} & loaded_by(
+        f"import freqquest.{room}.config"
+    )
 
 
 def test_drivers_load_neither_framework():
-    drivers = ("cnn.job", "cnn.predict", "cnn.judge", "cgan.train", "pipeline")
+    drivers = ("cnn.tune", "cnn.predict", "cnn.judge", "cgan.train", "pipeline")
     loaded = loaded_by("\n".join(f"import freqquest.{name}" for name in drivers))
     assert not {"tensorflow", "keras", "torch"} & loaded
 

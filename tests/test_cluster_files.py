@@ -45,11 +45,19 @@ def validate_cluster(config):
 
 
 def validate_rayjob(manifest):
-    jsonschema.validate(manifest, json.loads((Path(__file__).parent / "rayjob_schema.json").read_text()))
+    jsonschema.validate(
+        manifest, json.loads((Path(__file__).parent / "rayjob_schema.json").read_text())
+    )
 
 
 def start_commands(config):
-    return [line for key in config if key.endswith("start_ray_commands") for line in config[key] if "ray start" in line]
+    return [
+        line
+        for key in config
+        if key.endswith("start_ray_commands")
+        for line in config[key]
+        if "ray start" in line
+    ]
 
 
 def setup_command(config, word):
@@ -59,7 +67,10 @@ def setup_command(config, word):
 
 def pod_specs(manifest):
     groups = manifest["spec"]["rayClusterSpec"]
-    return [group["template"]["spec"] for group in (groups["headGroupSpec"], *groups["workerGroupSpecs"])]
+    return [
+        group["template"]["spec"]
+        for group in (groups["headGroupSpec"], *groups["workerGroupSpecs"])
+    ]
 
 
 def commands_of(text):
@@ -103,7 +114,11 @@ def test_the_head_runs_no_training(cluster):
 
 
 def test_an_idle_cluster_is_its_head(cluster):
-    workers = [kind for name, kind in cluster["available_node_types"].items() if name != cluster["head_node_type"]]
+    workers = [
+        kind
+        for name, kind in cluster["available_node_types"].items()
+        if name != cluster["head_node_type"]
+    ]
     assert [kind["min_workers"] for kind in workers] == [0, 0]
     assert sum(kind["max_workers"] for kind in workers) == cluster["max_workers"]
     assert cluster["idle_timeout_minutes"] > 0
@@ -131,19 +146,28 @@ def test_the_dashboard_answers_the_head_alone(cluster):
 
 
 def test_no_node_is_in_the_group_by_which_ray_opens_ssh_to_the_world(cluster):
-    assert "security_group" not in cluster["provider"]  # its rules are added to Ray's, they don't replace them
+    assert (
+        "security_group" not in cluster["provider"]
+    )  # its rules are added to Ray's, they don't replace them
     for kind in cluster["available_node_types"].values():
         assert kind["node_config"]["SecurityGroupIds"]
 
 
 def test_no_node_has_the_image_that_ray_takes_where_none_is_named(cluster):
     for kind in cluster["available_node_types"].values():
-        assert kind["node_config"]["ImageId"].startswith("ami-")  # Ray's has Ubuntu 18.04, too old for PyTorch
+        assert kind["node_config"]["ImageId"].startswith(
+            "ami-"
+        )  # Ray's has Ubuntu 18.04, too old for PyTorch
 
 
 def test_nodes_reach_storage_by_their_role_not_by_keys(cluster):
-    assert all("IamInstanceProfile" in kind["node_config"] for kind in cluster["available_node_types"].values())
-    assert not re.search(r"AKIA|aws_secret|aws_credentials", CLUSTER_FILE.read_text() + RAYJOB_FILE.read_text())
+    assert all(
+        "IamInstanceProfile" in kind["node_config"]
+        for kind in cluster["available_node_types"].values()
+    )
+    assert not re.search(
+        r"AKIA|aws_secret|aws_credentials", CLUSTER_FILE.read_text() + RAYJOB_FILE.read_text()
+    )
 
 
 def test_nodes_get_the_packages_of_requirements_txt_but_not_the_editable_one(cluster, tmp_path):
@@ -153,7 +177,10 @@ def test_nodes_get_the_packages_of_requirements_txt_but_not_the_editable_one(clu
     assert pipe
     assert install.endswith("--requirement -")
     done = subprocess.run(
-        ["bash", "-c", filtering], env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True
+        ["bash", "-c", filtering],
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
     )
     assert done.stdout == re.sub(r"^-e .*\n", "", REQUIREMENTS, flags=re.MULTILINE)
     assert f"]=={RAY_VERSION}" in done.stdout
@@ -181,7 +208,10 @@ def test_the_rayjob_has_the_shape_that_kuberay_knows(rayjob):
         (("spec", "rayClusterSpec", "autoscalerOptions"), "idleTimeoutMinutes"),
         (("spec", "rayClusterSpec", "headGroupSpec"), "rayStartParameters"),
         (("spec", "rayClusterSpec", "workerGroupSpecs", 0), "minReplica"),
-        (("spec", "rayClusterSpec", "workerGroupSpecs", 1, "template", "spec", "containers", 0), "resource"),
+        (
+            ("spec", "rayClusterSpec", "workerGroupSpecs", 1, "template", "spec", "containers", 0),
+            "resource",
+        ),
     ],
 )
 def test_a_misspelt_field_of_the_rayjob_is_refused(rayjob, place, misspelt):
@@ -209,7 +239,10 @@ def test_the_rayjob_scales_from_nothing_and_its_head_runs_no_training(rayjob):
     spec = rayjob["spec"]["rayClusterSpec"]
     assert spec["enableInTreeAutoscaling"] is True
     assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
-    assert {group["groupName"]: group["minReplicas"] for group in spec["workerGroupSpecs"]} == {"cpu": 0, "gpu": 0}
+    assert {group["groupName"]: group["minReplicas"] for group in spec["workerGroupSpecs"]} == {
+        "cpu": 0,
+        "gpu": 0,
+    }
 
 
 def test_the_rayjob_asks_for_a_token(rayjob):
@@ -222,7 +255,9 @@ def test_a_rayjob_that_failed_begins_again(rayjob):
 
 
 def test_only_gpu_pods_ask_for_gpus_and_each_pod_gets_what_it_asks_for(rayjob):
-    resources = [container["resources"] for pod in pod_specs(rayjob) for container in pod["containers"]]
+    resources = [
+        container["resources"] for pod in pod_specs(rayjob) for container in pod["containers"]
+    ]
     assert ["nvidia.com/gpu" in each["limits"] for each in resources] == [False, False, True]
     assert all(each["limits"] == each["requests"] for each in resources)
 

@@ -14,20 +14,26 @@ def test_names_may_look_like_formulas_or_be_of_any_script():
 
 def test_pictures_are_rgb_and_become_png_files():
     pictures = [
-        plots.spectrogram_grid({"a": np.zeros((128, 512)), "b": np.random.rand(128, 512)}, "title", 5.9),
+        plots.spectrogram_grid(
+            {"a": np.zeros((128, 512)), "b": np.random.rand(128, 512)}, "title", 5.9
+        ),
         plots.confusion_matrix(np.array([[3, 1], [0, 4]]), ["a", "b"], "title"),
         plots.best_so_far([0.0, 1.5, 2.0], [0.3, 0.7, 0.6], "title"),
         plots.bars({"mixup": 0.7, "dropout": 0.3}, "title"),
         plots.reliability({"as trained": (np.array([0.4, 0.8]), np.array([0.5, 0.9]))}, "title"),
         plots.curves({"loss_D": [1.0, 0.5], "loss_G": [2.0, 3.0]}, "title", "epoch", "loss"),
-        plots.beside_others({"accuracy": ([0.2, 0.8], 0.9)}, "title", "epoch", "real clips", [5, 10]),
+        plots.beside_others(
+            {"accuracy": ([0.2, 0.8], 0.9)}, "title", "epoch", "real clips", [5, 10]
+        ),
     ]
     for picture in pictures:
         assert picture.ndim == 3
         assert picture.shape[2] == 3
         assert picture.dtype == np.uint8
         assert len(np.unique(picture)) > 10  # something was drawn
-        assert matplotlib.image.imread(io.BytesIO(plots.png(picture))).shape[:2] == picture.shape[:2]
+        assert (
+            matplotlib.image.imread(io.BytesIO(plots.png(picture))).shape[:2] == picture.shape[:2]
+        )
 
 
 def test_confusions_are_counted_true_class_by_row():

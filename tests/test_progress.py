@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from freqquest.runs import progress
+from freqquest import progress
 
 
 def test_a_log_gets_plain_lines_with_how_far_and_what(capsys, monkeypatch):
@@ -19,7 +19,9 @@ def test_a_log_gets_plain_lines_with_how_far_and_what(capsys, monkeypatch):
         shown.update(1)
         shown.update_to(4, "all of them")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("preprocess:   0% 0/4")  # a long first wait does not look like a crash
+    assert lines[0].startswith(
+        "preprocess:   0% 0/4"
+    )  # a long first wait does not look like a crash
     assert lines[1].startswith("preprocess:  25% 1/4")
     assert lines[-1].startswith("preprocess: 100% 4/4")
     assert "all of them" in lines[-1]

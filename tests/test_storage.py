@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from freqquest import storage
 from freqquest.errors import UserError
-from freqquest.runs import storage
 from freqquest.storage import Location, locate, upload_dir
 
 
@@ -73,7 +73,9 @@ def test_ctrl_c_waits_for_an_object_to_be_whole(s3_clips, monkeypatch):
         write(place, content)
 
     monkeypatch.setattr(Location, "_write_object", slow)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have told to be ignored
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # which a shell may have told to be ignored
     try:
         with pytest.raises(KeyboardInterrupt):
             locate("s3://bucket/metrics.json").write_text("whole")
@@ -96,5 +98,7 @@ def test_remote_files_are_read_whole_or_in_pieces_and_written_over(s3_clips, mon
 
 
 def test_a_uri_that_lacks_a_slash_is_no_local_folder():
-    with pytest.raises(UserError, match="s3:/bucket/run has one slash too few: give s3://bucket/run"):
+    with pytest.raises(
+        UserError, match="s3:/bucket/run has one slash too few: give s3://bucket/run"
+    ):
         locate("s3:/bucket/run")

@@ -46,7 +46,10 @@ _Transform = Callable[[np.ndarray, int], np.ndarray]
 
 
 def vary(
-    waveform: np.ndarray, sample_rate_hz: int, names: Sequence[AugmentationName], seed: Sequence[int] | int
+    waveform: np.ndarray,
+    sample_rate_hz: int,
+    names: Sequence[AugmentationName],
+    seed: Sequence[int] | int,
 ) -> np.ndarray:
     """A copy of a waveform that the named augmentations have changed, each by a random amount.
 
@@ -68,7 +71,9 @@ def vary(
     """
     for name in names:
         if name not in AUGMENTATIONS:
-            raise ValueError(f"augmentation {name!r} is unknown: choose from {', '.join(AUGMENTATIONS)}")
+            raise ValueError(
+                f"augmentation {name!r} is unknown: choose from {', '.join(AUGMENTATIONS)}"
+            )
     varied = np.array(waveform, np.float32)
     for name in AUGMENTATIONS:
         if name in names:
@@ -106,9 +111,15 @@ def _transforms() -> Mapping[AugmentationName, _Transform]:
     return {
         # Signalsmith's stretcher: unlike librosa's phase vocoder, it keeps the level of noisy sounds,
         # and has nothing to compile when a process begins.
-        "pitch": am.PitchShift(-MAX_PITCH_SEMITONES, MAX_PITCH_SEMITONES, method="signalsmith_stretch", p=1.0),
-        "speed": am.TimeStretch(1 / MAX_SPEED_CHANGE, MAX_SPEED_CHANGE, method="signalsmith_stretch", p=1.0),
+        "pitch": am.PitchShift(
+            -MAX_PITCH_SEMITONES, MAX_PITCH_SEMITONES, method="signalsmith_stretch", p=1.0
+        ),
+        "speed": am.TimeStretch(
+            1 / MAX_SPEED_CHANGE, MAX_SPEED_CHANGE, method="signalsmith_stretch", p=1.0
+        ),
         "gain": am.Gain(MIN_GAIN_DB, MAX_GAIN_DB, p=1.0),
         "shift": am.Shift(-MAX_SHIFT, MAX_SHIFT, rollover=False, fade_duration=SHIFT_FADE_S, p=1.0),
-        "noise": am.AddColorNoise(MIN_SNR_DB, MAX_SNR_DB, MIN_NOISE_SLOPE_DB, MAX_NOISE_SLOPE_DB, p=1.0),
+        "noise": am.AddColorNoise(
+            MIN_SNR_DB, MAX_SNR_DB, MIN_NOISE_SLOPE_DB, MAX_NOISE_SLOPE_DB, p=1.0
+        ),
     }

@@ -13,11 +13,11 @@ import numpy as np
 import soundfile
 import soxr
 
+from freqquest.audio.clip import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ, ClipConfig
+
 AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".aiff", ".aif", ".au")
 """File name endings that count as audio, in any letter case."""
 
-MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ = 1_000, 768_000
-"""Rates outside of this are damaged headers, not audio."""
 
 MAX_CHANNELS = 32
 """More than a microphone array has. With the highest rate this bounds a clip's memory to some 400 MB."""
@@ -32,11 +32,14 @@ _UNKNOWN_FRAMES = 2**62
 """libsndfile gives 2^63 - 1 frames where a FLAC header leaves the length open."""
 
 _LOGGED_SIZE = re.compile(
-    r"^ *(?:RIFF|RIFX|FORM|Riff size|data|SSND|Data Size) *: (\d+)\b(?: \(should be (\d+)\))?", re.MULTILINE
+    r"^ *(?:RIFF|RIFX|FORM|Riff size|data|SSND|Data Size) *: (\d+)\b(?: \(should be (\d+)\))?",
+    re.MULTILINE,
 )
 """What libsndfile logs of WAV, AIFF, AU and RF64 files: bytes that the header tells, and those there if not as many."""
 
-_BROKEN_OGG = re.compile(r"^Ogg ?: (?:File ended unexpectedly|Last page lacks|Junk after the last page)", re.MULTILINE)
+_BROKEN_OGG = re.compile(
+    r"^Ogg ?: (?:File ended unexpectedly|Last page lacks|Junk after the last page)", re.MULTILINE
+)
 
 _XING = re.compile(rb"(?:Xing|Info)\0{3}[\x03\x07\x0b\x0f].{4}(.{4})", re.DOTALL)
 """The length table that encoders put into an MP3's first frame, up to its count of bytes."""
@@ -47,30 +50,6 @@ _RESAMPLING_MARGIN_S = 0.05
 
 class UnreadableClipError(Exception):
     """An audio file that cannot be used; the text is the reason, for the quarantine list."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClipConfig:
-    """The one form that every clip is brought into: mono, one rate, one length."""
-
-    sample_rate_hz: int = 22_050
-    """Sample rate of the waveforms, in Hz."""
-
-    duration_s: float = 4.0
-    """Length of every clip, in seconds: shorter files are padded with silence, longer ones cut."""
-
-    def __post_init__(self) -> None:
-        if not MIN_SAMPLE_RATE_HZ <= self.sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
-            raise ValueError(
-                f"sample_rate_hz={self.sample_rate_hz} must be between {MIN_SAMPLE_RATE_HZ} and {MAX_SAMPLE_RATE_HZ}"
-            )
-        if not 0 < self.duration_s <= 600:
-            raise ValueError(f"duration_s={self.duration_s} must be above 0 and at most 600 seconds")
-
-    @property
-    def num_samples(self) -> int:
-        """Samples in a clip."""
-        return round(self.sample_rate_hz * self.duration_s)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -119,7 +98,11 @@ def load_clip(stream: IO[bytes], config: ClipConfig) -> Clip:
         _check_mp3_is_whole(stream)
     if samples.shape[0] == 0:
         raise UnreadableClipError("no samples: the file holds a header and no sound")
-    return Clip(waveform=fit_waveform(_mix(samples), rate, config), sample_rate_hz=rate, duration_s=file.frames / rate)
+    return Clip(
+        waveform=fit_waveform(_mix(samples), rate, config),
+        sample_rate_hz=rate,
+        duration_s=file.frames / rate,
+    )
 
 
 def fit_waveform(waveform: np.ndarray, sample_rate_hz: int, config: ClipConfig) -> np.ndarray:
@@ -150,7 +133,11 @@ def _mix(samples: np.ndarray) -> np.ndarray:
     """The mean of the channels: `[S, C]` to `[S]`."""
     peak = max(samples.max(), -samples.min())  # NaN goes through both
     if not peak <= _MAX_PEAK:
-        reason = f"samples up to {peak:.0e}, where full scale is 1" if np.isfinite(peak) else "NaN or infinite samples"
+        reason = (
+            f"samples up to {peak:.0e}, where full scale is 1"
+            if np.isfinite(peak)
+            else "NaN or infinite samples"
+        )
         raise UnreadableClipError(reason)
     num_channels = samples.shape[1]
     if num_channels == 1:
@@ -166,7 +153,9 @@ def _check_header(file: soundfile.SoundFile) -> None:
     if file.channels > MAX_CHANNELS:
         raise UnreadableClipError(f"{file.channels} channels, more than {MAX_CHANNELS}")
     if file.frames >= _UNKNOWN_FRAMES:
-        raise UnreadableClipError("no length in the header, as programs that write to a pipe leave it")
+        raise UnreadableClipError(
+            "no length in the header, as programs that write to a pipe leave it"
+        )
     log = file.extra_info
     # The audio's size comes last. The whole file's is often wrong: it counts only where the log, of 2 KB, ends before.
     said, there = next(reversed(_LOGGED_SIZE.findall(log)), ("", ""))

@@ -79,7 +79,9 @@ class DemoConfig:
                 )
         for name in ("clips_per_recording", "clips_per_test_recording"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1, else no clip would be written")
+                raise ValueError(
+                    f"{name}={getattr(self, name)} must be at least 1, else no clip would be written"
+                )
         if not 8_000 <= self.sample_rate_hz <= 192_000:
             raise ValueError(
                 f"sample_rate_hz={self.sample_rate_hz} must be between 8000 and 192000: "
@@ -203,7 +205,10 @@ def _write_test(demo: DemoFolder, config: DemoConfig) -> None:
         _write_wav(demo.test_dir / name, clip, config)
         labels[name] = clip.class_name
     _write_csv(demo.test_labels, labels.items())
-    _write_csv(demo.sample_submission, ((name, CLASS_NAMES[0]) for name in random.permutation(list(labels))))
+    _write_csv(
+        demo.sample_submission,
+        ((name, CLASS_NAMES[0]) for name in random.permutation(list(labels))),
+    )
 
 
 def _list_clips(recordings: Iterable[int], clips_per_recording: int) -> list[_Clip]:
@@ -260,7 +265,9 @@ def _microphone(traits: Generator, axes: Axes) -> Signal:
     return tilt * (axes.frequency_hz > 25) / (1 + (axes.frequency_hz / limit_hz) ** 4)
 
 
-def _background(traits: Generator, moment: Generator, axes: Axes, microphone: Signal, class_name: str) -> Signal:
+def _background(
+    traits: Generator, moment: Generator, axes: Axes, microphone: Signal, class_name: str
+) -> Signal:
     """Air and traffic, perhaps mains hum, talk, or another class's sound far off; at unit level."""
     has_hum, has_talk, has_distant = traits.random(3) < (0.3, 0.3, 0.35)
     hum_level, talk_level, distant_level = (gain(traits.uniform(-12, 0)) for _ in range(3))
@@ -269,7 +276,9 @@ def _background(traits: Generator, moment: Generator, axes: Axes, microphone: Si
 
     background = colored_noise(moment, axes, power_law(axes, exponent) * microphone)
     if has_hum:  # It enters behind the microphone, by the cable.
-        hum = oscillator(axes, np.full_like(axes.time_s, mains_hz), falling_harmonics(axes, 1500, 0.7))
+        hum = oscillator(
+            axes, np.full_like(axes.time_s, mains_hz), falling_harmonics(axes, 1500, 0.7)
+        )
         background += hum_level * unit_level(hum)
     if has_talk:
         background += talk_level * _talk(traits, moment, axes)

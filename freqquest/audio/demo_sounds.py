@@ -66,7 +66,9 @@ def unit_level(sound: Signal) -> Signal:
 
 def falling_harmonics(axes: Axes, highest_pitch_hz: float, exponent: float) -> Signal:
     """Amplitudes `1 / k ** exponent` [H] of the harmonics that stay below the Nyquist frequency."""
-    num_harmonics = np.clip(int(axes.sample_rate_hz / 2 / highest_pitch_hz), 1, 2 ** (_TABLE_BITS - 2))
+    num_harmonics = np.clip(
+        int(axes.sample_rate_hz / 2 / highest_pitch_hz), 1, 2 ** (_TABLE_BITS - 2)
+    )
     return np.power(np.arange(1, num_harmonics + 1, dtype=np.float32), -exponent, dtype=np.float32)
 
 
@@ -118,7 +120,9 @@ def wander(random: Generator, axes: Axes, step_s: float) -> Signal:
     """A curve [S] between -1 and 1 that heads for a new random value every `step_s` seconds."""
     step = round(step_s * axes.sample_rate_hz)
     knots = random.uniform(-1, 1, len(axes.time_s) // step + 3).astype(np.float32)
-    ramps = np.linspace(knots[:-1], knots[1:], step, endpoint=False, axis=1, dtype=np.float32).ravel()
+    ramps = np.linspace(
+        knots[:-1], knots[1:], step, endpoint=False, axis=1, dtype=np.float32
+    ).ravel()
     start = random.integers(step)
     return ramps[start : start + len(axes.time_s)]
 
@@ -130,7 +134,9 @@ def place(clip: Signal, event: Signal, start: int) -> None:
     window += event[: len(window)]
 
 
-def beats(random: Generator, axes: Axes, rate_hz: Signal, strengths: list[float], jitter: float) -> Signal:
+def beats(
+    random: Generator, axes: Axes, rate_hz: Signal, strengths: list[float], jitter: float
+) -> Signal:
     """Impulses [S] at the changing rate `rate_hz` [S], their heights cycling through `strengths`.
 
     `jitter` is the standard deviation of their relative heights and, in periods, of their delays.
@@ -148,10 +154,16 @@ def dog_bark(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     """Groups of barks: short, harsh bursts of harmonics, their pitch jumping up and falling."""
     pitch_hz, length_s = log_uniform(traits, 230, 1100), log_uniform(traits, 0.1, 0.3)
     depth, harshness = traits.uniform(0.3, 0.65), traits.uniform(0.05, 0.6)
-    group, gap_s, pause_s = traits.integers(1, 5), traits.uniform(0.08, 0.35), traits.uniform(0.4, 1.5)
+    group, gap_s, pause_s = (
+        traits.integers(1, 5),
+        traits.uniform(0.08, 0.35),
+        traits.uniform(0.4, 1.5),
+    )
     # Small dogs bark higher and, with their shorter muzzles, brighter.
     muzzle = (pitch_hz / 500) ** 0.4 * traits.uniform(0.8, 1.25)
-    formants = resonances(axes, [750 * muzzle, 1700 * muzzle, 3300 * muzzle], traits.uniform(1.5, 5))
+    formants = resonances(
+        axes, [750 * muzzle, 1700 * muzzle, 3300 * muzzle], traits.uniform(1.5, 5)
+    )
     harmonics = falling_harmonics(axes, 1.1 * pitch_hz, traits.uniform(0.4, 1.2))
 
     clip = np.zeros_like(axes.time_s)
@@ -161,7 +173,9 @@ def dog_bark(traits: Generator, moment: Generator, axes: Axes) -> Signal:
             bark_s = length_s * moment.uniform(0.8, 1.2)
             part = axes.time_s[: int(bark_s * axes.sample_rate_hz)] / bark_s
             contour = 1 - depth + depth * np.sin(np.pi * np.sqrt(part))
-            voice = unit_level(oscillator(axes, pitch_hz * moment.uniform(0.9, 1.1) * contour, harmonics))
+            voice = unit_level(
+                oscillator(axes, pitch_hz * moment.uniform(0.9, 1.1) * contour, harmonics)
+            )
             breath = moment.standard_normal(len(part), dtype=np.float32)
             swell = np.minimum(part / 0.08, 1) * (1 - part) ** 1.3 * moment.uniform(0.5, 1)
             bark = swell * ((1 - harshness) * voice + harshness * breath)
@@ -176,8 +190,12 @@ def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     hammers, in_bursts = traits.random(2) < (0.6, 0.5)
     rate_hz = log_uniform(traits, 15, 40) if hammers else log_uniform(traits, 250, 1400)
     steadiness, burst_s = traits.uniform(0.01, 0.06), log_uniform(traits, 0.4, 2)
-    metal = resonances(axes, [log_uniform(traits, 700, 7500) for _ in range(5)], traits.uniform(4, 20))
-    roar_response = resonances(axes, [log_uniform(traits, 900, 6000) for _ in range(3)], 0.7, floor=0.1)
+    metal = resonances(
+        axes, [log_uniform(traits, 700, 7500) for _ in range(5)], traits.uniform(4, 20)
+    )
+    roar_response = resonances(
+        axes, [log_uniform(traits, 900, 6000) for _ in range(3)], 0.7, floor=0.1
+    )
     tone, exponent = gain(traits.uniform(-12, 4)), traits.uniform(0.6, 1.5)
 
     rate = rate_hz * (1 + steadiness * wander(moment, axes, 0.7))
@@ -200,10 +218,14 @@ def engine_idling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     """Uneven explosions, 10 to 40 a second, through an exhaust; rumble, clatter, and now and then a rev."""
     rate_hz, roughness = log_uniform(traits, 10, 40), traits.uniform(0.01, 0.06)
     cylinders = [traits.uniform(0.5, 1) for _ in range(traits.integers(2, 7))]
-    pipe = resonances(axes, [log_uniform(traits, 45, 260) for _ in range(3)], traits.uniform(1, 4), 0.01)
+    pipe = resonances(
+        axes, [log_uniform(traits, 45, 260) for _ in range(3)], traits.uniform(1, 4), 0.01
+    )
     block = resonances(axes, [log_uniform(traits, 400, 3000) for _ in range(4)], 2)
     clatter, rumble = gain(traits.uniform(-35, -8)), gain(traits.uniform(-20, 0))
-    air = power_law(axes, traits.uniform(1, 2), 100) + traits.uniform(0, 0.04) * power_law(axes, 1, 2000)
+    air = power_law(axes, traits.uniform(1, 2), 100) + traits.uniform(0, 0.04) * power_law(
+        axes, 1, 2000
+    )
     revs = traits.random() < 0.3
 
     rate = rate_hz * (1 + roughness * wander(moment, axes, 0.3))
@@ -267,8 +289,16 @@ def street_music(traits: Generator, moment: Generator, axes: Axes) -> Signal:
 
 def _instrument(traits: Generator, axes: Axes) -> Callable[[float, float], Signal]:
     """Something plucked, or something bowed or blown, that plays a pitch in hertz for some seconds."""
-    is_plucked, exponent, loudness = traits.random() < 0.5, traits.uniform(0.8, 2), traits.uniform(0.4, 1)
-    attack_s, vibrato_hz, depth = traits.uniform(0.02, 0.08), traits.uniform(4, 7), traits.uniform(0, 0.015)
+    is_plucked, exponent, loudness = (
+        traits.random() < 0.5,
+        traits.uniform(0.8, 2),
+        traits.uniform(0.4, 1),
+    )
+    attack_s, vibrato_hz, depth = (
+        traits.uniform(0.02, 0.08),
+        traits.uniform(4, 7),
+        traits.uniform(0, 0.015),
+    )
 
     def play(pitch_hz: float, length_s: float) -> Signal:
         time_s = axes.time_s[: int(length_s * axes.sample_rate_hz)]
@@ -288,10 +318,14 @@ def _instrument(traits: Generator, axes: Axes) -> Callable[[float, float], Signa
 def _drum(moment: Generator, axes: Axes, *, deep: bool) -> Signal:
     """One blow: a bass drum whose pitch drops, or a burst of noise as from a shaker."""
     time_s = axes.time_s[: axes.sample_rate_hz // 5]
-    skin: Signal = np.sin(2 * np.pi * (60 * time_s - 4 * np.exp(-time_s / 0.03))) * np.exp(-time_s / 0.06)
+    skin: Signal = np.sin(2 * np.pi * (60 * time_s - 4 * np.exp(-time_s / 0.03))) * np.exp(
+        -time_s / 0.06
+    )
     rattle: Signal = moment.standard_normal(len(time_s), dtype=np.float32) * np.exp(-time_s / 0.025)
     return skin if deep else rattle
 
 
-SOUNDS: dict[str, Sound] = {sound.__name__: sound for sound in (dog_bark, drilling, engine_idling, siren, street_music)}
+SOUNDS: dict[str, Sound] = {
+    sound.__name__: sound for sound in (dog_bark, drilling, engine_idling, siren, street_music)
+}
 """Each class and its sound; the order gives the class index."""

@@ -64,7 +64,11 @@ def invert(
     num_clips, _, num_frames = log_mels.shape
     device = torch.device(device)
     invert_chunk = _invert_default if method == "default" else _invert_recipe
-    step = max(1, _BINS_AT_ONCE["cpu" if device.type == "cpu" else "gpu"] // (num_frames * (config.n_fft // 2 + 1)))
+    step = max(
+        1,
+        _BINS_AT_ONCE["cpu" if device.type == "cpu" else "gpu"]
+        // (num_frames * (config.n_fft // 2 + 1)),
+    )
     waveforms = np.empty((num_clips, config.hop_length * (num_frames - 1)), np.float32)
     with torch.no_grad():
         for start in range(0, num_clips, step):
@@ -79,7 +83,9 @@ def invert(
 
 def _check(shape: tuple[int, ...], config: SpectrogramConfig, num_seeds: int) -> None:
     if config.compression != "log1p":
-        raise ValueError(f"compression={config.compression} loses the level: only log1p spectrograms can be heard")
+        raise ValueError(
+            f"compression={config.compression} loses the level: only log1p spectrograms can be heard"
+        )
     fewest = (config.n_fft + 1) // (2 * config.hop_length) + 2
     if len(shape) != 3 or shape[1] != config.num_mels or shape[2] < fewest:
         raise ValueError(
@@ -99,11 +105,15 @@ def _invert_default(
     """
     mel_power = mel_power.mT.contiguous()
     filters = _filters(config, sample_rate_hz, mel_power.device)
-    stft = Stft(config.n_fft, config.hop_length, mel_power.shape[1], config.padding, mel_power.device)
+    stft = Stft(
+        config.n_fft, config.hop_length, mel_power.shape[1], config.padding, mel_power.device
+    )
     magnitudes = _smooth_spectra(mel_power, filters).sqrt_()
     return griffin_lim(
         magnitudes,
-        torch.stack([_random_phases(magnitudes.shape[1:], seed) for seed in seeds]).to(magnitudes.device),
+        torch.stack([_random_phases(magnitudes.shape[1:], seed) for seed in seeds]).to(
+            magnitudes.device
+        ),
         stft,
         num_iterations=NUM_ITERATIONS,
         momentum=_MOMENTUM,
@@ -126,7 +136,9 @@ def _smooth_spectra(mel_power: torch.Tensor, filters: torch.Tensor) -> torch.Ten
     return _fit(spectra, mel_power, filters, num_steps=15)
 
 
-def _fit(spectra: torch.Tensor, mel_power: torch.Tensor, filters: torch.Tensor, *, num_steps: int) -> torch.Tensor:
+def _fit(
+    spectra: torch.Tensor, mel_power: torch.Tensor, filters: torch.Tensor, *, num_steps: int
+) -> torch.Tensor:
     """Multiply power spectra `[N, T, F]`, so that they come nearer to the mel bands `[N, T, M]`.
 
     The steps never leave what is 0 or more, and lessen the Kullback-Leibler divergence from the bands.
@@ -191,4 +203,6 @@ def _invert_recipe(
 @lru_cache(maxsize=4)
 def _inverse_filters(config: SpectrogramConfig, sample_rate_hz: int) -> torch.Tensor:
     """Pseudo-inverse `[F, M]` of the mel filters: the least-squares solution of smallest norm."""
-    return torch.from_numpy(pinv(mel_filter_bank(config, sample_rate_hz).astype(np.float64)).astype(np.float32))
+    return torch.from_numpy(
+        pinv(mel_filter_bank(config, sample_rate_hz).astype(np.float64)).astype(np.float32)
+    )

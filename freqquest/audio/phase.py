@@ -25,7 +25,12 @@ class Stft:
         padding: Literal["constant", "reflect"],
         device: torch.device,
     ) -> None:
-        self.n_fft, self.hop_length, self.num_frames, self._padding = n_fft, hop_length, num_frames, padding
+        self.n_fft, self.hop_length, self.num_frames, self._padding = (
+            n_fft,
+            hop_length,
+            num_frames,
+            padding,
+        )
         self._hops_in_frame = -(-n_fft // hop_length)
         self._window = torch.hann_window(n_fft, device=device)
         norm = self._overlap_add(self._window.square().expand(1, num_frames, n_fft))
@@ -35,7 +40,9 @@ class Stft:
         """Spectra `[N, T, F]` of waveforms `[N, S]`; S = hop_length * (T - 1), more than half a window."""
         half = self.n_fft // 2
         padded = functional.pad(waveforms, (half, self.n_fft - half), mode=self._padding)
-        return torch.fft.rfft(padded.unfold(-1, self.n_fft, self.hop_length)[:, : self.num_frames] * self._window)
+        return torch.fft.rfft(
+            padded.unfold(-1, self.n_fft, self.hop_length)[:, : self.num_frames] * self._window
+        )
 
     def backward(self, spectra: torch.Tensor) -> torch.Tensor:
         """The waveforms `[N, S]` whose spectra are nearest to those given.

@@ -64,7 +64,12 @@ CNN_VIEW = SpectrogramConfig()
 """Recipe 1's view: librosa's melspectrogram and power_to_db(ref=max)."""
 
 CGAN_VIEW = SpectrogramConfig(
-    n_fft=1024, hop_length=256, num_frames=512, mel_scale="htk", padding="reflect", compression="log1p"
+    n_fft=1024,
+    hop_length=256,
+    num_frames=512,
+    mel_scale="htk",
+    padding="reflect",
+    compression="log1p",
 )
 """Recipe 2's view: torchaudio's MelSpectrogram and log1p."""
 
@@ -75,12 +80,17 @@ def mel_filter_bank(config: SpectrogramConfig, sample_rate_hz: int) -> np.ndarra
 
     Source: the Slaney scale of the Auditory Toolbox (1998), or that of the HTK book (1995).
     """
-    to_mel, to_hz = (_slaney_mel, _slaney_hz) if config.mel_scale == "slaney" else (_htk_mel, _htk_hz)
+    to_mel, to_hz = (
+        (_slaney_mel, _slaney_hz) if config.mel_scale == "slaney" else (_htk_mel, _htk_hz)
+    )
     nyquist_hz = sample_rate_hz / 2
     bins_hz = np.linspace(0, nyquist_hz, config.n_fft // 2 + 1)
     edges_hz = to_hz(np.linspace(0, to_mel(nyquist_hz), config.num_mels + 2))[:, None]
     widths_hz = np.diff(edges_hz, axis=0)
-    rising, falling = (bins_hz - edges_hz[:-2]) / widths_hz[:-1], (edges_hz[2:] - bins_hz) / widths_hz[1:]
+    rising, falling = (
+        (bins_hz - edges_hz[:-2]) / widths_hz[:-1],
+        (edges_hz[2:] - bins_hz) / widths_hz[1:],
+    )
     filters = np.maximum(0, np.minimum(rising, falling))
     if config.mel_scale == "slaney":
         filters *= 2 / (edges_hz[2:] - edges_hz[:-2])  # equal areas
@@ -125,9 +135,15 @@ def log_mel(waveform: np.ndarray, config: SpectrogramConfig, sample_rate_hz: int
         ValueError: The waveform is not mono.
     """
     if waveform.ndim != 1:
-        raise ValueError(f"waveform of shape {waveform.shape} is not mono: expected [S]; average its channels first")
+        raise ValueError(
+            f"waveform of shape {waveform.shape} is not mono: expected [S]; average its channels first"
+        )
     mel_power = _mel_power(waveform, config, _sparse_mel_filter_bank(config, sample_rate_hz))
-    compressed = _to_decibel(mel_power, config.top_db) if config.compression == "decibel" else np.log1p(mel_power)
+    compressed = (
+        _to_decibel(mel_power, config.top_db)
+        if config.compression == "decibel"
+        else np.log1p(mel_power)
+    )
     return np.pad(compressed, ((0, 0), (0, config.num_frames - compressed.shape[1])))
 
 

@@ -51,7 +51,9 @@ def benchmark_cgan(config: CganBenchmark) -> str:
     clips = recipe_clips(config.dataset_dir, manifest)
     cores = min(len(os.sched_getaffinity(0)), BATCH_SIZE)
     with _threads(cores):
-        ours = {name: OurRun(name, config.dataset_dir, device) for name in _NAMES if name != "naive"}
+        ours = {
+            name: OurRun(name, config.dataset_dir, device) for name in _NAMES if name != "naive"
+        }
         same_networks = {name: run for name, run in ours.items() if name != "default"}
         losses = compare_losses(same_networks, config.num_agreement_steps)
         runs: dict[str, Run] = {"naive": NaiveRun(clips, len(manifest.classes), device), **ours}
@@ -62,7 +64,10 @@ def benchmark_cgan(config: CganBenchmark) -> str:
     about = f"{len(clips)} clips, batches of {BATCH_SIZE}, {cores} threads; medians of {config.num_runs} runs in turn"
     return Report(
         command="cgan",
-        settings={name: getattr(config, name) for name in ("num_steps", "num_runs", "num_agreement_steps", "use_gpu")},
+        settings={
+            name: getattr(config, name)
+            for name in ("num_steps", "num_runs", "num_agreement_steps", "use_gpu")
+        },
         about=f"{about}, of {config.num_steps} steps each",
         figures={"summary": summary, "clips_per_s": speeds, "losses": losses},
         header=("what", "clips/s", "compared"),
@@ -81,7 +86,9 @@ def recipe_clips(dataset_dir: str, manifest: Manifest) -> RecipeClips:
     paths = rows["path"].tolist()
     missing = next((path for path in paths if not Path(path).is_file()), None)
     if missing is not None:
-        raise UserError(f"{missing} is missing: the recipe's loop reads the files that {dataset_dir} was made from")
+        raise UserError(
+            f"{missing} is missing: the recipe's loop reads the files that {dataset_dir} was made from"
+        )
     return RecipeClips(paths, rows["class_index"].tolist())
 
 
@@ -100,14 +107,18 @@ def _run_in_turn(
 ) -> dict[str, list[float]]:
     """Clips per second of each run of each; of several workers only on CPUs."""
     speeds: dict[str, list[float]] = {name: [] for name in runs}
-    with Progress("benchmark", config.num_runs * (len(runs) + (not config.use_gpu)), "runs") as progress:
+    with Progress(
+        "benchmark", config.num_runs * (len(runs) + (not config.use_gpu)), "runs"
+    ) as progress:
         for _ in range(config.num_runs):
             for name, run in runs.items():
                 tuned = name.removeprefix("bare_") in TUNED
                 speeds[name].append(clips_per_s(run, config.num_steps, device, tuned=tuned))
                 progress.update(1)
             if not config.use_gpu:
-                for name, speed in time_workers(config.dataset_dir, config.num_steps, cores).items():
+                for name, speed in time_workers(
+                    config.dataset_dir, config.num_steps, cores
+                ).items():
                     speeds.setdefault(f"workers_{name}", []).append(speed)
                 progress.update(1)
     return speeds
@@ -139,7 +150,9 @@ def _most_flops_per_s(size: int = 8192, num_products: int = 20) -> float:
     return num_products * 2 * size**3 / (milliseconds / 1000)
 
 
-def _summarize(speeds: dict[str, list[float]], losses: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
+def _summarize(
+    speeds: dict[str, list[float]], losses: dict[str, dict[str, list[float]]]
+) -> dict[str, Any]:
     def ratio(name: str, other: str) -> float:
         return statistics.median(a / b for a, b in zip(speeds[name], speeds[other], strict=True))
 
@@ -150,9 +163,12 @@ def _summarize(speeds: dict[str, list[float]], losses: dict[str, dict[str, list[
         "overhead": {name: 1 - ratio(name, f"bare_{name}") for name in TUNED},
         "workers_share": {name: ratio(f"workers_{name}", name) for name in workers},
         "mean_losses": {
-            name: {loss: statistics.mean(values) for loss, values in of.items()} for name, of in losses.items()
+            name: {loss: statistics.mean(values) for loss, values in of.items()}
+            for name, of in losses.items()
         },
-        "first_difference": {name: _first_difference(of, losses["naive"]) for name, of in losses.items()},
+        "first_difference": {
+            name: _first_difference(of, losses["naive"]) for name, of in losses.items()
+        },
     }
 
 
@@ -165,10 +181,15 @@ def _rows(summary: dict[str, Any], cores: int) -> list[tuple[str, ...]]:
     """The table's rows."""
     speeds = {name: f"{value:.1f}" for name, value in summary["clips_per_s"].items()}
     rows: list[tuple[str, ...]] = [
-        (_NAMES[name], speeds[name], f"{times:.2f} times the loop") for name, times in summary["times_naive"].items()
+        (_NAMES[name], speeds[name], f"{times:.2f} times the loop")
+        for name, times in summary["times_naive"].items()
     ]
     rows += [
-        (f"bare arithmetic of `{name}`", speeds[f"bare_{name}"], f"our step takes {share:.1%} of its time for all else")
+        (
+            f"bare arithmetic of `{name}`",
+            speeds[f"bare_{name}"],
+            f"our step takes {share:.1%} of its time for all else",
+        )
         for name, share in summary["overhead"].items()
     ]
     rows += [
@@ -188,6 +209,10 @@ def _rows(summary: dict[str, Any], cores: int) -> list[tuple[str, ...]]:
         for name, means in summary["mean_losses"].items()
     ]
     return rows + [
-        (f"`{name}` on the GPU", "", f"{of['share_of_peak']:.1%} of its peak, {of['peak_memory_mib']:.0f} MiB")
+        (
+            f"`{name}` on the GPU",
+            "",
+            f"{of['share_of_peak']:.1%} of its peak, {of['peak_memory_mib']:.0f} MiB",
+        )
         for name, of in summary["gpu"].items()
     ]

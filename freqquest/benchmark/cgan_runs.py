@@ -18,11 +18,10 @@ from torch.multiprocessing.spawn import spawn
 from freqquest.benchmark.naive_cgan import NOISE_DIM, RecipeClips, RecipeTraining, endless_batches
 from freqquest.cgan.batches import Batch, ClipBatches
 from freqquest.cgan.config import PRESETS
-from freqquest.cgan.epoch import train_epoch
+from freqquest.cgan.distributed import Worker
 from freqquest.cgan.images import image_scale
 from freqquest.cgan.losses import discriminator_loss, generator_loss, gradient_penalty
-from freqquest.cgan.distributed import Worker
-from freqquest.cgan.trainer import PENALTY_EVERY, CganTrainer
+from freqquest.cgan.trainer import PENALTY_EVERY, CganTrainer, train_epoch
 from freqquest.cgan.training_loop import use_fast_kernels
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import SplitReader
@@ -79,7 +78,9 @@ class NaiveRun:
 class OurRun:
     """Our training, as a worker runs it, but for Ray."""
 
-    def __init__(self, name: str, dataset_dir: str, device: torch.device, worker: Worker | None = None) -> None:
+    def __init__(
+        self, name: str, dataset_dir: str, device: torch.device, worker: Worker | None = None
+    ) -> None:
         config, dataset = CONFIGS[name], locate(dataset_dir)
         manifest = load_manifest(dataset)
         scale = image_scale(manifest.views["cgan"], manifest.clip, config.floor)
@@ -96,7 +97,9 @@ class OurRun:
 
     def __call__(self, num_steps: int) -> int:
         batches = itertools.islice(self._endless, num_steps)
-        train_epoch(self.trainer, batches, epoch=0, seed=0, worker=self._worker, on_step=lambda _: None)
+        train_epoch(
+            self.trainer, batches, epoch=0, seed=0, worker=self._worker, on_step=lambda _: None
+        )
         return num_steps * self.trainer.config.batch_size
 
 
@@ -151,7 +154,9 @@ def time_workers(dataset_dir: str, num_steps: int, num_workers: int) -> dict[str
     return found
 
 
-def _time_worker(rank: int, num_workers: int, folder: str, dataset_dir: str, num_steps: int) -> None:
+def _time_worker(
+    rank: int, num_workers: int, folder: str, dataset_dir: str, num_steps: int
+) -> None:
     torch.set_num_threads(1)
     address, device = f"file://{folder}/rendezvous", torch.device("cpu")
     distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=num_workers)
@@ -194,7 +199,10 @@ def _naive_losses(run: OurRun, num_steps: int) -> dict[str, list[float]]:
     naive.generator.load_state_dict(same.generator.state_dict())
     naive.discriminator.load_state_dict(same.discriminator.state_dict())
     steps = [naive.step(*given) for given in _shared_steps(run, num_steps)]
-    return {name: list(values) for name, values in zip(("loss_D", "loss_G"), zip(*steps, strict=True), strict=True)}
+    return {
+        name: list(values)
+        for name, values in zip(("loss_D", "loss_G"), zip(*steps, strict=True), strict=True)
+    }
 
 
 def _fresh(run: OurRun) -> CganTrainer:

@@ -9,16 +9,23 @@ import numpy as np
 import ray
 from sklearn.model_selection import train_test_split
 
+from freqquest import plots
 from freqquest.benchmark.config import CnnBenchmark
 from freqquest.benchmark.report import Report
-from freqquest.benchmark.training import Run, score_rows, scores, side_by_side, train_and_test, without_predictions
+from freqquest.benchmark.training import (
+    Run,
+    score_rows,
+    scores,
+    side_by_side,
+    train_and_test,
+    without_predictions,
+)
 from freqquest.cnn.config import MAX_EPOCHS, PRESETS, CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, hold_out, load_labeled
-from freqquest.cnn.model_file import SMALLEST_PROBABILITY
-from freqquest.dataset.config import Preset
+from freqquest.cnn.network import SMALLEST_PROBABILITY
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
-from freqquest import plots
+from freqquest.presets import Preset
 from freqquest.storage import locate
 
 _PRESETS: tuple[Preset, ...] = ("reference", "default")
@@ -41,7 +48,9 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     folds = config.folds or (tuple(sorted(set(clips.groups))) if has_folds else ())
     unknown = set(folds) - set(clips.groups)
     if unknown or not folds:
-        raise UserError(f"{dataset} has not the fold(s) {', '.join(sorted(unknown)) or 'to test on'}: see --folds")
+        raise UserError(
+            f"{dataset} has not the fold(s) {', '.join(sorted(unknown)) or 'to test on'}: see --folds"
+        )
     shared = ray.put(clips)
     runs = side_by_side(
         _train_and_test,
@@ -65,8 +74,14 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
         picture = plots.confusion_matrix(
             counts, clips.classes, f"{preset}: folds {', '.join(folds)}, {config.num_seeds} seeds"
         )
-        (place.parent / f"{Path(place.name).stem}_confusion_{preset}.png").write_bytes(plots.png(picture))
-    curves = {f"fold {run['fold']}, seed {run['seed']}": run["accuracies"] for run in runs if run["accuracies"]}
+        (place.parent / f"{Path(place.name).stem}_confusion_{preset}.png").write_bytes(
+            plots.png(picture)
+        )
+    curves = {
+        f"fold {run['fold']}, seed {run['seed']}": run["accuracies"]
+        for run in runs
+        if run["accuracies"]
+    }
     picture = plots.curves(curves, "default, on the fold held out", "epoch", "accuracy")
     (place.parent / f"{Path(place.name).stem}_curves.png").write_bytes(plots.png(picture))
     return report.write(place)
@@ -86,18 +101,28 @@ def _train_and_test(
 def _recipe_part(clips: LabeledClips, part: SplitRows, seed: int) -> SplitRows:
     """The recipe's own random split, of the clips that it may learn from."""
     train, validation = train_test_split(
-        part.train, test_size=_RECIPE_SPLIT, stratify=clips.class_indices[part.train], random_state=seed
+        part.train,
+        test_size=_RECIPE_SPLIT,
+        stratify=clips.class_indices[part.train],
+        random_state=seed,
     )
     return SplitRows(train=train, validation=validation)
 
 
-def _summarize(runs: list[dict[str, Any]], clips: LabeledClips, folds: tuple[str, ...]) -> dict[str, Any]:
+def _summarize(
+    runs: list[dict[str, Any]], clips: LabeledClips, folds: tuple[str, ...]
+) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for preset in _PRESETS:
         own = [run for run in runs if run["preset"] == preset]
-        averaged = [_averaged_accuracy([run for run in own if run["fold"] == fold], clips) for fold in folds]
+        averaged = [
+            _averaged_accuracy([run for run in own if run["fold"] == fold], clips) for fold in folds
+        ]
         summary[preset] = scores(own, clips.classes) | {
-            "by_fold": {fold: statistics.mean(run["accuracy"] for run in own if run["fold"] == fold) for fold in folds},
+            "by_fold": {
+                fold: statistics.mean(run["accuracy"] for run in own if run["fold"] == fold)
+                for fold in folds
+            },
             "averaged_over_seeds": statistics.mean(averaged),
         }
     shares = _time_shares(runs)
@@ -125,7 +150,11 @@ def _time_shares(runs: list[dict[str, Any]]) -> list[float | None]:
     for run in runs:
         if run["preset"] == "default":
             end = ends[run["fold"], run["seed"]]
-            worse = [epoch for epoch, accuracy in enumerate(run["accuracies"]) if accuracy < end["accuracy"]]
+            worse = [
+                epoch
+                for epoch, accuracy in enumerate(run["accuracies"])
+                if accuracy < end["accuracy"]
+            ]
             epoch = worse[-1] + 1 if worse else 0
             stays = epoch < len(run["accuracies"])
             shares.append(run["seconds"][epoch] / end["seconds"][-1] if stays else None)
@@ -139,7 +168,10 @@ def _rows(summary: dict[str, Any], folds: tuple[str, ...]) -> list[tuple[str, ..
     return [
         accuracy,
         *((f"on fold {fold}", *(f"{own['by_fold'][fold]:.3f}" for own in both)) for fold in folds),
-        ("of the average of all seeds' networks", *(f"{own['averaged_over_seeds']:.3f}" for own in both)),
+        (
+            "of the average of all seeds' networks",
+            *(f"{own['averaged_over_seeds']:.3f}" for own in both),
+        ),
         *others,
         (
             "share of the reference's time, until it stays as good as that ends",

@@ -16,8 +16,10 @@ class _Benchmark:
     @property
     def requirements(self) -> Requirements:
         """What is asked of the cluster."""
-        reads = {f"--{name.replace('_', '-')}": getattr(self, name, None) for name in _READS}
-        return Requirements(reads=reads, writes={"--output": posixpath.dirname(getattr(self, "output")) or "."})  # noqa: B009
+        reads = {name: getattr(self, name, None) for name in _READS}
+        return Requirements(
+            reads=reads, writes={"output": posixpath.dirname(self.output) or "."}
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +49,9 @@ class PreprocessBenchmark(_Benchmark):
 
     def __post_init__(self) -> None:
         if min(self.num_clips, self.num_naive_clips, self.num_runs, *self.memory_clips) < 1:
-            raise ValueError("num_clips, num_naive_clips, memory_clips and num_runs must be 1 or more")
+            raise ValueError(
+                "num_clips, num_naive_clips, memory_clips and num_runs must be 1 or more"
+            )
         _require_json(self.output)
 
 
@@ -212,7 +216,9 @@ class ScaleBenchmark(_Benchmark):
     def __post_init__(self) -> None:
         few, many = self.num_clips
         if min(self.num_runs, few, self.cluster_nodes, self.cores_per_node, *self.num_nodes) < 1:
-            raise ValueError("num_nodes, num_clips, num_runs, cluster_nodes and cores_per_node must be 1 or more")
+            raise ValueError(
+                "num_nodes, num_clips, num_runs, cluster_nodes and cores_per_node must be 1 or more"
+            )
         if few >= many:
             raise ValueError(f"num_clips={few} {many} must name the fewer first")
         if 1 not in self.num_nodes:

@@ -10,7 +10,14 @@ import ray
 
 from freqquest.benchmark.config import ExtraBenchmark
 from freqquest.benchmark.report import Report
-from freqquest.benchmark.training import Run, score_rows, scores, side_by_side, train_and_test, without_predictions
+from freqquest.benchmark.training import (
+    Run,
+    score_rows,
+    scores,
+    side_by_side,
+    train_and_test,
+    without_predictions,
+)
 from freqquest.cnn.config import MAX_EPOCHS, PRESETS
 from freqquest.cnn.labeled_clips import LabeledClips, dataset_split
 from freqquest.cnn.search.selection import standard_error
@@ -43,7 +50,10 @@ def benchmark_extra(config: ExtraBenchmark) -> str:
     asked = list(itertools.product(range(config.num_seeds), parts))
     runs = side_by_side(
         train_and_test,
-        [(shared, PRESETS["default"], parts[training], whole.validation, seed, max_epochs) for seed, training in asked],
+        [
+            (shared, PRESETS["default"], parts[training], whole.validation, seed, max_epochs)
+            for seed, training in asked
+        ],
     )
     runs = [{"training": training} | run for (_, training), run in zip(asked, runs, strict=True)]
     summary = summarize(runs, clips)
@@ -74,13 +84,20 @@ def summarize(runs: list[Run], clips: LabeledClips) -> dict[str, Any]:
         clips: Where their rows lie.
     """
     kinds = {kind: [run for run in runs if run["training"] == kind] for kind in (_WITHOUT, _WITH)}
-    by_seed = [more["accuracy"] - less["accuracy"] for less, more in zip(*kinds.values(), strict=True)]
+    by_seed = [
+        more["accuracy"] - less["accuracy"] for less, more in zip(*kinds.values(), strict=True)
+    ]
     rows = runs[0]["rows"]
     right = {
-        kind: np.mean([run["probabilities"].argmax(axis=1) == clips.class_indices[rows] for run in own], axis=0)
+        kind: np.mean(
+            [run["probabilities"].argmax(axis=1) == clips.class_indices[rows] for run in own],
+            axis=0,
+        )
         for kind, own in kinds.items()
     }
-    over_recordings = standard_error(right[_WITH] - right[_WITHOUT], clips.recordings[rows]) / len(rows)
+    over_recordings = standard_error(right[_WITH] - right[_WITHOUT], clips.recordings[rows]) / len(
+        rows
+    )
     return {kind: scores(own, clips.classes) for kind, own in kinds.items()} | {
         "difference": {
             "accuracy": statistics.mean(by_seed),
@@ -100,7 +117,15 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
     return [
         accuracy,
         ("difference of accuracy", "", f"{difference['accuracy']:+.3f}"),
-        ("its standard error over seeds", "", "unknown" if over_seeds is None else f"{over_seeds:.3f}"),
-        ("its standard error over recordings", "", f"{difference['standard_error_over_recordings']:.3f}"),
+        (
+            "its standard error over seeds",
+            "",
+            "unknown" if over_seeds is None else f"{over_seeds:.3f}",
+        ),
+        (
+            "its standard error over recordings",
+            "",
+            f"{difference['standard_error_over_recordings']:.3f}",
+        ),
         *others,
     ]

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torchaudio.transforms import GriffinLim, InverseMelScale
 
-from freqquest.audio.demo_clips import write_demo_clips
 from freqquest.audio.decode import UnreadableClipError, is_audio, load_clip
+from freqquest.audio.demo_clips import write_demo_clips
 from freqquest.audio.invert import invert
 from freqquest.audio.spectrogram import log_mel
 from freqquest.benchmark.config import InversionBenchmark
@@ -49,7 +49,14 @@ def benchmark_inversion(config: InversionBenchmark) -> str:
         "to log-mel and back, one at a time and each way in turn, on one thread; means of the errors (0 is the clip "
         "itself), median of the processor time",
         figures={"methods": means, "runs": runs},
-        header=("what", "spectral convergence", "log-mel error", "s a clip", "times the time", "by class"),
+        header=(
+            "what",
+            "spectral convergence",
+            "log-mel error",
+            "s a clip",
+            "times the time",
+            "by class",
+        ),
         rows=_rows(means),
     ).write(locate(config.output))
 
@@ -88,7 +95,9 @@ def _run_in_turn(clips: list[tuple[str, np.ndarray]]) -> dict[str, list[dict[str
     torch.manual_seed(0)  # torchaudio takes its random phases from there
     methods: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         _BASELINE: _torchaudio_inverter(),
-        "recipe": lambda spectrogram: invert(spectrogram[None], _VIEW, _RATE_HZ, seeds=[0], method="recipe")[0],
+        "recipe": lambda spectrogram: invert(
+            spectrogram[None], _VIEW, _RATE_HZ, seeds=[0], method="recipe"
+        )[0],
         "default": lambda spectrogram: invert(spectrogram[None], _VIEW, _RATE_HZ, seeds=[0])[0],
     }
     for run in methods.values():
@@ -127,14 +136,23 @@ def _errors(waveform: np.ndarray, clip: np.ndarray) -> dict[str, float]:
     log_mels = log_mel(waveform, _VIEW, _RATE_HZ), log_mel(clip, _VIEW, _RATE_HZ)
     return {
         name: float(np.linalg.norm(found - wanted) / max(float(np.linalg.norm(wanted)), 1e-12))
-        for name, (found, wanted) in {"spectral_convergence": spectra, "log_mel_error": log_mels}.items()
+        for name, (found, wanted) in {
+            "spectral_convergence": spectra,
+            "log_mel_error": log_mels,
+        }.items()
     }
 
 
 def _magnitudes(waveform: np.ndarray) -> np.ndarray:
     """STFT magnitudes `[F, T]`, with silence where the clip has ended."""
     window = torch.hann_window(_VIEW.n_fft)
-    spectrum = torch.stft(torch.from_numpy(waveform), _VIEW.n_fft, _VIEW.hop_length, window=window, return_complex=True)
+    spectrum = torch.stft(
+        torch.from_numpy(waveform),
+        _VIEW.n_fft,
+        _VIEW.hop_length,
+        window=window,
+        return_complex=True,
+    )
     magnitudes = spectrum.abs().numpy()[:, : _VIEW.num_frames]
     return np.pad(magnitudes, ((0, 0), (0, _VIEW.num_frames - magnitudes.shape[1])))
 
@@ -142,11 +160,15 @@ def _magnitudes(waveform: np.ndarray) -> np.ndarray:
 def _means(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean errors of all clips, spectral convergence of each class, and the median of the seconds."""
     by_class = {
-        label: statistics.mean(result["spectral_convergence"] for result in results if result["label"] == label)
+        label: statistics.mean(
+            result["spectral_convergence"] for result in results if result["label"] == label
+        )
         for label in sorted({result["label"] for result in results})
     }
     return {
-        "spectral_convergence": statistics.mean(result["spectral_convergence"] for result in results),
+        "spectral_convergence": statistics.mean(
+            result["spectral_convergence"] for result in results
+        ),
         "log_mel_error": statistics.mean(result["log_mel_error"] for result in results),
         "seconds": statistics.median(result["seconds"] for result in results),
         "spectral_convergence_by_class": by_class,
@@ -167,7 +189,10 @@ def _rows(means: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
             f"{figures['log_mel_error']:.3f}",
             f"{figures['seconds']:.2f}",
             f"{figures['seconds'] / means[_BASELINE]['seconds']:.1f}",
-            ", ".join(f"{label} {value:.3f}" for label, value in figures["spectral_convergence_by_class"].items()),
+            ", ".join(
+                f"{label} {value:.3f}"
+                for label, value in figures["spectral_convergence_by_class"].items()
+            ),
         )
         for method, figures in means.items()
     ]

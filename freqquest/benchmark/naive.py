@@ -22,7 +22,9 @@ def cnn_recipe(paths: list[str]) -> np.ndarray:
     for path in paths:
         waveform, _ = librosa.load(path, sr=_RATE_HZ, mono=True)
         waveform = librosa.util.fix_length(waveform, size=_NUM_SAMPLES)
-        power = librosa.feature.melspectrogram(y=waveform, sr=_RATE_HZ, n_fft=2048, hop_length=512, n_mels=128)
+        power = librosa.feature.melspectrogram(
+            y=waveform, sr=_RATE_HZ, n_fft=2048, hop_length=512, n_mels=128
+        )
         spectrograms.append(librosa.power_to_db(power, ref=np.max))
     return np.array(spectrograms)
 
@@ -35,7 +37,9 @@ def cgan_recipe(paths: list[str]) -> torch.Tensor:
 
 def mel_transform() -> torchaudio.transforms.MelSpectrogram:
     """Recipe 2's waveform to mel spectrogram."""
-    return torchaudio.transforms.MelSpectrogram(sample_rate=_RATE_HZ, n_fft=1024, hop_length=256, n_mels=128)
+    return torchaudio.transforms.MelSpectrogram(
+        sample_rate=_RATE_HZ, n_fft=1024, hop_length=256, n_mels=128
+    )
 
 
 def cgan_spectrogram(path: str, transform: torchaudio.transforms.MelSpectrogram) -> torch.Tensor:
@@ -44,7 +48,9 @@ def cgan_spectrogram(path: str, transform: torchaudio.transforms.MelSpectrogram)
     waveform = torch.from_numpy(samples.T).mean(dim=0, keepdim=True)
     if rate != _RATE_HZ:
         waveform = torchaudio.functional.resample(waveform, rate, _RATE_HZ)
-    waveform = torch.nn.functional.pad(waveform[:, :_NUM_SAMPLES], (0, max(0, _NUM_SAMPLES - waveform.shape[1])))
+    waveform = torch.nn.functional.pad(
+        waveform[:, :_NUM_SAMPLES], (0, max(0, _NUM_SAMPLES - waveform.shape[1]))
+    )
     spectrogram = torch.log1p(transform(waveform))
     return torch.nn.functional.pad(spectrogram, (0, 512 - spectrogram.shape[2]))
 

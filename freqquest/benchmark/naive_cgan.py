@@ -63,7 +63,10 @@ class RecipeTraining:
             loss_D and loss_G.
         """
         real, labels, noise = (values.to(self.device) for values in (real, labels, noise))
-        ones, zeros = torch.ones(len(real), device=self.device), torch.zeros(len(real), device=self.device)
+        ones, zeros = (
+            torch.ones(len(real), device=self.device),
+            torch.zeros(len(real), device=self.device),
+        )
         self._discriminator_optimizer.zero_grad()
         fake = self.generator(noise, labels)
         loss_real = self._loss(self.discriminator(real, labels), ones)

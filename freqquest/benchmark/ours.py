@@ -20,14 +20,22 @@ def main() -> None:
     """Time writing and reading."""
     audio_dir, work_dir = sys.argv[1:]
     connection.connect()
-    write_dataset(PreprocessConfig(audio_dir=f"{audio_dir}/0", dataset_dir=f"{work_dir}/warm", clips_per_shard=16))
+    write_dataset(
+        PreprocessConfig(
+            audio_dir=f"{audio_dir}/0", dataset_dir=f"{work_dir}/warm", clips_per_shard=16
+        )
+    )
     started = time.perf_counter()
-    manifest = write_dataset(PreprocessConfig(audio_dir=audio_dir, dataset_dir=f"{work_dir}/dataset"))
+    manifest = write_dataset(
+        PreprocessConfig(audio_dir=audio_dir, dataset_dir=f"{work_dir}/dataset")
+    )
     print(time.perf_counter() - started)
     reader = SplitReader(locate(f"{work_dir}/dataset"), manifest, "train", "cnn")
     for epoch in (0, 1):  # the first one verifies hashes
         started = time.perf_counter()
-        num_read = sum(len(batch.clip_ids) for batch in reader.batches(_BATCH_SIZE, seed=0, epoch=epoch))
+        num_read = sum(
+            len(batch.clip_ids) for batch in reader.batches(_BATCH_SIZE, seed=0, epoch=epoch)
+        )
     print(num_read / (time.perf_counter() - started))
 
 

@@ -29,12 +29,22 @@ def benchmark_preprocess(config: PreprocessBenchmark) -> str:
     with work_folder(config.work_dir) as work:
         audio_dir = config.audio_dir or str(write_demo_clips(work / "demo").train_dir)
         clips = copy_clips(Path(audio_dir), work / "clips")
-        figures = _time_in_turn(config, clips, work) | {"peak_memory_mib": _memory(config, clips, work)}
-    medians = {name: statistics.median(values) for name, values in figures.items() if isinstance(values, list)}
+        figures = _time_in_turn(config, clips, work) | {
+            "peak_memory_mib": _memory(config, clips, work)
+        }
+    medians = {
+        name: statistics.median(values)
+        for name, values in figures.items()
+        if isinstance(values, list)
+    }
     settings = dataclasses.asdict(config)
     report = Report(
         command="preprocess",
-        settings={name: value for name, value in settings.items() if name not in ("audio_dir", "work_dir", "output")},
+        settings={
+            name: value
+            for name, value in settings.items()
+            if name not in ("audio_dir", "work_dir", "output")
+        },
         about=f"medians of {config.num_runs} runs in turn, of {config.num_clips} clips (the recipes' loop: "
         f"{config.num_naive_clips}); {len(clips)} {'clips' if config.audio_dir else 'demo clips'}, linked several "
         "times over",
@@ -49,7 +59,8 @@ def _time_in_turn(config: PreprocessBenchmark, clips: list[Path], work: Path) ->
     """Every run's figure: clips/s of the four, seconds of the whole command."""
     many = link_clips(clips, config.num_clips, work / "many")
     figures: dict[str, Any] = {
-        name: [] for name in ("naive", "limit", "freqquest", "read", "command_s", "same_command_again_s")
+        name: []
+        for name in ("naive", "limit", "freqquest", "read", "command_s", "same_command_again_s")
     }
     with Progress("benchmark", config.num_runs, "rounds") as progress:
         for _ in range(config.num_runs):
@@ -72,12 +83,21 @@ def _time_in_turn(config: PreprocessBenchmark, clips: list[Path], work: Path) ->
 def _run(program: str, arguments: list[str], paths: list[Path]) -> list[float]:
     """The figures that one of this room's programs prints."""
     command = [sys.executable, "-m", f"freqquest.benchmark.{program}", *arguments]
-    done = subprocess.run(command, input="\n".join(map(str, paths)), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        command, input="\n".join(map(str, paths)), stdout=subprocess.PIPE, text=True, check=True
+    )
     return [float(line) for line in done.stdout.splitlines()]
 
 
 def _command(audio_dir: Path, dataset_dir: Path) -> list[str]:
-    return [sys.executable, str(_JOB), "--audio-dir", str(audio_dir), "--dataset-dir", str(dataset_dir)]
+    return [
+        sys.executable,
+        str(_JOB),
+        "--audio-dir",
+        str(audio_dir),
+        "--dataset-dir",
+        str(dataset_dir),
+    ]
 
 
 def _seconds(command: list[str]) -> float:
@@ -91,22 +111,34 @@ def _memory(config: PreprocessBenchmark, clips: list[Path], work: Path) -> dict[
     peaks = {}
     for count in config.memory_clips:
         link_clips(clips, count, work / f"clips{count}")
-        peaks[str(count)] = peak_memory_mib(_command(work / f"clips{count}", work / f"dataset{count}"))
+        peaks[str(count)] = peak_memory_mib(
+            _command(work / f"clips{count}", work / f"dataset{count}")
+        )
         shutil.rmtree(work / f"dataset{count}")
     return peaks
 
 
-def _rows(medians: dict[str, float], peaks: dict[str, float], num_clips: int) -> list[tuple[str, ...]]:
+def _rows(
+    medians: dict[str, float], peaks: dict[str, float], num_clips: int
+) -> list[tuple[str, ...]]:
     """The table's rows."""
     naive, limit, ours = medians["naive"], medians["limit"], medians["freqquest"]
     peak = ", ".join(f"{mib:.0f} MiB at {count}" for count, mib in peaks.items())
     return [
         ("the recipes' loop, one process, both views", f"{naive:.0f} clips/s", "1.0"),
         ("freqquest, both views, Parquet written", f"{ours:.0f} clips/s", f"{ours / naive:.1f}"),
-        ("bare loop on all cores: decoding and both views", f"{limit:.0f} clips/s", f"{limit / naive:.1f}"),
+        (
+            "bare loop on all cores: decoding and both views",
+            f"{limit:.0f} clips/s",
+            f"{limit / naive:.1f}",
+        ),
         ("freqquest's share of the bare loop", f"{ours / limit:.0%}", ""),
         ("reading the cnn view again, one core, shuffled", f"{medians['read']:.0f} clips/s", ""),
-        (f"the whole command, {num_clips} clips, Ray's start included", f"{medians['command_s']:.1f} s", ""),
+        (
+            f"the whole command, {num_clips} clips, Ray's start included",
+            f"{medians['command_s']:.1f} s",
+            "",
+        ),
         ("the same command again", f"{medians['same_command_again_s']:.1f} s", ""),
         ("largest peak memory of any process", peak, ""),
     ]

@@ -38,7 +38,11 @@ class Report:
                 *(f"| {' | '.join(row)} |" for row in self.rows),
             ]
         )
-        content = {"about": self.about, "machine": machine, "settings": self.settings} | self.figures
+        content = {
+            "about": self.about,
+            "machine": machine,
+            "settings": self.settings,
+        } | self.figures
         place.write_text(json.dumps(content, indent=1) + "\n")
         (place.parent / f"{Path(place.name).stem}.md").write_text(text + "\n")
         return text
@@ -47,7 +51,11 @@ class Report:
 def describe_processor() -> dict[str, Any]:
     """What timings depend on."""
     model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     return {

@@ -73,7 +73,9 @@ def benchmark_scale(config: ScaleBenchmark) -> str:
     )
     report = Report(
         command="scale",
-        settings={name: value for name, value in dataclasses.asdict(config).items() if name not in _PLACES},
+        settings={
+            name: value for name, value in dataclasses.asdict(config).items() if name not in _PLACES
+        },
         about=f"medians of {config.num_runs} runs in turn, of {config.num_clips[0]} and {config.num_clips[1]} clips "
         f"({len(clips)} {'clips' if config.audio_dir else 'demo clips'}, linked several times over); the cluster's "
         f"figures assume that {_assumptions(config)}",
@@ -136,7 +138,11 @@ def one_core_nodes(count: int) -> "Iterator[Cluster]":
                 # What this process starts inherits the cores that it is bound to.
                 os.sched_setaffinity(0, cores if number < 0 else {cores[number % len(cores)]})
                 num_cpus = 0 if number < 0 else 1
-                nodes.add_node(num_cpus=num_cpus, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES)
+                nodes.add_node(
+                    num_cpus=num_cpus,
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                )
             os.sched_setaffinity(0, cores)
             yield nodes
         finally:
@@ -148,7 +154,9 @@ def _preprocess(clips: Path, dataset: Path, address: str) -> float:
     """Seconds that the whole command takes."""
     started = time.perf_counter()
     command = [sys.executable, str(_JOB), "--audio-dir", str(clips), "--dataset-dir", str(dataset)]
-    done = subprocess.run(command, env=os.environ | {"RAY_ADDRESS": address}, stdout=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        command, env=os.environ | {"RAY_ADDRESS": address}, stdout=subprocess.DEVNULL, check=False
+    )
     if done.returncode:
         raise UserError("preprocessing failed, for the reason above")
     return time.perf_counter() - started
@@ -159,7 +167,9 @@ def _rate(config: ScaleBenchmark, seconds: dict[str, list[float]]) -> tuple[floa
     few, many = config.num_clips
     few_s, many_s = (statistics.median(seconds[str(count)]) for count in (few, many))
     if many_s <= few_s:
-        raise UserError(f"{many} clips took no longer than {few}: give --num-clips more of them, or try again later")
+        raise UserError(
+            f"{many} clips took no longer than {few}: give --num-clips more of them, or try again later"
+        )
     rate = (many - few) / (many_s - few_s)
     return rate, few_s - few / rate
 
@@ -181,13 +191,18 @@ def _hours(config: ScaleBenchmark, parts: Parts, count: int) -> dict[str, float]
     """Of the cluster, and of its nodes together. Nodes come in steps: Ray Data asks for twice what is at work."""
     node_clips_per_s = parts.clips_per_s * config.cores_per_node
     nodes, seconds, node_seconds, left = 0, parts.start_s, 0.0, float(count)
-    while nodes < config.cluster_nodes and left > (meanwhile := nodes * node_clips_per_s * config.node_start_s):
+    while nodes < config.cluster_nodes and left > (
+        meanwhile := nodes * node_clips_per_s * config.node_start_s
+    ):
         left -= meanwhile
         nodes = min(max(1, 2 * nodes), config.cluster_nodes)
         seconds += config.node_start_s
         node_seconds += nodes * config.node_start_s
     rest_s = left / node_clips_per_s
-    return {"hours": (seconds + rest_s / nodes) / 3600, "node_hours": (node_seconds + rest_s) / 3600}
+    return {
+        "hours": (seconds + rest_s / nodes) / 3600,
+        "node_hours": (node_seconds + rest_s) / 3600,
+    }
 
 
 def _measured_rows(rates: dict[str, tuple[float, float]], parts: Parts) -> list[tuple[str, ...]]:
@@ -211,7 +226,11 @@ def _model_rows(config: ScaleBenchmark, parts: Parts) -> list[tuple[str, ...]]:
         on = f"on {config.cluster_nodes} nodes of {config.cores_per_node} cores: {figures['node_hours']:.2g} node-hours"
         rows += [
             (f"{name}, preprocessing", f"{figures['hours']:.2g} h", on),
-            (f"{name}, storage", f"{figures['audio_tb']:.1f} + {figures['dataset_tb']:.1f} TB", "audio + dataset"),
+            (
+                f"{name}, storage",
+                f"{figures['audio_tb']:.1f} + {figures['dataset_tb']:.1f} TB",
+                "audio + dataset",
+            ),
             (
                 f"{name}, a search",
                 f"{figures['search_memory_gb']:.0f} GB",

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import ray
 
+from freqquest import plots
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
-from freqquest import plots
 from freqquest.progress import Progress
 
 Run = dict[str, Any]
@@ -32,7 +32,12 @@ def side_by_side(train: Callable[..., Run], asked: Sequence[tuple[Any, ...]]) ->
 
 
 def train_and_test(
-    clips: LabeledClips, network: CnnConfig, part: SplitRows, held_out: np.ndarray, seed: int, max_epochs: int
+    clips: LabeledClips,
+    network: CnnConfig,
+    part: SplitRows,
+    held_out: np.ndarray,
+    seed: int,
+    max_epochs: int,
 ) -> Run:
     """One training on one core; the time that testing takes does not count.
 
@@ -56,7 +61,9 @@ def train_and_test(
 
     def note(_: np.ndarray, epoch: dict[str, float]) -> None:
         seconds.append(epoch["train/seconds"])
-        if network.schedule == "one_cycle":  # its validation clips are those held out; it does not look at them
+        if (
+            network.schedule == "one_cycle"
+        ):  # its validation clips are those held out; it does not look at them
             accuracies.append(epoch["validation/accuracy"])
 
     model = fit(network, clips, part, max_epochs=max_epochs, seed=seed, on_epoch=note)
@@ -95,7 +102,13 @@ def without_predictions(run: Run) -> Run:
 def score_rows(scored: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
     """Rows of a table with a column for each of several `scores`; the first is the accuracy."""
     return [
-        ("accuracy, mean and spread", *(f"{own['accuracy']:.3f} ± {own['spread']:.3f}" for own in scored)),
-        *((f"recall of {name}", *(f"{own['recall'][name]:.2f}" for own in scored)) for name in scored[0]["recall"]),
+        (
+            "accuracy, mean and spread",
+            *(f"{own['accuracy']:.3f} ± {own['spread']:.3f}" for own in scored),
+        ),
+        *(
+            (f"recall of {name}", *(f"{own['recall'][name]:.2f}" for own in scored))
+            for name in scored[0]["recall"]
+        ),
         ("seconds of training, one core, median", *(f"{own['seconds']:.0f}" for own in scored)),
     ]

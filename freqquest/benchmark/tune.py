@@ -9,7 +9,7 @@ from freqquest.benchmark.report import Report
 from freqquest.benchmark.work import work_folder
 from freqquest.cluster.capacity import trial_resources
 from freqquest.cnn.config import TuneConfig
-from freqquest.cnn.labeled_clips import load_labeled, dataset_split
+from freqquest.cnn.labeled_clips import dataset_split, load_labeled
 from freqquest.cnn.tune import run_search
 from freqquest.dataset.manifest import load_manifest
 from freqquest.storage import locate
@@ -45,11 +45,19 @@ def benchmark_tune(config: TuneBenchmark) -> str:
         settings={"num_trials": config.num_trials, "max_epochs": config.max_epochs},
         about=f"a search of {config.num_trials} trials of up to {config.max_epochs} epochs, "
         f"{len(clips.class_indices)} clips, Ray already started",
-        figures={"seconds": wall_s, "cores": cores, "fit_seconds": fit_s, "share_outside_fit": outside},
+        figures={
+            "seconds": wall_s,
+            "cores": cores,
+            "fit_seconds": fit_s,
+            "share_outside_fit": outside,
+        },
         header=("what", "figure"),
         rows=[
             ("the search", f"{wall_s:.0f} s on {cores:.0f} cores"),
-            ("training and validation, all trials", f"{sum(fit_s):.0f} s, each on {cores_each:.0f} of the cores"),
+            (
+                "training and validation, all trials",
+                f"{sum(fit_s):.0f} s, each on {cores_each:.0f} of the cores",
+            ),
             ("share of core time outside of it", f"{outside:.0%}"),
         ],
     ).write(locate(config.output))

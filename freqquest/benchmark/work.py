@@ -20,7 +20,9 @@ def work_folder(path: str) -> Iterator[Path]:
     """
     work = Path(path).absolute()
     if work.exists() and any(work.iterdir()):
-        raise UserError(f"--work-dir {work} is not empty, and would be emptied at the end: name a new folder")
+        raise UserError(
+            f"--work-dir {work} is not empty, and would be emptied at the end: name a new folder"
+        )
     try:
         yield work
     finally:

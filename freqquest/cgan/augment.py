@@ -45,12 +45,17 @@ class Augmentation:
         """Images `[B, 1, M, T]` changed as drawn `[B, 6]`; silence stays silence."""
         shift, gain, *masks = (column[:, None] for column in drawn.unbind(dim=1))
         frames = torch.arange(self.num_frames, device=images.device)
-        turned = ((frames - shift) % self.num_frames).long()[:, None, None].expand(-1, 1, images.shape[2], -1)
+        turned = (
+            ((frames - shift) % self.num_frames)
+            .long()[:, None, None]
+            .expand(-1, 1, images.shape[2], -1)
+        )
         filled = torch.gather(images[..., : self.num_frames], 3, turned)
         images = torch.cat([filled, images[..., self.num_frames :]], dim=3)
         images = images + gain[..., None, None] * (images > _SILENCE)
         hidden = (
-            _stripe(images.shape[2], *masks[:2])[:, None, :, None] | _stripe(images.shape[3], *masks[2:])[:, None, None]
+            _stripe(images.shape[2], *masks[:2])[:, None, :, None]
+            | _stripe(images.shape[3], *masks[2:])[:, None, None]
         )
         return torch.where(hidden, _SILENCE, images)
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freqquest.cgan.images import ImageScale
 from freqquest.cgan.distributed import Worker
+from freqquest.cgan.images import ImageScale
 from freqquest.dataset.read import SplitReader
 
 Batch = tuple[Tensor, Tensor]
@@ -45,7 +45,9 @@ class ClipBatches:
             for shard in reader.shards():
                 rows = slice(start, start + len(shard.clip_ids))
                 self._images[rows] = self._encode(shard.spectrograms)
-                self._labels[rows] = self._send(shard.class_indices.copy())  # Arrow lends it read-only
+                self._labels[rows] = self._send(
+                    shard.class_indices.copy()
+                )  # Arrow lends it read-only
                 start = rows.stop
 
     def epoch(self, batch_size: int, *, seed: int, epoch: int, worker: Worker) -> Iterator[Batch]:
@@ -54,7 +56,12 @@ class ClipBatches:
         Raises:
             UserError: A shard is missing or damaged.
         """
-        places = {"seed": seed, "epoch": epoch, "rank": worker.rank, "world_size": worker.world_size}
+        places = {
+            "seed": seed,
+            "epoch": epoch,
+            "rank": worker.rank,
+            "world_size": worker.world_size,
+        }
         if self.is_resident:
             for rows in self._reader.rows(batch_size, **places):
                 wanted = self._send(rows)
@@ -62,7 +69,10 @@ class ClipBatches:
         else:
             for clips in _ahead(self._reader.batches(batch_size, **places)):
                 # Rounded as resident ones are: where they lie must not change the training.
-                yield self._encode(clips.spectrograms).half().float(), self._send(clips.class_indices)
+                yield (
+                    self._encode(clips.spectrograms).half().float(),
+                    self._send(clips.class_indices),
+                )
 
     def _encode(self, spectrograms: np.ndarray) -> Tensor:
         return self._scale.encode(self._send(spectrograms).float())

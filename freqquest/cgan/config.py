@@ -4,8 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from freqquest.dataset.config import Preset
 from freqquest.cluster.requirements import Requirements
+from freqquest.presets import Preset
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +69,9 @@ class CganConfig:
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay={self.ema_decay} must be from 0 to below 1")
         if self.floor < 0 or (self.floor == 0) != (self.architecture == "recipe"):
-            raise ValueError(f"floor={self.floor} must be 0 for the recipe's networks, and above 0 for the others")
+            raise ValueError(
+                f"floor={self.floor} must be 0 for the recipe's networks, and above 0 for the others"
+            )
         if self.augment and self.architecture == "recipe":
             raise ValueError("augment is for the projection networks: the recipe changes nothing")
 
@@ -141,7 +143,14 @@ class TrainConfig:
     """Seed of initial weights, noise, and the order of clips."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "judge_every", "judge_clips", "sample_every", "cpus_per_worker"):
+        for name in (
+            "epochs",
+            "batch_size",
+            "judge_every",
+            "judge_clips",
+            "sample_every",
+            "cpus_per_worker",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value} must be 1 or more")
@@ -149,7 +158,9 @@ class TrainConfig:
             raise ValueError(f"seed={self.seed} must be 0 or more")
         fewest, most = self.workers
         if most < fewest:
-            raise ValueError(f"num_workers={self.num_workers} must name the fewest first, as in {most}:{fewest}")
+            raise ValueError(
+                f"num_workers={self.num_workers} must name the fewest first, as in {most}:{fewest}"
+            )
         if not 1 <= fewest <= most <= self.cgan_config.batch_size:
             raise ValueError(
                 f"num_workers={self.num_workers} must be from 1 to {self.cgan_config.batch_size}, the clips of a batch, "
@@ -184,7 +195,9 @@ class TrainConfig:
     @property
     def effective_sample_every(self) -> int:
         """Epochs between two sets of sounds and pictures."""
-        return self.sample_every or (1 if self.effective_epochs <= 50 else self.effective_epochs // 40)
+        return self.sample_every or (
+            1 if self.effective_epochs <= 50 else self.effective_epochs // 40
+        )
 
     @property
     def final_judge_clips(self) -> int:
@@ -196,8 +209,8 @@ class TrainConfig:
         """What is asked of the cluster."""
         fewest, most = self.workers
         return Requirements(
-            reads={"--dataset-dir": self.dataset_dir, "--judge": self.judge},
-            writes={"--run-dir": self.run_dir},
+            reads={"dataset_dir": self.dataset_dir, "judge": self.judge},
+            writes={"run_dir": self.run_dir},
             num_workers=fewest,
             most_workers=most if most > fewest else None,
             cpus_per_worker=self.cpus_per_worker,
@@ -240,8 +253,8 @@ class GenerateConfig:
     def requirements(self) -> Requirements:
         """What is asked of the cluster."""
         return Requirements(
-            reads={"--generator": self.generator},
-            writes={"--output-dir": self.output_dir},
+            reads={"generator": self.generator},
+            writes={"output_dir": self.output_dir},
             cpus_per_worker=1,
             use_gpu=self.use_gpu,
         )

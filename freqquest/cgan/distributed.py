@@ -35,14 +35,20 @@ def sum_gradients(network: nn.Module) -> None:
     """
     if world_size() == 1:
         return
-    summed = {id(value) for part in network.modules() if isinstance(part, WideLinear) for value in part.parameters()}
+    summed = {
+        id(value)
+        for part in network.modules()
+        if isinstance(part, WideLinear)
+        for value in part.parameters()
+    }
     parts = (value.grad for value in network.parameters() if id(value) not in summed)
     gradients = [gradient for gradient in parts if gradient is not None]
     message = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(message)
     sums = message.split([gradient.numel() for gradient in gradients])
     torch._foreach_copy_(
-        gradients, [total.view(gradient.shape) for total, gradient in zip(sums, gradients, strict=True)]
+        gradients,
+        [total.view(gradient.shape) for total, gradient in zip(sums, gradients, strict=True)],
     )
 
 
@@ -135,7 +141,9 @@ class BatchNorm2d(nn.BatchNorm2d):
         """Activations `[B, C, H, W]`, normalized."""
         if not self.training or world_size() == 1:
             return super().forward(inputs)
-        normalized, mean, variance = _SharedNormalization.apply(inputs, self.weight, self.bias, self.eps)
+        normalized, mean, variance = _SharedNormalization.apply(
+            inputs, self.weight, self.bias, self.eps
+        )
         self._remember(mean, variance)
         outputs: Tensor = normalized
         return outputs
@@ -182,7 +190,9 @@ class _SharedNormalization(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+    def backward(
+        ctx: Any, gradient: Tensor, *_: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
         """Gradients by activations, and this process's part of those by weight and bias."""
         inputs, weight, mean, variance, count = ctx.saved_tensors
         steepness = torch.rsqrt(variance + ctx.eps)
@@ -193,5 +203,7 @@ class _SharedNormalization(torch.autograd.Function):
         totals = sum_over_workers(torch.stack([by_scale, by_shift]))
         # Mean and variance depend on the activations too.
         slope, shift = -scale * steepness * totals / count
-        indirect = torch.native_batch_norm(inputs, slope, shift, mean, variance, False, 0.0, ctx.eps)[0]
+        indirect = torch.native_batch_norm(
+            inputs, slope, shift, mean, variance, False, 0.0, ctx.eps
+        )[0]
         return direct + indirect, *((None, None) if weight is None else (by_scale, by_shift)), None

@@ -3,10 +3,10 @@
 import ray
 from ray.util.queue import Queue
 
-from freqquest.cluster import capacity
 from freqquest.cgan.config import GenerateConfig
 from freqquest.cgan.train_job import GeneratedClip
-from freqquest.progress import ProgressReporter, remote_progress
+from freqquest.cluster import capacity
+from freqquest.cluster.remote_progress import ProgressReporter, remote_progress
 from freqquest.storage import locate
 
 
@@ -25,8 +25,12 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
     with remote_progress("generate", None, "clips") as progress:
         # One call a process: an idle worker would keep torch in memory.
         make = ray.remote(num_cpus=1, num_gpus=int(config.use_gpu), max_calls=1)(_synthesize)
-        clips: list[GeneratedClip] = ray.get(make.remote(config, _names_in(config.output_dir), progress))
-        progress.put((len(clips), ""))  # the last of a Poster's messages may have come too soon to be sent
+        clips: list[GeneratedClip] = ray.get(
+            make.remote(config, _names_in(config.output_dir), progress)
+        )
+        progress.put(
+            (len(clips), "")
+        )  # the last of a Poster's messages may have come too soon to be sent
     return clips
 
 
@@ -35,7 +39,9 @@ def _names_in(output_dir: str) -> frozenset[str]:
     return frozenset(place.name for place in locate(output_dir).list_dir())
 
 
-def _synthesize(config: GenerateConfig, taken: frozenset[str], progress: Queue) -> list[GeneratedClip]:
+def _synthesize(
+    config: GenerateConfig, taken: frozenset[str], progress: Queue
+) -> list[GeneratedClip]:
     from freqquest.cgan.generate_worker import synthesize
 
     return synthesize(config, taken, ProgressReporter(progress))

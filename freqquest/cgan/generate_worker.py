@@ -29,12 +29,16 @@ def choose_labels(label: str, classes: list[str]) -> list[str]:
     if label == "all":
         return classes
     if label not in classes:
-        raise UserError(f"--label {label} is not known to this generator; it makes {', '.join(classes)} (or all)")
+        raise UserError(
+            f"--label {label} is not known to this generator; it makes {', '.join(classes)} (or all)"
+        )
     return [label]
 
 
 def synthesize(
-    config: GenerateConfig, taken: Collection[str] = (), on_clip: Callable[[int], None] = lambda _: None
+    config: GenerateConfig,
+    taken: Collection[str] = (),
+    on_clip: Callable[[int], None] = lambda _: None,
 ) -> list[GeneratedClip]:
     """Write WAV files of the classes asked for; the same seed writes the same files.
 
@@ -58,12 +62,16 @@ def synthesize(
     places = [folder / f"{label}_{config.seed}_{index:03d}.wav" for label, index in asked]
     existing = [place for place in places if place.name in taken]
     if existing and not config.overwrite:
-        raise UserError(f"{existing[0]} exists: choose another --output-dir or --seed, or --overwrite it")
+        raise UserError(
+            f"{existing[0]} exists: choose another --output-dir or --seed, or --overwrite it"
+        )
     device = torch.device("cuda" if config.use_gpu else "cpu")
     generator.network.to(device)
     on_clip(0)
     for start in range(0, len(asked), _CLIPS_AT_ONCE):
-        batch = [(classes.index(label), index) for label, index in asked[start : start + _CLIPS_AT_ONCE]]
+        batch = [
+            (classes.index(label), index) for label, index in asked[start : start + _CLIPS_AT_ONCE]
+        ]
         waveforms = _make(generator, batch, config.seed, device)
         for place, waveform in zip(places[start:], waveforms, strict=False):
             place.write_bytes(encode_wav(waveform, generator.card.sample_rate_hz))
@@ -77,7 +85,9 @@ def synthesize(
 def draw_noise(noise_dim: int, seed: int, clips: Sequence[tuple[int, int]]) -> torch.Tensor:
     """Noise `[B, Z]` of clips given by class and index; each clip's does not depend on the others."""
     sources = [np.random.default_rng([seed, *clip]) for clip in clips]
-    return torch.from_numpy(np.stack([source.standard_normal(noise_dim, dtype=np.float32) for source in sources]))
+    return torch.from_numpy(
+        np.stack([source.standard_normal(noise_dim, dtype=np.float32) for source in sources])
+    )
 
 
 def to_sound(
@@ -98,7 +108,9 @@ def to_sound(
     )
 
 
-def _make(generator: TrainedGenerator, clips: Sequence[tuple[int, int]], seed: int, device: torch.device) -> np.ndarray:
+def _make(
+    generator: TrainedGenerator, clips: Sequence[tuple[int, int]], seed: int, device: torch.device
+) -> np.ndarray:
     """Waveforms `[B, S]` of clips given by class and index."""
     noise = draw_noise(generator.card.cgan_config.noise_dim, seed, clips).to(device)
     labels = torch.tensor([class_index for class_index, _ in clips], device=device)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.cgan.config import CganConfig
 from freqquest.cgan.images import ImageScale
-from freqquest.cgan.networks.recipe import build_generator
+from freqquest.cgan.networks.build import build_generator
 from freqquest.errors import UserError
 from freqquest.storage import Location
 
@@ -67,7 +67,9 @@ def load_generator(place: Location) -> TrainedGenerator:
     """
     if not place.is_file():
         problem = "is a folder" if place.exists() else "does not exist"
-        raise UserError(f"--generator {place} {problem}: give the generator.safetensors that jobs/train_cgan.py made")
+        raise UserError(
+            f"--generator {place} {problem}: give the generator.safetensors that jobs/train_cgan.py made"
+        )
     content = place.read_bytes()
     try:
         card = _read_card(content, place)
@@ -78,7 +80,11 @@ def load_generator(place: Location) -> TrainedGenerator:
         raise
     except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         # Of bytes that are no text there is nothing to tell; torch tells of each weight in a line.
-        lines = [] if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else str(error).splitlines()
+        lines = (
+            []
+            if isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
+            else str(error).splitlines()
+        )
         detail = f" ({lines[-1].strip()})" if lines else ""
         raise UserError(
             f"--generator {place} is damaged, or no generator{detail}: give the generator.safetensors that "
@@ -91,8 +97,12 @@ def _read_card(content: bytes, place: Location) -> GeneratorCard:
     header_size = int.from_bytes(content[:8], "little")
     fields = json.loads(json.loads(content[8 : 8 + header_size])["__metadata__"][_CARD_NAME])
     if fields["version"] != _CARD_VERSION:
-        raise UserError(f"--generator {place} is of version {fields['version']}; this freqquest reads {_CARD_VERSION}")
-    cgan_config = fields["cgan_config"] | {"adam_betas": tuple(fields["cgan_config"]["adam_betas"])}  # JSON has lists only
+        raise UserError(
+            f"--generator {place} is of version {fields['version']}; this freqquest reads {_CARD_VERSION}"
+        )
+    cgan_config = fields["cgan_config"] | {
+        "adam_betas": tuple(fields["cgan_config"]["adam_betas"])
+    }  # JSON has lists only
     parts = {
         "view": SpectrogramConfig(**fields["view"]),
         "scale": ImageScale(**fields["scale"]),

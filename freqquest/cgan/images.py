@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from freqquest.audio.decode import ClipConfig
+from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.cgan.networks.projection import SHRINKING
 
@@ -44,13 +44,19 @@ class ImageScale:
         floor) is the same with the floor in place of 1 (Marafioti et al., 2019, also train on clipped logarithms).
         """
         images = spectrograms[:, None, :, : self.image_frames]
-        return images if self.floor == 0 else torch.log1p(torch.expm1(images) / self.floor) / _SCALE - 1
+        return (
+            images
+            if self.floor == 0
+            else torch.log1p(torch.expm1(images) / self.floor) / _SCALE - 1
+        )
 
     def decode(self, images: Tensor) -> Tensor:
         """Images `[B, 1, M, W]` to spectrograms `[B, M, T]`, from 0 up, float32."""
         values = images[:, 0].float()
         if self.floor > 0:
-            values = torch.log1p(torch.expm1((values.clamp(-1, _LOUDEST) + 1) * _SCALE) * self.floor)
+            values = torch.log1p(
+                torch.expm1((values.clamp(-1, _LOUDEST) + 1) * _SCALE) * self.floor
+            )
         return functional.pad(values, (0, self.num_frames - self.image_frames))
 
 

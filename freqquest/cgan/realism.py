@@ -10,10 +10,11 @@ Shapes: N, M clips, D features, A axes, K classes.
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.spatial.distance import cdist, pdist
-from sklearn.covariance import ledoit_wolf
+from scipy.spatial.distance import pdist
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
+
+from freqquest.cgan.distances import _thinned, diversity, frechet_distance, kernel_distance
 
 NOTE = "distances on the features of freqquest's own classifier; not comparable with published FAD"
 """Stands wherever the figures do."""
@@ -22,8 +23,6 @@ _NUM_AXES = 32
 """They hold 97 % of the training clips' variance (five classes of UrbanSound8K, 576 features)."""
 _FEWEST_FOR_FRECHET = 5
 _NUM_DRAWS = 10
-_MOST_PAIRED = 2_000
-"""Where each clip is compared with each, so many are enough; chosen evenly."""
 _MEMORISED_PERCENTILE = 1
 _COPY_RATIO = 0.05
 """So near to a training clip is a copy, also where held-out clips themselves are copies of training clips."""
@@ -69,11 +68,18 @@ class Points:
     def draw(self, num_clips: int, seed: int) -> "Points":
         """At most so many of each class, by chance."""
         order = np.random.default_rng(seed).permutation(len(self))
-        rows = [order[self.class_indices[order] == index][:num_clips] for index in np.unique(self.class_indices)]
+        rows = [
+            order[self.class_indices[order] == index][:num_clips]
+            for index in np.unique(self.class_indices)
+        ]
         return self._take(np.concatenate(rows))
 
     def _take(self, rows: np.ndarray) -> "Points":
-        return Points(places=self.places[rows], class_indices=self.class_indices[rows], is_right=self.is_right[rows])
+        return Points(
+            places=self.places[rows],
+            class_indices=self.class_indices[rows],
+            is_right=self.is_right[rows],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +113,9 @@ class RealClips:
     """The real clips that generated ones are compared with: measured once, used at every judgment."""
 
     @_one_thread
-    def __init__(self, held_out: ClassifierOutputs, training: ClassifierOutputs, classes: list[str]) -> None:
+    def __init__(
+        self, held_out: ClassifierOutputs, training: ClassifierOutputs, classes: list[str]
+    ) -> None:
         """Find the axes, and how far held-out clips are from training clips.
 
         Args:
@@ -123,10 +131,14 @@ class RealClips:
         _, directions = np.linalg.eigh(centered.T @ centered)
         self._axes = directions[:, ::-1][:, :_NUM_AXES] / max(spread, 1e-12)
         self.held_out, self.training = self.points(held_out), self.points(training)
-        self.kernel_width = max(float(np.median(pdist(_thinned(self.training.places)))), _SMALLEST_DISTANCE)
+        self.kernel_width = max(
+            float(np.median(pdist(_thinned(self.training.places)))), _SMALLEST_DISTANCE
+        )
         self._neighbors = NearestNeighbors(n_neighbors=1).fit(self.training.places)
         distances = self._nearest(self.held_out)
-        self._usual_distances = np.full(len(classes), max(float(np.median(distances)), _SMALLEST_DISTANCE))
+        self._usual_distances = np.full(
+            len(classes), max(float(np.median(distances)), _SMALLEST_DISTANCE)
+        )
         for index in np.unique(self.held_out.class_indices):
             usual = np.median(distances[self.held_out.class_indices == index])
             self._usual_distances[index] = max(float(usual), _SMALLEST_DISTANCE)
@@ -181,62 +193,11 @@ def floor(real: RealClips, num_clips: int) -> RealismMetrics:
     by_class = _own_by_class(real.held_out, real)
     for index, label in enumerate(real.classes):
         held_out = real.held_out.of_class(index)
-        by_class[label] |= _mean([_distances(draw.of_class(index), held_out, real) for draw in draws])
+        by_class[label] |= _mean(
+            [_distances(draw.of_class(index), held_out, real) for draw in draws]
+        )
     distances = _mean([_distances(draw, real.held_out, real) for draw in draws])
     return _judgment(real.held_out, by_class, distances, real)
-
-
-def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Frechet distance of two normal distributions fitted to `[N, A]` and `[M, A]`; never negative.
-
-    |mean_a - mean_b|^2 + trace(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2) (Dowson and Landau, 1982), which compares
-    images by a network's features in Heusel et al. (2017), and audio in Kilgour et al. (2019). Covariances are shrunk
-    (Ledoit and Wolf, 2004) and roots are taken of eigenvalues: a general matrix root can turn complex.
-
-    Few clips look far from anything. Between two draws of the same real training clips, on `RealClips`' axes, it is on
-    average:
-
-    | clips, against 180 | 16 | 40 | 80 | 160 | 400 | | of one class, against 100 | 4 | 8 | 16 | 32 |
-    | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-    | distance | 0.27 | 0.11 | 0.06 | 0.04 | 0.03 | | distance | 0.27 | 0.15 | 0.09 | 0.06 |
-
-    which is an error to be added to a true distance, of 0.18 between one fold of UrbanSound8K and three others, all
-    classes together. So take 80 clips or more, 16 of each class, and always the same number.
-    """
-    covariance_a, covariance_b = ledoit_wolf(a)[0], ledoit_wolf(b)[0]
-    values, vectors = np.linalg.eigh(covariance_a)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    overlap = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ covariance_b @ root), 0)).sum()
-    between_means = np.square(a.mean(axis=0) - b.mean(axis=0)).sum()
-    return max(0.0, float(between_means + np.trace(covariance_a) + np.trace(covariance_b) - 2 * overlap))
-
-
-def kernel_distance(a: np.ndarray, b: np.ndarray, width: float) -> float:
-    """Squared maximum mean discrepancy of `[N, A]` and `[M, A]`, without bias: 0 on average between equals, or below.
-
-    With a Gaussian kernel, as wide as the median distance of reference clips, it is the kernel audio distance (Chung et
-    al., 2025, "KAD: No More FAD!"), without its scaling factor. At most 2.
-
-    Args:
-        a: Two points or more.
-        b: Two points or more.
-        width: The kernel's, always the same for figures that are to be compared.
-    """
-    a, b = _thinned(a), _thinned(b)
-
-    def kernel(distances: np.ndarray) -> np.ndarray:
-        weights: np.ndarray = np.exp(-np.square(distances) / (2 * width**2))
-        return weights
-
-    return float(kernel(pdist(a)).mean() + kernel(pdist(b)).mean() - 2 * kernel(cdist(a, b)).mean())
-
-
-def diversity(points: np.ndarray, reference: np.ndarray) -> float | None:
-    """Mean distance between clips of one class `[N, A]`, over that of real ones `[M, A]`; 0 where all are the same."""
-    if min(len(points), len(reference)) < 2:
-        return None
-    usual = pdist(_thinned(reference)).mean()
-    return float(pdist(_thinned(points)).mean() / usual) if usual > 0 else None
 
 
 def table(generated: RealismMetrics, real: RealismMetrics) -> str:
@@ -244,9 +205,13 @@ def table(generated: RealismMetrics, real: RealismMetrics) -> str:
     figures = list(generated.overall)
     lines = ["".join([f"{'generated | real':<18}", *(f"{figure:>18}" for figure in figures)])]
     for label in ["overall", *generated.by_class]:
-        ours, theirs = (one.overall if label == "overall" else one.by_class[label] for one in (generated, real))
+        ours, theirs = (
+            one.overall if label == "overall" else one.by_class[label] for one in (generated, real)
+        )
         pairs = [(ours[figure], theirs[figure]) for figure in figures]
-        cells = [" | ".join("-" if value is None else f"{value:.3f}" for value in pair) for pair in pairs]
+        cells = [
+            " | ".join("-" if value is None else f"{value:.3f}" for value in pair) for pair in pairs
+        ]
         lines.append("".join([f"{label:<18}", *(f"{cell:>18}" for cell in cells)]))
     return "\n".join([*lines, NOTE])
 
@@ -256,7 +221,9 @@ def as_dict(judgment: RealismMetrics) -> dict[str, object]:
     return asdict(judgment) | {"note": NOTE}
 
 
-def _judgment(clips: Points, by_class: dict[str, Figures], distances: Figures, real: RealClips) -> RealismMetrics:
+def _judgment(
+    clips: Points, by_class: dict[str, Figures], distances: Figures, real: RealClips
+) -> RealismMetrics:
     varied = _mean(list(by_class.values()))["diversity"]
     overall = _own_figures(clips, real) | {"diversity": varied} | distances
     return RealismMetrics(num_clips=len(clips), overall=overall, by_class=by_class)
@@ -266,7 +233,9 @@ def _own_by_class(clips: Points, real: RealClips) -> dict[str, Figures]:
     figures = {}
     for index, label in enumerate(real.classes):
         own, reference = clips.of_class(index), real.training.of_class(index)
-        figures[label] = _own_figures(own, real) | {"diversity": diversity(own.places, reference.places)}
+        figures[label] = _own_figures(own, real) | {
+            "diversity": diversity(own.places, reference.places)
+        }
     return figures
 
 
@@ -292,9 +261,7 @@ def _distances(clips: Points, held_out: Points, real: RealClips) -> Figures:
 
 def _mean(several: list[Figures]) -> Figures:
     """Of each figure, over those that have it."""
-    known = {name: [value for one in several if (value := one[name]) is not None] for name in several[0]}
+    known = {
+        name: [value for one in several if (value := one[name]) is not None] for name in several[0]
+    }
     return {name: float(np.mean(values)) if values else None for name, values in known.items()}
-
-
-def _thinned(points: np.ndarray) -> np.ndarray:
-    return points[np.linspace(0, len(points) - 1, min(len(points), _MOST_PAIRED)).astype(int)]

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from freqquest.cgan.realism import RealismMetrics, as_dict, table
+from freqquest.cgan.distributed import Worker, from_first_worker
+from freqquest.cgan.generate_worker import draw_noise, to_sound
 from freqquest.cgan.generator_file import GeneratorCard, save_generator
 from freqquest.cgan.judging import RealismEvaluator
-from freqquest.cgan.train_job import TrainJob
+from freqquest.cgan.realism import RealismMetrics, as_dict, table
 from freqquest.cgan.tensorboard_logs import CganLogs
-from freqquest.cgan.distributed import Worker, from_first_worker
+from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.trainer import CganTrainer
-from freqquest.cgan.generate_worker import draw_noise, to_sound
 from freqquest.errors import UserError
 from freqquest.runs.checkpoints import Checkpoints
 from freqquest.runs.tables import write_csv
@@ -53,7 +53,9 @@ def restore(trainer: CganTrainer, job: TrainJob, worker: Worker) -> list[dict[st
         return []
     state = _load(content, trainer.device)
     if state["settings_sha256"] != job.settings_sha256:
-        raise UserError(f"{job.run / _CHECKPOINTS_DIR} is of a training with other settings: choose another --run-dir")
+        raise UserError(
+            f"{job.run / _CHECKPOINTS_DIR} is of a training with other settings: choose another --run-dir"
+        )
     trainer.load_state_dict(state["trainer"])
     history: list[dict[str, Any]] = state["history"]
     return history
@@ -73,7 +75,11 @@ class Recorder:
         self._job, self._trainer, self._history = job, trainer, history
         self._checkpoints = _checkpoints(job)
         self._saved = float("-inf")
-        self._judged = RealismEvaluator(job.judge, job.dataset, job.manifest) if job.judge is not None else None
+        self._judged = (
+            RealismEvaluator(job.judge, job.dataset, job.manifest)
+            if job.judge is not None
+            else None
+        )
         self._logs = CganLogs(job, first_epoch=len(history) + 1)
         if self._judged is not None and not history:
             self._logs.add_floor(self._judged.floor(job.config.judge_clips))
@@ -86,15 +92,25 @@ class Recorder:
         if self._judged is not None and (is_last or epoch % config.effective_judge_every == 0):
             tell(f"epoch {epoch}/{config.effective_epochs}: judging its clips")
             judgment = self._judge(config.judge_clips, config.seed)
-            figures |= {name: value for name, value in judgment.scalars().items() if name.startswith("judge/")}
+            figures |= {
+                name: value
+                for name, value in judgment.scalars().items()
+                if name.startswith("judge/")
+            }
         write_csv(pd.DataFrame(self._history), self._job.run / _EPOCHS_NAME)
         self._logs.add_epoch(figures, judgment)
         if is_last or epoch == 1 or epoch % config.effective_sample_every == 0:
             clips = [(index, 0) for index in range(len(self._job.manifest.classes))]
             spectrograms = self._spectrograms(clips, config.seed)
-            self._logs.add_samples(spectrograms, self._invert(spectrograms, clips, config.seed), epoch)
+            self._logs.add_samples(
+                spectrograms, self._invert(spectrograms, clips, config.seed), epoch
+            )
         self._logs.flush()
-        if is_last or judgment is not None or time.monotonic() - self._saved > _CHECKPOINT_INTERVAL_S:
+        if (
+            is_last
+            or judgment is not None
+            or time.monotonic() - self._saved > _CHECKPOINT_INTERVAL_S
+        ):
             self._save(judgment)
 
     def finish(self, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -129,20 +145,30 @@ class Recorder:
         """Figures of the averaged generator's clips, so many of each class."""
         assert self._judged is not None
         clips = [
-            (index, number) for index in range(len(self._job.manifest.classes)) for number in range(clips_per_class)
+            (index, number)
+            for index in range(len(self._job.manifest.classes))
+            for number in range(clips_per_class)
         ]
-        parts = [clips[start : start + _CLIPS_AT_ONCE] for start in range(0, len(clips), _CLIPS_AT_ONCE)]
+        parts = [
+            clips[start : start + _CLIPS_AT_ONCE] for start in range(0, len(clips), _CLIPS_AT_ONCE)
+        ]
         waveforms = [self._invert(self._spectrograms(part, seed), part, seed) for part in parts]
-        return self._judged.judge(np.concatenate(waveforms), np.array([index for index, _ in clips]))
+        return self._judged.judge(
+            np.concatenate(waveforms), np.array([index for index, _ in clips])
+        )
 
     def _spectrograms(self, clips: list[tuple[int, int]], seed: int) -> torch.Tensor:
         """Of clips given by class and number: always the same noise, so that progress can be followed."""
         noise = draw_noise(self._job.cgan_config.noise_dim, seed, clips)
         return self._trainer.generate(noise, torch.tensor([index for index, _ in clips]))
 
-    def _invert(self, spectrograms: torch.Tensor, clips: list[tuple[int, int]], seed: int) -> np.ndarray:
+    def _invert(
+        self, spectrograms: torch.Tensor, clips: list[tuple[int, int]], seed: int
+    ) -> np.ndarray:
         """Waveforms `[N, S]`."""
-        return to_sound(spectrograms, self._card(len(self._history)), seed, clips, self._trainer.device)
+        return to_sound(
+            spectrograms, self._card(len(self._history)), seed, clips, self._trainer.device
+        )
 
     def _save(self, judgment: RealismMetrics | None) -> None:
         buffer = io.BytesIO()
@@ -153,7 +179,9 @@ class Recorder:
         }
         torch.save(state, buffer)
         kernel = judgment.overall["kernel"] if judgment is not None else None
-        self._checkpoints.save(len(self._history), buffer.getvalue(), None if kernel is None else -kernel)
+        self._checkpoints.save(
+            len(self._history), buffer.getvalue(), None if kernel is None else -kernel
+        )
         self._saved = time.monotonic()
 
     def _card(self, epochs: int) -> GeneratorCard:

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from freqquest import plots
 from freqquest.audio.decode import encode_wav
-from freqquest.cgan.realism import NOTE, RealismMetrics
 from freqquest.cgan.images import image_scale
+from freqquest.cgan.realism import NOTE, RealismMetrics
 from freqquest.cgan.train_job import TrainJob
 from freqquest.dataset.read import example_of_each_class
-from freqquest import plots
 from freqquest.runs.folder import TENSORBOARD_DIR
 from freqquest.runs.log_dir import LogDir
 
@@ -47,7 +47,9 @@ class CganLogs:
         self._folder = LogDir(job.run / TENSORBOARD_DIR / "cgan")
         self._writer = SummaryWriter(str(self._folder.path), purge_step=first_epoch)
         if first_epoch == 1:
-            self._writer.add_text("config", f"```json\n{json.dumps(dataclasses.asdict(self._config), indent=1)}\n```")
+            self._writer.add_text(
+                "config", f"```json\n{json.dumps(dataclasses.asdict(self._config), indent=1)}\n```"
+            )
 
     def add_floor(self, floor: RealismMetrics) -> None:
         """The judge's figures of real clips, to be read beside those of generated ones."""
@@ -74,9 +76,13 @@ class CganLogs:
         """
         rate = self._manifest.clip.sample_rate_hz
         for label, waveform in zip(self._manifest.classes, waveforms, strict=True):
-            (self._run / "samples" / f"{label}_ep{epoch}.wav").write_bytes(encode_wav(waveform, rate))
+            (self._run / "samples" / f"{label}_ep{epoch}.wav").write_bytes(
+                encode_wav(waveform, rate)
+            )
             self._writer.add_audio(f"generated/{label}", waveform[None], epoch, sample_rate=rate)
-        picture = self._picture(dict(zip(self._manifest.classes, spectrograms.cpu().numpy(), strict=True)), epoch)
+        picture = self._picture(
+            dict(zip(self._manifest.classes, spectrograms.cpu().numpy(), strict=True)), epoch
+        )
         (self._run / "spectrograms" / f"epoch_{epoch:03d}.png").write_bytes(plots.png(picture))
         self._writer.add_image("generated/spectrograms", picture, epoch, dataformats="HWC")
 
@@ -88,7 +94,9 @@ class CganLogs:
         for label, spectrogram in generated.items():
             pairs[f"{label}, generated"] = spectrogram
             pairs[f"{label}, real"] = self._real.get(label, np.zeros_like(spectrogram))
-        levels = {name: _decibel(spectrogram[:, :num_frames]) for name, spectrogram in pairs.items()}
+        levels = {
+            name: _decibel(spectrogram[:, :num_frames]) for name, spectrogram in pairs.items()
+        }
         title = f"generated clips of epoch {epoch}, each beside a training clip (dB)"
         return plots.spectrogram_grid(levels, title, clip.duration_s, most_columns=4)
 
@@ -106,7 +114,9 @@ class CganLogs:
         final = {f"final/{name}": metrics[name] for name in ("loss_D", "loss_G")}
         if "judge" in metrics:
             final |= {
-                f"final/judge_{name}": value for name, value in metrics["judge"]["overall"].items() if value is not None
+                f"final/judge_{name}": value
+                for name, value in metrics["judge"]["overall"].items()
+                if value is not None
             }
         self._writer.add_hparams(plain, final, run_name=".")
         self._writer.close()

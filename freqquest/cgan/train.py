@@ -11,18 +11,20 @@ from typing import Any
 
 import ray
 
-from freqquest.cluster import capacity, connection
 from freqquest.cgan.config import TrainConfig
 from freqquest.cgan.train_job import TrainJob
+from freqquest.cluster import capacity, connection
+from freqquest.cluster.remote_progress import remote_progress
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.read import num_steps
 from freqquest.errors import UserError
 from freqquest.runs.folder import RunFolder
-from freqquest.progress import remote_progress
 from freqquest.storage import locate
 
 
-def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = None) -> dict[str, Any]:
+def train(
+    config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = None
+) -> dict[str, Any]:
     """Train a generator; an interrupted training continues, a finished one is left as it is.
 
     Needs an initialized Ray. Leaves generator.safetensors, checkpoints, sounds, pictures and TensorBoard logs.
@@ -64,11 +66,15 @@ def train(config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = 
             config=config,
             progress=progress,
             resources=resources,
-            settings_sha256=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
+            settings_sha256=hashlib.sha256(
+                json.dumps(settings, sort_keys=True).encode()
+            ).hexdigest(),
             judge=judge,
         )
         # Ray Train puts what watches the workers onto the node of whoever starts them.
-        run_workers = ray.remote(num_cpus=0, max_calls=1, scheduling_strategy=connection.on_driver_node())(_run_workers)
+        run_workers = ray.remote(
+            num_cpus=0, max_calls=1, scheduling_strategy=connection.on_driver_node()
+        )(_run_workers)
         figures: dict[str, Any] = ray.get(run_workers.remote(job))
         if "error" in figures:
             raise UserError(f"training stopped: {figures['error']}")
@@ -94,7 +100,10 @@ def _settings(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
         "judge_sha256": hashlib.sha256(judge.read_bytes()).hexdigest() if judge else None,
         "judge_every": config.effective_judge_every if judge else None,
         "judge_clips": config.judge_clips if judge else None,
-        **{f"preset.{name}": value for name, value in dataclasses.asdict(config.cgan_config).items()},
+        **{
+            f"preset.{name}": value
+            for name, value in dataclasses.asdict(config.cgan_config).items()
+        },
     }
 
 

@@ -11,12 +11,12 @@ import torch
 from ray.train.torch import TorchTrainer, get_device
 from ray.util.queue import Queue
 
-from freqquest.cluster import connection
-from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.distributed import Worker
+from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.training_loop import train_generator
+from freqquest.cluster import connection
+from freqquest.cluster.remote_progress import ProgressReporter
 from freqquest.errors import UserError
-from freqquest.progress import ProgressReporter
 
 _RAY_DIR = "checkpoints"
 _MAX_FAILURES, _MAX_ELASTIC_FAILURES = 2, 20
@@ -78,7 +78,9 @@ class _LossNote(ray.train.UserCallback):
     def __init__(self, job: TrainJob) -> None:
         fewest, most = job.config.workers
         number = str(most) if fewest == most else f"{fewest} to {most}"
-        room = " and ".join(f"{amount:g} {name}" for name, amount in job.resources.items() if amount)
+        room = " and ".join(
+            f"{amount:g} {name}" for name, amount in job.resources.items() if amount
+        )
         self._progress: Queue = job.progress
         self._waits_for = f"{number} worker(s) with {room} each begin when there is room"
         self._progress.put((None, self._waits_for))

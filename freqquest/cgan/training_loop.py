@@ -12,12 +12,11 @@ from typing import Any
 import torch
 
 from freqquest.cgan.batches import ClipBatches
-from freqquest.cgan.epoch import train_epoch
-from freqquest.cgan.images import image_scale
-from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.distributed import Worker
+from freqquest.cgan.images import image_scale
 from freqquest.cgan.recorder import Recorder, restore
-from freqquest.cgan.trainer import CganTrainer
+from freqquest.cgan.train_job import TrainJob
+from freqquest.cgan.trainer import CganTrainer, train_epoch
 from freqquest.dataset.read import SplitReader, num_steps
 
 
@@ -52,7 +51,11 @@ def train_generator(
     on_clips(len(history) * clips_per_epoch, "")
     for epoch in range(len(history), config.effective_epochs):
 
-        def tell(step: int, done: int = epoch * clips_per_epoch, note: str = _note(history, config.effective_epochs)) -> None:
+        def tell(
+            step: int,
+            done: int = epoch * clips_per_epoch,
+            note: str = _note(history, config.effective_epochs),
+        ) -> None:
             on_clips(done + step * cgan_config.batch_size, note)
 
         started = time.monotonic()
@@ -65,7 +68,11 @@ def train_generator(
             on_step=tell,
         )
         seconds = time.monotonic() - started
-        history.append({"epoch": epoch + 1} | figures | {"clips_per_s": clips_per_epoch / seconds, "seconds": seconds})
+        history.append(
+            {"epoch": epoch + 1}
+            | figures
+            | {"clips_per_s": clips_per_epoch / seconds, "seconds": seconds}
+        )
         if record is not None:
             record.end_epoch(partial(on_clips, (epoch + 1) * clips_per_epoch))
     if record is None:

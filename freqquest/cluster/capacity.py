@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from freqquest.errors import UserError
 from freqquest.cluster.requirements import Requirements
+from freqquest.errors import UserError
 
 _TRAINING_BYTES = 3 * 2**30
 """What one training of a classifier takes at most, beside the clips that all share."""
@@ -39,7 +39,10 @@ def worker_resources(requirements: Requirements) -> dict[str, float]:
     largest = int(max(node.get("CPU", 0) for node in nodes))
     for wanted in (requirements.most_workers or num_workers, num_workers):
         for cpus in range(min(requirements.cpus_per_worker or largest, largest), 0, -1):
-            places = [min(node.get("CPU", 0) // cpus, node.get("GPU", 0) if use_gpu else math.inf) for node in nodes]
+            places = [
+                min(node.get("CPU", 0) // cpus, node.get("GPU", 0) if use_gpu else math.inf)
+                for node in nodes
+            ]
             if sum(places) >= wanted:
                 return {"CPU": cpus, "GPU": int(use_gpu)}
     if not is_limited:  # an autoscaler will bring what it may
@@ -49,7 +52,9 @@ def worker_resources(requirements: Requirements) -> dict[str, float]:
             f"--use-gpu with {num_workers} worker(s) needs {num_workers} GPU(s), the cluster has {num_gpus}: "
             "leave out --use-gpu, or ask for fewer workers"
         )
-    raise UserError(f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: ask for fewer workers")
+    raise UserError(
+        f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: ask for fewer workers"
+    )
 
 
 def describe() -> str:
@@ -69,7 +74,9 @@ def describe() -> str:
 
 
 def _count(nodes: list[dict[str, float]]) -> str:
-    return ", ".join(f"{sum(node.get(key, 0) for node in nodes):.0f} {name}" for key, name in _COUNTED.items())
+    return ", ".join(
+        f"{sum(node.get(key, 0) for node in nodes):.0f} {name}" for key, name in _COUNTED.items()
+    )
 
 
 def _nodes_now() -> list[dict[str, float]]:
@@ -93,15 +100,23 @@ def _nodes() -> tuple[list[dict[str, float]], bool]:
 
 def _with_launched(nodes: list[dict[str, float]], config: dict[str, Any]) -> list[dict[str, float]]:
     """As many nodes of each kind as `ray up` may start, and those that are there and of no such kind."""
-    kinds = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
+    kinds = [
+        kind
+        for name, kind in config["available_node_types"].items()
+        if name != config["head_node_type"]
+    ]
 
     def is_of(kind: dict[str, Any], node: dict[str, float]) -> bool:
         return all(node.get(name, 0) == kind.get("resources", {}).get(name, 0) for name in _COUNTED)
 
     possible = [
-        kind.get("resources", {}) for kind in kinds for _ in range(min(kind["max_workers"], config["max_workers"]))
+        kind.get("resources", {})
+        for kind in kinds
+        for _ in range(min(kind["max_workers"], config["max_workers"]))
     ]
-    return [node for node in nodes if _HEAD in node or not any(is_of(kind, node) for kind in kinds)] + possible
+    return [
+        node for node in nodes if _HEAD in node or not any(is_of(kind, node) for kind in kinds)
+    ] + possible
 
 
 def num_cores() -> float:
@@ -117,7 +132,12 @@ def num_addable_trials(resources: dict[str, float], most: int) -> int:
 
     def places(nodes: list[dict[str, float]]) -> int:
         wanted = {name: resources[name] for name in _COUNTED if resources[name]}
-        return int(sum(min(node.get(name, 0) // amount for name, amount in wanted.items()) for node in nodes))
+        return int(
+            sum(
+                min(node.get(name, 0) // amount for name, amount in wanted.items())
+                for node in nodes
+            )
+        )
 
     nodes, is_limited = _nodes()
     return min(most, places(nodes) - places(_nodes_now())) if is_limited else most
@@ -129,7 +149,9 @@ def can_replace_nodes() -> bool:
     return len(nodes) > 1 or not is_limited
 
 
-def trial_resources(num_tasks: int, *, cpus_each: int | None, use_gpu: bool, sharing_gpu: int = 1) -> dict[str, float]:
+def trial_resources(
+    num_tasks: int, *, cpus_each: int | None, use_gpu: bool, sharing_gpu: int = 1
+) -> dict[str, float]:
     """Resources of each of several trainings that need not run all at once.
 
     Args:
@@ -145,10 +167,21 @@ def trial_resources(num_tasks: int, *, cpus_each: int | None, use_gpu: bool, sha
         UserError: There is no GPU.
     """
     all_nodes, _ = _nodes()
-    nodes = [node for node in all_nodes if node.get("CPU") and bool(node.get("GPU")) == use_gpu] or all_nodes
-    at_once = min(num_tasks, int(sum(node.get("GPU", 0) for node in nodes)) * sharing_gpu) if use_gpu else num_tasks
+    nodes = [
+        node for node in all_nodes if node.get("CPU") and bool(node.get("GPU")) == use_gpu
+    ] or all_nodes
+    at_once = (
+        min(num_tasks, int(sum(node.get("GPU", 0) for node in nodes)) * sharing_gpu)
+        if use_gpu
+        else num_tasks
+    )
     largest = max(int(node.get("CPU", 0)) for node in nodes)
     cores = largest // max(1, math.ceil(at_once / len(nodes)))
-    resources = worker_resources(Requirements(cpus_per_worker=cpus_each or max(1, cores), use_gpu=use_gpu))
+    resources = worker_resources(
+        Requirements(cpus_per_worker=cpus_each or max(1, cores), use_gpu=use_gpu)
+    )
     memory = max(node.get("memory", 0) for node in all_nodes)
-    return resources | {"GPU": resources["GPU"] / sharing_gpu, "memory": min(_TRAINING_BYTES, memory)}
+    return resources | {
+        "GPU": resources["GPU"] / sharing_gpu,
+        "memory": min(_TRAINING_BYTES, memory),
+    }

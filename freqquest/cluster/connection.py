@@ -30,15 +30,23 @@ _TOKEN_FIX = (
 
 def prepare_environment() -> None:
     """Set what Ray reads when it is imported or started; a cluster that exists already has settings of its own."""
-    os.environ.setdefault("RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES", str(_LOCAL_OBJECT_STORE_BYTES))
+    os.environ.setdefault(
+        "RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES", str(_LOCAL_OBJECT_STORE_BYTES)
+    )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if "RAY_ADDRESS" in os.environ:
-        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "5")  # seconds until it gives up a cluster that refuses
+        os.environ.setdefault(
+            "RAY_NUM_REDIS_GET_RETRIES", "5"
+        )  # seconds until it gives up a cluster that refuses
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials write their own logs
     os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")  # pages long; ours are lines
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # it would call an interrupted search a finished one
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables even when told to be silent
+    os.environ.setdefault(
+        "TUNE_DISABLE_SIGINT_HANDLER", "1"
+    )  # it would call an interrupted search a finished one
+    os.environ.setdefault(
+        "RAY_AIR_NEW_OUTPUT", "0"
+    )  # the new one prints tables even when told to be silent
 
 
 def connect() -> bool:
@@ -85,16 +93,22 @@ def _clear_refusals() -> Iterator[None]:
     except ray.exceptions.AuthenticationError as error:
         raise UserError(f"no token for the Ray cluster: {_TOKEN_FIX}") from error
     except ConnectionError as error:
-        found = re.search(r"[\w.-]+:\d+", f"{address} {error}")  # without RAY_ADDRESS, Ray finds one by itself
+        found = re.search(
+            r"[\w.-]+:\d+", f"{address} {error}"
+        )  # without RAY_ADDRESS, Ray finds one by itself
         if found and not _silence(found[0]):
             raise UserError(
                 f"at {found[0]} is no Ray cluster, or one that does not accept this job's token: {_TOKEN_FIX}"
             ) from error
-        raise UserError(f"{error}; what a Ray that crashed left on this machine is cleared by: ray stop") from error
+        raise UserError(
+            f"{error}; what a Ray that crashed left on this machine is cleared by: ray stop"
+        ) from error
     except RuntimeError as error:
         if "ersion mismatch" not in str(error):
             raise
-        raise UserError(f"{' '.join(str(error).split())} Run the job with the cluster's own Python and Ray.") from error
+        raise UserError(
+            f"{' '.join(str(error).split())} Run the job with the cluster's own Python and Ray."
+        ) from error
 
 
 def _silence(address: str) -> Exception | None:
@@ -130,6 +144,8 @@ def silence(library: str) -> None:
 
         DataContext.get_current().enable_progress_bars = False
         DataContext.get_current().print_on_execution_start = False
-        DataContext.get_current().raise_original_map_exception = True  # else an outage becomes a page of text
+        DataContext.get_current().raise_original_map_exception = (
+            True  # else an outage becomes a page of text
+        )
         # max_restarts of an actor pool has no named parameter yet.
         warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")

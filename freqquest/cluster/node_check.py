@@ -21,7 +21,18 @@ from freqquest.cluster.requirements import Requirements
 if TYPE_CHECKING:
     from freqquest.storage import Location
 
-_PACKAGES = ("ray", "numpy", "pandas", "pyarrow", "soundfile", "soxr", "tensorflow", "keras", "torch", "torchaudio")
+_PACKAGES = (
+    "ray",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "soundfile",
+    "soxr",
+    "tensorflow",
+    "keras",
+    "torch",
+    "torchaudio",
+)
 """Those that shape results, or what processes send each other."""
 
 _TIMEOUT_S = 120.0
@@ -30,9 +41,7 @@ _TIMEOUT_S = 120.0
 MISSING = "nothing"
 """In the place of what is to be read, of which the job itself says more."""
 
-NOT_SHARED = (
-    "this node has another folder of that name, or none: give a path that all nodes share (NFS, EFS), or a URI (s3://)"
-)
+NOT_SHARED = "this node has another folder of that name, or none: give a path that all nodes share (NFS, EFS), or a URI (s3://)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,9 @@ def probed(requirements: Requirements) -> Iterator[tuple[Places, dict[str, str]]
     """
     from freqquest.storage import locate, reason
 
-    reads = {option: locate(path) for option, path in requirements.reads.items() if path is not None}
+    reads = {
+        option: locate(path) for option, path in requirements.reads.items() if path is not None
+    }
     places = Places(reads=reads, writes={}, probe=f".freqquest-probe-{uuid.uuid4().hex}")
     refusals = {}
     try:
@@ -102,7 +113,9 @@ def ask_nodes(places: Places) -> list[Report]:
     names = _addresses()
     look = ray.remote(num_cpus=0, max_retries=0)(look_from)
     asked = {
-        look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(places, name): node
+        look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            places, name
+        ): node
         for node, name in names.items()
         if node != here
     }
@@ -110,7 +123,11 @@ def ask_nodes(places: Places) -> list[Report]:
     answered = ray.wait(list(asked), num_returns=len(asked), timeout=_TIMEOUT_S)[0] if asked else []
     for answer, node in asked.items():
         try:
-            reports.append(ray.get(answer) if answer in answered else Report(node=names[node], lost="no answer"))
+            reports.append(
+                ray.get(answer)
+                if answer in answered
+                else Report(node=names[node], lost="no answer")
+            )
         except ray.exceptions.RayError as error:
             if node in _addresses():  # else it has gone meanwhile, as nodes of a cluster may
                 reports.append(Report(node=names[node], lost=str(error).strip().splitlines()[-1]))
@@ -146,7 +163,8 @@ def look_from(places: Places, node: str) -> Report:
             refusals[option] = reason(error)
     return Report(
         node=node,
-        versions={"Python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        versions={"Python": platform.python_version()}
+        | {name: _version(name) for name in _PACKAGES},
         free_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
         contents=contents,
         refusals=refusals,
@@ -159,8 +177,12 @@ def _contents(place: "Location") -> str:
         return f"{place.num_bytes()} bytes"
     if not place.is_dir():
         return MISSING
-    names = [os.fsencode(found.name) for found in Path(place.path).iterdir()] if place.is_local else []
-    shown = sorted(name for name in names if not name.startswith(b"."))  # hidden ones come and go, as probes do
+    names = (
+        [os.fsencode(found.name) for found in Path(place.path).iterdir()] if place.is_local else []
+    )
+    shown = sorted(
+        name for name in names if not name.startswith(b".")
+    )  # hidden ones come and go, as probes do
     return f"a folder {hashlib.sha256(b'/'.join(shown)).hexdigest()}"
 
 

@@ -8,9 +8,9 @@ import tempfile
 from dataclasses import dataclass
 
 from freqquest.cluster import capacity, connection
-from freqquest.errors import UserError
-from freqquest.cluster.requirements import Requirements
 from freqquest.cluster.node_check import MISSING, NOT_SHARED, Report, ask_nodes, probed
+from freqquest.cluster.requirements import Requirements
+from freqquest.errors import UserError
 
 _MIN_FREE_BYTES = 500 * 10**6
 """For Ray's own files, and those that a task writes on the way."""
@@ -71,8 +71,14 @@ def check(requirements: Requirements, *, must_exist: bool = False) -> list[Row]:
     reports[0].refusals.update(refusals)
     return [
         _resources(requirements),
-        *(_storage(option, f"read {requirements.reads[option]}", reports, must_exist) for option in places.reads),
-        *(_storage(option, f"write {requirements.writes[option]}", reports) for option in requirements.writes),
+        *(
+            _storage(option, f"read {requirements.reads[option]}", reports, must_exist)
+            for option in places.reads
+        ),
+        *(
+            _storage(option, f"write {requirements.writes[option]}", reports)
+            for option in requirements.writes
+        ),
         _versions(reports),
         _disk(reports),
     ]
@@ -113,10 +119,15 @@ def _storage(option: str, use: str, reports: list[Report], must_exist: bool = Fa
             refusal = NOT_SHARED
         if refusal:  # the first one is enough: others are mostly the same
             return Row(
-                option, use, f"node {report.node} cannot", f"{option}: cannot {use} on node {report.node}: {refusal}"
+                option,
+                use,
+                f"node {report.node} cannot",
+                f"`{option}`: cannot {use} on node {report.node}: {refusal}",
             )
     if own == MISSING:
-        return Row(option, use, own, f"{option}: cannot {use}: there is nothing" if must_exist else "")
+        return Row(
+            option, use, own, f"`{option}`: cannot {use}: there is nothing" if must_exist else ""
+        )
     return Row(option, use, f"{_nodes(reports)} can")
 
 
@@ -125,9 +136,17 @@ def _versions(reports: list[Report]) -> Row:
     own = reports[0].versions
     asked = ", ".join(f"{name} {own[name]}" for name in ("Python", "ray", "torch", "tensorflow"))
     for report in reports:
-        differing = [f"{name} {there}" for name, there in sorted(report.versions.items()) if there != own[name]]
+        differing = [
+            f"{name} {there}"
+            for name, there in sorted(report.versions.items())
+            if there != own[name]
+        ]
         if report.lost or differing:
-            is_so = f"cannot run tasks ({report.lost})" if report.lost else f"has {', '.join(differing)}"
+            is_so = (
+                f"cannot run tasks ({report.lost})"
+                if report.lost
+                else f"has {', '.join(differing)}"
+            )
             found = f"node {report.node} {is_so}"
             fix = "every node needs the same Python, and what requirements.txt lists"
             return Row("versions", asked, found, f"{found}, the job's driver {asked}: {fix}")
@@ -135,12 +154,22 @@ def _versions(reports: list[Report]) -> Row:
 
 
 def _disk(reports: list[Report]) -> Row:
-    least = min((report for report in reports if not report.lost), key=lambda report: report.free_bytes)
-    asked, found = f"{_MIN_FREE_BYTES / 1e9} GB", f"{least.free_bytes / 1e9:.1f} GB or more on {_nodes(reports)}"
+    least = min(
+        (report for report in reports if not report.lost), key=lambda report: report.free_bytes
+    )
+    asked, found = (
+        f"{_MIN_FREE_BYTES / 1e9} GB",
+        f"{least.free_bytes / 1e9:.1f} GB or more on {_nodes(reports)}",
+    )
     if least.free_bytes >= _MIN_FREE_BYTES:
         return Row("free disk", asked, found)
     short = f"{least.free_bytes / 1e9:.1f} GB in {tempfile.gettempdir()} on node {least.node}"
-    return Row("free disk", asked, short, f"free disk: {short}, Ray and its tasks want {asked}: make room there")
+    return Row(
+        "free disk",
+        asked,
+        short,
+        f"free disk: {short}, Ray and its tasks want {asked}: make room there",
+    )
 
 
 def _nodes(reports: list[Report]) -> str:

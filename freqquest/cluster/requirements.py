@@ -19,6 +19,12 @@ class Requirements:
     use_gpu: bool = False
 
     def __str__(self) -> str:
-        count = f"{self.num_workers} to {self.most_workers}" if self.most_workers else str(self.num_workers)
-        cores = "1 core or more" if self.cpus_per_worker is None else f"{self.cpus_per_worker} core(s)"
+        count = (
+            f"{self.num_workers} to {self.most_workers}"
+            if self.most_workers
+            else str(self.num_workers)
+        )
+        cores = (
+            "1 core or more" if self.cpus_per_worker is None else f"{self.cpus_per_worker} core(s)"
+        )
         return f"{count} worker(s), each {cores}{' and a GPU' if self.use_gpu else ''}"

@@ -16,7 +16,11 @@ _LARGEST_MASK = 1 / 8, 3 / 16
 
 
 def augment(
-    spectrograms: np.ndarray, targets: np.ndarray, config: CnnConfig, fill: float, rng: np.random.Generator
+    spectrograms: np.ndarray,
+    targets: np.ndarray,
+    config: CnnConfig,
+    fill: float,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Varied spectrograms `[N, M, T]`, again in decibels below each one's maximum, and their targets `[N, K]`.
 
@@ -29,7 +33,10 @@ def augment(
     """
     varied = shift(spectrograms, config.time_shift, config.band_shift, rng).astype(np.float32)
     if config.equalizer_db:
-        varied += _lines(rng.uniform(-config.equalizer_db, config.equalizer_db, (len(varied), _NUM_KNOTS)), varied)
+        varied += _lines(
+            rng.uniform(-config.equalizer_db, config.equalizer_db, (len(varied), _NUM_KNOTS)),
+            varied,
+        )
     if config.noise_db:
         varied = np.maximum(varied, _noise(config.noise_db, varied, rng))
     if config.mixup:
@@ -41,7 +48,9 @@ def augment(
     return varied, targets
 
 
-def shift(spectrograms: np.ndarray, in_time: bool, most_bands: int, rng: np.random.Generator) -> np.ndarray:
+def shift(
+    spectrograms: np.ndarray, in_time: bool, most_bands: int, rng: np.random.Generator
+) -> np.ndarray:
     """Turn each spectrogram `[N, M, T]` in time, and move it by up to so many bands; edge bands fill what opens."""
     count, num_bands, num_frames = spectrograms.shape
     turns = rng.integers(num_frames if in_time else 1, size=(count, 1))
@@ -58,11 +67,15 @@ def mix(
     shares = rng.beta(alpha, alpha, len(targets)).astype(np.float32)
     shares = np.maximum(shares, 1 - shares)
     others = rng.permutation(len(targets))
-    mixed = spectrograms * shares[:, None, None] + spectrograms[others] * (1 - shares)[:, None, None]
+    mixed = (
+        spectrograms * shares[:, None, None] + spectrograms[others] * (1 - shares)[:, None, None]
+    )
     return mixed, targets * shares[:, None] + targets[others] * (1 - shares)[:, None]
 
 
-def blank_stripes(spectrograms: np.ndarray, count: int, fill: float, rng: np.random.Generator) -> None:
+def blank_stripes(
+    spectrograms: np.ndarray, count: int, fill: float, rng: np.random.Generator
+) -> None:
     """Set so many stripes over bands, and over time, to one value, in place (Park et al., 2019)."""
     for clip in spectrograms:
         for view, largest in ((clip, _LARGEST_MASK[0]), (clip.T, _LARGEST_MASK[1])):
@@ -77,7 +90,9 @@ def _noise(range_db: float, spectrograms: np.ndarray, rng: np.random.Generator) 
     as that of Gaussian noise is.
     """
     count = len(spectrograms)
-    levels = FLOOR_DB + rng.uniform(0, range_db, (count, 1)) + rng.uniform(-10, 10, (count, _NUM_KNOTS))
+    levels = (
+        FLOOR_DB + rng.uniform(0, range_db, (count, 1)) + rng.uniform(-10, 10, (count, _NUM_KNOTS))
+    )
     power = rng.standard_exponential(spectrograms.shape, np.float32)
     return _lines(levels, spectrograms) + 10 * np.log10(power + 1e-6)
 
@@ -87,4 +102,6 @@ def _lines(knots: np.ndarray, spectrograms: np.ndarray) -> np.ndarray:
     places = np.linspace(0, knots.shape[1] - 1, spectrograms.shape[1])
     left = np.minimum(places.astype(int), knots.shape[1] - 2)
     share = places - left
-    return (knots[:, left] * (1 - share) + knots[:, left + 1] * share)[:, :, None].astype(np.float32)
+    return (knots[:, left] * (1 - share) + knots[:, left + 1] * share)[:, :, None].astype(
+        np.float32
+    )

@@ -4,8 +4,8 @@ import posixpath
 from dataclasses import dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
-from freqquest.dataset.config import Preset
 from freqquest.cluster.requirements import Requirements
+from freqquest.presets import Preset
 
 FLOOR_DB = -80.0
 """The quietest that the stored view holds, in decibels below the clip's maximum."""
@@ -43,7 +43,9 @@ class CnnConfig:
     batch_norm_momentum: float = 0.9
     """Memory of the running statistics. Keras' own 0.99 lags for hundreds of steps, and inference with it."""
 
-    normalization: Literal["none", "dataset", "band", "clip", "clip_band", "dataset+clip_band"] = "dataset+clip_band"
+    normalization: Literal["none", "dataset", "band", "clip", "clip_band", "dataset+clip_band"] = (
+        "dataset+clip_band"
+    )
     """What the network sees: decibels below the clip's maximum (`none`), or these scaled by mean and deviation of the
     dataset's training split (`dataset`), the same for each mel band (`band`), with each clip's own mean taken off
     (`clip`), or that of each of its bands, which a microphone and a place color (`clip_band`). `a+b` is a network for
@@ -112,19 +114,38 @@ class CnnConfig:
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(CnnConfig).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
-                raise ValueError(f"{name}={getattr(self, name)!r} is none of {', '.join(get_args(kind))}")
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is none of {', '.join(get_args(kind))}"
+                )
         if not 1 <= self.num_blocks <= 6:
-            raise ValueError(f"num_blocks={self.num_blocks} must be from 1 to 6: each halves the spectrogram's sides")
-        for name in ("block_dropout", "dropout", "batch_norm_momentum", "label_smoothing", "weight_average"):
+            raise ValueError(
+                f"num_blocks={self.num_blocks} must be from 1 to 6: each halves the spectrogram's sides"
+            )
+        for name in (
+            "block_dropout",
+            "dropout",
+            "batch_norm_momentum",
+            "label_smoothing",
+            "weight_average",
+        ):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be from 0 to below 1")
         if not FLOOR_DB <= self.floor_db < 0:
-            raise ValueError(f"floor_db={self.floor_db} must be from {FLOOR_DB} (all that is stored) to below 0")
+            raise ValueError(
+                f"floor_db={self.floor_db} must be from {FLOOR_DB} (all that is stored) to below 0"
+            )
         for name in ("num_filters", "input_pooling", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0")
         counts = ("dense_units", "band_shift", "num_masks", "min_steps")
-        for name in (*counts, "equalizer_db", "noise_db", "mixup", "recording_balance", "weight_decay"):
+        for name in (
+            *counts,
+            "equalizer_db",
+            "noise_db",
+            "mixup",
+            "recording_balance",
+            "weight_decay",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
 
@@ -250,8 +271,8 @@ class TuneConfig:
     def requirements(self) -> Requirements:
         """What is asked of the cluster."""
         return Requirements(
-            reads={"--dataset-dir": self.dataset_dir, "--extra-clips": self.extra_clips},
-            writes={"--run-dir": self.run_dir},
+            reads={"dataset_dir": self.dataset_dir, "extra_clips": self.extra_clips},
+            writes={"run_dir": self.run_dir},
             cpus_per_worker=self.cpus_per_trial,
             use_gpu=self.use_gpu,
         )
@@ -282,5 +303,9 @@ class PredictConfig:
     @property
     def requirements(self) -> Requirements:
         """What is asked of the cluster."""
-        reads = {"--model": self.model, "--audio-dir": self.audio_dir, "--sample-submission": self.sample_submission}
-        return Requirements(reads=reads, writes={"--output": posixpath.dirname(self.output) or "."})
+        reads = {
+            "model": self.model,
+            "audio_dir": self.audio_dir,
+            "sample_submission": self.sample_submission,
+        }
+        return Requirements(reads=reads, writes={"output": posixpath.dirname(self.output) or "."})

@@ -8,8 +8,8 @@ import ray
 
 from freqquest.cluster import capacity
 from freqquest.cnn.config import CnnConfig
+from freqquest.cnn.final_model_worker import fit_network
 from freqquest.cnn.labeled_clips import SplitRows
-from freqquest.cnn.search.trial import fit_network
 from freqquest.progress import Progress
 from freqquest.storage import Location
 
@@ -25,7 +25,12 @@ class FitTask:
 
 
 def fit_all(
-    fits: dict[str, FitTask], clips: Any, folder: Location, *, cpus_per_fit: int | None, use_gpu: bool
+    fits: dict[str, FitTask],
+    clips: Any,
+    folder: Location,
+    *,
+    cpus_per_fit: int | None,
+    use_gpu: bool,
 ) -> dict[str, np.ndarray | None]:
     """Train networks and save each as `<folder>/<name>.keras`; those that are there already are not trained again.
 
@@ -44,12 +49,21 @@ def fit_all(
         return {}
     resources = capacity.trial_resources(len(fits), cpus_each=cpus_per_fit, use_gpu=use_gpu)
     # One training a process (max_calls): TensorFlow's memory goes with it, and its threads are set once.
-    task = ray.remote(num_cpus=resources["CPU"], num_gpus=resources["GPU"], memory=resources["memory"], max_calls=1)(
-        fit_network
-    )
+    task = ray.remote(
+        num_cpus=resources["CPU"],
+        num_gpus=resources["GPU"],
+        memory=resources["memory"],
+        max_calls=1,
+    )(fit_network)
     waiting = {
         task.remote(
-            clips, fit.network, fit.part, fit.max_epochs, fit.seed, int(resources["CPU"]), folder / f"{name}.keras"
+            clips,
+            fit.network,
+            fit.part,
+            fit.max_epochs,
+            fit.seed,
+            int(resources["CPU"]),
+            folder / f"{name}.keras",
         ): name
         for name, fit in fits.items()
     }

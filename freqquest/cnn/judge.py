@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from freqquest.cluster import connection
 from freqquest.audio.decode import fit_waveform
 from freqquest.audio.spectrogram import log_mel
+from freqquest.cluster import connection
 from freqquest.cnn.model_file import ModelCard, read_card
 from freqquest.errors import UserError
 from freqquest.storage import Location
@@ -34,9 +34,12 @@ def start_judge(model_file: Location, classes: list[str], option: str = "--judge
     import ray
 
     require_classes(read_card(model_file, option), classes, f"{option} {model_file}")
-    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3, scheduling_strategy=connection.on_driver_node())(
-        Judge
-    )
+    actor = ray.remote(
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=3,
+        scheduling_strategy=connection.on_driver_node(),
+    )(Judge)
     return actor.remote(model_file, classes)
 
 
@@ -46,7 +49,10 @@ def require_classes(card: ModelCard, classes: list[str], name: str) -> None:
     Raises:
         UserError: The classes are not the same; their order does not matter.
     """
-    unknown, other = sorted(set(classes) - set(card.classes)), sorted(set(card.classes) - set(classes))
+    unknown, other = (
+        sorted(set(classes) - set(card.classes)),
+        sorted(set(card.classes) - set(classes)),
+    )
     if unknown or other:
         differences = [f"does not know {', '.join(unknown)}"] * bool(unknown)
         differences += [f"also knows {', '.join(other)}"] * bool(other)
@@ -59,7 +65,8 @@ class Judge:
     """Holds the model."""
 
     def __init__(self, model_file: Location, classes: list[str], num_threads: int = 1) -> None:
-        from freqquest.cnn.model_file import load_model, with_features
+        from freqquest.cnn.model_file import load_model
+        from freqquest.cnn.network import with_features
         from freqquest.cnn.training import prepare_tensorflow
 
         prepare_tensorflow(num_threads, use_gpu=False)
@@ -68,7 +75,9 @@ class Judge:
         self._model = with_features(load_model(model_file), self._card.temperature)
         self._order = [self._card.classes.index(label) for label in classes]
 
-    def classify_waveforms(self, waveforms: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
+    def classify_waveforms(
+        self, waveforms: np.ndarray, sample_rate_hz: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Cut or pad to the classifier's length, analyze as prediction does, and hear.
 
         Args:
@@ -86,8 +95,14 @@ class Judge:
             batch = waveforms[start : start + _BATCH].astype(np.float32)
             bad = np.flatnonzero(~np.isfinite(batch).all(axis=1))
             if len(bad):
-                raise ValueError(f"waveform {start + bad[0]} has NaN or infinite samples: there is nothing to hear")
-            heard.append(self.classify_spectrograms(np.stack([self._analyze(clip, sample_rate_hz) for clip in batch])))
+                raise ValueError(
+                    f"waveform {start + bad[0]} has NaN or infinite samples: there is nothing to hear"
+                )
+            heard.append(
+                self.classify_spectrograms(
+                    np.stack([self._analyze(clip, sample_rate_hz) for clip in batch])
+                )
+            )
         return _joined(heard)
 
     def classify_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,9 +113,15 @@ class Judge:
         """
         expected = (self._card.view.num_mels, self._card.view.num_frames)
         if spectrograms.shape[1:] != expected:
-            raise ValueError(f"spectrograms of shape {spectrograms.shape}; the classifier hears [N, *{expected}]")
-        batches = (spectrograms[start : start + _BATCH] for start in range(0, len(spectrograms), _BATCH))
-        heard = [self._model.predict_on_batch(batch.astype(np.float32)[..., None]) for batch in batches]
+            raise ValueError(
+                f"spectrograms of shape {spectrograms.shape}; the classifier hears [N, *{expected}]"
+            )
+        batches = (
+            spectrograms[start : start + _BATCH] for start in range(0, len(spectrograms), _BATCH)
+        )
+        heard = [
+            self._model.predict_on_batch(batch.astype(np.float32)[..., None]) for batch in batches
+        ]
         probabilities, features = _joined(heard)
         return probabilities[:, self._order], features
 

@@ -87,12 +87,16 @@ def add_extra(clips: LabeledClips, extra: pd.DataFrame, spectrograms: np.ndarray
     """
     shared = set(extra["path"]) & set(clips.paths)
     if shared:
-        raise UserError(f"--extra-clips: {min(shared)} is a clip of the dataset already: name a folder of other clips")
+        raise UserError(
+            f"--extra-clips: {min(shared)} is a clip of the dataset already: name a folder of other clips"
+        )
     names = np.array([f"extra clip {path}" for path in extra["path"]])
     return replace(
         clips,
         spectrograms=np.concatenate([clips.spectrograms, spectrograms.astype(np.float16)]),
-        class_indices=np.append(clips.class_indices, [clips.classes.index(label) for label in extra["label"]]),
+        class_indices=np.append(
+            clips.class_indices, [clips.classes.index(label) for label in extra["label"]]
+        ),
         only_trains=np.append(clips.only_trains, np.ones(len(extra), bool)),
         clip_ids=np.append(clips.clip_ids, names),
         recordings=np.append(clips.recordings, names),
@@ -104,7 +108,9 @@ def add_extra(clips: LabeledClips, extra: pd.DataFrame, spectrograms: np.ndarray
 
 def dataset_split(clips: LabeledClips) -> SplitRows:
     """The dataset's own split."""
-    return SplitRows(train=np.flatnonzero(~clips.is_validation), validation=np.flatnonzero(clips.is_validation))
+    return SplitRows(
+        train=np.flatnonzero(~clips.is_validation), validation=np.flatnonzero(clips.is_validation)
+    )
 
 
 def all_clips(clips: LabeledClips) -> SplitRows:
@@ -141,8 +147,13 @@ def cross_validation(clips: LabeledClips, num_folds: int, seed: int) -> list[Spl
     groups, labels = clips.groups[originals], clips.class_indices[originals]
     homes = pd.Series(groups).groupby(clips.recordings[originals]).nunique()
     if homes.max() > 1:
-        raise UserError(f"--num-folds: recording {homes.idxmax()} is in {homes.max()} folds: correct the metadata")
+        raise UserError(
+            f"--num-folds: recording {homes.idxmax()} is in {homes.max()} folds: correct the metadata"
+        )
     if len(set(groups)) == num_folds:
         return [hold_out(clips, originals[groups == group]) for group in sorted(set(groups))]
     splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
-    return [hold_out(clips, originals[held_out]) for _, held_out in splitter.split(labels, labels, groups)]
+    return [
+        hold_out(clips, originals[held_out])
+        for _, held_out in splitter.split(labels, labels, groups)
+    ]

@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, cross_validation, fewest_groups, hold_out, dataset_split
+from freqquest.cnn.labeled_clips import (
+    LabeledClips,
+    SplitRows,
+    cross_validation,
+    dataset_split,
+    fewest_groups,
+    hold_out,
+)
 
 _NUM_FOLDS = 5
 """Parts of a split by recordings, where the dataset's own is none."""
@@ -56,7 +63,9 @@ def audit_report(
         if said is not None and name in parts
     }
     if len(accuracy) < len(parts):
-        return {"sentence": "leakage audit: not possible, as the loss of a training did not stay finite"}
+        return {
+            "sentence": "leakage audit: not possible, as the loss of a training did not stay finite"
+        }
     return {
         "random_split_accuracy": accuracy[RANDOM],
         "recording_split_accuracy": accuracy[RECORDING],

@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 import ray.data
 
-from freqquest.cluster import capacity
 from freqquest.audio.decode import is_audio
-from freqquest.dataset.spectrogram_stream import stream_spectrograms
+from freqquest.cluster import capacity
 from freqquest.cnn.config import PredictConfig
 from freqquest.cnn.model_file import ModelCard, read_card
 from freqquest.dataset.metadata import is_inside, read_csv
 from freqquest.dataset.sources import find_unlabeled
+from freqquest.dataset.spectrogram_stream import stream_spectrograms
 from freqquest.errors import UserError
 from freqquest.progress import Progress
-from freqquest.storage import Location, locate
 from freqquest.runs.tables import write_csv
+from freqquest.storage import Location, locate
 
 _MODEL_BATCH = 64
 
@@ -41,7 +41,9 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
     model_file = locate(config.model)
     card = read_card(model_file)
     wanted = list_wanted(config.audio_dir, config.sample_submission)
-    predictions = predict_clips(model_file, card, wanted["path"].tolist(), wanted["reason"].tolist())
+    predictions = predict_clips(
+        model_file, card, wanted["path"].tolist(), wanted["reason"].tolist()
+    )
     predictions.insert(0, "ID", wanted["ID"].to_numpy())
     columns = [probability_column(label) for label in card.classes] if config.probabilities else []
     # As float64: six decimals of a float32 would be written with its rounding error.
@@ -64,7 +66,9 @@ def list_wanted(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
     readable = sources.clips.rename(columns={"clip_id": "ID"})[["ID", "path"]].assign(reason="")
     refused = sources.refused[sources.refused["path"].map(is_audio).astype(bool)]
     refused = refused.assign(ID=refused["path"].str.removeprefix(root))
-    clips = pd.concat([readable, refused[["ID", "path", "reason"]]]).sort_values("ID", ignore_index=True)
+    clips = pd.concat([readable, refused[["ID", "path", "reason"]]]).sort_values(
+        "ID", ignore_index=True
+    )
     if sample_submission is None:
         return clips
     sample = read_csv(sample_submission, ["ID"], "--sample-submission")
@@ -74,8 +78,14 @@ def list_wanted(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
     for line, clip_id in sample["ID"].items():
         if clip_id not in known:
             inside = is_inside(clip_id)
-            problem = f"has no file in {audio_dir}" if inside else "is not the name of a file inside the folder"
-            raise UserError(f"--sample-submission {sample_submission} line {line}: ID {clip_id!r} {problem}")
+            problem = (
+                f"has no file in {audio_dir}"
+                if inside
+                else "is not the name of a file inside the folder"
+            )
+            raise UserError(
+                f"--sample-submission {sample_submission} line {line}: ID {clip_id!r} {problem}"
+            )
     return clips.set_index("ID").loc[sample["ID"]].reset_index()
 
 
@@ -103,7 +113,9 @@ def predict_clips(
     readable = results.index[results["reason"] == ""].to_numpy()
     if len(readable):
         rows = pd.DataFrame({"row": readable, "path": results["path"].to_numpy()[readable]})
-        pipeline = stream_spectrograms(rows, card.clip, card.view, num_cpus=decode_cpus).map_batches(
+        pipeline = stream_spectrograms(
+            rows, card.clip, card.view, num_cpus=decode_cpus
+        ).map_batches(
             _Classifier,
             fn_constructor_args=(model_file,),
             batch_size=_MODEL_BATCH,

@@ -17,7 +17,7 @@ import tensorflow as tf
 from freqquest.cnn.augment import augment
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
-from freqquest.cnn.model_file import build_model
+from freqquest.cnn.network import build_model
 
 _PREDICTION_BATCH = 64
 
@@ -57,7 +57,9 @@ def fit(
     """
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
-    model = build_model(config, len(clips.classes), clips.spectrograms.shape[1:], clips.normalization)
+    model = build_model(
+        config, len(clips.classes), clips.spectrograms.shape[1:], clips.normalization
+    )
     batches = TrainingBatches(clips, part.train, config, seed)
     model.compile(
         optimizer=_optimizer(config, max_epochs * len(batches)),
@@ -66,10 +68,18 @@ def fit(
     )
     averaging = [AveragedWeights(model, config.weight_average)] if config.weight_average else []
     counted = averaging[0].averaged if averaging else model
-    judge = _EpochEvaluation(counted, clips, part.validation, on_epoch, keep_best=config.schedule == "plateau")
+    judge = _EpochEvaluation(
+        counted, clips, part.validation, on_epoch, keep_best=config.schedule == "plateau"
+    )
     plateau = recipe_callbacks() if config.schedule == "plateau" and len(part.validation) else []
     # The judge comes before the recipe's callbacks, which read its figures.
-    model.fit(batches, epochs=max_epochs, callbacks=[*averaging, judge, *plateau], shuffle=False, verbose=0)
+    model.fit(
+        batches,
+        epochs=max_epochs,
+        callbacks=[*averaging, judge, *plateau],
+        shuffle=False,
+        verbose=0,
+    )
     judge.restore_best()
     return counted
 
@@ -85,7 +95,10 @@ def recipe_callbacks() -> list[keras.callbacks.Callback]:
 def predict_probabilities(model: Any, spectrograms: np.ndarray) -> np.ndarray:
     """Class probabilities `[N, K]` of spectrograms `[N, M, T]`, a batch at a time."""
     starts = range(0, len(spectrograms), _PREDICTION_BATCH)
-    batches = (spectrograms[start : start + _PREDICTION_BATCH].astype(np.float32)[..., None] for start in starts)
+    batches = (
+        spectrograms[start : start + _PREDICTION_BATCH].astype(np.float32)[..., None]
+        for start in starts
+    )
     return np.concatenate([model.predict_on_batch(batch) for batch in batches])
 
 
@@ -108,10 +121,16 @@ class TrainingBatches(keras.utils.PyDataset):
         counts = Counter(clips.recordings[choices[0]] for choices in self._choices)
         sizes = np.array([counts[clips.recordings[choices[0]]] for choices in self._choices])
         labels = clips.class_indices[[choices[0] for choices in self._choices]]
-        self._ends = np.cumsum(_shares(sizes**-config.recording_balance, labels, config.class_balance))
+        self._ends = np.cumsum(
+            _shares(sizes**-config.recording_balance, labels, config.class_balance)
+        )
         self._count = len(self._choices)
-        if config.min_steps:  # whole batches only: one of a clip or two would upset the batch normalization
-            self._count = max(self._count // config.batch_size, config.min_steps) * config.batch_size
+        if (
+            config.min_steps
+        ):  # whole batches only: one of a clip or two would upset the batch normalization
+            self._count = (
+                max(self._count // config.batch_size, config.min_steps) * config.batch_size
+            )
         self._order = self._next_order()
 
     def __len__(self) -> int:

@@ -8,22 +8,31 @@ import numpy as np
 import pandas as pd
 import ray
 
+from freqquest import plots
 from freqquest.cluster import capacity
-from freqquest.dataset.spectrogram_stream import load_spectrograms
-from freqquest.cnn.leakage_audit import RECORDING, audit_parts, audit_report
 from freqquest.cnn.config import PRESETS, TuneConfig
-from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, add_extra, cross_validation, all_clips, load_labeled, dataset_split
-from freqquest.cnn.search.selection import choose, draw, evaluate
 from freqquest.cnn.final_model import FitTask, fit_all
+from freqquest.cnn.final_model_worker import finds_gpu, save_final
+from freqquest.cnn.labeled_clips import (
+    LabeledClips,
+    SplitRows,
+    add_extra,
+    all_clips,
+    cross_validation,
+    dataset_split,
+    load_labeled,
+)
+from freqquest.cnn.leakage_audit import RECORDING, audit_parts, audit_report
 from freqquest.cnn.model_file import ModelCard
 from freqquest.cnn.search.run import Outcome, run_trials, rungs, search_space, table
-from freqquest.cnn.search.trial import TrialTask, finds_gpu, save_final
+from freqquest.cnn.search.selection import choose, draw, evaluate
+from freqquest.cnn.search.trial import TrialTask
 from freqquest.dataset.manifest import Manifest, load_manifest, sha256
 from freqquest.dataset.sources import find_extra
-from freqquest import plots
+from freqquest.dataset.spectrogram_stream import load_spectrograms
 from freqquest.runs.folder import TENSORBOARD_DIR, RunFolder
-from freqquest.storage import Location, locate
 from freqquest.runs.tables import write_csv
+from freqquest.storage import Location, locate
 
 _NETWORKS_DIR = "networks"
 _AT_THE_ROOT = {"confusion_matrix"}
@@ -44,14 +53,20 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     search_space(config)  # refuses what is no setting, before any work
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
-    capacity.trial_resources(config.effective_num_trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu)
+    capacity.trial_resources(
+        config.effective_num_trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu
+    )
     extra = find_extra(config.extra_clips, manifest.classes)
     run = RunFolder(config.run_dir, "cnn", _settings(config, manifest, extra))
     finished = run.finished()
     if finished is not None:
         return finished
     clips = load_clips(dataset, manifest, extra)
-    parts = cross_validation(clips, config.num_folds, config.seed) if config.num_folds else [dataset_split(clips)]
+    parts = (
+        cross_validation(clips, config.num_folds, config.seed)
+        if config.num_folds
+        else [dataset_split(clips)]
+    )
     audit = audit_parts(clips, config.seed) if config.audit_leakage else {}
     run.begin()
     config = _without_unusable_gpu(config)
@@ -63,7 +78,9 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     for name, picture in draw(outcomes, best, clips, metrics).items():
         place = run / f"{name}.png" if name in _AT_THE_ROOT else run / "figures" / f"{name}.png"
         place.write_bytes(plots.png(picture))
-    predictions, networks = _fit_final_and_audit_models(config, clips, shared, best, audit, run.location)
+    predictions, networks = _fit_final_and_audit_models(
+        config, clips, shared, best, audit, run.location
+    )
     if config.audit_leakage:
         metrics["audit"] = audit_report(clips, audit, predictions)
     metrics |= {"num_members": len(networks), "num_extra_clips": len(extra)}
@@ -75,7 +92,9 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
 
 def _without_unusable_gpu(config: TuneConfig) -> TuneConfig:
     """With CPU cores instead of GPUs that TensorFlow does not find: it would hold them, and train on cores."""
-    if not config.use_gpu or ray.get(ray.remote(num_cpus=0, num_gpus=1, max_calls=1)(finds_gpu).remote()):
+    if not config.use_gpu or ray.get(
+        ray.remote(num_cpus=0, num_gpus=1, max_calls=1)(finds_gpu).remote()
+    ):
         return config
     print(
         "--use-gpu: TensorFlow finds no GPU, and the classifier is trained on CPU cores; it needs CUDA 12's libraries "
@@ -90,7 +109,11 @@ def load_clips(dataset: Location, manifest: Manifest, extra: pd.DataFrame) -> La
     clips = load_labeled(dataset, manifest)
     if extra.empty:
         return clips
-    return add_extra(clips, extra, load_spectrograms(extra["path"].tolist(), manifest.clip, manifest.views["cnn"]))
+    return add_extra(
+        clips,
+        extra,
+        load_spectrograms(extra["path"].tolist(), manifest.clip, manifest.views["cnn"]),
+    )
 
 
 def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> dict[str, Any]:
@@ -104,7 +127,10 @@ def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> di
         "num_trials": config.effective_num_trials,
         "max_epochs": config.effective_max_epochs,
         "num_members": config.effective_num_members,
-        **{f"preset.{name}": value for name, value in dataclasses.asdict(PRESETS[config.preset]).items()},
+        **{
+            f"preset.{name}": value
+            for name, value in dataclasses.asdict(PRESETS[config.preset]).items()
+        },
     }
 
 
@@ -122,7 +148,9 @@ def _describe(config: TuneConfig, clips: LabeledClips, manifest: Manifest) -> st
     return f"cross-validation over {config.num_folds} parts, by {kind}"
 
 
-def run_search(config: TuneConfig, manifest: Manifest, shared: Any, parts: list[SplitRows], run: Location) -> list[Outcome]:
+def run_search(
+    config: TuneConfig, manifest: Manifest, shared: Any, parts: list[SplitRows], run: Location
+) -> list[Outcome]:
     """All trials, listed in trials.csv; those that failed are named.
 
     Args:
@@ -133,7 +161,10 @@ def run_search(config: TuneConfig, manifest: Manifest, shared: Any, parts: list[
         run: The run folder.
     """
     resources = capacity.trial_resources(
-        config.effective_num_trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu, sharing_gpu=config.trials_per_gpu
+        config.effective_num_trials,
+        cpus_each=config.cpus_per_trial,
+        use_gpu=config.use_gpu,
+        sharing_gpu=config.trials_per_gpu,
     )
     task = TrialTask(
         clips=shared,
@@ -147,17 +178,27 @@ def run_search(config: TuneConfig, manifest: Manifest, shared: Any, parts: list[
     outcomes = run_trials(config, task, resources, run)
     trials = {outcome.trial_id for outcome in outcomes}
     for logs in task.logs.list_dir():
-        if logs.name not in trials:  # an interrupted search left it unfinished; it began again under another name
+        if (
+            logs.name not in trials
+        ):  # an interrupted search left it unfinished; it began again under another name
             logs.remove_dir()
     write_csv(table(outcomes), run / "trials.csv")
     for outcome in outcomes:
         if not outcome.is_valid:
-            print(f"trial {outcome.trial_id} failed: {outcome.state}; it was {outcome.network}", file=sys.stderr)
+            print(
+                f"trial {outcome.trial_id} failed: {outcome.state}; it was {outcome.network}",
+                file=sys.stderr,
+            )
     return outcomes
 
 
 def _fit_final_and_audit_models(
-    config: TuneConfig, clips: LabeledClips, shared: Any, best: Outcome, audit: dict[str, SplitRows], run: Location
+    config: TuneConfig,
+    clips: LabeledClips,
+    shared: Any,
+    best: Outcome,
+    audit: dict[str, SplitRows],
+    run: Location,
 ) -> tuple[dict[str, np.ndarray | None], list[Location]]:
     """Train what the final model and the audit need, side by side.
 
@@ -168,7 +209,9 @@ def _fit_final_and_audit_models(
     # Training that looks at validation clips cannot be repeated on all clips.
     num_members = config.effective_num_members if best.network.schedule == "one_cycle" else 0
     seed = best.params["seed"]
-    members = {f"member_{number}": (all_clips(clips), seed + number) for number in range(num_members)}
+    members = {
+        f"member_{number}": (all_clips(clips), seed + number) for number in range(num_members)
+    }
     known: dict[str, np.ndarray | None] = {}
     if RECORDING in audit and np.array_equal(best.predictions[0], audit[RECORDING].validation):
         known[RECORDING] = best.predictions[1]  # the trial was the same training
@@ -176,7 +219,9 @@ def _fit_final_and_audit_models(
     folder = run / _NETWORKS_DIR / best.trial_id
     predictions = fit_all(
         {
-            name: FitTask(network=best.network, part=part, max_epochs=config.effective_max_epochs, seed=seed)
+            name: FitTask(
+                network=best.network, part=part, max_epochs=config.effective_max_epochs, seed=seed
+            )
             for name, (part, seed) in wanted.items()
         },
         shared,
@@ -186,10 +231,15 @@ def _fit_final_and_audit_models(
     )
     networks = [folder / f"{name}.keras" for name in members if predictions[name] is not None]
     if len(networks) < len(members):
-        print(f"{len(members) - len(networks)} networks were left out: their loss was not finite", file=sys.stderr)
+        print(
+            f"{len(members) - len(networks)} networks were left out: their loss was not finite",
+            file=sys.stderr,
+        )
     if not networks:
         assert best.checkpoint is not None
-        networks = [best.checkpoint / f"model_{number}.keras" for number in range(config.num_folds or 1)]
+        networks = [
+            best.checkpoint / f"model_{number}.keras" for number in range(config.num_folds or 1)
+        ]
     return known | predictions, networks
 
 
@@ -212,6 +262,11 @@ def _card(manifest: Manifest, metrics: dict[str, Any]) -> ModelCard:
         most_frequent_class=max(train_clips, key=lambda label: train_clips[label]),
         normalization=manifest.normalization["cnn"],
         dataset_sha256=manifest.content_sha256,
-        scores={name: metrics[name] for name in ("accuracy", "accuracy_by_fold", "split", "num_clips")},
-        **{name: metrics[name] for name in ("network", "num_members", "trained_on", "num_extra_clips", "temperature")},
+        scores={
+            name: metrics[name] for name in ("accuracy", "accuracy_by_fold", "split", "num_clips")
+        },
+        **{
+            name: metrics[name]
+            for name in ("network", "num_members", "trained_on", "num_extra_clips", "temperature")
+        },
     )

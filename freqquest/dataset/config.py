@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from freqquest.audio.augment import AugmentationName
-from freqquest.audio.decode import ClipConfig
+from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig
 from freqquest.cluster.requirements import Requirements
-
-Preset = Literal["default", "reference"]
-"""`reference` is the published recipe exactly; `default` is the best that was measured."""
 
 ViewName = Literal["cnn", "cgan"]
 
@@ -78,9 +75,13 @@ class PreprocessConfig:
         if self.audio_dir is None and not self.verify:
             raise ValueError("--audio-dir is missing: which clips? (only --verify needs none)")
         if not 0 < self.validation_fraction < 1:
-            raise ValueError(f"validation_fraction={self.validation_fraction} must be between 0 and 1")
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} must be between 0 and 1"
+            )
         if not 0 <= self.max_quarantined_fraction <= 1:
-            raise ValueError(f"max_quarantined_fraction={self.max_quarantined_fraction} must be from 0 to 1")
+            raise ValueError(
+                f"max_quarantined_fraction={self.max_quarantined_fraction} must be from 0 to 1"
+            )
         if self.num_augmented_copies and not self.augmentations:
             raise ValueError(
                 "num_augmented_copies needs at least one of the augmentations, else copies are no different"
@@ -98,16 +99,22 @@ class PreprocessConfig:
     def requirements(self) -> Requirements:
         """What is asked of the cluster."""
         if self.verify:
-            return Requirements(reads={"--dataset-dir": self.dataset_dir})
-        reads = {"--audio-dir": self.audio_dir, "--metadata": self.metadata, "--test-dir": self.test_dir}
-        return Requirements(reads=reads, writes={"--dataset-dir": self.dataset_dir})
+            return Requirements(reads={"dataset_dir": self.dataset_dir})
+        reads = {
+            "audio_dir": self.audio_dir,
+            "metadata": self.metadata,
+            "test_dir": self.test_dir,
+        }
+        return Requirements(reads=reads, writes={"dataset_dir": self.dataset_dir})
 
 
 def _check_pattern(pattern: str) -> None:
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
-        raise ValueError(f"recording_pattern={pattern!r} is not a regular expression: {error}") from error
+        raise ValueError(
+            f"recording_pattern={pattern!r} is not a regular expression: {error}"
+        ) from error
     if groups != 1:
         raise ValueError(
             f"recording_pattern={pattern!r} has {groups} groups; it needs exactly one, around the recording's name"

@@ -9,15 +9,27 @@ from freqquest.storage import Location
 def draw_figures(dataset: Location, manifest: Manifest) -> None:
     """Write `figures/spectrograms.png` and `figures/counts.png` into a dataset's folder."""
     examples = spectrogram_grid(
-        example_of_each_class(dataset, manifest, "cnn"), "a training clip of each class (dB)", manifest.clip.duration_s
+        example_of_each_class(dataset, manifest, "cnn"),
+        "a training clip of each class (dB)",
+        manifest.clip.duration_s,
     )
     (dataset / FIGURES_NAME / "spectrograms.png").write_bytes(png(examples))
-    splits = [split for split in SPLITS if any(manifest.num_clips[split].get(label) for label in manifest.classes)]
+    splits = [
+        split
+        for split in SPLITS
+        if any(manifest.num_clips[split].get(label) for label in manifest.classes)
+    ]
     bars = counts(
         manifest.classes,
         {
-            what: {split: [numbers[split].get(label, 0) for label in manifest.classes] for split in splits}
-            for what, numbers in {"clips": manifest.num_clips, "recordings": manifest.num_recordings}.items()
+            what: {
+                split: [numbers[split].get(label, 0) for label in manifest.classes]
+                for split in splits
+            }
+            for what, numbers in {
+                "clips": manifest.num_clips,
+                "recordings": manifest.num_recordings,
+            }.items()
         },
     )
     (dataset / FIGURES_NAME / "counts.png").write_bytes(png(bars))

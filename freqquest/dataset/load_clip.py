@@ -3,7 +3,8 @@
 import io
 from typing import IO, Any, cast
 
-from freqquest.audio.decode import Clip, ClipConfig, UnreadableClipError, load_clip
+from freqquest.audio.clip import ClipConfig
+from freqquest.audio.decode import Clip, UnreadableClipError, load_clip
 from freqquest.storage import locate
 
 

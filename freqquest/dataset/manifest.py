@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from freqquest.audio.decode import ClipConfig
+from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.errors import UserError
 from freqquest.storage import Location
@@ -98,16 +98,26 @@ class Manifest:
         splits = [split for split in SPLITS if self.num_rows[split]]
         labels = [
             *self.classes,
-            *sorted({label for split in splits for label in self.num_clips[split]} - {*self.classes}),
+            *sorted(
+                {label for split in splits for label in self.num_clips[split]} - {*self.classes}
+            ),
         ]
-        lines = [f"{'clips (recordings)':<24}" + "".join(f"{split:>18}" for split in splits) + f"{'hours':>10}"]
+        lines = [
+            f"{'clips (recordings)':<24}"
+            + "".join(f"{split:>18}" for split in splits)
+            + f"{'hours':>10}"
+        ]
         for label in labels:
             cells = [
                 f"{self.num_clips[split].get(label, 0)} ({self.num_recordings[split].get(label, 0)})"
                 for split in splits
             ]
             hours = sum(self.seconds[split].get(label, 0.0) for split in splits) / 3600
-            lines.append(f"{label or '(no label)':<24}" + "".join(f"{cell:>18}" for cell in cells) + f"{hours:>10.2f}")
+            lines.append(
+                f"{label or '(no label)':<24}"
+                + "".join(f"{cell:>18}" for cell in cells)
+                + f"{hours:>10.2f}"
+            )
         rates = sorted(self.sample_rates.items(), key=lambda item: -item[1])
         return "\n".join(
             [
@@ -133,7 +143,9 @@ def load_manifest(dataset: Location) -> Manifest:
     """
     place = dataset / MANIFEST_NAME
     if not place.is_file():
-        raise UserError(f"{dataset} holds no dataset ({MANIFEST_NAME} is missing): run jobs/preprocess.py first")
+        raise UserError(
+            f"{dataset} holds no dataset ({MANIFEST_NAME} is missing): run jobs/preprocess.py first"
+        )
     try:
         content = json.loads(place.read_text())
         version = content["version"]
@@ -146,13 +158,19 @@ def load_manifest(dataset: Location) -> Manifest:
             **content
             | {
                 "clip": ClipConfig(**content["clip"]),
-                "views": {name: SpectrogramConfig(**view) for name, view in content["views"].items()},
-                "normalization": {name: Normalization(**item) for name, item in content["normalization"].items()},
+                "views": {
+                    name: SpectrogramConfig(**view) for name, view in content["views"].items()
+                },
+                "normalization": {
+                    name: Normalization(**item) for name, item in content["normalization"].items()
+                },
                 "shards": [Shard(**shard) for shard in content["shards"]],
             }
         )
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{place} is damaged ({error}): preprocess again with --overwrite") from error
+        raise UserError(
+            f"{place} is damaged ({error}): preprocess again with --overwrite"
+        ) from error
 
 
 def sha256(content: bytes | memoryview) -> str:

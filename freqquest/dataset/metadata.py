@@ -14,7 +14,12 @@ from freqquest.dataset.manifest import SPLITS
 from freqquest.errors import UserError
 from freqquest.storage import locate
 
-_URBANSOUND_NAMES = {"slice_file_name": "file", "fsID": "recording", "fold": "fold", "class": "label"}
+_URBANSOUND_NAMES = {
+    "slice_file_name": "file",
+    "fsID": "recording",
+    "fold": "fold",
+    "class": "label",
+}
 _OPTIONAL = ("label", "recording", "fold", "split")
 
 
@@ -70,19 +75,27 @@ def read_csv(path: str, columns: list[str], flag: str) -> pd.DataFrame:
     except (csv.Error, ValueError) as error:  # ValueError: not UTF-8
         raise UserError(f"{flag} {location} is not a readable CSV: {error}") from error
     if not numbered:
-        raise UserError(f"{flag} {location} is empty; it needs a first line with the column(s) {', '.join(columns)}")
+        raise UserError(
+            f"{flag} {location} is empty; it needs a first line with the column(s) {', '.join(columns)}"
+        )
     (_, header), *rows = numbered
     repeated = [name for name in header if header.count(name) > 1]
     too_long = [line for line, row in rows if any(row[len(header) :])]
     if repeated or too_long:
         problem = (
-            f"has the column {repeated[0]} twice" if repeated else f"line {too_long[0]} has more cells than columns"
+            f"has the column {repeated[0]} twice"
+            if repeated
+            else f"line {too_long[0]} has more cells than columns"
         )
-        raise UserError(f"{flag} {location} {problem}: a comma inside of a cell needs quotation marks around the cell")
+        raise UserError(
+            f"{flag} {location} {problem}: a comma inside of a cell needs quotation marks around the cell"
+        )
     rows = [(line, row) for line, row in rows if any(row)]
     missing = [name for name in columns if name not in header]
     if missing:
-        raise UserError(f"{flag} {location} lacks the column {', '.join(missing)}; it has {', '.join(header)}")
+        raise UserError(
+            f"{flag} {location} lacks the column {', '.join(missing)}; it has {', '.join(header)}"
+        )
     cells = [(row + [""] * len(header))[: len(header)] for _, row in rows]
     return pd.DataFrame(cells, index=[line for line, _ in rows], columns=header, dtype=str)
 
@@ -117,5 +130,7 @@ def _whole_numbers(cells: pd.Series, path: str) -> pd.Series:
     numbers = pd.to_numeric(cells, errors="coerce")
     wrong = cells[cells.notna() & (numbers.isna() | (numbers % 1 != 0) | (numbers.abs() > 2**31))]
     if len(wrong):
-        raise UserError(f"--metadata {path} line {wrong.index[0]}: fold {wrong.iloc[0]!r} is not a whole number")
+        raise UserError(
+            f"--metadata {path} line {wrong.index[0]}: fold {wrong.iloc[0]!r} is not a whole number"
+        )
     return numbers.astype("Int64")

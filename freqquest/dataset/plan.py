@@ -57,7 +57,9 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     """
     assert config.audio_dir is not None
     if locate(config.dataset_dir).is_below(locate(config.audio_dir)):
-        raise UserError(f"--dataset-dir {config.dataset_dir} lies inside of --audio-dir: it would be taken for clips")
+        raise UserError(
+            f"--dataset-dir {config.dataset_dir} lies inside of --audio-dir: it would be taken for clips"
+        )
     labeled = find_labeled(config.audio_dir, config.metadata, config.recording_pattern)
     splits, split_description = assign_splits(labeled.clips, config)
     tables, refused = [labeled.clips.assign(split=splits)], [labeled.refused]
@@ -74,7 +76,9 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     clips = clips.where(clips.notna(), None)
     classes = sorted(clips["label"][clips["split"] != "test"].unique())
     # Settings as JSON gives them back, for the comparison with a manifest's.
-    settings = json.loads(json.dumps({k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_COMPARED}))
+    settings = json.loads(
+        json.dumps({k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_COMPARED})
+    )
     return DatasetPlan(
         settings=settings,
         sources_sha256=sha256(clips.drop(columns="path").to_csv(index=False).encode()),
@@ -86,7 +90,9 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     )
 
 
-def _plan_shards(clips: pd.DataFrame, split: str, classes: list[str], config: PreprocessConfig) -> list[ShardPlan]:
+def _plan_shards(
+    clips: pd.DataFrame, split: str, classes: list[str], config: PreprocessConfig
+) -> list[ShardPlan]:
     index_of = {label: index for index, label in enumerate(classes)}
     num_copies = config.num_augmented_copies if split == "train" else 0
     rows = [

@@ -59,7 +59,9 @@ def read_rows(dataset: Location, manifest: Manifest, split: str) -> pd.DataFrame
     for shard in _shards_of(manifest, split, dataset):
         with (dataset / shard.path).open() as stream:
             file = pq.ParquetFile(stream)
-            tables.append(file.read([name for name in file.schema_arrow.names if name not in manifest.views]))
+            tables.append(
+                file.read([name for name in file.schema_arrow.names if name not in manifest.views])
+            )
     return pa.concat_tables(tables).to_pandas()
 
 
@@ -83,17 +85,23 @@ def read_shard(dataset: Location, shard: Shard, view: ViewName, verify: bool = T
     )
 
 
-def example_of_each_class(dataset: Location, manifest: Manifest, view: ViewName) -> dict[str, np.ndarray]:
+def example_of_each_class(
+    dataset: Location, manifest: Manifest, view: ViewName
+) -> dict[str, np.ndarray]:
     """A training clip of each class, as `[M, T]`, float32; classes that the first shards do not hold are left out.
 
     Raises:
         UserError: A shard is missing or damaged.
     """
     found: dict[str, np.ndarray] = {}
-    for shard in [shard for shard in manifest.shards if shard.split == "train"][:_MOST_SHARDS_FOR_EXAMPLES]:
+    for shard in [shard for shard in manifest.shards if shard.split == "train"][
+        :_MOST_SHARDS_FOR_EXAMPLES
+    ]:
         if len(found) < len(manifest.classes):
             arrays = read_shard(dataset, shard, view)
-            for class_index, spectrogram in zip(arrays.class_indices, arrays.spectrograms, strict=True):
+            for class_index, spectrogram in zip(
+                arrays.class_indices, arrays.spectrograms, strict=True
+            ):
                 found.setdefault(manifest.classes[class_index], spectrogram.astype(np.float32))
     return {label: found[label] for label in manifest.classes if label in found}
 
@@ -153,7 +161,10 @@ class SplitReader:
             places = np.searchsorted(self._ends, rows, side="right").tolist()
             loaded = {place: loaded.get(place) or self._read(place) for place in places}
             starts = [self._ends[place] - self._shards[place].num_rows for place in places]
-            clips = [(loaded[place], row - start) for place, row, start in zip(places, rows, starts, strict=True)]
+            clips = [
+                (loaded[place], row - start)
+                for place, row, start in zip(places, rows, starts, strict=True)
+            ]
             yield SplitArrays(
                 spectrograms=np.stack([shard.spectrograms[row] for shard, row in clips]),
                 class_indices=np.array([shard.class_indices[row] for shard, row in clips]),
@@ -171,7 +182,10 @@ class SplitReader:
         length = num_steps(len(self), batch_size)
         parts = rank_slice(batch_size, rank, world_size)
         yield from map(
-            np.array, zip(*(self._stretch(part * length, length, seed, epoch) for part in parts), strict=True)
+            np.array,
+            zip(
+                *(self._stretch(part * length, length, seed, epoch) for part in parts), strict=True
+            ),
         )
 
     def _stretch(self, start: int, length: int, seed: int, epoch: int) -> Iterator[int]:
@@ -183,13 +197,17 @@ class SplitReader:
             place = int(np.searchsorted(ends, start, side="right"))
             index = int(order[place])
             num_rows = self._shards[index].num_rows
-            rows = np.random.default_rng([seed, epoch, index]).permutation(num_rows)[start - ends[place] :][:length]
+            rows = np.random.default_rng([seed, epoch, index]).permutation(num_rows)[
+                start - ends[place] :
+            ][:length]
             yield from (rows + self._ends[index] - num_rows).tolist()
             start, length = start + len(rows), length - len(rows)
 
     def _read(self, index: int) -> SplitArrays:
         """A shard, verified when it is read for the first time."""
-        arrays = read_shard(self._dataset, self._shards[index], self._view, verify=index not in self._verified)
+        arrays = read_shard(
+            self._dataset, self._shards[index], self._view, verify=index not in self._verified
+        )
         self._verified.add(index)
         return arrays
 
@@ -231,7 +249,11 @@ def verify_dataset(dataset_dir: str) -> str:
     with ThreadPoolExecutor() as threads:  # reading and hashing leave Python's lock
         problems = [found for found in threads.map(problem, manifest.shards) if found]
     if problems:
-        raise UserError("\n".join([f"{len(problems)} of {len(manifest.shards)} shards are not whole:", *problems]))
+        raise UserError(
+            "\n".join(
+                [f"{len(problems)} of {len(manifest.shards)} shards are not whole:", *problems]
+            )
+        )
     num_bytes = sum(shard.num_bytes for shard in manifest.shards)
     return f"{dataset}: {len(manifest.shards)} shards are whole ({num_bytes / 1e6:.0f} MB, SHA-256)"
 
@@ -254,5 +276,7 @@ def _verified_bytes(dataset: Location, shard: Shard) -> bytes:
         raise UserError(f"{place} is missing: {repair}")
     content = place.read_bytes()
     if sha256(content) != shard.sha256:
-        raise UserError(f"{place} is damaged (its SHA-256 is not the manifest's): remove it and {repair}")
+        raise UserError(
+            f"{place} is damaged (its SHA-256 is not the manifest's): remove it and {repair}"
+        )
     return content

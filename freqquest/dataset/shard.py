@@ -18,13 +18,22 @@ import pyarrow.parquet as pq
 from freqquest.audio.augment import AugmentationName, vary
 from freqquest.audio.decode import Clip, UnreadableClipError
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
-from freqquest.dataset.load_clip import load
 from freqquest.dataset.config import CLIP, VIEWS
+from freqquest.dataset.load_clip import load
 from freqquest.dataset.manifest import FORMAT_VERSION, NOT_AUGMENTED, Shard, sha256
 from freqquest.storage import Location
 
 _TEXT_COLUMNS = ("clip_id", "path", "label", "recording", "split", "augmentation")
-_COLUMN_ORDER = ("clip_id", "path", "label", "class_index", "recording", "fold", "split", "augmentation")
+_COLUMN_ORDER = (
+    "clip_id",
+    "path",
+    "label",
+    "class_index",
+    "recording",
+    "fold",
+    "split",
+    "augmentation",
+)
 
 _FOOTER_KEY, _FOOTER_HASH_KEY = b"freqquest", b"freqquest_sha256"
 """Where a Parquet file's footer keeps the Account, so that an interrupted run can take up the shards it finished; and
@@ -51,7 +60,15 @@ class ShardPlan:
     @cached_property
     def sha256(self) -> str:
         """Equal for two plans whose shards would hold the same bytes."""
-        content = [FORMAT_VERSION, self.split, self.seed, self.augmentations, self.clips, repr(CLIP), repr(VIEWS)]
+        content = [
+            FORMAT_VERSION,
+            self.split,
+            self.seed,
+            self.augmentations,
+            self.clips,
+            repr(CLIP),
+            repr(VIEWS),
+        ]
         return sha256(json.dumps(content).encode())
 
 
@@ -131,7 +148,13 @@ def _finished(plan: ShardPlan, place: Location) -> WrittenShard | None:
 
 
 def _entry(plan: ShardPlan, num_rows: int, content: memoryview) -> Shard:
-    return Shard(split=plan.split, name=plan.name, num_rows=num_rows, num_bytes=len(content), sha256=sha256(content))
+    return Shard(
+        split=plan.split,
+        name=plan.name,
+        num_rows=num_rows,
+        num_bytes=len(content),
+        sha256=sha256(content),
+    )
 
 
 def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
@@ -168,7 +191,9 @@ class _View:
     def __init__(self, settings: SpectrogramConfig, num_clips: int) -> None:
         self._settings = settings
         self._filled = 0
-        self._spectrograms = np.empty((num_clips, settings.num_mels, settings.num_frames), np.float16)
+        self._spectrograms = np.empty(
+            (num_clips, settings.num_mels, settings.num_frames), np.float16
+        )
         self.moments = np.zeros((3, settings.num_mels))
         """Count, sum and sum of squares by mel band."""
 
@@ -192,16 +217,27 @@ def _load(clip: dict[str, Any], plan: ShardPlan) -> Clip:
     if clip["copy"] == 0:
         return audio
     seed = [plan.seed, zlib.crc32(clip["clip_id"].encode()), clip["copy"]]
-    return replace(audio, waveform=vary(audio.waveform, CLIP.sample_rate_hz, plan.augmentations, seed))
+    return replace(
+        audio, waveform=vary(audio.waveform, CLIP.sample_rate_hz, plan.augmentations, seed)
+    )
 
 
-def _to_table(clips: list[dict[str, Any]], views: dict[str, _View], plan: ShardPlan, account: ShardStatistics) -> pa.Table:
+def _to_table(
+    clips: list[dict[str, Any]], views: dict[str, _View], plan: ShardPlan, account: ShardStatistics
+) -> pa.Table:
     augmented = f"{' '.join(plan.augmentations)}, copy "
-    rows = [clip | {"augmentation": f"{augmented}{clip['copy']}" if clip["copy"] else NOT_AUGMENTED} for clip in clips]
+    rows = [
+        clip | {"augmentation": f"{augmented}{clip['copy']}" if clip["copy"] else NOT_AUGMENTED}
+        for clip in clips
+    ]
     columns = {
-        name: pa.array([row[name] for row in rows], pa.string() if name in _TEXT_COLUMNS else pa.int64())
+        name: pa.array(
+            [row[name] for row in rows], pa.string() if name in _TEXT_COLUMNS else pa.int64()
+        )
         for name in _COLUMN_ORDER
     }
     tensors = {name: view.to_arrow() for name, view in views.items()} if rows else {}
     footer = json.dumps(asdict(account)).encode()
-    return pa.table(columns | tensors).replace_schema_metadata({_FOOTER_KEY: footer, _FOOTER_HASH_KEY: sha256(footer)})
+    return pa.table(columns | tensors).replace_schema_metadata(
+        {_FOOTER_KEY: footer, _FOOTER_HASH_KEY: sha256(footer)}
+    )

@@ -13,7 +13,16 @@ from freqquest.dataset.metadata import is_inside, read_metadata, stems
 from freqquest.errors import UserError
 from freqquest.storage import Entry, Location, locate
 
-CLIP_COLUMNS = ["clip_id", "path", "label", "recording", "fold", "split", "num_bytes", "modified_ns"]
+CLIP_COLUMNS = [
+    "clip_id",
+    "path",
+    "label",
+    "recording",
+    "fold",
+    "split",
+    "num_bytes",
+    "modified_ns",
+]
 """`clip_id` is the path below the audio folder. A clip of which no recording is known stands as its own: `recording`
 equals `clip_id` there. `label`, `fold` and `split` are missing where nothing gives them."""
 
@@ -37,7 +46,9 @@ class Sources:
     """`path` and `reason` of what must not be read: links out of the folder, lines of a CSV without a file."""
 
 
-def find_labeled(audio_dir: str, metadata: str | None = None, recording_pattern: str | None = None) -> Sources:
+def find_labeled(
+    audio_dir: str, metadata: str | None = None, recording_pattern: str | None = None
+) -> Sources:
     """The clips below a folder. A clip's label is the metadata's, else the name of the folder that it lies in.
 
     A clip's recording comes from the metadata, else from the pattern, else from an UrbanSound8K-style name, else it
@@ -75,8 +86,12 @@ def find_unlabeled(audio_dir: str) -> Sources:
     root = _require_dir(audio_dir, "the folder of test clips")
     sources = _audio_files(list(root.walk()), root)
     if sources.clips.empty:
-        raise UserError(f"{root} holds no audio files ({' '.join(AUDIO_SUFFIXES)}){_first_refused(sources)}")
-    clips = sources.clips.assign(label=None, recording=sources.clips["clip_id"], fold=None, split="test")
+        raise UserError(
+            f"{root} holds no audio files ({' '.join(AUDIO_SUFFIXES)}){_first_refused(sources)}"
+        )
+    clips = sources.clips.assign(
+        label=None, recording=sources.clips["clip_id"], fold=None, split="test"
+    )
     return Sources(clips=clips[CLIP_COLUMNS], refused=sources.refused)
 
 
@@ -109,7 +124,9 @@ def find_extra(extra_dir: str | None, classes: list[str]) -> pd.DataFrame:
     labels = [_told_label(clip_id) for clip_id in clips["clip_id"]]
     for path, label in zip(clips["path"], labels, strict=True):
         if label not in classes:
-            problem = f"has the label {label!r}, which the dataset has not" if label else "tells no label"
+            problem = (
+                f"has the label {label!r}, which the dataset has not" if label else "tells no label"
+            )
             raise UserError(
                 f"--extra-clips: {path} {problem}; put clips of {', '.join(classes)} into folders of these names, "
                 "or name them <label>_<seed>_<index>.wav"
@@ -132,7 +149,9 @@ def _require_classes(sources: Sources, root: Location) -> None:
     learned = set(clips["label"][(clips["split"] != "test").fillna(True)].dropna())
     if len(learned) < 2:
         found = f"one class only ({learned.pop()})" if learned else "no labeled clip"
-        raise UserError(f"{root} has {found}: a classifier needs at least two classes{_first_refused(sources)}")
+        raise UserError(
+            f"{root} has {found}: a classifier needs at least two classes{_first_refused(sources)}"
+        )
     unknown = set(clips["label"].dropna()) - learned
     if unknown:
         raise UserError(
@@ -140,7 +159,9 @@ def _require_classes(sources: Sources, root: Location) -> None:
         )
     for label in learned:
         if not is_inside(label) or "/" in label or "\\" in label:
-            raise UserError(f"the label {label!r} cannot name a file: use no slashes, control characters, '.' or '..'")
+            raise UserError(
+                f"the label {label!r} cannot name a file: use no slashes, control characters, '.' or '..'"
+            )
 
 
 def _first_refused(sources: Sources) -> str:
@@ -160,7 +181,11 @@ def _require_dir(path: str, what: str) -> Location:
 
 def _audio_files(entries: list[Entry], root: Location) -> Sources:
     """Audio files with `clip_id`, `path`, and what tells that a file has changed."""
-    files = [entry for entry in entries if not entry.problem and not entry.is_dir and is_audio(entry.path)]
+    files = [
+        entry
+        for entry in entries
+        if not entry.problem and not entry.is_dir and is_audio(entry.path)
+    ]
     clips = pd.DataFrame(
         {
             "clip_id": pd.Series([file.path for file in files], dtype=str),
@@ -200,7 +225,9 @@ def _by_folder(root: Location) -> Sources:
 def _require_filled(entries: list[Entry], root: Location) -> None:
     """No folder without clips."""
     folders = {entry.path for entry in entries if entry.is_dir}
-    filled = {entry.path.rpartition("/")[0] for entry in entries if entry.is_dir or is_audio(entry.path)}
+    filled = {
+        entry.path.rpartition("/")[0] for entry in entries if entry.is_dir or is_audio(entry.path)
+    }
     folders -= {entry.path for entry in entries if entry.problem}
     if empty := sorted(folders - filled):
         raise UserError(
@@ -220,7 +247,9 @@ def _described(sources: Sources, table: pd.DataFrame, metadata: str) -> Sources:
             "name: list the clips by path instead (columns path, label)"
         )
     if not names.isin(told.index).any():
-        raise UserError(f"--metadata {metadata} names none of the {len(clips)} clips in its slice_file_name column")
+        raise UserError(
+            f"--metadata {metadata} names none of the {len(clips)} clips in its slice_file_name column"
+        )
     columns = {name: names.map(told[name]) for name in _DESCRIPTION}
     columns["label"] = columns["label"].fillna(clips["label"])
     return Sources(clips=clips.assign(**columns), refused=sources.refused)

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import ray.data
 
-from freqquest.cluster import connection
-from freqquest.audio.decode import ClipConfig, UnreadableClipError
+from freqquest.audio.clip import ClipConfig
+from freqquest.audio.decode import UnreadableClipError
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
+from freqquest.cluster import connection
 from freqquest.dataset.load_clip import load
 from freqquest.errors import UserError
 from freqquest.progress import Progress
@@ -22,7 +23,9 @@ _BLOCK = 256
 _BATCH = 32
 
 
-def stream_spectrograms(rows: pd.DataFrame, clip: ClipConfig, view: SpectrogramConfig, num_cpus: float = 1) -> ray.data.Dataset:
+def stream_spectrograms(
+    rows: pd.DataFrame, clip: ClipConfig, view: SpectrogramConfig, num_cpus: float = 1
+) -> ray.data.Dataset:
     """A stream of clips with `spectrogram` `[N, M, T]` and `reason`, in any order.
 
     A clip that cannot be read is zeros, and has the reason why; else the reason is empty.
@@ -51,13 +54,17 @@ def load_spectrograms(paths: list[str], clip: ClipConfig, view: SpectrogramConfi
         for batch in stream_spectrograms(rows, clip, view).iter_batches(batch_size=None):
             for path, reason in zip(batch["path"], batch["reason"], strict=True):
                 if reason:
-                    raise UserError(f"--extra-clips: {path} cannot be used ({reason}): mend or remove it")
+                    raise UserError(
+                        f"--extra-clips: {path} cannot be used ({reason}): mend or remove it"
+                    )
             spectrograms[batch["row"]] = batch["spectrogram"]
             progress.update(len(batch["row"]))
     return spectrograms
 
 
-def _analyze(batch: dict[str, np.ndarray], clip: ClipConfig, view: SpectrogramConfig) -> dict[str, Any]:
+def _analyze(
+    batch: dict[str, np.ndarray], clip: ClipConfig, view: SpectrogramConfig
+) -> dict[str, Any]:
     """Decode a batch of paths into spectrograms `[N, M, T]`; an unreadable clip is zeros, with the reason."""
     spectrograms = np.zeros((len(batch["path"]), view.num_mels, view.num_frames), np.float32)
     reasons = []

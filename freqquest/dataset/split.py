@@ -36,7 +36,9 @@ def assign_splits(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Ser
 def _split_learned(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Series, str]:
     """Train or validation, by the first of the ways that the settings and the clips allow."""
     if config.split == "random":
-        return _random_split(clips, config), "random split of clips (recordings are in both: remembered, not heard)"
+        return _random_split(
+            clips, config
+        ), "random split of clips (recordings are in both: remembered, not heard)"
     has_folds = clips["fold"].nunique() > 1
     if config.validation_fold is not None and not has_folds:
         raise UserError(
@@ -58,14 +60,18 @@ def _split_learned(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Se
 def _require_all(clips: pd.DataFrame, column: str) -> None:
     if clips[column].isna().any():
         first = clips["clip_id"][clips[column].isna()].iloc[0]
-        raise UserError(f"the metadata gives {first} no {column}, but others: complete the column, or remove it")
+        raise UserError(
+            f"the metadata gives {first} no {column}, but others: complete the column, or remove it"
+        )
 
 
 def _require_every_class(clips: pd.DataFrame, splits: pd.Series) -> None:
     for split in ("train", "validation"):
         missing = set(clips["label"]) - set(clips["label"][splits == split])
         if missing:
-            raise UserError(f"the metadata's column split leaves {split} without a clip of the class {min(missing)}")
+            raise UserError(
+                f"the metadata's column split leaves {split} without a clip of the class {min(missing)}"
+            )
 
 
 def _describe_recordings(clips: pd.DataFrame) -> str:
@@ -84,7 +90,9 @@ def _random_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
 
     counts = clips["label"].value_counts()
     if counts.min() < 2:
-        raise UserError(f"class {counts.idxmin()} has one clip only: a split needs at least two of each class")
+        raise UserError(
+            f"class {counts.idxmin()} has one clip only: a split needs at least two of each class"
+        )
     try:
         _, validation = train_test_split(
             clips.index,
@@ -94,7 +102,9 @@ def _random_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
         )
     except ValueError as error:
         raise UserError(f"{len(clips)} clips are too few for a split by class: {error}") from error
-    return pd.Series(clips.index.isin(validation), index=clips.index).map({True: "validation", False: "train"})
+    return pd.Series(clips.index.isin(validation), index=clips.index).map(
+        {True: "validation", False: "train"}
+    )
 
 
 def _choose_fold(clips: pd.DataFrame, config: PreprocessConfig) -> int:
@@ -103,10 +113,14 @@ def _choose_fold(clips: pd.DataFrame, config: PreprocessConfig) -> int:
     if config.validation_fold is not None:
         if config.validation_fold not in shares.index:
             known = ", ".join(str(fold) for fold in shares.index)
-            raise UserError(f"--validation-fold {config.validation_fold} is not in the metadata; folds: {known}")
+            raise UserError(
+                f"--validation-fold {config.validation_fold} is not in the metadata; folds: {known}"
+            )
         candidates = [config.validation_fold]
     else:
-        candidates = (shares - config.validation_fraction).abs().sort_values(kind="stable").index.tolist()
+        candidates = (
+            (shares - config.validation_fraction).abs().sort_values(kind="stable").index.tolist()
+        )
     num_classes = clips["label"].nunique()
     for fold in candidates:
         inside = clips["fold"] == fold
@@ -142,7 +156,9 @@ def _recording_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series
     candidates = (_best_part(clips, config, num_parts) for num_parts in range(most_parts, 1, -1))
     best = next((part for part in candidates if part is not None), None)
     if best is None:
-        raise UserError("no split by recording leaves every class in both parts: add recordings of the rarest class")
+        raise UserError(
+            "no split by recording leaves every class in both parts: add recordings of the rarest class"
+        )
     return best.map({True: "validation", False: "train"})
 
 

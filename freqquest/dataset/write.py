@@ -29,10 +29,10 @@ from freqquest.dataset.plan import DatasetPlan, plan_dataset
 from freqquest.dataset.read import verify_dataset
 from freqquest.dataset.shard import ShardPlan, WrittenShard, write_shard
 from freqquest.errors import UserError
-from freqquest.runs.folder import changed_settings
 from freqquest.progress import Progress
-from freqquest.storage import Location, locate
+from freqquest.runs.folder import changed_settings
 from freqquest.runs.tables import write_csv
+from freqquest.storage import Location, locate
 
 _CPUS_PER_TASK = 2 / 3
 """Three tasks on two cores: while one waits for the disk, or Ray for its next shard, the others compute."""
@@ -71,11 +71,15 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     written = _write_shards(plan.shards, dataset)
     refused = _list_refused(written, dataset, plan, config.max_quarantined_fraction)
     manifest = _describe(plan, written, refused)
-    from freqquest.dataset.figures import draw_figures  # matplotlib: not for the workers, which import this module
+    from freqquest.dataset.figures import (
+        draw_figures,  # matplotlib: not for the workers, which import this module
+    )
 
     draw_figures(dataset, manifest)
     if (dataset / UNFINISHED_NAME).read_text() != this_run:
-        raise UserError(f"another run has begun to write {dataset}: let one of them finish, then run the other again")
+        raise UserError(
+            f"another run has begun to write {dataset}: let one of them finish, then run the other again"
+        )
     manifest.save(dataset)
     (dataset / UNFINISHED_NAME).remove_file()
     return manifest
@@ -92,7 +96,9 @@ def _shards_there(dataset: Location) -> dict[str, int]:
     if not dataset.is_dir():
         raise UserError(f"--dataset-dir {dataset} is a file: name a new folder")
     entries = {entry.path: entry for entry in dataset.walk()}
-    foreign = [path for path, entry in entries.items() if entry.problem or not OUR_FILES.fullmatch(path)]
+    foreign = [
+        path for path, entry in entries.items() if entry.problem or not OUR_FILES.fullmatch(path)
+    ]
     if foreign:
         raise UserError(
             f"{dataset} holds {foreign[0]}, which is no part of a dataset: choose an empty or new --dataset-dir"
@@ -114,15 +120,24 @@ def _earlier_dataset(
         if not changed and (manifest.clip, manifest.views) != (CLIP, VIEWS):
             changed = ["the spectrograms' settings, by another freqquest"]
         if not changed and manifest.sources_sha256 != plan.sources_sha256:
-            changed = ["the clips (files, sizes or times of change), their labels, recordings or folds"]
+            changed = [
+                "the clips (files, sizes or times of change), their labels, recordings or folds"
+            ]
         _refuse(f"{dataset} holds a dataset", changed)
         return manifest
-    if (dataset / UNFINISHED_NAME).is_file():  # changed clips are welcome: broken ones may have been mended
+    if (
+        dataset / UNFINISHED_NAME
+    ).is_file():  # changed clips are welcome: broken ones may have been mended
         try:
             begun = json.loads((dataset / UNFINISHED_NAME).read_text())["settings"]
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{dataset / UNFINISHED_NAME} is damaged: remove it, or --overwrite") from error
-        _refuse(f"{dataset} holds an interrupted dataset", changed_settings(_with_source(config, plan), begun))
+            raise UserError(
+                f"{dataset / UNFINISHED_NAME} is damaged: remove it, or --overwrite"
+            ) from error
+        _refuse(
+            f"{dataset} holds an interrupted dataset",
+            changed_settings(_with_source(config, plan), begun),
+        )
     elif there:
         raise UserError(
             f"{dataset} holds {min(there)}, but neither {MANIFEST_NAME} nor {UNFINISHED_NAME}: it may be somebody's "
@@ -144,7 +159,9 @@ def _refuse(holds: str, changed: list[str]) -> None:
         )
 
 
-def _begin(dataset: Location, config: PreprocessConfig, plan: DatasetPlan, there: dict[str, int]) -> str:
+def _begin(
+    dataset: Location, config: PreprocessConfig, plan: DatasetPlan, there: dict[str, int]
+) -> str:
     """Remove what this run will not use; returns what it has left to be known by, until it ends."""
     this_run = json.dumps({"settings": _with_source(config, plan), "run": uuid.uuid4().hex})
     (dataset / UNFINISHED_NAME).write_text(this_run)
@@ -172,7 +189,9 @@ def _write_shards(shards: list[ShardPlan], dataset: Location) -> list[WrittenSha
     with Progress("preprocess", sum(len(shard.clips) for shard in shards), "clips") as progress:
         for row in pipeline.iter_rows():
             if row["problem"]:
-                raise OSError(f"{dataset / shards[row['number']].path} cannot be made: {row['problem']}")
+                raise OSError(
+                    f"{dataset / shards[row['number']].path} cannot be made: {row['problem']}"
+                )
             written[row["number"]] = row["written"]
             progress.update(len(shards[row["number"]].clips))
     return [written[number] for number in range(len(shards))]
@@ -181,7 +200,11 @@ def _write_shards(shards: list[ShardPlan], dataset: Location) -> list[WrittenSha
 def _write_planned(row: dict[str, Any], dataset: Location) -> dict[str, Any]:
     """What comes of a shard, or why it cannot be made: Ray would wrap what is raised into a page of text."""
     try:
-        return {"number": row["number"], "written": write_shard(row["plan"], dataset), "problem": ""}
+        return {
+            "number": row["number"],
+            "written": write_shard(row["plan"], dataset),
+            "problem": "",
+        }
     except OSError as error:
         return {"number": row["number"], "written": None, "problem": error.strerror or str(error)}
 
@@ -190,7 +213,9 @@ def _list_refused(
     written: list[WrittenShard], dataset: Location, plan: DatasetPlan, max_fraction: float
 ) -> pd.DataFrame:
     """Write quarantine.csv; one bad clip never stops a run, more than the share allowed do."""
-    rows = pd.DataFrame([row for shard in written for row in shard.account.quarantined], columns=["path", "reason"])
+    rows = pd.DataFrame(
+        [row for shard in written for row in shard.account.quarantined], columns=["path", "reason"]
+    )
     refused = pd.concat([plan.refused, rows.drop_duplicates("path")], ignore_index=True)
     write_csv(refused, dataset / QUARANTINE_NAME)
     num_clips = len(plan.clips) + len(plan.refused)
@@ -208,7 +233,9 @@ def _describe(plan: DatasetPlan, written: list[WrittenShard], refused: pd.DataFr
     for split in ("train", "validation"):
         lost = set(plan.classes) - set(kept["label"][kept["split"] == split])
         if lost:
-            raise UserError(f"class {min(lost)} has no readable clip in the split {split}: see {QUARANTINE_NAME}")
+            raise UserError(
+                f"class {min(lost)} has no readable clip in the split {split}: see {QUARANTINE_NAME}"
+            )
     entries = [shard.entry for shard in written if shard.entry is not None]
     return Manifest(
         version=FORMAT_VERSION,
@@ -220,9 +247,14 @@ def _describe(plan: DatasetPlan, written: list[WrittenShard], refused: pd.DataFr
         split_description=plan.split_description,
         num_clips=_count(kept, "path"),
         num_recordings=_count(kept, "recording"),
-        num_rows={split: sum(entry.num_rows for entry in entries if entry.split == split) for split in SPLITS},
+        num_rows={
+            split: sum(entry.num_rows for entry in entries if entry.split == split)
+            for split in SPLITS
+        },
         seconds=_seconds(plan.shards, written),
-        sample_rates=dict(sum((Counter(shard.account.sample_rates) for shard in written), Counter())),
+        sample_rates=dict(
+            sum((Counter(shard.account.sample_rates) for shard in written), Counter())
+        ),
         num_quarantined=len(refused),
         normalization={view: _normalization(written, view) for view in VIEWS},
         shards=entries,

@@ -45,7 +45,9 @@ class Checkpoints:
         name = f"epoch_{epoch:06d}{judged}_{_hash(content)}.pt"
         (self.folder / name).write_bytes(content)
         saved = self._saved()
-        wanted = {one.epoch for one in saved[: self.num_kept]} | {one.epoch for one in _by_score(saved)[:1]}
+        wanted = {one.epoch for one in saved[: self.num_kept]} | {
+            one.epoch for one in _by_score(saved)[:1]
+        }
         for one in saved:
             if one.epoch not in wanted or (one.epoch == epoch and one.place.name != name):
                 one.place.remove_file()
@@ -62,7 +64,11 @@ class Checkpoints:
         """The newest first."""
         named = ((_NAME.fullmatch(place.name), place) for place in self.folder.list_dir())
         saved = [
-            _Saved(place=place, epoch=int(match[1]), score=None if match[2] is None else float(match[2]))
+            _Saved(
+                place=place,
+                epoch=int(match[1]),
+                score=None if match[2] is None else float(match[2]),
+            )
             for match, place in named
             if match
         ]

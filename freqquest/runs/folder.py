@@ -69,7 +69,9 @@ class RunFolder:
     def finish(self, metrics: dict[str, Any]) -> dict[str, Any]:
         """Record the stage's settings and metrics, which marks it as finished; returns the metrics."""
         self.begin()
-        _write_section(self.location, METRICS_NAME, self.stage, metrics | {"machine": describe_machine()})
+        _write_section(
+            self.location, METRICS_NAME, self.stage, metrics | {"machine": describe_machine()}
+        )
         return metrics
 
 
@@ -100,7 +102,9 @@ def read_sections(run: Location, name: str) -> dict[str, dict[str, Any]]:
     try:
         sections: dict[str, dict[str, Any]] = json.loads((run / name).read_text())
     except ValueError as error:
-        raise UserError(f"{run / name} is damaged ({error}): remove it, or choose another --run-dir") from error
+        raise UserError(
+            f"{run / name} is damaged ({error}): remove it, or choose another --run-dir"
+        ) from error
     return sections
 
 
@@ -119,4 +123,6 @@ def _require_empty(run: Location) -> None:
     if run.exists() and not run.is_dir():
         raise UserError(f"{run} is a file: choose another --run-dir")
     if found := run.list_dir():
-        raise UserError(f"{run} holds {found[0].name} and is no run folder: choose an empty or new --run-dir")
+        raise UserError(
+            f"{run} holds {found[0].name} and is no run folder: choose an empty or new --run-dir"
+        )

@@ -16,7 +16,9 @@ class LogDir:
             target.make_dirs()
             self.path = Path(target.path)
         else:
-            self._copy = tempfile.TemporaryDirectory(prefix="freqquest-tensorboard-")  # which goes with this object
+            self._copy = tempfile.TemporaryDirectory(
+                prefix="freqquest-tensorboard-"
+            )  # which goes with this object
             self.path = Path(self._copy.name)
 
     def sync(self) -> None:

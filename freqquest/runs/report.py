@@ -41,7 +41,9 @@ def write_report(run_dir: str) -> str:
             (run / "figures" / "cgan_judge.png").write_bytes(plots.png(picture))
     shown = _shown_epoch(run, metrics.get("cgan", {}).get("generator_epoch"))
     template = files("freqquest.runs").joinpath("report.html").read_text()
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
     page = environment.from_string(template).render(
         name=run.name,
         headlines=headlines(metrics),
@@ -85,8 +87,14 @@ def _classifier_lines(cnn: dict[str, Any]) -> list[str]:
     by_part = cnn["accuracy_by_fold"]
     parts = f"; {', '.join(f'{part:.3f}' for part in by_part)} on each part, spread {pstdev(by_part):.3f}"
     parts = parts if len(by_part) > 1 else ""
-    choices = ["configuration"] * (cnn["num_trials"] > 1) + ["epoch"] * (cnn["network"]["schedule"] == "plateau")
-    extra = f"; trained on {cnn['num_extra_clips']} extra clips too" if cnn.get("num_extra_clips") else ""
+    choices = ["configuration"] * (cnn["num_trials"] > 1) + ["epoch"] * (
+        cnn["network"]["schedule"] == "plateau"
+    )
+    extra = (
+        f"; trained on {cnn['num_extra_clips']} extra clips too"
+        if cnn.get("num_extra_clips")
+        else ""
+    )
     chosen = f"; the same clips chose the {' and the '.join(choices)}" if choices else ""
     line = (
         f"classifier's accuracy: {cnn['accuracy']:.3f} on {cnn['num_clips']} validation clips of "
@@ -104,7 +112,9 @@ def _generator_lines(cgan: dict[str, Any]) -> list[str]:
         return [line]
     ours, real = cgan["judge"]["overall"], cgan["floor"]["overall"]
     distances = [
-        f"{name} {ours[name]:.3f} ({real[name]:.3f})" for name in _DISTANCES if None not in (ours[name], real[name])
+        f"{name} {ours[name]:.3f} ({real[name]:.3f})"
+        for name in _DISTANCES
+        if None not in (ours[name], real[name])
     ]
     heard = (
         f"its clips: {ours['accuracy']:.3f} of {cgan['judge']['num_clips']} are heard as their class (real ones: "
@@ -142,9 +152,17 @@ def _summarize(run: Location, metrics: dict[str, dict[str, Any]]) -> str:
             "",
             *_class_table(metrics),
             *headlines(metrics),
-            *([f"refused clips: {refused}, listed in {run / 'dataset' / 'quarantine.csv'}"] if refused else []),
+            *(
+                [f"refused clips: {refused}, listed in {run / 'dataset' / 'quarantine.csv'}"]
+                if refused
+                else []
+            ),
             "",
-            *(f"{name + ':':<18}{run / place}" for name, place in places.items() if (run / place).exists()),
+            *(
+                f"{name + ':':<18}{run / place}"
+                for name, place in places.items()
+                if (run / place).exists()
+            ),
             f"{'look at it:':<18}{_tensorboard_command(run)}",
         ]
     )
@@ -182,4 +200,8 @@ def _sounds(run: Location, epoch: int | None) -> dict[str, str]:
     """Each class, and its WAV file of an epoch."""
     folder, ending = run / "samples", f"_ep{epoch}.wav"
     names = [place.name for place in folder.list_dir()]
-    return {name.removesuffix(ending): f"{folder.name}/{name}" for name in names if name.endswith(ending)}
+    return {
+        name.removesuffix(ending): f"{folder.name}/{name}"
+        for name in names
+        if name.endswith(ending)
+    }

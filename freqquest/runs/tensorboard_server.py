@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freqquest.errors import UserError
 from freqquest.cluster.requirements import Requirements
+from freqquest.errors import UserError
 
 if TYPE_CHECKING:
     from freqquest.storage import Location
@@ -42,7 +42,7 @@ class WatchConfig:
     @property
     def requirements(self) -> Requirements:
         """What is asked of the cluster."""
-        return Requirements(reads={"--run-dir": self.run_dir})
+        return Requirements(reads={"run_dir": self.run_dir})
 
 
 def watch(config: WatchConfig) -> None:
@@ -60,8 +60,18 @@ def watch(config: WatchConfig) -> None:
         folder = Path(source.path) if source.is_local else Path(copy)
         follow(source, folder)
         tensorboard = Path(sys.executable).parent / "tensorboard"
-        command = [str(tensorboard), "--logdir", str(folder), "--host", "127.0.0.1", "--port", str(config.port)]
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # TensorBoard ends with this process
+        command = [
+            str(tensorboard),
+            "--logdir",
+            str(folder),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(config.port),
+        ]
+        signal.signal(
+            signal.SIGTERM, signal.default_int_handler
+        )  # TensorBoard ends with this process
         with subprocess.Popen(command) as process:
             try:
                 while process.poll() is None:
@@ -70,7 +80,10 @@ def watch(config: WatchConfig) -> None:
                     try:
                         follow(source, folder)
                     except OSError as error:
-                        print(f"{source} cannot be read now, and is looked at again: {error}", file=sys.stderr)
+                        print(
+                            f"{source} cannot be read now, and is looked at again: {error}",
+                            file=sys.stderr,
+                        )
             except KeyboardInterrupt:
                 return
             finally:

@@ -38,14 +38,18 @@ def peak_hz(samples):
 
 def checksum():
     """Of copies by each augmentation and by all of them."""
-    copies = [vary(tone(440.0), RATE_HZ, names, seed) for names in EACH_AND_ALL for seed in SEEDS[:2]]
+    copies = [
+        vary(tone(440.0), RATE_HZ, names, seed) for names in EACH_AND_ALL for seed in SEEDS[:2]
+    ]
     return hashlib.sha256(b"".join(copy.tobytes() for copy in copies)).hexdigest()
 
 
 def in_a_fresh_process(code):
     """What the code prints; it must not warn."""
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
     assert done.stderr == ""
     return done.stdout.strip()
 
@@ -85,13 +89,19 @@ def test_the_same_seed_gives_the_same_bytes_again_and_in_a_fresh_process():
     np.random.seed(1)
     vary(tone(300.0), RATE_HZ, AUGMENTATIONS, 99)
     assert checksum() == first
-    assert in_a_fresh_process("from tests.audio.test_augment import checksum; print(checksum())") == first
+    assert (
+        in_a_fresh_process("from tests.audio.test_augment import checksum; print(checksum())")
+        == first
+    )
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_another_seed_or_name_gives_another_sound(name):
     clip = tone(440.0)
-    copies = [vary(clip, RATE_HZ, [name], seed) for seed in ((42, 7, 1), (42, 7, 2), (42, 8, 1), (43, 7, 1), 42)]
+    copies = [
+        vary(clip, RATE_HZ, [name], seed)
+        for seed in ((42, 7, 1), (42, 7, 2), (42, 8, 1), (43, 7, 1), 42)
+    ]
     copies += [vary(clip, RATE_HZ, [other], (42, 7, 1)) for other in AUGMENTATIONS if other != name]
     assert len({copy.tobytes() for copy in [clip, *copies]}) == 1 + len(copies)
 
@@ -126,7 +136,9 @@ def test_pitch_moves_within_its_bounds_and_keeps_the_level():
 def test_the_pitch_is_the_one_drawn(monkeypatch):
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
     expected_hz = 440.0 * 2 ** (MAX_PITCH_SEMITONES / 12)
-    assert peak_hz(vary(tone(440.0), RATE_HZ, ["pitch"], 1)) == pytest.approx(expected_hz, rel=0.005)
+    assert peak_hz(vary(tone(440.0), RATE_HZ, ["pitch"], 1)) == pytest.approx(
+        expected_hz, rel=0.005
+    )
 
 
 def test_speed_moves_a_moment_within_its_bounds_and_keeps_the_pitch():
@@ -134,7 +146,10 @@ def test_speed_moves_a_moment_within_its_bounds_and_keeps_the_pitch():
     burst = np.zeros(4 * RATE_HZ, np.float32)
     burst[round(moment_s * RATE_HZ) :][:200] = np.hanning(200)
     times_s = np.arange(burst.shape[0]) / RATE_HZ
-    heard_s = [np.average(times_s, weights=np.square(vary(burst, RATE_HZ, ["speed"], seed))) for seed in SEEDS]
+    heard_s = [
+        np.average(times_s, weights=np.square(vary(burst, RATE_HZ, ["speed"], seed)))
+        for seed in SEEDS
+    ]
     speeds = [moment_s / second for second in heard_s]
     assert 1 / MAX_SPEED_CHANGE - 0.01 < min(speeds) < max(speeds) < MAX_SPEED_CHANGE + 0.01
     assert max(speeds) - min(speeds) > 0.1
@@ -161,7 +176,9 @@ def test_shift_moves_the_clip_fades_it_and_fills_with_silence():
         assert 0 < gap <= MAX_SHIFT * clip.shape[0] + 2
         later = bool(copy[0] == 0)
         directions.add(later)
-        inward, original = (copy[sounding[0] :], clip) if later else (copy[sounding[-1] :: -1], clip[::-1])
+        inward, original = (
+            (copy[sounding[0] :], clip) if later else (copy[sounding[-1] :: -1], clip[::-1])
+        )
         assert abs(inward[0]) < 0.01
         # The fade's outermost factor is zero, so what sounds begins with the clip's second sample.
         np.testing.assert_array_equal(inward[fade:], original[1 + fade :][: inward.shape[0] - fade])
@@ -179,10 +196,17 @@ def test_noise_keeps_to_its_distance_from_the_clip():
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="'echo' is unknown: choose from pitch, speed, gain, shift, noise"):
+    with pytest.raises(
+        ValueError, match="'echo' is unknown: choose from pitch, speed, gain, shift, noise"
+    ):
         vary(tone(440.0), RATE_HZ, ["gain", "echo"], 1)
 
 
 def test_importing_the_module_loads_neither_the_library_nor_a_framework():
     libraries = {"audiomentations", "librosa", "torch", "tensorflow", "ray"}
-    assert in_a_fresh_process(f"import sys, freqquest.audio.augment; print(*{libraries} & set(sys.modules))") == ""
+    assert (
+        in_a_fresh_process(
+            f"import sys, freqquest.audio.augment; print(*{libraries} & set(sys.modules))"
+        )
+        == ""
+    )

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from freqquest.audio.decode import Clip, ClipConfig, UnreadableClipError, encode_wav, fit_length, is_audio, load_clip
+from freqquest.audio.clip import ClipConfig
+from freqquest.audio.decode import (
+    Clip,
+    UnreadableClipError,
+    encode_wav,
+    fit_length,
+    is_audio,
+    load_clip,
+)
 from tests.conftest import RATE_HZ, tone
 
 CLIP = ClipConfig()
@@ -25,7 +33,9 @@ def load_bytes(content: bytes) -> Clip:
 
 
 def sine(rate: int, duration_s: float = 0.5) -> np.ndarray:
-    return (0.5 * np.sin(2 * np.pi * 440 * np.arange(round(duration_s * rate)) / rate)).astype(np.float32)
+    return (0.5 * np.sin(2 * np.pi * 440 * np.arange(round(duration_s * rate)) / rate)).astype(
+        np.float32
+    )
 
 
 def assert_is_the_sine(clip: Clip, rate: int, tolerance: float) -> None:
@@ -102,12 +112,18 @@ def test_every_sample_format_of_wav_is_read(subtype):
 
 @pytest.mark.parametrize("num_channels", range(1, 9))
 def test_channels_are_averaged(num_channels):
-    gains = np.arange(1, num_channels + 1) * 2 / (num_channels * (num_channels + 1))  # of mean 1 / num_channels
+    gains = (
+        np.arange(1, num_channels + 1) * 2 / (num_channels * (num_channels + 1))
+    )  # of mean 1 / num_channels
     samples = sine(RATE_HZ)[:, None] * gains * num_channels
-    assert_is_the_sine(load_clip(as_file(samples, RATE_HZ, subtype="FLOAT"), CLIP), RATE_HZ, tolerance=1e-4)
+    assert_is_the_sine(
+        load_clip(as_file(samples, RATE_HZ, subtype="FLOAT"), CLIP), RATE_HZ, tolerance=1e-4
+    )
 
 
-@pytest.mark.parametrize("rate", [4_000, 8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000])
+@pytest.mark.parametrize(
+    "rate", [4_000, 8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000]
+)
 def test_every_rate_is_resampled(rate):
     assert_is_the_sine(load_clip(as_file(sine(rate), rate), CLIP), rate, tolerance=1e-3)
 
@@ -136,15 +152,38 @@ def test_hours_in_a_small_file_cost_no_more_memory_than_a_clip():
         (b"", "not readable as audio"),
         (b"not audio at all" * 99, "not readable as audio"),
         (as_file(np.zeros(0, np.float32), RATE_HZ).getvalue(), "no samples"),
-        (as_file(sine(RATE_HZ), RATE_HZ).getvalue()[:44], "truncated: the header tells 22050 bytes, 0 are there"),
-        (as_file(np.full(100, np.nan, np.float32), RATE_HZ, subtype="FLOAT").getvalue(), "NaN or infinite"),
-        (as_file(np.array([0, -np.inf], np.float32), RATE_HZ, subtype="FLOAT").getvalue(), "NaN or infinite"),
-        (as_file(np.array([0, -1e30], np.float32), RATE_HZ, subtype="FLOAT").getvalue(), r"samples up to 1e\+30"),
+        (
+            as_file(sine(RATE_HZ), RATE_HZ).getvalue()[:44],
+            "truncated: the header tells 22050 bytes, 0 are there",
+        ),
+        (
+            as_file(np.full(100, np.nan, np.float32), RATE_HZ, subtype="FLOAT").getvalue(),
+            "NaN or infinite",
+        ),
+        (
+            as_file(np.array([0, -np.inf], np.float32), RATE_HZ, subtype="FLOAT").getvalue(),
+            "NaN or infinite",
+        ),
+        (
+            as_file(np.array([0, -1e30], np.float32), RATE_HZ, subtype="FLOAT").getvalue(),
+            r"samples up to 1e\+30",
+        ),
         (as_file(np.zeros(100, np.float32), 2_000_000).getvalue(), "sample rate 2000000 Hz"),
         (as_file(np.zeros(100, np.float32), 999).getvalue(), "sample rate 999 Hz"),
         (as_file(np.zeros((100, 33), np.float32), RATE_HZ).getvalue(), "33 channels, more than 32"),
     ],
-    ids=["empty", "text", "no frames", "only header", "NaN", "Inf", "huge", "high rate", "low rate", "channels"],
+    ids=[
+        "empty",
+        "text",
+        "no frames",
+        "only header",
+        "NaN",
+        "Inf",
+        "huge",
+        "high rate",
+        "low rate",
+        "channels",
+    ],
 )
 def test_unusable_files_are_refused_with_the_reason(content, reason):
     with pytest.raises(UnreadableClipError, match=reason):
@@ -152,7 +191,8 @@ def test_unusable_files_are_refused_with_the_reason(content, reason):
 
 
 @pytest.mark.parametrize(
-    ("rate", "reason"), [(0, "not readable as audio"), (2**31 - 1, "sample rate 2147483647 Hz, outside")]
+    ("rate", "reason"),
+    [(0, "not readable as audio"), (2**31 - 1, "sample rate 2147483647 Hz, outside")],
 )
 def test_an_absurd_rate_patched_into_the_header_is_refused(rate, reason):
     content = wav_bytes(SOUND)
@@ -177,18 +217,24 @@ def test_an_absurd_rate_patched_into_the_header_is_refused(rate, reason):
     ],
 )
 def test_truncated_files_are_refused(file_format, subtype, duration_s):
-    whole = as_file(np.resize(tone(440.0), duration_s * 8_000), 8_000, format=file_format, subtype=subtype).getvalue()
+    whole = as_file(
+        np.resize(tone(440.0), duration_s * 8_000), 8_000, format=file_format, subtype=subtype
+    ).getvalue()
     assert load_bytes(whole).duration_s == duration_s
     for part in (0.97, 0.7, 0.1):
         with pytest.raises(UnreadableClipError, match="truncated|not readable"):
             load_bytes(whole[: int(part * len(whole))])
 
 
-@pytest.mark.parametrize("before", [b"", chunk(b"bext", b"a" * 603), MANY_TEXTS], ids=["plain", "odd", "long"])
+@pytest.mark.parametrize(
+    "before", [b"", chunk(b"bext", b"a" * 603), MANY_TEXTS], ids=["plain", "odd", "long"]
+)
 def test_a_truncated_wav_is_refused_behind_any_other_chunks(before):
     whole = wav_bytes(before, SOUND)
     assert load_bytes(whole).duration_s == 0.5
-    with pytest.raises(UnreadableClipError, match=r"truncated: the header tells \d+ bytes, \d+ are there"):
+    with pytest.raises(
+        UnreadableClipError, match=r"truncated: the header tells \d+ bytes, \d+ are there"
+    ):
         load_bytes(whole[:-2])
 
 
@@ -207,7 +253,13 @@ def test_wavs_written_to_a_pipe_are_whole(size):
         wav_bytes(SOUND) + b"TAG" + b"\0" * 125,
         wav_bytes(chunk(b"data", b"\x80" * 3_999), bits=8)[:-1],
     ],
-    ids=["whole size too large", "whole size zero", "text cut behind the sound", "trailing tag", "no padding"],
+    ids=[
+        "whole size too large",
+        "whole size zero",
+        "text cut behind the sound",
+        "trailing tag",
+        "no padding",
+    ],
 )
 def test_whole_sound_in_a_careless_wav_is_read(content):
     assert load_bytes(content).duration_s == pytest.approx(0.5, abs=2e-4)
@@ -215,10 +267,14 @@ def test_whole_sound_in_a_careless_wav_is_read(content):
 
 def test_an_mp3_without_a_length_in_it_is_read():
     buffer = io.BytesIO()
-    soundfile.write(buffer, tone(440.0), RATE_HZ, format="MP3", bitrate_mode="CONSTANT", compression_level=0.5)
+    soundfile.write(
+        buffer, tone(440.0), RATE_HZ, format="MP3", bitrate_mode="CONSTANT", compression_level=0.5
+    )
     content = buffer.getvalue()
     table = content.index(b"Info")
-    assert load_bytes(content[:table] + b"\0" * 120 + content[table + 120 :]).duration_s == pytest.approx(4, abs=0.2)
+    assert load_bytes(
+        content[:table] + b"\0" * 120 + content[table + 120 :]
+    ).duration_s == pytest.approx(4, abs=0.2)
 
 
 def test_a_flac_that_does_not_tell_its_length_is_refused():
@@ -229,12 +285,25 @@ def test_a_flac_that_does_not_tell_its_length_is_refused():
         load_bytes(bytes(content))
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # seeks that libsndfile handles
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # seeks that libsndfile handles
 def test_damage_anywhere_ends_in_a_clip_or_a_reason():
-    kinds = ["WAV PCM_16", "WAV FLOAT", "FLAC PCM_16", "OGG VORBIS", "OGG OPUS", "AIFF PCM_24", "AU FLOAT"]
+    kinds = [
+        "WAV PCM_16",
+        "WAV FLOAT",
+        "FLAC PCM_16",
+        "OGG VORBIS",
+        "OGG OPUS",
+        "AIFF PCM_24",
+        "AU FLOAT",
+    ]
     kinds += ["MP3 MPEG_LAYER_III", "WAV IMA_ADPCM"]
     sound = np.resize(tone(440.0), 4_000)
-    files = [as_file(sound, 8_000, format=kind.split()[0], subtype=kind.split()[1]).getvalue() for kind in kinds]
+    files = [
+        as_file(sound, 8_000, format=kind.split()[0], subtype=kind.split()[1]).getvalue()
+        for kind in kinds
+    ]
     rng = np.random.default_rng(0)
     num_refused = 0
     for trial in range(300):

@@ -12,7 +12,11 @@ from freqquest.audio.demo_clips import CLASS_NAMES, DemoConfig, DemoFolder, writ
 from freqquest.audio.demo_sounds import SOUNDS, make_axes
 
 TINY = DemoConfig(
-    num_recordings=2, clips_per_recording=2, num_test_recordings=1, clips_per_test_recording=2, duration_s=1.0
+    num_recordings=2,
+    clips_per_recording=2,
+    num_test_recordings=1,
+    clips_per_test_recording=2,
+    duration_s=1.0,
 )
 
 
@@ -22,7 +26,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> DemoFolder:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def read_classes(path: Path) -> dict[str, str]:
@@ -38,15 +46,24 @@ def test_training_clips_are_named_as_in_urbansound8k_one_folder_a_class(tiny):
     for class_index, class_name in enumerate(CLASS_NAMES):
         names = [path.stem.split("-") for path in (tiny.train_dir / class_name).iterdir()]
         assert sorted(slice_index for _, _, _, slice_index in names) == ["0", "0", "1", "1"]
-        assert {(index, occurrence) for _, index, occurrence, _ in names} == {(str(class_index), "0")}
+        assert {(index, occurrence) for _, index, occurrence, _ in names} == {
+            (str(class_index), "0")
+        }
         class_of_recording |= {int(recording): class_name for recording, _, _, _ in names}
-    assert len(class_of_recording) == TINY.num_recordings * len(CLASS_NAMES), "a number names one recording only"
+    assert len(class_of_recording) == TINY.num_recordings * len(CLASS_NAMES), (
+        "a number names one recording only"
+    )
 
 
 def test_clips_are_16_bit_mono_of_the_length_asked_for(tiny):
     for path in [*tiny.train_dir.rglob("*.wav"), *tiny.test_dir.iterdir()]:
         info = soundfile.info(path)
-        assert (info.samplerate, info.frames, info.channels, info.subtype) == (22_050, 22_050, 1, "PCM_16")
+        assert (info.samplerate, info.frames, info.channels, info.subtype) == (
+            22_050,
+            22_050,
+            1,
+            "PCM_16",
+        )
 
 
 def test_test_clips_cover_every_class_in_an_order_that_tells_nothing(tiny):
@@ -82,14 +99,20 @@ def test_the_same_configuration_gives_the_same_bytes(tiny, tmp_path):
 
 
 def test_every_clip_is_different(tiny):
-    clips = [path.read_bytes() for path in [*tiny.train_dir.rglob("*.wav"), *tiny.test_dir.iterdir()]]
+    clips = [
+        path.read_bytes() for path in [*tiny.train_dir.rglob("*.wav"), *tiny.test_dir.iterdir()]
+    ]
     assert len(set(clips)) == len(clips) == 30
 
 
 def test_another_seed_gives_other_clips(tiny, tmp_path):
-    other = write_demo_clips(tmp_path, DemoConfig(seed=1, num_recordings=1, clips_per_recording=1, duration_s=1.0))
+    other = write_demo_clips(
+        tmp_path, DemoConfig(seed=1, num_recordings=1, clips_per_recording=1, duration_s=1.0)
+    )
     for path in other.train_dir.rglob("*.wav"):
-        assert path.read_bytes() != (tiny.train_dir / path.relative_to(other.train_dir)).read_bytes()
+        assert (
+            path.read_bytes() != (tiny.train_dir / path.relative_to(other.train_dir)).read_bytes()
+        )
 
 
 def test_fewer_recordings_and_clips_are_the_first_of_more(tiny, tmp_path):
@@ -118,7 +141,12 @@ def test_clips_of_one_recording_are_more_alike_than_those_of_two(class_name):
 
     def mean_distance_db(traits_step: int) -> float:
         return float(
-            np.mean([np.abs(spectrum(seed, 1) - spectrum(seed + traits_step, 2)).mean() for seed in range(12)])
+            np.mean(
+                [
+                    np.abs(spectrum(seed, 1) - spectrum(seed + traits_step, 2)).mean()
+                    for seed in range(12)
+                ]
+            )
         )
 
     assert mean_distance_db(0) < 0.75 * mean_distance_db(100)
@@ -174,7 +202,11 @@ def test_a_bad_configuration_is_refused_with_the_value_and_the_limit(setting, me
 
 def test_other_rates_and_lengths_work_too(tmp_path):
     config = DemoConfig(
-        num_recordings=3, clips_per_recording=1, num_test_recordings=1, sample_rate_hz=8_000, duration_s=0.5
+        num_recordings=3,
+        clips_per_recording=1,
+        num_test_recordings=1,
+        sample_rate_hz=8_000,
+        duration_s=0.5,
     )
     for path in write_demo_clips(tmp_path, config).train_dir.rglob("*.wav"):
         clip, sample_rate_hz = soundfile.read(path)

@@ -8,7 +8,12 @@ from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig, 
 from tests.conftest import RATE_HZ, tone
 
 SHORT = SpectrogramConfig(
-    n_fft=1024, hop_length=256, num_frames=64, mel_scale="htk", padding="reflect", compression="log1p"
+    n_fft=1024,
+    hop_length=256,
+    num_frames=64,
+    mel_scale="htk",
+    padding="reflect",
+    compression="log1p",
 )
 """The generator's view of three quarters of a second."""
 
@@ -24,11 +29,15 @@ def mel_error(again, original):
 
 @pytest.mark.parametrize("method", ["default", "recipe"])
 def test_a_clip_comes_back_at_its_pitch_and_level_with_silence_where_it_was_padded(method):
-    (waveform,) = invert(log_mel_of_tone(440.0, CGAN_VIEW)[None], CGAN_VIEW, RATE_HZ, seeds=[0], method=method)
+    (waveform,) = invert(
+        log_mel_of_tone(440.0, CGAN_VIEW)[None], CGAN_VIEW, RATE_HZ, seeds=[0], method=method
+    )
     assert waveform.shape == ((512 - 1) * 256,)
     assert waveform.dtype == np.float32
     second = waveform[RATE_HZ : 2 * RATE_HZ]
-    assert abs(np.abs(np.fft.rfft(second)).argmax() - 440) <= 25  # Hz; filters are 20 Hz and more apart
+    assert (
+        abs(np.abs(np.fft.rfft(second)).argmax() - 440) <= 25
+    )  # Hz; filters are 20 Hz and more apart
     assert 0.5 < np.sqrt(np.mean(np.square(second))) / 0.212 < 1.5
     assert np.abs(waveform[round(4.2 * RATE_HZ) :]).max() < 0.01
 
@@ -38,7 +47,10 @@ def test_the_default_keeps_the_spectrogram_of_noise_better_than_the_recipe():
     original = log_mel(noise, SHORT, RATE_HZ)
     default, recipe = (
         mel_error(
-            log_mel(invert(original[None], SHORT, RATE_HZ, seeds=[0], method=method)[0], SHORT, RATE_HZ), original
+            log_mel(
+                invert(original[None], SHORT, RATE_HZ, seeds=[0], method=method)[0], SHORT, RATE_HZ
+            ),
+            original,
         )
         for method in ("default", "recipe")
     )
@@ -68,7 +80,9 @@ def test_other_analyses_are_undone_too(n_fft, hop_length, num_mels, rate_hz, lim
 
 
 def test_a_clip_sounds_the_same_alone_and_in_any_company():
-    originals = np.stack([log_mel_of_tone(pitch, seed=seed) for seed, pitch in enumerate((200.0, 440.0, 3000.0))])
+    originals = np.stack(
+        [log_mel_of_tone(pitch, seed=seed) for seed, pitch in enumerate((200.0, 440.0, 3000.0))]
+    )
     for method in ("default", "recipe"):
         together = invert(originals, SHORT, RATE_HZ, seeds=[5, 6, 7], method=method)
         alone = invert(originals[1:2], SHORT, RATE_HZ, seeds=[6], method=method)
@@ -76,10 +90,14 @@ def test_a_clip_sounds_the_same_alone_and_in_any_company():
 
 
 def test_many_clips_are_worked_through_in_parts(monkeypatch):
-    originals = torch.from_numpy(np.stack([log_mel_of_tone(pitch) for pitch in (200.0, 440.0, 3000.0)]))
+    originals = torch.from_numpy(
+        np.stack([log_mel_of_tone(pitch) for pitch in (200.0, 440.0, 3000.0)])
+    )
     together = invert(originals, SHORT, RATE_HZ, seeds=[0, 1, 2])
     monkeypatch.setattr("freqquest.audio.invert._BINS_AT_ONCE", {"cpu": 2 * 64 * 513})
-    np.testing.assert_allclose(invert(originals, SHORT, RATE_HZ, seeds=[0, 1, 2]), together, atol=1e-3)
+    np.testing.assert_allclose(
+        invert(originals, SHORT, RATE_HZ, seeds=[0, 1, 2]), together, atol=1e-3
+    )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -116,14 +134,18 @@ def test_silence_and_values_below_it_stay_silent(method):
 def test_the_same_seed_gives_the_same_sound_and_another_seed_another(method):
     spectrogram = log_mel_of_tone(440.0)[None].repeat(3, 0)
     (first, again), (other,) = (
-        invert(spectrogram[: len(seeds)], SHORT, RATE_HZ, seeds=seeds, method=method) for seeds in ([3, 3], [4])
+        invert(spectrogram[: len(seeds)], SHORT, RATE_HZ, seeds=seeds, method=method)
+        for seeds in ([3, 3], [4])
     )
     np.testing.assert_allclose(first, again, atol=1e-3)
     assert np.abs(first - other).max() > 0.01
 
 
 def test_no_clips_give_no_sound():
-    assert invert(np.empty((0, 128, 64), np.float32), SHORT, RATE_HZ, seeds=[]).shape == (0, 63 * 256)
+    assert invert(np.empty((0, 128, 64), np.float32), SHORT, RATE_HZ, seeds=[]).shape == (
+        0,
+        63 * 256,
+    )
 
 
 def test_a_view_without_level_is_refused():

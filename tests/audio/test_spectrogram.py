@@ -4,7 +4,13 @@ import pytest
 import torch
 import torchaudio
 
-from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig, log_mel, mel_filter_bank
+from freqquest.audio.spectrogram import (
+    CGAN_VIEW,
+    CNN_VIEW,
+    SpectrogramConfig,
+    log_mel,
+    mel_filter_bank,
+)
 from tests.conftest import RATE_HZ, tone
 
 
@@ -16,7 +22,9 @@ WAVEFORMS = {"tone": tone(440.0), "noise": noise(1), "silence": np.zeros(4 * RAT
 
 
 @pytest.mark.parametrize("sample_rate_hz", [8_000, 22_050, 44_100])
-@pytest.mark.parametrize("view", [CNN_VIEW, CGAN_VIEW, SpectrogramConfig(num_mels=40, n_fft=512, mel_scale="htk")])
+@pytest.mark.parametrize(
+    "view", [CNN_VIEW, CGAN_VIEW, SpectrogramConfig(num_mels=40, n_fft=512, mel_scale="htk")]
+)
 def test_mel_filters_are_librosas(view, sample_rate_hz):
     expected = librosa.filters.mel(
         sr=sample_rate_hz,
@@ -31,7 +39,9 @@ def test_mel_filters_are_librosas(view, sample_rate_hz):
 @pytest.mark.parametrize("name", WAVEFORMS)
 def test_the_cnn_view_is_librosas_to_rounding(name):
     waveform = WAVEFORMS[name]
-    mel = librosa.feature.melspectrogram(y=waveform, sr=RATE_HZ, n_fft=2048, hop_length=512, n_mels=128)
+    mel = librosa.feature.melspectrogram(
+        y=waveform, sr=RATE_HZ, n_fft=2048, hop_length=512, n_mels=128
+    )
     expected = librosa.power_to_db(mel, ref=np.max, top_db=80.0)
     ours = log_mel(waveform, CNN_VIEW, RATE_HZ)
     assert ours.shape == (128, 173)
@@ -42,7 +52,9 @@ def test_the_cnn_view_is_librosas_to_rounding(name):
 @pytest.mark.parametrize("name", WAVEFORMS)
 def test_the_cgan_view_is_torchaudios_to_rounding_padded_with_zeros(name):
     waveform = WAVEFORMS[name]
-    transform = torchaudio.transforms.MelSpectrogram(RATE_HZ, n_fft=1024, hop_length=256, n_mels=128)
+    transform = torchaudio.transforms.MelSpectrogram(
+        RATE_HZ, n_fft=1024, hop_length=256, n_mels=128
+    )
     expected = torch.log1p(transform(torch.from_numpy(waveform))).numpy()
     ours = log_mel(waveform, CGAN_VIEW, RATE_HZ)
     assert ours.shape == (128, 512)
@@ -51,14 +63,20 @@ def test_the_cgan_view_is_torchaudios_to_rounding_padded_with_zeros(name):
 
 
 def test_views_of_real_clips_are_librosas_and_torchaudios(real_data):
-    transform = torchaudio.transforms.MelSpectrogram(RATE_HZ, n_fft=1024, hop_length=256, n_mels=128)
+    transform = torchaudio.transforms.MelSpectrogram(
+        RATE_HZ, n_fft=1024, hop_length=256, n_mels=128
+    )
     for path in sorted((real_data / "train").glob("*/*.flac"))[::100]:
         waveform, _ = librosa.load(path, sr=RATE_HZ, mono=True, duration=4.0)
-        mel = librosa.feature.melspectrogram(y=waveform, sr=RATE_HZ, n_fft=2048, hop_length=512, n_mels=128)
+        mel = librosa.feature.melspectrogram(
+            y=waveform, sr=RATE_HZ, n_fft=2048, hop_length=512, n_mels=128
+        )
         decibel = librosa.power_to_db(mel, ref=np.max, top_db=80.0)
         np.testing.assert_allclose(log_mel(waveform, CNN_VIEW, RATE_HZ), decibel, atol=5e-3)
         level = torch.log1p(transform(torch.from_numpy(waveform))).numpy()
-        np.testing.assert_allclose(log_mel(waveform, CGAN_VIEW, RATE_HZ)[:, : level.shape[1]], level, atol=5e-3)
+        np.testing.assert_allclose(
+            log_mel(waveform, CGAN_VIEW, RATE_HZ)[:, : level.shape[1]], level, atol=5e-3
+        )
 
 
 def test_long_spectrograms_are_cut():

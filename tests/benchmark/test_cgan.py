@@ -16,7 +16,13 @@ def test_every_way_to_train_is_timed_and_the_losses_agree(tmp_path, dataset_dir,
     monkeypatch.setattr("freqquest.benchmark.cgan_runs._WARM_UP", 1)
     output = tmp_path / "cgan.json"
     table = benchmark_cgan(
-        CganBenchmark(dataset_dir=str(dataset_dir), num_steps=1, num_runs=1, num_agreement_steps=1, output=str(output))
+        CganBenchmark(
+            dataset_dir=str(dataset_dir),
+            num_steps=1,
+            num_runs=1,
+            num_agreement_steps=1,
+            output=str(output),
+        )
     )
     assert table.strip() == output.with_suffix(".md").read_text().strip()
     assert str(dataset_dir) not in output.read_text()

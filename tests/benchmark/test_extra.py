@@ -34,5 +34,7 @@ def test_the_difference_comes_with_its_errors_over_seeds_and_over_recordings():
     assert difference["by_seed"] == [0.25, 0.5]
     assert difference["accuracy"] == 0.375
     assert difference["standard_error_over_seeds"] == pytest.approx(0.125)
-    assert difference["standard_error_over_recordings"] == pytest.approx(3 / 8)  # all of it from one recording
+    assert difference["standard_error_over_recordings"] == pytest.approx(
+        3 / 8
+    )  # all of it from one recording
     assert summarize(runs[:2], clips)["difference"]["standard_error_over_seeds"] is None

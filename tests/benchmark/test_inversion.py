@@ -14,7 +14,10 @@ def test_each_way_is_measured_on_a_few_clips_of_each_class(tmp_path, audio_dir):
     output = tmp_path / "inversion.json"
     table = benchmark_inversion(
         InversionBenchmark(
-            audio_dir=str(audio_dir), clips_per_class=1, work_dir=str(tmp_path / "work"), output=str(output)
+            audio_dir=str(audio_dir),
+            clips_per_class=1,
+            work_dir=str(tmp_path / "work"),
+            output=str(output),
         )
     )
     figures = json.loads(output.read_text())
@@ -30,12 +33,16 @@ def test_each_way_is_measured_on_a_few_clips_of_each_class(tmp_path, audio_dir):
 def test_a_clip_has_no_error_and_silence_misses_all_of_it():
     clip = tone(440.0)
     assert _errors(clip, clip) == {"spectral_convergence": 0, "log_mel_error": 0}
-    assert _errors(np.zeros_like(clip), clip) == pytest.approx({"spectral_convergence": 1, "log_mel_error": 1})
+    assert _errors(np.zeros_like(clip), clip) == pytest.approx(
+        {"spectral_convergence": 1, "log_mel_error": 1}
+    )
 
 
 def test_folders_without_clips_and_unreadable_clips_are_named(tmp_path):
     def run():
-        benchmark_inversion(InversionBenchmark(audio_dir=str(tmp_path / "clips"), work_dir=str(tmp_path / "work")))
+        benchmark_inversion(
+            InversionBenchmark(audio_dir=str(tmp_path / "clips"), work_dir=str(tmp_path / "work"))
+        )
 
     with pytest.raises(UserError, match="does not exist"):
         run()

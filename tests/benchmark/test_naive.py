@@ -10,7 +10,10 @@ from freqquest.dataset.config import CLIP, VIEWS
 
 def test_the_recipes_loops_make_what_freqquest_makes(audio_dir):
     paths = sorted(map(str, audio_dir.rglob("*.wav")))[::7]
-    for view, spectrograms in (("cnn", cnn_recipe(paths)), ("cgan", cgan_recipe(paths)[:, 0].numpy())):
+    for view, spectrograms in (
+        ("cnn", cnn_recipe(paths)),
+        ("cgan", cgan_recipe(paths)[:, 0].numpy()),
+    ):
         for path, spectrogram in zip(paths, spectrograms, strict=True):
             with Path(path).open("rb") as stream:
                 ours = log_mel(load_clip(stream, CLIP).waveform, VIEWS[view], CLIP.sample_rate_hz)

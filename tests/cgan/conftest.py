@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from freqquest.audio.decode import ClipConfig
+from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW
 from freqquest.cgan.config import PRESETS, CganConfig, TrainConfig
-from freqquest.cgan.epoch import train_epoch
+from freqquest.cgan.distributed import Worker
 from freqquest.cgan.images import image_scale
 from freqquest.cgan.train_job import TrainJob
-from freqquest.cgan.distributed import Worker
-from freqquest.cgan.trainer import CganTrainer
+from freqquest.cgan.trainer import CganTrainer, train_epoch
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import rank_slice
 from freqquest.storage import locate
@@ -43,7 +42,8 @@ def small(preset: str, **changes: object) -> CganConfig:
     """A preset with small batches, and small networks where it has a choice; exact arithmetic."""
     sizes = {"generator_channels": 16, "discriminator_channels": 16} if preset == "default" else {}
     return dataclasses.replace(
-        PRESETS[preset], **{"batch_size": 4, "precision": "float32", "inversion": "recipe"} | sizes | changes
+        PRESETS[preset],
+        **{"batch_size": 4, "precision": "float32", "inversion": "recipe"} | sizes | changes,
     )
 
 
@@ -54,10 +54,14 @@ def trainer(config: CganConfig, seed: int = 0) -> CganTrainer:
 
 def clips(num_clips: int, seed: int = 0) -> torch.Tensor:
     """Spectrograms `[N, M, T]` of noise."""
-    return torch.from_numpy(np.random.default_rng(seed).exponential(size=(num_clips, 128, 512)).astype(np.float32))
+    return torch.from_numpy(
+        np.random.default_rng(seed).exponential(size=(num_clips, 128, 512)).astype(np.float32)
+    )
 
 
-def batches(model: CganTrainer, worker: Worker, num_steps: int = 2) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(
+    model: CganTrainer, worker: Worker, num_steps: int = 2
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """A worker's part of batches that are always the same."""
     size = model.config.batch_size
     mine = list(rank_slice(size, worker.rank, worker.world_size))
@@ -65,7 +69,9 @@ def batches(model: CganTrainer, worker: Worker, num_steps: int = 2) -> Iterator[
         yield model.scale.encode(clips(size, seed=step))[mine], torch.arange(size)[mine] % 2
 
 
-def epoch(model: CganTrainer, number: int = 0, worker: Worker | None = None, num_steps: int = 2) -> dict[str, float]:
+def epoch(
+    model: CganTrainer, number: int = 0, worker: Worker | None = None, num_steps: int = 2
+) -> dict[str, float]:
     worker = worker or Worker()
     given = batches(model, worker, num_steps)
     return train_epoch(model, given, epoch=number, seed=0, worker=worker, on_step=lambda _: None)
@@ -74,7 +80,9 @@ def epoch(model: CganTrainer, number: int = 0, worker: Worker | None = None, num
 def weights(model: CganTrainer) -> torch.Tensor:
     """All parameters of both networks."""
     networks = (model.generator, model.discriminator)
-    return torch.cat([value.detach().flatten() for network in networks for value in network.parameters()])
+    return torch.cat(
+        [value.detach().flatten() for network in networks for value in network.parameters()]
+    )
 
 
 def train_job(dataset_dir: object, run: object, **settings: int) -> TrainJob:

@@ -3,8 +3,8 @@ import torch
 
 from freqquest.cgan import batches
 from freqquest.cgan.batches import ClipBatches
-from freqquest.cgan.images import image_scale
 from freqquest.cgan.distributed import Worker
+from freqquest.cgan.images import image_scale
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import SplitReader
 from freqquest.storage import locate
@@ -42,6 +42,9 @@ def test_streamed_and_resident_clips_are_the_same_in_the_same_order(load, monkey
 
 def test_workers_share_a_batch_without_overlap(load):
     clips = load()
-    alone, *parts = (epoch(clips, worker) for worker in (Worker(), Worker(world_size=2), Worker(rank=1, world_size=2)))
+    alone, *parts = (
+        epoch(clips, worker)
+        for worker in (Worker(), Worker(world_size=2), Worker(rank=1, world_size=2))
+    )
     for whole, first, second in zip(alone, *parts, strict=True):
         assert torch.equal(whole[0], torch.cat([first[0], second[0]]))

@@ -6,13 +6,13 @@ import pytest
 import soundfile
 import torch
 
-from freqquest.audio.decode import ClipConfig
+from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW
 from freqquest.cgan.config import GenerateConfig
+from freqquest.cgan.generate_worker import synthesize
 from freqquest.cgan.generator_file import GeneratorCard, load_generator, save_generator
 from freqquest.cgan.images import image_scale
-from freqquest.cgan.networks.recipe import build_generator
-from freqquest.cgan.generate_worker import synthesize
+from freqquest.cgan.networks.build import build_generator
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.cgan.conftest import small
@@ -54,7 +54,9 @@ def generator_file(tmp_path_factory, preset):
 
 def config(generator_file, folder, **settings):
     return GenerateConfig(
-        generator=str(generator_file), output_dir=str(folder), **{"label": "siren", "num_clips": 1} | settings
+        generator=str(generator_file),
+        output_dir=str(folder),
+        **{"label": "siren", "num_clips": 1} | settings,
     )
 
 
@@ -68,7 +70,12 @@ def test_a_generator_comes_back_with_its_card(generator_file, preset):
 
 def test_clips_are_named_for_label_seed_and_index_and_are_sound(generator_file, tmp_path):
     clips = synthesize(config(generator_file, tmp_path, label="all", num_clips=2, seed=4))
-    assert [clip.name for clip in clips] == ["bark_4_000.wav", "bark_4_001.wav", "siren_4_000.wav", "siren_4_001.wav"]
+    assert [clip.name for clip in clips] == [
+        "bark_4_000.wav",
+        "bark_4_001.wav",
+        "siren_4_000.wav",
+        "siren_4_001.wav",
+    ]
     for path in tmp_path.iterdir():
         samples, rate = soundfile.read(path)
         assert rate == 22_050
@@ -86,11 +93,16 @@ def test_a_seed_gives_the_same_clip_however_many_are_made(generator_file, tmp_pa
     np.testing.assert_allclose(again, first, atol=1e-3)  # rounding is another beside other clips
     assert np.abs(other - first).max() > 0.01
     assert np.abs(other_seed - first).max() > 0.01
-    assert (tmp_path / "d" / "siren_0_000.wav").read_bytes() == (tmp_path / "a" / "siren_0_000.wav").read_bytes()
+    assert (tmp_path / "d" / "siren_0_000.wav").read_bytes() == (
+        tmp_path / "a" / "siren_0_000.wav"
+    ).read_bytes()
 
 
 def test_an_unknown_label_lists_the_known(generator_file, tmp_path):
-    with pytest.raises(UserError, match=r"--label cat is not known to this generator; it makes bark, siren \(or all\)"):
+    with pytest.raises(
+        UserError,
+        match=r"--label cat is not known to this generator; it makes bark, siren \(or all\)",
+    ):
         synthesize(config(generator_file, tmp_path, label="cat"))
 
 
@@ -102,10 +114,16 @@ def test_a_file_is_no_output_folder_and_a_folder_no_generator(generator_file, tm
         load_generator(locate(tmp_path))
 
 
-def test_clips_that_exist_are_kept_but_for_those_of_an_attempt_that_was_lost(generator_file, tmp_path):
+def test_clips_that_exist_are_kept_but_for_those_of_an_attempt_that_was_lost(
+    generator_file, tmp_path
+):
     clips = synthesize(config(generator_file, tmp_path))
-    with pytest.raises(UserError, match="siren_0_000.wav exists: choose another --output-dir or --seed"):
-        synthesize(config(generator_file, tmp_path), taken=[path.name for path in tmp_path.iterdir()])
+    with pytest.raises(
+        UserError, match="siren_0_000.wav exists: choose another --output-dir or --seed"
+    ):
+        synthesize(
+            config(generator_file, tmp_path), taken=[path.name for path in tmp_path.iterdir()]
+        )
     assert synthesize(config(generator_file, tmp_path), taken=[]) == clips
 
 
@@ -123,7 +141,9 @@ def test_files_that_are_no_generator_are_refused_in_words(generator_file, tmp_pa
 
         path.write_bytes(save({"weights": torch.zeros(3)}))
     problem = "does not exist" if damage == "missing" else "is damaged, or no generator.*"
-    with pytest.raises(UserError, match=f"{problem}: give the generator.safetensors that jobs/train_cgan.py made"):
+    with pytest.raises(
+        UserError, match=f"{problem}: give the generator.safetensors that jobs/train_cgan.py made"
+    ):
         load_generator(locate(path))
 
 
@@ -138,7 +158,9 @@ def test_a_foreign_generator_cannot_write_outside_the_output_folder(preset, tmp_
 def test_a_card_that_asks_for_more_than_the_file_holds_is_refused_before_it_takes_memory(tmp_path):
     huge = dataclasses.replace(card("default"), cgan_config=small("default", noise_dim=10**7))
     save_generator(loud_weights("default"), huge, locate(tmp_path / "g"))
-    with pytest.raises(UserError, match="is damaged, or no generator.*: give the generator.safetensors"):
+    with pytest.raises(
+        UserError, match="is damaged, or no generator.*: give the generator.safetensors"
+    ):
         load_generator(locate(tmp_path / "g"))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from freqquest.audio.decode import ClipConfig
+from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW
 from freqquest.cgan.augment import Augmentation
 from freqquest.cgan.images import image_scale
@@ -20,7 +20,9 @@ def test_without_a_floor_images_are_the_spectrograms():
 
 def test_with_a_floor_silence_is_minus_one_and_quiet_sound_is_not():
     scale = image_scale(CGAN_VIEW, ClipConfig(), 1e-4)
-    levels = torch.tensor([0.0, 1e-4, 1e-2, 11.5])  # ln(1 + power): silence, the floor, quiet, full scale
+    levels = torch.tensor(
+        [0.0, 1e-4, 1e-2, 11.5]
+    )  # ln(1 + power): silence, the floor, quiet, full scale
     images = scale.encode(levels[:, None, None].expand(-1, 128, 512))
     assert images.shape == (4, 1, 128, 352)
     assert images[:, 0, 0, 0].tolist() == pytest.approx([-1, -0.93, -0.54, 1.07], abs=0.01)
@@ -30,7 +32,9 @@ def test_images_become_the_spectrograms_they_were_and_silence_behind_the_clips_e
     scale = image_scale(CGAN_VIEW, ClipConfig(), 1e-4)
     spectrograms = clips(2)
     spectrograms[..., 345:] = 0
-    torch.testing.assert_close(scale.decode(scale.encode(spectrograms)), spectrograms, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        scale.decode(scale.encode(spectrograms)), spectrograms, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_whatever_a_network_gives_becomes_a_finite_spectrogram():

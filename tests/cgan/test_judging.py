@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from freqquest.cgan import hearing
+from freqquest.cgan import judging as hearing
 from freqquest.cgan.judging import RealismEvaluator
 from freqquest.dataset.manifest import load_manifest
 from freqquest.storage import locate
@@ -35,7 +35,9 @@ def test_originals_of_both_splits_are_heard_and_varied_copies_are_not(dataset_di
     assert manifest.num_rows["train"] == 32  # of which half are copies, in shards of seven
     judged = RealismEvaluator(fake, locate(dataset_dir), manifest)
     assert fake.num_heard == 16 + 4
-    judgment = judged.judge(np.random.default_rng(0).standard_normal((6, 100)), np.array([0, 0, 0, 1, 1, 1]))
+    judgment = judged.judge(
+        np.random.default_rng(0).standard_normal((6, 100)), np.array([0, 0, 0, 1, 1, 1])
+    )
     assert judgment.overall["accuracy"] == 0.5
     assert judgment.num_clips == 6
     assert judged.floor(2).num_clips == 4

@@ -27,14 +27,19 @@ def test_losses_fall_when_their_network_wins():
 
 
 def test_losses_are_float32_whatever_the_logits_are():
-    assert discriminator_loss(torch.zeros(2).bfloat16(), torch.zeros(2).bfloat16()).dtype == torch.float32
+    assert (
+        discriminator_loss(torch.zeros(2).bfloat16(), torch.zeros(2).bfloat16()).dtype
+        == torch.float32
+    )
     assert generator_loss(torch.zeros(2).bfloat16()).dtype == torch.float32
 
 
 def test_the_gradient_penalty_is_the_squared_slope_at_each_clip():
     class Linear(torch.nn.Module):
         def forward(self, images, labels):
-            return (images * torch.tensor([1.0, 3.0])[labels][:, None, None, None]).sum(dim=(1, 2, 3))
+            return (images * torch.tensor([1.0, 3.0])[labels][:, None, None, None]).sum(
+                dim=(1, 2, 3)
+            )
 
     penalty = gradient_penalty(Linear(), torch.randn(2, 1, 4, 5), torch.tensor([0, 1]))
     torch.testing.assert_close(penalty, torch.tensor([20.0, 180.0]))

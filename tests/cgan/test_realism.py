@@ -4,17 +4,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from freqquest.cgan.distances import diversity, frechet_distance, kernel_distance
 from freqquest.cgan.realism import (
     NOTE,
     ClassifierOutputs,
-    RealismMetrics,
     RealClips,
+    RealismMetrics,
     as_dict,
-    diversity,
     floor,
-    frechet_distance,
     judge,
-    kernel_distance,
     table,
 )
 
@@ -28,10 +26,14 @@ def clips(per_class: int, seed: int, shift: float = 0.0, spread: float = 1.0) ->
     labels = np.repeat(np.arange(len(CLASSES)), per_class)
     centres = 6 * np.eye(len(CLASSES), NUM_FEATURES)
     scales = 1 / np.arange(1, NUM_FEATURES + 1)
-    features = centres[labels] + spread * scales * rng.standard_normal((len(labels), NUM_FEATURES)) + shift
+    features = (
+        centres[labels] + spread * scales * rng.standard_normal((len(labels), NUM_FEATURES)) + shift
+    )
     heard_as = np.where(np.arange(len(labels)) % 8 == 7, (labels + 1) % len(CLASSES), labels)
     return ClassifierOutputs(
-        probabilities=np.eye(len(CLASSES))[heard_as], features=features.astype(np.float32), class_indices=labels
+        probabilities=np.eye(len(CLASSES))[heard_as],
+        features=features.astype(np.float32),
+        class_indices=labels,
     )
 
 
@@ -82,12 +84,23 @@ def test_the_kernel_distance_is_nothing_on_average_between_equals_and_grows_with
 
     among_equals = np.array([measure(0.0) for _ in range(200)])
     assert abs(among_equals.mean()) < 3 * among_equals.std() / np.sqrt(200)
-    assert among_equals.min() < 0 < among_equals.max() < measure(1.0) < measure(3.0) < measure(50.0) <= 2
+    assert (
+        among_equals.min()
+        < 0
+        < among_equals.max()
+        < measure(1.0)
+        < measure(3.0)
+        < measure(50.0)
+        <= 2
+    )
 
 
 def test_the_kernel_distance_takes_part_of_very_many_clips():
     rng = np.random.default_rng(0)
-    assert abs(kernel_distance(rng.standard_normal((30_000, 2)), rng.standard_normal((5, 2)), 1.0)) < 0.5
+    assert (
+        abs(kernel_distance(rng.standard_normal((30_000, 2)), rng.standard_normal((5, 2)), 1.0))
+        < 0.5
+    )
 
 
 def test_diversity_is_0_in_a_collapse_and_1_among_real_clips():
@@ -134,7 +147,9 @@ def test_copies_of_training_clips_are_memorized(real):
 
 def test_copies_are_memorized_also_where_held_out_clips_are_copies_themselves():
     training = clips(30, seed=2)
-    real = RealClips(held_out=rows(training, np.arange(0, 90, 3)), training=training, classes=CLASSES)
+    real = RealClips(
+        held_out=rows(training, np.arange(0, 90, 3)), training=training, classes=CLASSES
+    )
     copies, others = rows(training, np.arange(1, 90, 3)), clips(16, seed=3)
     assert judge(copies, real).overall["memorized"] == 1
     assert judge(others, real).overall["memorized"] == 0
@@ -151,13 +166,18 @@ def test_a_collapsed_class_is_told_by_its_name(real):
 
 
 def numbers(judgment: RealismMetrics) -> list[float]:
-    values = [*judgment.overall.values(), *(value for part in judgment.by_class.values() for value in part.values())]
+    values = [
+        *judgment.overall.values(),
+        *(value for part in judgment.by_class.values() for value in part.values()),
+    ]
     return [value for value in values if value is not None]
 
 
 @pytest.mark.parametrize("per_class", [1, 2, 5])
 def test_few_clips_give_no_figure_rather_than_a_wrong_one(per_class):
-    few = RealClips(held_out=clips(per_class, seed=1), training=clips(per_class, seed=2), classes=CLASSES)
+    few = RealClips(
+        held_out=clips(per_class, seed=1), training=clips(per_class, seed=2), classes=CLASSES
+    )
     for judgment in (judge(clips(per_class, seed=3), few), floor(few, per_class)):
         assert np.isfinite(numbers(judgment)).all()
         assert (judgment.by_class["bark"]["kernel"] is None) == (per_class < 2)
@@ -168,7 +188,9 @@ def test_few_clips_give_no_figure_rather_than_a_wrong_one(per_class):
 def test_a_class_without_held_out_or_generated_clips_has_no_distances(real):
     held_out, generated = clips(40, seed=1), clips(16, seed=3)
     without = RealClips(
-        held_out=rows(held_out, held_out.class_indices != 0), training=clips(100, seed=2), classes=CLASSES
+        held_out=rows(held_out, held_out.class_indices != 0),
+        training=clips(100, seed=2),
+        classes=CLASSES,
     )
     judgment = judge(rows(generated, generated.class_indices != 2), without)
     assert judgment.by_class["bark"]["frechet"] is None
@@ -192,8 +214,13 @@ def test_a_judgment_does_not_hang_on_the_features_unit_or_the_order_of_clips(rea
         classes=CLASSES,
     )
     shuffled = rows(heard, np.random.default_rng(0).permutation(48))
-    for other in (judge(replace(heard, features=50 * heard.features), scaled), judge(shuffled, real)):
-        np.testing.assert_allclose(numbers(other), numbers(judge(heard, real)), rtol=1e-4, atol=1e-6)
+    for other in (
+        judge(replace(heard, features=50 * heard.features), scaled),
+        judge(shuffled, real),
+    ):
+        np.testing.assert_allclose(
+            numbers(other), numbers(judge(heard, real)), rtol=1e-4, atol=1e-6
+        )
 
 
 def test_figures_are_named_for_logs_and_json_and_carry_their_note(real):
@@ -207,14 +234,23 @@ def test_figures_are_named_for_logs_and_json_and_carry_their_note(real):
     assert (
         content["note"]
         == NOTE
-        == ("distances on the features of freqquest's own classifier; not comparable with published FAD")
+        == (
+            "distances on the features of freqquest's own classifier; not comparable with published FAD"
+        )
     )
 
 
 def test_the_table_has_generated_clips_beside_the_floor(real):
     lines = table(judge(clips(1, seed=3), real), floor(real, 1)).splitlines()
     assert [line.split()[0] for line in lines[1:-1]] == ["overall", *CLASSES]
-    assert lines[0].split()[3:] == ["accuracy", "nearest_ratio", "memorized", "diversity", "frechet", "kernel"]
+    assert lines[0].split()[3:] == [
+        "accuracy",
+        "nearest_ratio",
+        "memorized",
+        "diversity",
+        "frechet",
+        "kernel",
+    ]
     assert lines[1].split()[1:4] == ["1.000", "|", "0.875"]
     assert lines[2].split()[-6:-3] == ["-", "|", "-"]
     assert lines[-1] == NOTE

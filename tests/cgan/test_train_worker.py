@@ -10,14 +10,21 @@ from freqquest.cgan.train_worker import _LossNote, _reasons
 
 
 def job(workers, resources):
-    return SimpleNamespace(config=SimpleNamespace(workers=workers), resources=resources, progress=MagicMock())
+    return SimpleNamespace(
+        config=SimpleNamespace(workers=workers), resources=resources, progress=MagicMock()
+    )
 
 
 def test_a_lost_worker_is_named_but_not_those_that_failed_for_want_of_it():
     lost = WorkerHealthCheckFailedError("health check failed", RayActorError())
-    others = {0: RuntimeError("connection\nreset by peer"), 2: RuntimeError("connection reset by peer")}
+    others = {
+        0: RuntimeError("connection\nreset by peer"),
+        2: RuntimeError("connection reset by peer"),
+    }
     assert _reasons(others | {1: lost}) == "worker 1: its process or node was lost"
-    assert _reasons(others).startswith("worker 0: RuntimeError: reset by peer; worker 2: RuntimeError")
+    assert _reasons(others).startswith(
+        "worker 0: RuntimeError: reset by peer; worker 2: RuntimeError"
+    )
 
 
 def test_what_a_training_waits_for_is_said_with_how_many_workers_and_what_each_needs():
@@ -25,7 +32,10 @@ def test_what_a_training_waits_for_is_said_with_how_many_workers_and_what_each_n
     for each in (fixed, elastic):
         _LossNote(each).after_exception(None, {0: RuntimeError("no space")})
     fixed.progress.put.assert_called_with(
-        (None, "worker 0: RuntimeError: no space; 3 worker(s) with 2 CPU and 1 GPU each begin when there is room")
+        (
+            None,
+            "worker 0: RuntimeError: no space; 3 worker(s) with 2 CPU and 1 GPU each begin when there is room",
+        )
     )
     assert elastic.progress.put.call_args.args[0][1].endswith(
         "1 to 3 worker(s) with 1 CPU each begin when there is room"

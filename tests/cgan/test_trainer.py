@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from freqquest.cgan.config import PRESETS, CganConfig, TrainConfig
-from freqquest.cgan.epoch import train_epoch
 from freqquest.cgan.distributed import Worker
-from freqquest.cgan.trainer import CganTrainer
+from freqquest.cgan.trainer import CganTrainer, train_epoch
 from tests.cgan.conftest import batches, epoch, small, trainer, weights
 
 BOTH = pytest.mark.parametrize("preset", ["reference", "default"])
@@ -17,8 +16,16 @@ BOTH = pytest.mark.parametrize("preset", ["reference", "default"])
 def test_the_reference_trains_as_the_recipe_does():
     reference = PRESETS["reference"]
     assert (reference.batch_size, reference.noise_dim, reference.precision) == (16, 100, "float32")
-    assert (reference.augment, reference.floor, reference.ema_decay, reference.r1) == (False, 0, 0, 0)
-    for optimizer in (trainer(reference).generator_optimizer, trainer(reference).discriminator_optimizer):
+    assert (reference.augment, reference.floor, reference.ema_decay, reference.r1) == (
+        False,
+        0,
+        0,
+        0,
+    )
+    for optimizer in (
+        trainer(reference).generator_optimizer,
+        trainer(reference).discriminator_optimizer,
+    ):
         assert optimizer.defaults["lr"] == 2e-4
         assert optimizer.defaults["betas"] == (0.5, 0.999)
     assert TrainConfig(dataset_dir="d", run_dir="r", preset="reference").effective_epochs == 50
@@ -57,8 +64,12 @@ def test_the_reference_is_heard_through_its_own_weights_the_default_through_thei
     epoch(plain)
     epoch(averaged)
     first = "project.weight"
-    assert torch.equal(plain.averaged_generator.state_dict()[first], plain.generator.state_dict()[first])
-    assert not torch.equal(averaged.averaged_generator.state_dict()[first], averaged.generator.state_dict()[first])
+    assert torch.equal(
+        plain.averaged_generator.state_dict()[first], plain.generator.state_dict()[first]
+    )
+    assert not torch.equal(
+        averaged.averaged_generator.state_dict()[first], averaged.generator.state_dict()[first]
+    )
 
 
 @BOTH
@@ -78,7 +89,10 @@ def test_workers_share_noise_and_changes_of_each_batch_without_overlap(monkeypat
         return {"loss": real.sum(), "skipped": torch.zeros(())}
 
     monkeypatch.setattr(CganTrainer, "step", step)
-    for worker in (Worker(), *(Worker(rank=rank, world_size=world_size) for rank in range(world_size))):
+    for worker in (
+        Worker(),
+        *(Worker(rank=rank, world_size=world_size) for rank in range(world_size)),
+    ):
         epoch(trainer(small("default")), worker=worker)
     alone, parts = seen[:2], seen[2:]
     for number, whole in enumerate(alone):
@@ -103,7 +117,9 @@ def test_a_step_without_finite_gradients_changes_nothing_and_does_not_count():
     before = weights(trainer(small("default")))
     assert not torch.equal(weights(spoilt), before)
     lost = trainer(small("default"))
-    with pytest.raises(FloatingPointError, match="gradients were not finite in 4 of 4 steps of epoch 1"):
+    with pytest.raises(
+        FloatingPointError, match="gradients were not finite in 4 of 4 steps of epoch 1"
+    ):
         train(lost, bad[:1] * 4)
 
 
@@ -122,12 +138,16 @@ def test_a_generator_that_once_gave_no_numbers_is_unharmed(preset):
 
 def test_settings_out_of_range_are_refused():
     for text in ("17", "0", "1:17"):
-        with pytest.raises(ValueError, match=f"num_workers={text} must be from 1 to 16, the clips of a batch"):
+        with pytest.raises(
+            ValueError, match=f"num_workers={text} must be from 1 to 16, the clips of a batch"
+        ):
             TrainConfig(dataset_dir="d", run_dir="r", num_workers=text)
     with pytest.raises(ValueError, match="num_workers=3:2 must name the fewest first, as in 2:3"):
         TrainConfig(dataset_dir="d", run_dir="r", num_workers="3:2")
     for text in ("two", "1:", ":2"):
-        with pytest.raises(ValueError, match=f"num_workers={text} must be a number, or two as in 2:8"):
+        with pytest.raises(
+            ValueError, match=f"num_workers={text} must be a number, or two as in 2:8"
+        ):
             TrainConfig(dataset_dir="d", run_dir="r", num_workers=text)
     with pytest.raises(ValueError, match="seed=-1 must be 0 or more"):
         TrainConfig(dataset_dir="d", run_dir="r", seed=-1)
@@ -136,5 +156,7 @@ def test_settings_out_of_range_are_refused():
     assert many.cgan_config == dataclasses.replace(PRESETS["default"], batch_size=64)
     with pytest.raises(ValueError, match=r"ema_decay=1.0 must be from 0 to below 1"):
         CganConfig(ema_decay=1.0)
-    with pytest.raises(ValueError, match=r"floor=0.0 must be 0 for the recipe's networks, and above 0"):
+    with pytest.raises(
+        ValueError, match=r"floor=0.0 must be 0 for the recipe's networks, and above 0"
+    ):
         CganConfig(floor=0.0)

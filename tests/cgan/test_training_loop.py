@@ -9,10 +9,10 @@ import soundfile
 import torch
 
 from freqquest.cgan import config as cgan_config
-from freqquest.cgan import record
-from freqquest.cgan.realism import RealismMetrics
-from freqquest.cgan.generator_file import load_generator
+from freqquest.cgan import recorder as record
 from freqquest.cgan.distributed import Worker
+from freqquest.cgan.generator_file import load_generator
+from freqquest.cgan.realism import RealismMetrics
 from freqquest.cgan.training_loop import train_generator
 from freqquest.errors import UserError
 from freqquest.storage import locate
@@ -31,7 +31,9 @@ def small_networks(monkeypatch):
 @pytest.fixture
 def make_job(dataset_dir):
     def make(run, **changes):
-        return dataclasses.replace(train_job(dataset_dir, run, epochs=EPOCHS, sample_every=100), **changes)
+        return dataclasses.replace(
+            train_job(dataset_dir, run, epochs=EPOCHS, sample_every=100), **changes
+        )
 
     return make
 
@@ -72,13 +74,19 @@ def test_a_training_leaves_a_generator_and_figures_sounds_and_pictures(make_job,
 
 def test_the_recipe_trains_and_its_sounds_are_as_long_as_published(make_job, tmp_path):
     job = make_job(tmp_path)
-    metrics = train(dataclasses.replace(job, config=dataclasses.replace(job.config, preset="reference", epochs=1)))
+    metrics = train(
+        dataclasses.replace(
+            job, config=dataclasses.replace(job.config, preset="reference", epochs=1)
+        )
+    )
     assert np.isfinite([metrics["loss_D"], metrics["loss_G"]]).all()
     assert soundfile.info(tmp_path / "samples" / "low_ep1.wav").frames == 511 * 256
     assert load_generator(locate(tmp_path / "generator.safetensors")).card.preset == "reference"
 
 
-def test_an_interrupted_training_goes_on_from_its_last_whole_checkpoint_to_the_same_parameters(make_job, tmp_path):
+def test_an_interrupted_training_goes_on_from_its_last_whole_checkpoint_to_the_same_parameters(
+    make_job, tmp_path
+):
     train(make_job(tmp_path / "whole"))
     run = tmp_path / "stopped"
     with pytest.raises(InterruptedError):
@@ -104,11 +112,16 @@ def test_a_finished_training_is_not_trained_again(make_job, tmp_path):
 def test_checkpoints_of_other_settings_are_refused(make_job, tmp_path):
     with pytest.raises(InterruptedError):
         train(make_job(tmp_path), stop_at=40)
-    with pytest.raises(UserError, match=r"checkpoints is of a training with other settings: choose another --run-dir"):
+    with pytest.raises(
+        UserError,
+        match=r"checkpoints is of a training with other settings: choose another --run-dir",
+    ):
         train(make_job(tmp_path, settings_sha256="others"))
 
 
-def test_the_epoch_that_the_judge_finds_nearest_to_real_clips_is_kept(make_job, tmp_path, monkeypatch):
+def test_the_epoch_that_the_judge_finds_nearest_to_real_clips_is_kept(
+    make_job, tmp_path, monkeypatch
+):
     kernels = iter([0.4, 0.1, 0.3, 0.2, 0.15])  # four epochs, and the final judgment
 
     class Judged:
@@ -125,20 +138,33 @@ def test_the_epoch_that_the_judge_finds_nearest_to_real_clips_is_kept(make_job, 
 
     def judgment(kernel):
         figures = {"accuracy": 0.5, "kernel": kernel}
-        return RealismMetrics(num_clips=4, overall=figures, by_class={"high": figures, "low": figures})
+        return RealismMetrics(
+            num_clips=4, overall=figures, by_class={"high": figures, "low": figures}
+        )
 
     monkeypatch.setattr(record, "JudgedClips", Judged)
     job = make_job(tmp_path, judge="anything")
-    job = dataclasses.replace(job, config=dataclasses.replace(job.config, judge_every=1, judge_clips=1))
+    job = dataclasses.replace(
+        job, config=dataclasses.replace(job.config, judge_every=1, judge_clips=1)
+    )
     metrics = train(job)
     assert metrics["generator_epoch"] == 2
     assert metrics["judge"]["overall"]["kernel"] == 0.15
-    assert pd.read_csv(tmp_path / "cgan_epochs.csv")["judge/kernel"].tolist() == [0.4, 0.1, 0.3, 0.2]
+    assert pd.read_csv(tmp_path / "cgan_epochs.csv")["judge/kernel"].tolist() == [
+        0.4,
+        0.1,
+        0.3,
+        0.2,
+    ]
     assert load_generator(locate(tmp_path / "generator.safetensors")).card.epochs == 2
 
 
-def test_gradients_that_stay_infinite_stop_the_training_with_the_reason(make_job, tmp_path, monkeypatch):
+def test_gradients_that_stay_infinite_stop_the_training_with_the_reason(
+    make_job, tmp_path, monkeypatch
+):
     monkeypatch.setitem(cgan_config.PRESETS, "default", small("default", learning_rate=1e30))
-    with pytest.raises(FloatingPointError, match=r"gradients were not finite in \d+ of 8 steps of epoch \d"):
+    with pytest.raises(
+        FloatingPointError, match=r"gradients were not finite in \d+ of 8 steps of epoch \d"
+    ):
         train(make_job(tmp_path))
     assert not (tmp_path / "generator.safetensors").exists()

@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freqquest.audio.decode import ClipConfig
+from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.labeled_clips import LabeledClips
-from freqquest.cnn.model_file import ModelCard, add_card, average, build_model
+from freqquest.cnn.model_file import ModelCard, add_card
+from freqquest.cnn.network import average, build_model
 from freqquest.dataset.manifest import Normalization
 
 
-def make_clips(num_recordings: int = 8, clips_per_recording: int = 4, num_copies: int = 0, folds: int = 0):
+def make_clips(
+    num_recordings: int = 8, clips_per_recording: int = 4, num_copies: int = 0, folds: int = 0
+):
     """Two classes, one loud in some bands, the other in some frames; every other recording is of the other class."""
     rng = np.random.default_rng(0)
     num_clips = num_recordings * clips_per_recording
@@ -49,7 +52,10 @@ def clips():
 
 
 CLIP_NORMALISATION = Normalization(
-    mean=-40.0, standard_deviation=20.0, band_means=[-40.0] * 128, band_standard_deviations=[20.0] * 128
+    mean=-40.0,
+    standard_deviation=20.0,
+    band_means=[-40.0] * 128,
+    band_standard_deviations=[20.0] * 128,
 )
 SMALLEST = replace(PRESETS["default"], num_filters=2, normalization="dataset+clip_band")
 
@@ -75,7 +81,9 @@ def write_classifier(place, classes):
     import keras
 
     keras.utils.set_random_seed(0)
-    members = [build_model(SMALLEST, len(classes), (128, 173), CLIP_NORMALISATION) for _ in range(2)]
+    members = [
+        build_model(SMALLEST, len(classes), (128, 173), CLIP_NORMALISATION) for _ in range(2)
+    ]
     for seed, member in enumerate(members):
         for head in (layer for layer in member.layers if isinstance(layer, keras.layers.Dense)):
             head.kernel.assign(np.random.default_rng(seed).normal(0, 10, head.kernel.shape))

@@ -2,8 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from freqquest.cnn.labeled_clips import (
+    add_extra,
+    all_clips,
+    cross_validation,
+    dataset_split,
+    hold_out,
+    load_labeled,
+)
 from freqquest.cnn.leakage_audit import RANDOM, RECORDING, audit_parts
-from freqquest.cnn.labeled_clips import add_extra, cross_validation, all_clips, hold_out, load_labeled, dataset_split
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
 from freqquest.storage import locate
@@ -18,8 +25,12 @@ def test_a_dataset_is_read_with_what_it_says_of_its_clips(dataset_dir):
     assert clips.is_validation.sum() == 4
     assert not (clips.only_trains & clips.is_validation).any()
     assert clips.classes == ("high", "low")
-    assert [path.rsplit("/", 1)[1] for path in clips.paths] == [name.rsplit("/", 1)[1] for name in clips.clip_ids]
-    assert [name.split("/")[0] for name in clips.clip_ids] == [clips.classes[index] for index in clips.class_indices]
+    assert [path.rsplit("/", 1)[1] for path in clips.paths] == [
+        name.rsplit("/", 1)[1] for name in clips.clip_ids
+    ]
+    assert [name.split("/")[0] for name in clips.clip_ids] == [
+        clips.classes[index] for index in clips.class_indices
+    ]
     np.testing.assert_array_equal(clips.groups, clips.recordings)  # there are no folds
 
 
@@ -38,12 +49,16 @@ def test_the_datasets_own_folds_are_used_where_it_has_them():
     clips = make_clips(num_recordings=12, folds=3)
     parts = cross_validation(clips, 3, seed=0)
     assert [set(clips.groups[part.validation]) for part in parts] == [{"1"}, {"2"}, {"3"}]
-    for part in cross_validation(clips, 2, seed=0):  # fewer parts than folds: whole folds are put together
+    for part in cross_validation(
+        clips, 2, seed=0
+    ):  # fewer parts than folds: whole folds are put together
         assert not set(clips.groups[part.train]) & set(clips.groups[part.validation])
 
 
 def test_more_parts_than_a_class_has_recordings_are_refused():
-    with pytest.raises(UserError, match="--num-folds 5 needs as many recordings .* of each class; one has 4"):
+    with pytest.raises(
+        UserError, match="--num-folds 5 needs as many recordings .* of each class; one has 4"
+    ):
         cross_validation(make_clips(num_recordings=8), 5, seed=0)
 
 
@@ -72,7 +87,9 @@ def test_the_datasets_own_split_is_taken_as_it_is(clips):
 
 
 def with_extra(clips, num_extra=5):
-    extra = pd.DataFrame({"path": [f"/made/{number}.wav" for number in range(num_extra)], "label": "clicks"})
+    extra = pd.DataFrame(
+        {"path": [f"/made/{number}.wav" for number in range(num_extra)], "label": "clicks"}
+    )
     return add_extra(clips, extra, np.full((num_extra, 16, 20), -7.0, np.float32))
 
 
@@ -82,7 +99,13 @@ def test_extra_clips_are_in_every_parts_training_rows_and_in_no_validation_rows(
     clips = with_extra(plain)
     extra = set(range(len(plain.class_indices), len(clips.class_indices)))
     audit, plain_audit = audit_parts(clips, seed=0), audit_parts(plain, seed=0)
-    parts = [dataset_split(clips), all_clips(clips), *cross_validation(clips, 3, seed=0), audit[RANDOM], audit[RECORDING]]
+    parts = [
+        dataset_split(clips),
+        all_clips(clips),
+        *cross_validation(clips, 3, seed=0),
+        audit[RANDOM],
+        audit[RECORDING],
+    ]
     without = [dataset_split(plain), all_clips(plain), *cross_validation(plain, 3, seed=0)]
     without += [plain_audit[RANDOM], plain_audit[RECORDING]]
     for part, same in zip(parts, without, strict=True):
@@ -108,5 +131,7 @@ def test_extra_clips_do_not_stand_in_for_recordings_that_a_class_lacks():
 
 def test_clips_of_the_dataset_are_no_extra_clips(clips):
     extra = pd.DataFrame({"path": ["nowhere.wav"], "label": ["clicks"]})
-    with pytest.raises(UserError, match="--extra-clips: nowhere.wav is a clip of the dataset already"):
+    with pytest.raises(
+        UserError, match="--extra-clips: nowhere.wav is a clip of the dataset already"
+    ):
         add_extra(clips, extra, np.zeros((1, 16, 20), np.float16))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from freqquest.cnn.config import PRESETS, CnnConfig
-from freqquest.cnn.model_file import ModelCard, add_card, average, build_model, load_model, read_card
+from freqquest.cnn.model_file import ModelCard, add_card, load_model, read_card
+from freqquest.cnn.network import average, build_model
 from freqquest.dataset.manifest import Normalization
 from freqquest.errors import UserError
 from freqquest.storage import locate
@@ -61,13 +62,17 @@ def test_the_reference_is_the_recipes_network_layer_for_layer():
         ("Softmax", (5,)),
     ]
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    assert {(layer.kernel_size, layer.padding, layer.activation.__name__) for layer in convolutions} == {
-        ((3, 3), "same", "relu")
-    }
-    batch_norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {
+        (layer.kernel_size, layer.padding, layer.activation.__name__) for layer in convolutions
+    } == {((3, 3), "same", "relu")}
+    batch_norms = [
+        layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)
+    ]
     assert {layer.momentum for layer in batch_norms} == {0.99}
     assert model.layers[-3].rate == 0.3
-    assert [layer.activation.__name__ for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [
+    assert [
+        layer.activation.__name__ for layer in model.layers if isinstance(layer, keras.layers.Dense)
+    ] == [
         "relu",
         "linear",
     ]
@@ -93,15 +98,22 @@ def test_the_references_parameters_are_counted():
 )
 def test_what_the_network_sees_of_a_clip(normalization, expected):
     model = build(replace(PRESETS["default"], normalization=normalization, floor_db=-80.0))
-    pooling = next(layer for layer in model.layers if isinstance(layer, keras.layers.AveragePooling2D))
-    clip = np.tile(np.array([-50.0, -40.0, -30.0] * 128, np.float32).reshape(1, 128, 3, 1)[:, :, :1], (1, 1, 173, 1))
+    pooling = next(
+        layer for layer in model.layers if isinstance(layer, keras.layers.AveragePooling2D)
+    )
+    clip = np.tile(
+        np.array([-50.0, -40.0, -30.0] * 128, np.float32).reshape(1, 128, 3, 1)[:, :, :1],
+        (1, 1, 173, 1),
+    )
     clip[:, :, 58:116], clip[:, :, 116:] = -40.0, -30.0
     seen = np.array(keras.Model(model.input, pooling.input)(clip))
     tolerance = 0.01 if normalization.startswith("clip") else 1e-4
     np.testing.assert_allclose(seen[0, 10, [0, 80, 150], 0], expected, atol=tolerance)
 
 
-@pytest.mark.parametrize(("normalization", "is_deaf_to_color"), [("clip", False), ("clip_band", True)])
+@pytest.mark.parametrize(
+    ("normalization", "is_deaf_to_color"), [("clip", False), ("clip_band", True)]
+)
 def test_a_clips_loudness_is_taken_off_or_also_its_color(normalization, is_deaf_to_color):
     model = build(replace(PRESETS["default"], normalization=normalization, floor_db=-80.0))
     clips = random_clips()
@@ -112,25 +124,34 @@ def test_a_clips_loudness_is_taken_off_or_also_its_color(normalization, is_deaf_
 
 
 def test_two_normalizations_are_two_networks_whose_scores_are_averaged():
-    both, one = (build(replace(PRESETS["default"], normalization=kind)) for kind in ("dataset+clip_band", "dataset"))
+    both, one = (
+        build(replace(PRESETS["default"], normalization=kind))
+        for kind in ("dataset+clip_band", "dataset")
+    )
     assert both.count_params() == 2 * one.count_params()
     clips = random_clips()
     heads = [layer.output for layer in both.layers if isinstance(layer, keras.layers.Dense)]
     scores = np.array(keras.Model(both.input, heads)(clips))
     assert np.abs(scores[0] - scores[1]).max() > 1e-3
-    np.testing.assert_allclose(np.array(both(clips)), keras.ops.softmax(scores.mean(axis=0)), atol=1e-5)
+    np.testing.assert_allclose(
+        np.array(both(clips)), keras.ops.softmax(scores.mean(axis=0)), atol=1e-5
+    )
 
 
 def test_what_is_below_the_floor_is_not_seen():
     model = build(replace(PRESETS["default"], floor_db=-60.0))
     clips = random_clips()
-    np.testing.assert_allclose(np.array(model(clips)), np.array(model(np.maximum(clips, -60))), atol=1e-6)
+    np.testing.assert_allclose(
+        np.array(model(clips)), np.array(model(np.maximum(clips, -60))), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("pooling", ["average", "average_max"])
 @pytest.mark.parametrize("network", ["plain", "residual"])
 def test_outputs_are_probabilities(network, pooling):
-    config = replace(PRESETS["default"], network=network, pooling=pooling, dense_units=8, block_dropout=0.1)
+    config = replace(
+        PRESETS["default"], network=network, pooling=pooling, dense_units=8, block_dropout=0.1
+    )
     probabilities = np.array(build(config)(random_clips()))
     assert probabilities.shape == (3, 5)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -139,9 +160,15 @@ def test_outputs_are_probabilities(network, pooling):
 def test_the_default_is_several_times_leaner_than_the_reference():
     def multiplications(model: keras.Model) -> int:
         convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-        return sum(layer.kernel.shape.num_elements() * np.prod(layer.output.shape[1:3]) for layer in convolutions)
+        return sum(
+            layer.kernel.shape.num_elements() * np.prod(layer.output.shape[1:3])
+            for layer in convolutions
+        )
 
-    assert multiplications(build(PRESETS["default"])) < multiplications(build(PRESETS["reference"])) / 3
+    assert (
+        multiplications(build(PRESETS["default"]))
+        < multiplications(build(PRESETS["reference"])) / 3
+    )
 
 
 def test_an_average_is_the_geometric_mean_made_more_or_less_sure():
@@ -151,20 +178,26 @@ def test_an_average_is_the_geometric_mean_made_more_or_less_sure():
     for temperature in (1.0, 2.0):
         powers = np.exp(logs / temperature)
         expected = powers / powers.sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(np.array(average(members, temperature)(clips)), expected, atol=1e-4)
+        np.testing.assert_allclose(
+            np.array(average(members, temperature)(clips)), expected, atol=1e-4
+        )
 
 
 def test_a_saved_model_carries_its_card_and_loads_in_safe_mode(tmp_path):
     members = []
     for normalization in ("clip", "band"):
         keras.backend.clear_session()  # as in a process of its own, so that names repeat
-        members.append(build(replace(PRESETS["default"], normalization=normalization, pooling="average_max")))
+        members.append(
+            build(replace(PRESETS["default"], normalization=normalization, pooling="average_max"))
+        )
     model = average(members, temperature=0.5)
     place = locate(tmp_path / "best_model.keras")
     place.write_bytes(add_card(save(model, tmp_path), card()))
     assert read_card(place) == card()
     clips = random_clips()
-    np.testing.assert_allclose(np.array(load_model(place)(clips)), np.array(model(clips)), atol=1e-6)
+    np.testing.assert_allclose(
+        np.array(load_model(place)(clips)), np.array(model(clips)), atol=1e-6
+    )
     assert keras.models.load_model(place.path, safe_mode=True) is not None
 
 

@@ -46,7 +46,10 @@ def test_a_link_out_of_the_folder_keeps_its_row_and_is_not_read(clips, tmp_path_
     ("bad_id", "message"),
     [
         ("missing.wav", r"line 3: ID 'missing.wav' has no file in"),
-        ("../secret.wav", r"line 3: ID '../secret.wav' is not the name of a file inside the folder"),
+        (
+            "../secret.wav",
+            r"line 3: ID '../secret.wav' is not the name of a file inside the folder",
+        ),
         ("/etc/passwd", r"line 3: ID '/etc/passwd' is not the name of a file inside"),
         ("a\nb.wav", r"is not the name of a file inside"),
     ],

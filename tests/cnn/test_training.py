@@ -6,12 +6,27 @@ import pytest
 
 from freqquest.cnn.config import MAX_EPOCHS, PRESETS, CnnConfig
 from freqquest.cnn.labeled_clips import SplitRows, all_clips, dataset_split
-from freqquest.cnn.training import AveragedWeights, DivergedError, TrainingBatches, fit, recipe_callbacks
+from freqquest.cnn.training import (
+    AveragedWeights,
+    DivergedError,
+    TrainingBatches,
+    fit,
+    recipe_callbacks,
+)
 from tests.cnn.conftest import make_clips
 
-PLAIN = replace(PRESETS["reference"], num_blocks=2, num_filters=4, dense_units=8, dropout=0.0, learning_rate=0.01)
+PLAIN = replace(
+    PRESETS["reference"],
+    num_blocks=2,
+    num_filters=4,
+    dense_units=8,
+    dropout=0.0,
+    learning_rate=0.01,
+)
 PLAIN = replace(PLAIN, batch_norm_momentum=0.9, batch_size=8)
-RESIDUAL = CnnConfig(num_blocks=2, num_filters=8, input_pooling=1, batch_size=8, min_steps=8, learning_rate=0.01)
+RESIDUAL = CnnConfig(
+    num_blocks=2, num_filters=8, input_pooling=1, batch_size=8, min_steps=8, learning_rate=0.01
+)
 RESIDUAL = replace(
     RESIDUAL,
     normalization="dataset",
@@ -27,14 +42,23 @@ TWO = replace(RESIDUAL, normalization=CnnConfig().normalization)
 def test_the_recipes_callbacks_have_its_values():
     reduce, stop = recipe_callbacks()
     assert isinstance(reduce, keras.callbacks.ReduceLROnPlateau)
-    assert (reduce.monitor, reduce.factor, reduce.patience, reduce.min_lr) == ("val_loss", 0.5, 4, 1e-6)
+    assert (reduce.monitor, reduce.factor, reduce.patience, reduce.min_lr) == (
+        "val_loss",
+        0.5,
+        4,
+        1e-6,
+    )
     assert isinstance(stop, keras.callbacks.EarlyStopping)
     assert (stop.monitor, stop.patience, stop.restore_best_weights) == ("val_loss", 10, True)
 
 
 def test_the_reference_trains_as_the_recipe_does():
     reference = PRESETS["reference"]
-    assert (reference.optimizer, reference.learning_rate, reference.batch_size) == ("adam", 1e-3, 32)
+    assert (reference.optimizer, reference.learning_rate, reference.batch_size) == (
+        "adam",
+        1e-3,
+        32,
+    )
     assert (reference.dropout, reference.label_smoothing, reference.mixup) == (0.3, 0, 0)
     assert (reference.normalization, reference.floor_db, reference.copies) == ("none", -80, "all")
     assert (reference.schedule, reference.weight_average) == ("plateau", 0)
@@ -44,11 +68,18 @@ def test_the_reference_trains_as_the_recipe_does():
     assert MAX_EPOCHS["reference"] == 40
 
 
-@pytest.mark.parametrize("config", [PLAIN, RESIDUAL, TWO], ids=["plain", "residual", "two networks"])
+@pytest.mark.parametrize(
+    "config", [PLAIN, RESIDUAL, TWO], ids=["plain", "residual", "two networks"]
+)
 def test_a_fit_learns_and_tells_of_every_epoch(clips, config):
     epochs = []
     model = fit(
-        config, clips, dataset_split(clips), max_epochs=6, seed=0, on_epoch=lambda _, figures: epochs.append(figures)
+        config,
+        clips,
+        dataset_split(clips),
+        max_epochs=6,
+        seed=0,
+        on_epoch=lambda _, figures: epochs.append(figures),
     )
     assert len(epochs) == 6
     assert epochs[0].keys() == {
@@ -56,9 +87,13 @@ def test_a_fit_learns_and_tells_of_every_epoch(clips, config):
         *("validation/loss", "validation/accuracy"),
     }
     assert epochs[-1]["train/loss"] < epochs[0]["train/loss"]
-    assert [epoch["train/seconds"] for epoch in epochs] == sorted(epoch["train/seconds"] for epoch in epochs)
+    assert [epoch["train/seconds"] for epoch in epochs] == sorted(
+        epoch["train/seconds"] for epoch in epochs
+    )
     validation = dataset_split(clips).validation
-    predicted = np.array(model(clips.spectrograms[validation].astype(np.float32)[..., None])).argmax(axis=1)
+    predicted = np.array(
+        model(clips.spectrograms[validation].astype(np.float32)[..., None])
+    ).argmax(axis=1)
     accuracy = (predicted == clips.class_indices[validation]).mean()
     assert accuracy > 0.8
     counts = max if config.schedule == "plateau" else lambda accuracies: accuracies[-1]
@@ -71,7 +106,10 @@ def test_without_validation_clips_the_last_epoch_counts(clips):
 
 
 def test_the_same_seed_trains_the_same_model(clips):
-    runs = [fit(RESIDUAL, clips, dataset_split(clips), max_epochs=2, seed=7).get_weights() for _ in range(2)]
+    runs = [
+        fit(RESIDUAL, clips, dataset_split(clips), max_epochs=2, seed=7).get_weights()
+        for _ in range(2)
+    ]
     for first, second in zip(*runs, strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-4)
 
@@ -93,7 +131,9 @@ def test_a_loss_that_is_not_finite_ends_the_fit(clips):
 def test_batches_hold_every_clip_once_in_another_order_each_epoch():
     clips = make_clips()
     clips.spectrograms[:] = -np.arange(32)[:, None, None]  # a clip's number in each of its values
-    batches = TrainingBatches(clips, np.arange(32), replace(PRESETS["reference"], batch_size=10), seed=1)
+    batches = TrainingBatches(
+        clips, np.arange(32), replace(PRESETS["reference"], batch_size=10), seed=1
+    )
 
     def epoch() -> list[int]:
         items = [batches[index] for index in range(len(batches))]
@@ -115,7 +155,9 @@ def test_batches_hold_every_clip_once_in_another_order_each_epoch():
 def test_copies_are_drawn_or_all_used():
     clips = make_clips(num_copies=2)
     rows = np.arange(len(clips.class_indices))
-    drawn = TrainingBatches(clips, rows, replace(PRESETS["default"], batch_size=32, min_steps=0), seed=0)
+    drawn = TrainingBatches(
+        clips, rows, replace(PRESETS["default"], batch_size=32, min_steps=0), seed=0
+    )
     everyone = TrainingBatches(clips, rows, replace(PRESETS["reference"], batch_size=32), seed=0)
     assert (len(drawn), len(everyone)) == (1, 3)
     order = drawn._order
@@ -125,8 +167,14 @@ def test_copies_are_drawn_or_all_used():
 
 def test_clips_of_long_recordings_are_drawn_less_often_and_classes_keep_their_shares():
     clips = make_clips(num_recordings=4, clips_per_recording=8)
-    clips.recordings[:14] = [*["long"] * 7, "short", *["other"] * 6]  # of the classes low (8 clips) and high
-    config = replace(PRESETS["default"], recording_balance=1.0, class_balance=False, batch_size=32, min_steps=0)
+    clips.recordings[:14] = [
+        *["long"] * 7,
+        "short",
+        *["other"] * 6,
+    ]  # of the classes low (8 clips) and high
+    config = replace(
+        PRESETS["default"], recording_balance=1.0, class_balance=False, batch_size=32, min_steps=0
+    )
     batches = TrainingBatches(clips, np.arange(32), config, seed=0)
     drawn = []
     for _ in range(50):
@@ -139,7 +187,9 @@ def test_clips_of_long_recordings_are_drawn_less_often_and_classes_keep_their_sh
 
 def test_a_rare_class_is_drawn_as_often_as_the_others():
     clips = make_clips(num_recordings=4, clips_per_recording=8)
-    rows = np.flatnonzero((clips.class_indices != 0) | (np.arange(32) == 0))  # one clip of the first class
+    rows = np.flatnonzero(
+        (clips.class_indices != 0) | (np.arange(32) == 0)
+    )  # one clip of the first class
     config = replace(PRESETS["default"], recording_balance=0.0, batch_size=32, min_steps=3)
     drawn = np.bincount(clips.class_indices[TrainingBatches(clips, rows, config, seed=0)._order])
     assert drawn.max() - drawn.min() <= 1

@@ -31,14 +31,20 @@ def test_a_list_of_clips_gives_labels_recordings_folds_and_splits(tmp_path, audi
     clips = sources.clips.set_index("clip_id")
     assert clips.index.tolist() == ["deep/er/y.flac", "x.wav", "z.wav"]
     assert clips["label"].dropna().to_dict() == {"deep/er/y.flac": "dog, barking", "x.wav": "siren"}
-    assert clips["recording"].to_dict() == {"deep/er/y.flac": "deep/er/y.flac", "x.wav": "r1", "z.wav": "r3"}
+    assert clips["recording"].to_dict() == {
+        "deep/er/y.flac": "deep/er/y.flac",
+        "x.wav": "r1",
+        "z.wav": "r3",
+    }
     assert clips["split"].tolist() == ["validation", "train", "test"]
     assert clips["fold"].dropna().to_dict() == {"deep/er/y.flac": 2, "x.wav": 1}
     assert clips["path"]["x.wav"] == f"{audio}/x.wav"
     assert sources.refused.empty
 
 
-def test_lines_that_name_no_clip_are_refused_with_their_number_and_the_rest_goes_on(tmp_path, audio):
+def test_lines_that_name_no_clip_are_refused_with_their_number_and_the_rest_goes_on(
+    tmp_path, audio
+):
     csv = write(
         tmp_path,
         "path,label\nx.wav,a\n../secret.wav,a\n/etc/passwd.wav,a\nmissing.wav,a\n"
@@ -101,13 +107,18 @@ def test_metadata_that_cannot_be_used_is_refused(tmp_path, content, message):
 def test_metadata_by_name_needs_names_of_one_clip(tmp_path):
     root = make(tmp_path / "audio", "dog/001.wav", "cat/001.wav")
     (tmp_path / "meta.csv").write_text("slice_file_name,fsID\n001.wav,7\n")
-    with pytest.raises(UserError, match="tells of 001, but cat/001.wav and dog/001.wav have that name: list the clips"):
+    with pytest.raises(
+        UserError,
+        match="tells of 001, but cat/001.wav and dog/001.wav have that name: list the clips",
+    ):
         find_labeled(root, str(tmp_path / "meta.csv"))
 
 
 def test_a_csv_that_is_not_utf_8_is_refused(tmp_path):
     (tmp_path / "latin.csv").write_bytes("path,label\ncafé.wav,a\n".encode("latin-1"))
-    with pytest.raises(UserError, match="--metadata .*latin.csv is not a readable CSV: 'utf-8' codec"):
+    with pytest.raises(
+        UserError, match="--metadata .*latin.csv is not a readable CSV: 'utf-8' codec"
+    ):
         read_csv(str(tmp_path / "latin.csv"), [], "--metadata")
 
 
@@ -116,6 +127,8 @@ def test_plain_paths_are_inside(path):
     assert is_inside(path)
 
 
-@pytest.mark.parametrize("path", ["", ".", "/a.wav", "../a.wav", "a/../../b.wav", "a\nb", "a\0b", "a\tb", "a\x7f"])
+@pytest.mark.parametrize(
+    "path", ["", ".", "/a.wav", "../a.wav", "a/../../b.wav", "a\nb", "a\0b", "a\tb", "a\x7f"]
+)
 def test_other_paths_are_not(path):
     assert not is_inside(path)

@@ -8,8 +8,8 @@ from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import (
     SplitReader,
     epoch_order,
-    num_steps,
     example_of_each_class,
+    num_steps,
     rank_slice,
     read_split,
     verify_dataset,
@@ -51,7 +51,9 @@ def test_an_epochs_order_is_a_permutation_given_by_seed_and_epoch():
     assert (order != epoch_order(100, seed=2, epoch=2)).any()
 
 
-def test_a_streamed_epoch_holds_every_clip_once_with_its_own_spectrogram_and_class(dataset_dir, manifest):
+def test_a_streamed_epoch_holds_every_clip_once_with_its_own_spectrogram_and_class(
+    dataset_dir, manifest
+):
     whole = read_split(locate(dataset_dir), manifest, "train", "cnn")
     expected = Counter(
         (clip_id, float(spectrogram.astype(np.float64).sum()), int(class_index))
@@ -65,7 +67,10 @@ def test_a_streamed_epoch_holds_every_clip_once_with_its_own_spectrogram_and_cla
 
 
 def test_clips_left_over_are_others_in_each_epoch(dataset_dir, manifest):
-    epochs = [[clip for step in steps_of(dataset_dir, manifest, 5, epoch=epoch) for clip in step] for epoch in (0, 1)]
+    epochs = [
+        [clip for step in steps_of(dataset_dir, manifest, 5, epoch=epoch) for clip in step]
+        for epoch in (0, 1)
+    ]
     assert [len(set(clips)) for clips in epochs] == [30, 30]
     assert set(epochs[0]) != set(epochs[1])
     assert epochs[0] != epochs[1]
@@ -129,7 +134,9 @@ def test_verifying_names_every_shard_that_is_not_whole(copy_of_dataset):
 def test_streaming_finds_damage_too(copy_of_dataset):
     damaged = copy_of_dataset / "train" / "part-00000.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-1000])
-    reader = SplitReader(locate(copy_of_dataset), load_manifest(locate(copy_of_dataset)), "train", "cnn")
+    reader = SplitReader(
+        locate(copy_of_dataset), load_manifest(locate(copy_of_dataset)), "train", "cnn"
+    )
     with pytest.raises(UserError, match="part-00000.parquet is damaged"):
         list(reader.batches(8, seed=0, epoch=0))
 

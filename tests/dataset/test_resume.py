@@ -61,7 +61,9 @@ def run_until_killed(change, settings, address):
 
 @pytest.fixture(scope="module")
 def undisturbed(local_ray, audio_dir, tmp_path_factory):
-    return write_dataset(PreprocessConfig(**settings(audio_dir, tmp_path_factory.mktemp("undisturbed") / "dataset")))
+    return write_dataset(
+        PreprocessConfig(**settings(audio_dir, tmp_path_factory.mktemp("undisturbed") / "dataset"))
+    )
 
 
 @pytest.mark.parametrize("point", KILLED_AT)
@@ -91,9 +93,13 @@ def workers_at_work():
     return found
 
 
-def test_workers_that_are_killed_cost_only_their_own_shards(undisturbed, local_ray, audio_dir, tmp_path):
+def test_workers_that_are_killed_cost_only_their_own_shards(
+    undisturbed, local_ray, audio_dir, tmp_path
+):
     script = SCRIPT.format(change="", settings=settings(audio_dir, tmp_path / "dataset"))
-    with subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"RAY_ADDRESS": local_ray}) as job:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], env=os.environ | {"RAY_ADDRESS": local_ray}
+    ) as job:
         killed = []
         while not killed and job.poll() is None:
             killed = workers_at_work()
@@ -105,12 +111,21 @@ def test_workers_that_are_killed_cost_only_their_own_shards(undisturbed, local_r
     assert load_manifest(locate(tmp_path / "dataset")) == undisturbed
 
 
-def test_an_interrupted_dataset_is_not_continued_with_other_settings(local_ray, audio_dir, tmp_path):
+def test_an_interrupted_dataset_is_not_continued_with_other_settings(
+    local_ray, audio_dir, tmp_path
+):
     arguments = settings(audio_dir, tmp_path / "dataset")
     run_until_killed(KILLED_AT["before the manifest"], arguments, local_ray)
-    with pytest.raises(UserError, match=r"holds an interrupted dataset made differently: seed=5 \(there: 0\)"):
+    with pytest.raises(
+        UserError, match=r"holds an interrupted dataset made differently: seed=5 \(there: 0\)"
+    ):
         write_dataset(PreprocessConfig(**arguments | {"seed": 5}))
-    assert write_dataset(PreprocessConfig(**arguments | {"seed": 5, "overwrite": True})).settings["seed"] == 5
+    assert (
+        write_dataset(PreprocessConfig(**arguments | {"seed": 5, "overwrite": True})).settings[
+            "seed"
+        ]
+        == 5
+    )
 
 
 def test_a_shard_that_was_removed_is_made_again_alone(local_ray, audio_dir, tmp_path):

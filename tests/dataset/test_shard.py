@@ -19,7 +19,9 @@ from tests.servers import refusing_server
 
 
 def plan(audio_dir, **settings):
-    return plan_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir="unused", **settings))
+    return plan_dataset(
+        PreprocessConfig(audio_dir=str(audio_dir), dataset_dir="unused", **settings)
+    )
 
 
 def write(shards, folder):
@@ -32,24 +34,36 @@ def rows_of(folder):
     for path in folder.rglob("*.parquet"):
         table = pq.read_table(path)
         spectrograms = table["cgan"].chunk(0).to_numpy_ndarray()
-        for row, values in zip(table.select(["clip_id", "label", "recording"]).to_pylist(), spectrograms, strict=True):
+        for row, values in zip(
+            table.select(["clip_id", "label", "recording"]).to_pylist(), spectrograms, strict=True
+        ):
             rows[row["clip_id"]] = (row["label"], row["recording"], values.tobytes())
     return rows
 
 
-def test_one_process_makes_the_same_bytes_as_rays_workers(dataset_dir, audio_dir, unlabeled_dir, tmp_path):
-    planned = plan(audio_dir, test_dir=str(unlabeled_dir), num_augmented_copies=1, clips_per_shard=7)
+def test_one_process_makes_the_same_bytes_as_rays_workers(
+    dataset_dir, audio_dir, unlabeled_dir, tmp_path
+):
+    planned = plan(
+        audio_dir, test_dir=str(unlabeled_dir), num_augmented_copies=1, clips_per_shard=7
+    )
     entries = [shard.entry for shard in reversed(write(reversed(planned.shards), tmp_path))]
     assert entries == load_manifest(locate(dataset_dir)).shards
 
 
 def test_every_augmentation_is_repeatable_and_marked(audio_dir, tmp_path):
     names = ("pitch", "speed", "gain", "shift", "noise")
-    shard = plan(audio_dir, num_augmented_copies=2, augmentations=names, clips_per_shard=6).shards[0]
+    shard = plan(audio_dir, num_augmented_copies=2, augmentations=names, clips_per_shard=6).shards[
+        0
+    ]
     (first,), (again,) = write([shard], tmp_path / "a"), write([shard], tmp_path / "b")
     assert first.entry == again.entry
     marks = set(pq.read_table(tmp_path / "a" / shard.path)["augmentation"].to_pylist())
-    assert marks == {"none", "pitch speed gain shift noise, copy 1", "pitch speed gain shift noise, copy 2"}
+    assert marks == {
+        "none",
+        "pitch speed gain shift noise, copy 1",
+        "pitch speed gain shift noise, copy 2",
+    }
 
 
 def truncate(path):
@@ -71,7 +85,10 @@ FAULTS = {
     "truncated.wav": (truncate, "truncated"),
     "empty.wav": (lambda path: path.write_bytes(b""), "not readable as audio"),
     "header only.wav": (lambda path: soundfile.write(path, np.zeros(0), RATE_HZ), "no samples"),
-    "nan.wav": (lambda path: soundfile.write(path, np.full(9, np.nan), RATE_HZ, subtype="FLOAT"), "NaN or infinite"),
+    "nan.wav": (
+        lambda path: soundfile.write(path, np.full(9, np.nan), RATE_HZ, subtype="FLOAT"),
+        "NaN or infinite",
+    ),
     "rate 0.wav": (change_rate(0), "sample rate|not readable"),
     "rate 2^31-1.wav": (change_rate(2**31 - 1), "sample rate 2147483647 Hz"),
     "not audio.wav": (lambda path: path.write_bytes(os.urandom(5000)), "not readable as audio"),
@@ -89,7 +106,9 @@ def clean(audio_dir, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_faulty_clip_is_quarantined_with_the_reason_and_nothing_else_changes(name, audio_dir, clean, tmp_path):
+def test_a_faulty_clip_is_quarantined_with_the_reason_and_nothing_else_changes(
+    name, audio_dir, clean, tmp_path
+):
     make, reason = FAULTS[name]
     shutil.copytree(audio_dir, tmp_path / "audio")
     make(tmp_path / "audio" / "low" / name)
@@ -127,10 +146,14 @@ def test_an_outage_of_remote_storage_refuses_no_clip(s3_clips, tmp_path, monkeyp
 
 def test_a_long_recording_costs_no_more_than_a_clip(audio_dir, tmp_path):
     shutil.copytree(audio_dir, tmp_path / "audio")
-    soundfile.write(tmp_path / "audio" / "low" / "bomb.flac", np.zeros(600 * RATE_HZ, np.int16), RATE_HZ)
+    soundfile.write(
+        tmp_path / "audio" / "low" / "bomb.flac", np.zeros(600 * RATE_HZ, np.int16), RATE_HZ
+    )
     written = write(plan(tmp_path / "audio").shards, tmp_path / "dataset")
     assert sum(len(shard.account.quarantined) for shard in written) == 0
-    assert sum(sum(shard.account.seconds.values()) for shard in written) == pytest.approx(20 * 4 + 600)
+    assert sum(sum(shard.account.seconds.values()) for shard in written) == pytest.approx(
+        20 * 4 + 600
+    )
 
 
 def test_a_finished_shard_is_kept_and_one_of_another_plan_is_made_again(audio_dir, tmp_path):
@@ -174,7 +197,9 @@ def test_a_flipped_byte_makes_a_shard_anew_or_changes_nothing_that_is_read(audio
     place = tmp_path / shard.path
     whole, rows = place.read_bytes(), rows_of(tmp_path)
     middle = list(np.random.default_rng(0).integers(0, len(whole), 8))
-    footer = range(len(whole) - 30_000, len(whole), 499)  # where the account lies, and what no checksum covers
+    footer = range(
+        len(whole) - 30_000, len(whole), 499
+    )  # where the account lies, and what no checksum covers
     anew = 0
     for position in [*middle, *footer]:
         content = bytearray(whole)

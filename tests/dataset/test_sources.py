@@ -16,8 +16,14 @@ def clips_of(*arguments):
 
 
 def test_the_label_is_the_folder_and_the_recording_comes_from_the_name(tmp_path):
-    clips = clips_of(make(tmp_path, "siren/12-8-0-1.wav", "siren/12-8-0-2.WAV", "fold 1/straße/ü.flac"))
-    assert clips["clip_id"].tolist() == ["fold 1/straße/ü.flac", "siren/12-8-0-1.wav", "siren/12-8-0-2.WAV"]
+    clips = clips_of(
+        make(tmp_path, "siren/12-8-0-1.wav", "siren/12-8-0-2.WAV", "fold 1/straße/ü.flac")
+    )
+    assert clips["clip_id"].tolist() == [
+        "fold 1/straße/ü.flac",
+        "siren/12-8-0-1.wav",
+        "siren/12-8-0-2.WAV",
+    ]
     assert clips["label"].tolist() == ["straße", "siren", "siren"]
     assert clips["recording"].tolist() == ["fold 1/straße/ü.flac", "12", "12"]
     assert clips["fold"].isna().all()
@@ -26,7 +32,9 @@ def test_the_label_is_the_folder_and_the_recording_comes_from_the_name(tmp_path)
 def test_urbansound_metadata_gives_recordings_and_folds_whatever_the_files_ending(tmp_path):
     root = make(tmp_path / "audio", "a/x.flac", "b/y.flac")
     csv = tmp_path / "meta.csv"
-    csv.write_text("slice_file_name,fsID,fold,classID,class\nx.wav,77,1,0,a\ny.wav,78,2,1,b\nelsewhere.wav,79,2,1,b\n")
+    csv.write_text(
+        "slice_file_name,fsID,fold,classID,class\nx.wav,77,1,0,a\ny.wav,78,2,1,b\nelsewhere.wav,79,2,1,b\n"
+    )
     clips = clips_of(root, str(csv))
     assert clips["recording"].tolist() == ["77", "78"]
     assert clips["fold"].tolist() == [1, 2]
@@ -35,27 +43,41 @@ def test_urbansound_metadata_gives_recordings_and_folds_whatever_the_files_endin
 def test_urbansounds_own_layout_takes_its_classes_from_the_metadata(tmp_path):
     root = make(tmp_path / "audio", "fold1/x.wav", "fold2/y.wav", "fold2/z.wav")
     csv = tmp_path / "meta.csv"
-    csv.write_text("slice_file_name,fsID,fold,class\nx.wav,1,1,siren\ny.wav,2,2,drilling\nz.wav,3,2,siren\n")
+    csv.write_text(
+        "slice_file_name,fsID,fold,class\nx.wav,1,1,siren\ny.wav,2,2,drilling\nz.wav,3,2,siren\n"
+    )
     assert clips_of(root, str(csv))["label"].tolist() == ["siren", "drilling", "siren"]
 
 
 def test_a_pattern_names_the_recording_of_other_names(tmp_path):
-    clips = clips_of(make(tmp_path, "a/session7_take1.wav", "b/session8_take1.wav"), None, r"session(\d+)_")
+    clips = clips_of(
+        make(tmp_path, "a/session7_take1.wav", "b/session8_take1.wav"), None, r"session(\d+)_"
+    )
     assert clips["recording"].tolist() == ["7", "8"]
 
 
 def test_a_pattern_that_is_given_goes_before_the_usual_names(tmp_path):
-    clips = clips_of(make(tmp_path, "a/2021-05-03-1.wav", "b/2021-06-03-1.wav"), None, r"^(\d+-\d+)")
+    clips = clips_of(
+        make(tmp_path, "a/2021-05-03-1.wav", "b/2021-06-03-1.wav"), None, r"^(\d+-\d+)"
+    )
     assert clips["recording"].tolist() == ["2021-05", "2021-06"]
 
 
 def test_files_that_are_no_audio_and_hidden_ones_are_left_out(tmp_path):
-    clips = clips_of(make(tmp_path, "a/x.wav", "a/readme.txt", "b/y.wav", "b/.z.wav", ".git/config"))
+    clips = clips_of(
+        make(tmp_path, "a/x.wav", "a/readme.txt", "b/y.wav", "b/.z.wav", ".git/config")
+    )
     assert clips["clip_id"].tolist() == ["a/x.wav", "b/y.wav"]
 
 
 def test_names_may_be_any_text(tmp_path):
-    names = ["söder/Ωδή 1.WAV", "söder/👩‍🚒.wav", "b/" + "x" * 200 + ".Flac", "b/new\nline.wav", "b/=1+1.wav"]
+    names = [
+        "söder/Ωδή 1.WAV",
+        "söder/👩‍🚒.wav",
+        "b/" + "x" * 200 + ".Flac",
+        "b/new\nline.wav",
+        "b/=1+1.wav",
+    ]
     assert set(clips_of(make(tmp_path, *names))["clip_id"]) == set(names)
 
 
@@ -82,10 +104,23 @@ def test_links_are_followed_only_to_files_inside_the_folder(tmp_path):
         (root / "a" / name).symlink_to(target)
     sources = find_labeled(str(root))
     assert sources.clips["clip_id"].tolist() == ["a/fine.wav", "a/x.wav", "b/y.wav"]
-    reasons = dict(zip(sources.refused["path"].str.rsplit("/", n=1).str[-1], sources.refused["reason"], strict=True))
+    reasons = dict(
+        zip(
+            sources.refused["path"].str.rsplit("/", n=1).str[-1],
+            sources.refused["reason"],
+            strict=True,
+        )
+    )
     assert reasons.keys() == {"escape.wav", "nowhere.wav", "loop.wav", "up", "elsewhere"}
-    assert reasons["escape.wav"] == f"a link out of {root}: copy the file, or link it with ln (without -s)"
-    assert reasons["loop.wav"] == reasons["nowhere.wav"] == "a link that leads in a circle or to nothing"
+    assert (
+        reasons["escape.wav"]
+        == f"a link out of {root}: copy the file, or link it with ln (without -s)"
+    )
+    assert (
+        reasons["loop.wav"]
+        == reasons["nowhere.wav"]
+        == "a link that leads in a circle or to nothing"
+    )
     assert reasons["up"] == "a link to a folder, which is not followed"
     assert reasons["elsewhere"].startswith("a link out of")
 
@@ -94,7 +129,10 @@ def test_links_are_followed_only_to_files_inside_the_folder(tmp_path):
     ("names", "message"),
     [
         ([], "has no class folders: expected <audio-dir>/<class>/<clip>.wav"),
-        (["loose.wav"], "holds loose.wav directly: put each clip into a folder named for its class"),
+        (
+            ["loose.wav"],
+            "holds loose.wav directly: put each clip into a folder named for its class",
+        ),
         (["a/x.wav", "b/notes.txt"], "class folder .*/b has no audio: add clips"),
         (["a/x.wav"], r"has one class only \(a\): a classifier needs at least two"),
     ],
@@ -123,7 +161,13 @@ def test_an_empty_test_folder_is_refused(tmp_path):
 
 
 def test_extra_clips_are_labeled_by_their_folder_or_by_the_start_of_their_name(tmp_path):
-    root = make(tmp_path, "siren_0_000.wav", "dog_bark_12_003.WAV", "gun_2_1_000.wav", "dog_bark/any name.flac")
+    root = make(
+        tmp_path,
+        "siren_0_000.wav",
+        "dog_bark_12_003.WAV",
+        "gun_2_1_000.wav",
+        "dog_bark/any name.flac",
+    )
     clips = find_extra(root, ["dog_bark", "gun_2", "siren"])
     assert dict(zip(clips["clip_id"], clips["label"], strict=True)) == {
         "siren_0_000.wav": "siren",
@@ -138,10 +182,19 @@ def test_extra_clips_are_labeled_by_their_folder_or_by_the_start_of_their_name(t
     ("names", "message"),
     [
         (["readme.txt"], "--extra-clips .* holds no audio files"),
-        (["siren/a.wav", "dog/notes.txt"], "class folder .*/dog has no audio: add clips .* or remove it"),
-        (["cat_0_000.wav"], "/cat_0_000.wav has the label 'cat', which the dataset has not; put clips of dog, siren"),
+        (
+            ["siren/a.wav", "dog/notes.txt"],
+            "class folder .*/dog has no audio: add clips .* or remove it",
+        ),
+        (
+            ["cat_0_000.wav"],
+            "/cat_0_000.wav has the label 'cat', which the dataset has not; put clips of dog, siren",
+        ),
         (["siren/a.wav", "cat/b.wav"], "/cat/b.wav has the label 'cat', which the dataset has not"),
-        (["siren.wav"], "/siren.wav tells no label; put .* or name them <label>_<seed>_<index>.wav"),
+        (
+            ["siren.wav"],
+            "/siren.wav tells no label; put .* or name them <label>_<seed>_<index>.wav",
+        ),
     ],
     ids=["no audio", "class without audio", "unknown name", "unknown folder", "no label"],
 )
@@ -154,5 +207,7 @@ def test_extra_clips_that_are_not_there_or_lead_elsewhere_are_refused(tmp_path):
     with pytest.raises(UserError, match="--extra-clips .*/nowhere does not exist"):
         find_extra(str(tmp_path / "nowhere"), ["dog"])
     (tmp_path / "dog_0_000.wav").symlink_to("/etc/passwd")
-    with pytest.raises(UserError, match="dog_0_000.wav cannot be read .a link out of .* mend or remove it"):
+    with pytest.raises(
+        UserError, match="dog_0_000.wav cannot be read .a link out of .* mend or remove it"
+    ):
         find_extra(str(tmp_path), ["dog"])

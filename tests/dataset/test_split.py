@@ -51,13 +51,19 @@ def test_no_recording_of_the_real_clips_is_in_two_splits(real_data):
     clips = find_labeled(str(real_data / "train"), str(real_data / "metadata.csv")).clips
     for table_of_clips in (clips, clips.assign(fold=pd.NA)):
         splits, _ = assign_splits(table_of_clips, config())
-        assert not recordings_in(clips, splits, "train") & recordings_in(clips, splits, "validation")
+        assert not recordings_in(clips, splits, "train") & recordings_in(
+            clips, splits, "validation"
+        )
 
 
 def test_a_whole_fold_validates_where_there_are_folds():
-    clips = table({"a": 10, "b": 10}, folds=lambda recording: 1 + (recording >= 2) + (recording >= 5))
+    clips = table(
+        {"a": 10, "b": 10}, folds=lambda recording: 1 + (recording >= 2) + (recording >= 5)
+    )
     splits, description = assign_splits(clips, config())
-    assert set(clips["fold"][splits == "validation"]) == {1}  # two of ten recordings: the fraction wanted
+    assert set(clips["fold"][splits == "validation"]) == {
+        1
+    }  # two of ten recordings: the fraction wanted
     assert description == "fold 1, recordings never heard in training"
     splits, _ = assign_splits(clips, config(validation_fold=3))
     assert set(clips["fold"][splits == "validation"]) == {3}
@@ -99,8 +105,16 @@ def test_the_seed_alone_decides():
     ("clips", "settings", "message"),
     [
         (table({"a": 5, "b": 1}), {}, "class b has one recording only.*--split random"),
-        (table({"a": 5, "b": 1}, clips_per_recording=1), {"split": "random"}, "class b has one clip only"),
-        (table({"a": 5, "b": 5}), {"validation_fold": 1}, "--validation-fold 1 needs --metadata with at least two"),
+        (
+            table({"a": 5, "b": 1}, clips_per_recording=1),
+            {"split": "random"},
+            "class b has one clip only",
+        ),
+        (
+            table({"a": 5, "b": 5}),
+            {"validation_fold": 1},
+            "--validation-fold 1 needs --metadata with at least two",
+        ),
         (
             table({"a": 4, "b": 4}, folds=lambda recording: 1 + recording % 2),
             {"validation_fold": 9},
@@ -117,12 +131,16 @@ def test_splits_that_cannot_be_made_are_refused(clips, settings, message):
 def test_folds_that_divide_a_recording_are_refused():
     clips = table({"a": 4, "b": 4}, folds=lambda recording: 1 + recording % 2)
     clips.loc[0, "fold"] = 2
-    with pytest.raises(UserError, match="recording a0 has clips in train and validation: correct the column"):
+    with pytest.raises(
+        UserError, match="recording a0 has clips in train and validation: correct the column"
+    ):
         assign_splits(clips, config())
 
 
 def given(clips, **split_of_recording):
-    return clips.assign(split=[split_of_recording.get(name, "train") for name in clips["recording"]])
+    return clips.assign(
+        split=[split_of_recording.get(name, "train") for name in clips["recording"]]
+    )
 
 
 def test_splits_of_the_metadata_are_kept():
@@ -145,8 +163,14 @@ def test_test_clips_of_the_metadata_stay_out_of_the_split_that_is_made():
 @pytest.mark.parametrize(
     ("clips", "message"),
     [
-        (given(table({"a": 3, "b": 3}), a1="validation"), "leaves validation without a clip of the class b"),
-        (given(table({"a": 3, "b": 3}), a1="validation", b1=None), "gives b10 no split, but others"),
+        (
+            given(table({"a": 3, "b": 3}), a1="validation"),
+            "leaves validation without a clip of the class b",
+        ),
+        (
+            given(table({"a": 3, "b": 3}), a1="validation", b1=None),
+            "gives b10 no split, but others",
+        ),
     ],
 )
 def test_splits_of_the_metadata_that_cannot_be_used_are_refused(clips, message):
@@ -169,7 +193,10 @@ def test_a_recording_in_training_and_test_is_refused():
         ({"recording_pattern": "abc"}, "has 0 groups; it needs exactly one"),
         ({"clips_per_shard": 0}, "clips_per_shard=0 must be 1 or more"),
         ({"seed": -1}, "seed=-1 must be from 0 to"),
-        ({"num_augmented_copies": 1, "augmentations": ()}, "needs at least one of the augmentations"),
+        (
+            {"num_augmented_copies": 1, "augmentations": ()},
+            "needs at least one of the augmentations",
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

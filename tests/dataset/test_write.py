@@ -20,7 +20,18 @@ from freqquest.dataset.write import write_dataset
 from freqquest.errors import UserError
 from freqquest.storage import locate
 
-COLUMNS = ["clip_id", "path", "label", "class_index", "recording", "fold", "split", "augmentation", "cnn", "cgan"]
+COLUMNS = [
+    "clip_id",
+    "path",
+    "label",
+    "class_index",
+    "recording",
+    "fold",
+    "split",
+    "augmentation",
+    "cnn",
+    "cgan",
+]
 
 
 def test_shards_are_read_by_plain_pyarrow_and_pandas_without_ray(dataset_dir):
@@ -47,7 +58,11 @@ assert "ray" not in sys.modules
 def test_ray_data_reads_the_shards(dataset_dir):
     import ray.data
 
-    batch = ray.data.read_parquet(str(dataset_dir / "train")).select_columns(["label", "cnn"]).take_batch(5)
+    batch = (
+        ray.data.read_parquet(str(dataset_dir / "train"))
+        .select_columns(["label", "cnn"])
+        .take_batch(5)
+    )
     assert batch["cnn"].shape == (5, CNN_VIEW.num_mels, CNN_VIEW.num_frames)
     assert batch["cnn"].dtype == np.float16
 
@@ -82,7 +97,10 @@ def test_the_manifest_tells_what_is_in_the_folder(dataset_dir):
 
 
 def test_copies_are_of_training_clips_only_and_marked(dataset_dir):
-    train = pd.concat(pd.read_parquet(path, columns=["augmentation"]) for path in (dataset_dir / "train").glob("*"))
+    train = pd.concat(
+        pd.read_parquet(path, columns=["augmentation"])
+        for path in (dataset_dir / "train").glob("*")
+    )
     assert train["augmentation"].value_counts().to_dict() == {"none": 16, "pitch speed, copy 1": 16}
     validation = pd.concat(pd.read_parquet(path) for path in (dataset_dir / "validation").glob("*"))
     assert set(validation["augmentation"]) == {"none"}
@@ -90,7 +108,9 @@ def test_copies_are_of_training_clips_only_and_marked(dataset_dir):
 
 def test_normalization_is_of_the_training_split(dataset_dir):
     manifest = load_manifest(locate(dataset_dir))
-    train = read_split(locate(dataset_dir), manifest, "train", "cnn").spectrograms.astype(np.float64)
+    train = read_split(locate(dataset_dir), manifest, "train", "cnn").spectrograms.astype(
+        np.float64
+    )
     statistics = manifest.normalization["cnn"]
     np.testing.assert_allclose(statistics.mean, train.mean(), rtol=1e-4)
     np.testing.assert_allclose(statistics.standard_deviation, train.std(), rtol=1e-4)
@@ -136,17 +156,28 @@ def test_other_settings_or_clips_are_refused_naming_the_difference(
 ):
     same = {"dataset_dir": str(copy_of_dataset), "num_augmented_copies": 1, "clips_per_shard": 7}
     with pytest.raises(UserError, match=r"made differently: seed=3 \(there: 0\).*--overwrite"):
-        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), test_dir=str(unlabeled_dir), seed=3, **same))
-    with pytest.raises(UserError, match="made differently: the clips .files, sizes or times of change., their labels"):
+        write_dataset(
+            PreprocessConfig(audio_dir=str(audio_dir), test_dir=str(unlabeled_dir), seed=3, **same)
+        )
+    with pytest.raises(
+        UserError,
+        match="made differently: the clips .files, sizes or times of change., their labels",
+    ):
         write_dataset(PreprocessConfig(audio_dir=str(audio_dir), **same))
 
 
-def test_spectrograms_of_another_freqquest_are_not_taken_for_the_same(copy_of_dataset, audio_dir, unlabeled_dir):
+def test_spectrograms_of_another_freqquest_are_not_taken_for_the_same(
+    copy_of_dataset, audio_dir, unlabeled_dir
+):
     place = copy_of_dataset / "manifest.json"
     place.write_text(place.read_text().replace('"num_mels": 128', '"num_mels": 64', 1))
     same = {"num_augmented_copies": 1, "clips_per_shard": 7, "test_dir": str(unlabeled_dir)}
-    with pytest.raises(UserError, match="made differently: the spectrograms' settings, by another freqquest"):
-        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(copy_of_dataset), **same))
+    with pytest.raises(
+        UserError, match="made differently: the spectrograms' settings, by another freqquest"
+    ):
+        write_dataset(
+            PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(copy_of_dataset), **same)
+        )
 
 
 def test_two_runs_into_one_folder_do_not_both_finish(local_ray, audio_dir, tmp_path, monkeypatch):
@@ -155,15 +186,25 @@ def test_two_runs_into_one_folder_do_not_both_finish(local_ray, audio_dir, tmp_p
 
     monkeypatch.setattr("freqquest.dataset.figures.draw_figures", other_run_begins)
     with pytest.raises(UserError, match="another run has begun to write .*/dataset"):
-        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(tmp_path / "dataset")))
+        write_dataset(
+            PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(tmp_path / "dataset"))
+        )
     assert not (tmp_path / "dataset" / "manifest.json").exists()
 
 
 def test_folders_inside_of_each_other_are_refused(audio_dir, unlabeled_dir):
     with pytest.raises(UserError, match="lies inside of --audio-dir: it would be taken for clips"):
-        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(audio_dir / "out")))
-    with pytest.raises(UserError, match="low/.* is in --audio-dir and in --test-dir: keep test clips out"):
-        write_dataset(PreprocessConfig(audio_dir=str(audio_dir), dataset_dir="unused", test_dir=str(audio_dir / "low")))
+        write_dataset(
+            PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(audio_dir / "out"))
+        )
+    with pytest.raises(
+        UserError, match="low/.* is in --audio-dir and in --test-dir: keep test clips out"
+    ):
+        write_dataset(
+            PreprocessConfig(
+                audio_dir=str(audio_dir), dataset_dir="unused", test_dir=str(audio_dir / "low")
+            )
+        )
 
 
 def test_a_folder_with_other_files_is_left_alone(local_ray, audio_dir, tmp_path):
@@ -174,16 +215,24 @@ def test_a_folder_with_other_files_is_left_alone(local_ray, audio_dir, tmp_path)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_clips_in_a_folder_called_train_are_never_taken_for_shards(local_ray, audio_dir, tmp_path, overwrite):
+def test_clips_in_a_folder_called_train_are_never_taken_for_shards(
+    local_ray, audio_dir, tmp_path, overwrite
+):
     shutil.copytree(audio_dir, tmp_path / "train")
-    with pytest.raises(UserError, match="which is no part of a dataset: choose an empty or new --dataset-dir"):
+    with pytest.raises(
+        UserError, match="which is no part of a dataset: choose an empty or new --dataset-dir"
+    ):
         write_dataset(
-            PreprocessConfig(audio_dir=str(tmp_path / "train"), dataset_dir=str(tmp_path), overwrite=overwrite)
+            PreprocessConfig(
+                audio_dir=str(tmp_path / "train"), dataset_dir=str(tmp_path), overwrite=overwrite
+            )
         )
     assert len(list((tmp_path / "train").rglob("*.wav"))) == 20
 
 
-def test_shards_left_by_a_killed_run_and_hidden_files_do_not_hinder_the_next(copy_of_dataset, audio_dir):
+def test_shards_left_by_a_killed_run_and_hidden_files_do_not_hinder_the_next(
+    copy_of_dataset, audio_dir
+):
     (copy_of_dataset / "manifest.json").unlink()
     (copy_of_dataset / "train" / ".part-00001.parquet-staged-x").write_text("half of it")
     (copy_of_dataset / "train" / "part-00099.parquet").write_bytes(b"stale")
@@ -198,7 +247,9 @@ def test_shards_left_by_a_killed_run_and_hidden_files_do_not_hinder_the_next(cop
 
 def test_overwrite_replaces_a_dataset_made_otherwise(copy_of_dataset, audio_dir):
     manifest = write_dataset(
-        PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(copy_of_dataset), seed=3, overwrite=True)
+        PreprocessConfig(
+            audio_dir=str(audio_dir), dataset_dir=str(copy_of_dataset), seed=3, overwrite=True
+        )
     )
     assert load_manifest(locate(copy_of_dataset)) == manifest
     assert manifest.num_rows["test"] == 0
@@ -209,12 +260,18 @@ def test_too_many_bad_clips_stop_the_job_and_commit_nothing(local_ray, audio_dir
     for path in sorted((tmp_path / "audio" / "low").glob("*"))[:3]:
         path.write_bytes(b"")
     with pytest.raises(UserError, match="3 of 20 clips cannot be read.*quarantine.csv"):
-        write_dataset(PreprocessConfig(audio_dir=str(tmp_path / "audio"), dataset_dir=str(tmp_path / "dataset")))
+        write_dataset(
+            PreprocessConfig(
+                audio_dir=str(tmp_path / "audio"), dataset_dir=str(tmp_path / "dataset")
+            )
+        )
     assert not (tmp_path / "dataset" / "manifest.json").exists()
     assert len(pd.read_csv(tmp_path / "dataset" / "quarantine.csv")) == 3
     for path in sorted((tmp_path / "audio" / "low").glob("*"))[:3]:
         shutil.copy(audio_dir / "low" / path.name, path)
-    mended = write_dataset(PreprocessConfig(audio_dir=str(tmp_path / "audio"), dataset_dir=str(tmp_path / "dataset")))
+    mended = write_dataset(
+        PreprocessConfig(audio_dir=str(tmp_path / "audio"), dataset_dir=str(tmp_path / "dataset"))
+    )
     assert mended.num_quarantined == 0
 
 
@@ -222,9 +279,14 @@ def test_one_bad_clip_is_allowed_unless_none_is(local_ray, audio_dir, tmp_path):
     shutil.copytree(audio_dir, tmp_path / "audio")
     min((tmp_path / "audio" / "low").glob("*")).write_bytes(b"")
     settings = {"audio_dir": str(tmp_path / "audio"), "dataset_dir": str(tmp_path / "dataset")}
-    with pytest.raises(UserError, match="1 of 20 clips cannot be read, more than --max-quarantined-fraction 0"):
+    with pytest.raises(
+        UserError, match="1 of 20 clips cannot be read, more than --max-quarantined-fraction 0"
+    ):
         write_dataset(PreprocessConfig(**settings, max_quarantined_fraction=0))
-    assert write_dataset(PreprocessConfig(**settings, max_quarantined_fraction=0.01)).num_quarantined == 1
+    assert (
+        write_dataset(PreprocessConfig(**settings, max_quarantined_fraction=0.01)).num_quarantined
+        == 1
+    )
 
 
 def test_the_summary_tells_classes_clips_recordings_hours_and_rates(dataset_dir):

@@ -42,7 +42,11 @@ def job(local_ray):
 
     def run(name, *arguments, expect=0):
         code, stdout, stderr = 0, io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            redirect_stdout(stdout),
+            redirect_stderr(stderr),
+        ):
             patch.setenv("RAY_ADDRESS", local_ray)  # for jobs that a job starts
             patch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
             try:
@@ -70,7 +74,9 @@ def start(ray_address, name, *arguments, stdout=None):
     """A job as a process, which does not outlive the test; its errors are piped."""
     command = [sys.executable, f"jobs/{name}.py", *map(str, arguments)]
     env = os.environ | {"RAY_ADDRESS": ray_address}
-    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield process
         finally:
@@ -89,6 +95,8 @@ def wait_until(process, what):
 
 def events_of(folder):
     """What TensorBoard reads there."""
-    accumulator = EventAccumulator(str(folder), size_guidance={"audio": 0, "images": 0, "scalars": 0, "tensors": 0})
+    accumulator = EventAccumulator(
+        str(folder), size_guidance={"audio": 0, "images": 0, "scalars": 0, "tensors": 0}
+    )
     accumulator.Reload()
     return accumulator

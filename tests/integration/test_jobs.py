@@ -29,7 +29,9 @@ def test_help_comes_from_the_settings_without_loading_a_framework(name):
 @pytest.mark.parametrize("name", ["tune_cnn", "train_cgan"])
 def test_ctrl_c_ends_in_one_line_and_finishes_nothing(local_ray, dataset_dir, tmp_path, name):
     run = tmp_path / "run"
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # not ignored, as in a background shell
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # not ignored, as in a background shell
     with start(local_ray, name, "--dataset-dir", dataset_dir, "--run-dir", run) as process:
         wait_until(process, lambda: list(run.glob("tensorboard/**/events*")))  # training begins
         process.send_signal(signal.SIGINT)
@@ -43,8 +45,16 @@ def test_ctrl_c_ends_in_one_line_and_finishes_nothing(local_ray, dataset_dir, tm
     ("name", "arguments", "message"),
     [
         ("pipeline", ["--audio-dir", "nowhere"], "--audio-dir .*nowhere does not exist"),
-        ("preprocess", ["--audio-dir", "nowhere", "--dataset-dir", "{tmp}/d"], "--audio-dir .*nowhere does not exist"),
-        ("tune_cnn", ["--dataset-dir", "nowhere", "--run-dir", "{tmp}/r"], "nowhere holds no dataset"),
+        (
+            "preprocess",
+            ["--audio-dir", "nowhere", "--dataset-dir", "{tmp}/d"],
+            "--audio-dir .*nowhere does not exist",
+        ),
+        (
+            "tune_cnn",
+            ["--dataset-dir", "nowhere", "--run-dir", "{tmp}/r"],
+            "nowhere holds no dataset",
+        ),
         (
             "tune_cnn",
             ["--dataset-dir", "{data}", "--run-dir", "{tmp}/r", "--use-gpu"],
@@ -60,7 +70,11 @@ def test_ctrl_c_ends_in_one_line_and_finishes_nothing(local_ray, dataset_dir, tm
             ["--dataset-dir", "{data}", "--run-dir", "{tmp}/r", "--batch-size", "33"],
             "--batch-size 33 is more than the 32 training clips",
         ),
-        ("train_cgan", ["--dataset-dir", "nowhere", "--run-dir", "{tmp}/r"], "nowhere holds no dataset"),
+        (
+            "train_cgan",
+            ["--dataset-dir", "nowhere", "--run-dir", "{tmp}/r"],
+            "nowhere holds no dataset",
+        ),
         (
             "predict",
             ["--model", "nowhere.keras", "--audio-dir", "{data}", "--output", "{tmp}/s.csv"],

@@ -38,7 +38,9 @@ def audio_dir(tmp_path_factory):
 def dataset_dir(audio_dir, tmp_path_factory):
     """Made by one machine, undisturbed."""
     folder = tmp_path_factory.mktemp("dataset") / "dataset"
-    with start("local", "preprocess", *preprocess_arguments(audio_dir, folder), stdout=subprocess.DEVNULL) as job:
+    with start(
+        "local", "preprocess", *preprocess_arguments(audio_dir, folder), stdout=subprocess.DEVNULL
+    ) as job:
         ends_well(job)
     return folder
 
@@ -61,7 +63,9 @@ def preprocess_arguments(audio_dir, folder):
 def processes(node):
     """Those that do a node's work, by their number: what each is at."""
     raylet = node.all_processes["raylet"][0].process.pid
-    children = chain.from_iterable(read(path).split() for path in Path(f"/proc/{raylet}/task").glob("*/children"))
+    children = chain.from_iterable(
+        read(path).split() for path in Path(f"/proc/{raylet}/task").glob("*/children")
+    )
     return {int(child): read(Path(f"/proc/{child}/cmdline")) for child in children}
 
 
@@ -114,21 +118,36 @@ def test_a_node_lost_while_preprocessing_costs_only_the_shards_that_it_was_makin
         lose(cluster, lost)
         ends_well(job)
     shards = load_manifest(locate(folder)).shards
-    assert len(before) < len(shards) - NUM_NODES, "the node was lost when there was little left to do"
+    assert len(before) < len(shards) - NUM_NODES, (
+        "the node was lost when there was little left to do"
+    )
     assert {path: finished()[path] for path in before} == before, "a finished shard was made again"
     assert shards == load_manifest(locate(dataset_dir)).shards
 
 
 def test_a_node_lost_during_the_search_costs_only_its_trial(cluster, dataset_dir, tmp_path):
     folder, num_trials, seen = tmp_path / "run", 4, set()
-    arguments = ["--dataset-dir", dataset_dir, "--run-dir", folder, "--num-trials", num_trials, "--max-epochs", 30]
+    arguments = [
+        "--dataset-dir",
+        dataset_dir,
+        "--run-dir",
+        folder,
+        "--num-trials",
+        num_trials,
+        "--max-epochs",
+        30,
+    ]
 
     def logs():
         return {path.parent.name: path for path in folder.glob("tensorboard/cnn/*/events*")}
 
     def epochs_logged(trial):
         events = events_of(folder / "tensorboard" / "cnn" / trial)
-        return [event.step for event in events.Tensors(LOSS)] if LOSS in events.Tags()["tensors"] else []
+        return (
+            [event.step for event in events.Tensors(LOSS)]
+            if LOSS in events.Tags()["tensors"]
+            else []
+        )
 
     def finished():
         files = folder.glob("trials/*/checkpoint_*/predictions.npz")
@@ -151,14 +170,25 @@ def test_a_node_lost_during_the_search_costs_only_its_trial(cluster, dataset_dir
     assert set(trials["state"]) <= {"finished", "stopped early"}
     assert {trial: finished()[trial] for trial in kept} == kept, "a finished trial was repeated"
     assert {trial for trial, events in logs().items() if events != before[trial]} == {lost}
-    assert epochs_logged(lost) == list(range(1, trials["epochs"][lost] + 1)), "the lost attempt's curve is still there"
+    assert epochs_logged(lost) == list(range(1, trials["epochs"][lost] + 1)), (
+        "the lost attempt's curve is still there"
+    )
 
 
 def test_a_node_lost_during_training_leaves_fewer_workers_that_go_on_from_the_last_checkpoint(
     cluster, dataset_dir, tmp_path
 ):
     folder, worker = tmp_path / "run", "RayTrainWorker"
-    arguments = ["--dataset-dir", dataset_dir, "--run-dir", folder, "--num-workers", f"1:{NUM_NODES}", "--epochs", 10]
+    arguments = [
+        "--dataset-dir",
+        dataset_dir,
+        "--run-dir",
+        folder,
+        "--num-workers",
+        f"1:{NUM_NODES}",
+        "--epochs",
+        10,
+    ]
 
     def epochs():
         return pd.read_csv(folder / EPOCHS) if (folder / EPOCHS).exists() else []
@@ -169,7 +199,12 @@ def test_a_node_lost_during_training_leaves_fewer_workers_that_go_on_from_the_la
     with run(cluster, "train_cgan", *arguments, "--sample-every", 100) as job:
         wait_until(job, lambda: len(epochs()) >= 2)
         assert nodes_at(cluster, worker) == cluster.worker_nodes
-        for watcher in ("_run_workers", "TrainController", "_QueueActor", "_AutoscalingCoordinatorActor"):
+        for watcher in (
+            "_run_workers",
+            "TrainController",
+            "_QueueActor",
+            "_AutoscalingCoordinatorActor",
+        ):
             assert nodes_at(cluster, watcher) == {cluster.head_node}, watcher
         first = epochs().iloc[0]
         (events,) = logs()
@@ -177,12 +212,19 @@ def test_a_node_lost_during_training_leaves_fewer_workers_that_go_on_from_the_la
         wait_until(job, lambda: len(logs()) > 1)
         assert nodes_at(cluster, worker) == cluster.worker_nodes
         errors = ends_well(job)
-    assert f"worker 0: its process or node was lost; 1 to {NUM_NODES} worker(s) with 1 CPU each begin when" in errors
+    assert (
+        f"worker 0: its process or node was lost; 1 to {NUM_NODES} worker(s) with 1 CPU each begin when"
+        in errors
+    )
     assert epochs()["epoch"].tolist() == list(range(1, 11))
-    pd.testing.assert_series_equal(epochs().iloc[0], first)  # its seconds too: it was not trained again
+    pd.testing.assert_series_equal(
+        epochs().iloc[0], first
+    )  # its seconds too: it was not trained again
 
 
-def test_a_folder_that_a_node_has_for_itself_is_refused_before_any_work(cluster, audio_dir, tmp_path):
+def test_a_folder_that_a_node_has_for_itself_is_refused_before_any_work(
+    cluster, audio_dir, tmp_path
+):
     namespace = ["unshare", "--user", "--map-root-user", "--mount", "--"]
     if not shutil.which("unshare") or subprocess.run([*namespace, "true"], check=False).returncode:
         pytest.skip("this machine lets nobody make namespaces")
@@ -200,5 +242,7 @@ def test_a_folder_that_a_node_has_for_itself_is_refused_before_any_work(cluster,
     assert job.returncode == 2, errors
     assert "5 node(s): 4 cores, 0 GPUs" in errors
     assert f"--dataset-dir: cannot write {tmp_path / 'dataset'} on node " in errors.splitlines()[-1]
-    assert "give a path that all nodes share (NFS, EFS), or a URI (s3://)" in errors.splitlines()[-1]
+    assert (
+        "give a path that all nodes share (NFS, EFS), or a URI (s3://)" in errors.splitlines()[-1]
+    )
     assert not list(tmp_path.iterdir())

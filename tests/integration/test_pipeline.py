@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from freqquest.audio import demo
+from freqquest.audio import demo_clips as demo
 from freqquest.errors import UserError
 from freqquest.pipeline import run_pipeline
 from freqquest.pipeline_config import PipelineConfig
@@ -15,7 +15,12 @@ from freqquest.storage import locate
 
 @pytest.fixture
 def small_demo(monkeypatch):
-    counts = {"num_recordings": 3, "clips_per_recording": 2, "num_test_recordings": 1, "clips_per_test_recording": 1}
+    counts = {
+        "num_recordings": 3,
+        "clips_per_recording": 2,
+        "num_test_recordings": 1,
+        "clips_per_test_recording": 1,
+    }
     monkeypatch.setattr(demo, "DemoConfig", partial(demo.DemoConfig, **counts))
 
 
@@ -25,13 +30,22 @@ def test_without_a_folder_all_is_done_with_demo_clips_in_one_run_folder_and_noth
     run = tmp_path / "demo"
     budget = ["--num-trials", 1, "--max-epochs", 1, "--num-members", 0, "--epochs", 1]
     done = job("pipeline", "--run-dir", run, *budget, "--num-clips", 1)
-    for name in ("best_model.keras", "submission.csv", "generator.safetensors", "trials.csv", "generated.csv"):
+    for name in (
+        "best_model.keras",
+        "submission.csv",
+        "generator.safetensors",
+        "trials.csv",
+        "generated.csv",
+    ):
         assert (run / name).is_file(), name
     metrics = read_sections(locate(run), METRICS_NAME)
     assert list(metrics) == ["dataset", "cnn", "submission", "cgan", "generated"]
     truth = pd.read_csv(run / "demo" / "test_labels.csv").set_index("ID")["Class"]
     submission = pd.read_csv(run / "submission.csv").set_index("ID")["Class"]
-    assert submission.index.tolist() == pd.read_csv(run / "demo" / "sample_submission.csv")["ID"].tolist()
+    assert (
+        submission.index.tolist()
+        == pd.read_csv(run / "demo" / "sample_submission.csv")["ID"].tolist()
+    )
     right = float((submission == truth[submission.index]).mean())
     assert metrics["submission"]["accuracy"] == pytest.approx(right)
     assert set(metrics["generated"]["by_class"]) == set(demo.CLASS_NAMES)
@@ -51,14 +65,18 @@ def test_without_a_folder_all_is_done_with_demo_clips_in_one_run_folder_and_noth
     for link in (*links, "generated/siren_0_000.wav"):
         assert link in page
         assert (run / link).is_file()
-    before = {path: path.stat().st_mtime_ns for path in run.glob("*.*") if path.name != "report.html"}
+    before = {
+        path: path.stat().st_mtime_ns for path in run.glob("*.*") if path.name != "report.html"
+    }
     assert job("pipeline", "--run-dir", run, *budget, "--num-clips", 1).stdout == done.stdout
     assert {path: path.stat().st_mtime_ns for path in before} == before
     refused = job("pipeline", "--run-dir", run, *budget, "--num-clips", 2, expect=2)
     assert "holds a pipeline run with other settings: num_clips=2" in refused.stderr
 
 
-def test_a_bad_sample_submission_is_refused_before_any_work(local_ray, audio_dir, unlabeled_dir, tmp_path):
+def test_a_bad_sample_submission_is_refused_before_any_work(
+    local_ray, audio_dir, unlabeled_dir, tmp_path
+):
     (tmp_path / "sample.csv").write_text("ID\nmissing.wav\n")
     with pytest.raises(UserError, match="line 2: ID 'missing.wav' has no file"):
         run_pipeline(

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 from freqquest.cnn.model_file import read_card
-from freqquest.storage import locate
 from freqquest.runs.tensorboard_server import follow
+from freqquest.storage import locate
 from tests.integration.conftest import ROOT, events_of, start, wait_until
 from tests.servers import answers, free_port, running
 
@@ -52,15 +52,46 @@ def queue(s3_clips):
         "PATH": f"{BIN}:{os.environ['PATH']}",
     }
     env.pop("RAY_ADDRESS", None)
-    head = [str(BIN / "ray"), "start", "--head", "--block", "--num-cpus", "2", "--object-store-memory", "200000000"]
-    head += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--min-worker-port", "0", "--max-worker-port", "0"]
+    head = [
+        str(BIN / "ray"),
+        "start",
+        "--head",
+        "--block",
+        "--num-cpus",
+        "2",
+        "--object-store-memory",
+        "200000000",
+    ]
+    head += [
+        "--node-ip-address",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--min-worker-port",
+        "0",
+        "--max-worker-port",
+        "0",
+    ]
     head += ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)]
     head += ["--dashboard-agent-listen-port", str(agent), "--temp-dir", f"{folder}/ray"]
 
     def ray(verb, *arguments, **other_env):
-        command = [BIN / "ray", "job", verb, "--address", f"http://127.0.0.1:{dashboard}", *map(str, arguments)]
+        command = [
+            BIN / "ray",
+            "job",
+            verb,
+            "--address",
+            f"http://127.0.0.1:{dashboard}",
+            *map(str, arguments),
+        ]
         done = subprocess.run(
-            command, cwd=ROOT, env=env | other_env, capture_output=True, text=True, timeout=300, check=False
+            command,
+            cwd=ROOT,
+            env=env | other_env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         return SimpleNamespace(code=done.returncode, text=done.stdout + done.stderr)
 
@@ -77,7 +108,12 @@ def submit(queue, job, *arguments, name=None, wait=True):
 @pytest.fixture(scope="module")
 def dataset(queue):
     done = submit(
-        queue, "jobs/preprocess.py", "--audio-dir", "s3://bucket/clips", "--dataset-dir", "s3://bucket/dataset"
+        queue,
+        "jobs/preprocess.py",
+        "--audio-dir",
+        "s3://bucket/clips",
+        "--dataset-dir",
+        "s3://bucket/dataset",
     )
     assert done.code == 0, done.text
     return done
@@ -87,7 +123,13 @@ def dataset(queue):
 def model(queue, dataset):
     few = ("--num-trials", 1, "--max-epochs", 1, "--num-members", 0, "--preset", "reference")
     done = submit(
-        queue, "jobs/tune_cnn.py", "--dataset-dir", "s3://bucket/dataset", "--run-dir", "s3://bucket/cnn", *few
+        queue,
+        "jobs/tune_cnn.py",
+        "--dataset-dir",
+        "s3://bucket/dataset",
+        "--run-dir",
+        "s3://bucket/cnn",
+        *few,
     )
     assert done.code == 0, done.text
     return done
@@ -101,7 +143,9 @@ def test_what_is_uploaded_is_the_code_alone(queue):
 
 
 def test_the_log_of_a_submitted_job_has_the_preflight_its_progress_and_what_it_found(dataset):
-    assert re.search(r"^--dataset-dir +write s3://bucket/dataset +1 node can +ok$", dataset.text, re.MULTILINE)
+    assert re.search(
+        r"^--dataset-dir +write s3://bucket/dataset +1 node can +ok$", dataset.text, re.MULTILINE
+    )
     assert "preprocess: 100% 20/20" in dataset.text
     assert "rows: 16 train, 4 validation" in dataset.text
 
@@ -145,7 +189,9 @@ def test_tensorboard_shows_logs_on_remote_storage_in_one_command(queue, model):
     with start(queue.address, "watch", *arguments) as process:
         wait_until(process, lambda: answers(port))
         (trial,) = (locate("s3://bucket/cnn") / "tensorboard" / "cnn").list_dir()
-        shown = wait_until(process, lambda: json.load(urlopen(f"http://127.0.0.1:{port}/data/runs")))
+        shown = wait_until(
+            process, lambda: json.load(urlopen(f"http://127.0.0.1:{port}/data/runs"))
+        )
         process.terminate()
         assert process.wait(timeout=30) == 0
     assert shown == [f"tensorboard/cnn/{trial.name}"]
@@ -163,16 +209,34 @@ def generator(queue, model):
 
 def test_clips_are_made_on_remote_storage(queue, generator):
     done = submit(
-        queue, "jobs/generate.py", "--generator", generator, "--label", "all", "--output-dir", "s3://bucket/new"
+        queue,
+        "jobs/generate.py",
+        "--generator",
+        generator,
+        "--label",
+        "all",
+        "--output-dir",
+        "s3://bucket/new",
     )
     assert done.code == 0, done.text
     assert len(locate("s3://bucket/new").list_dir()) == 16
 
 
 def test_work_that_failed_is_a_failed_job_with_one_line_that_says_why(queue):
-    done = submit(queue, "jobs/preprocess.py", "--audio-dir", "clips", "--dataset-dir", "s3://bucket/other", name="bad")
+    done = submit(
+        queue,
+        "jobs/preprocess.py",
+        "--audio-dir",
+        "clips",
+        "--dataset-dir",
+        "s3://bucket/other",
+        name="bad",
+    )
     assert done.code == 1
-    assert "error: --audio-dir clips is relative to the folder that the queue makes for a job" in done.text
+    assert (
+        "error: --audio-dir clips is relative to the folder that the queue makes for a job"
+        in done.text
+    )
     assert "FAILED" in queue.ray("status", "bad").text.upper()
     assert not locate("s3://bucket/other").exists()
 
@@ -181,18 +245,38 @@ def test_work_that_failed_is_a_failed_job_with_one_line_that_says_why(queue):
     ("wrong", "message"),
     [
         ({"RAY_AUTH_TOKEN": "wrong"}, "does not accept this job's token: set RAY_AUTH_MODE=token"),
-        ({"RAY_AUTH_MODE": "disabled"}, "does not accept this job's token: set RAY_AUTH_MODE=token"),
-        ({"RAY_AUTH_TOKEN": "wrong", "RAY_ADDRESS": None}, "does not accept this job's token: set RAY_AUTH_MODE=token"),
-        ({"RAY_AUTH_TOKEN_PATH": "/nowhere"}, "no token for the Ray cluster: set RAY_AUTH_MODE=token"),
+        (
+            {"RAY_AUTH_MODE": "disabled"},
+            "does not accept this job's token: set RAY_AUTH_MODE=token",
+        ),
+        (
+            {"RAY_AUTH_TOKEN": "wrong", "RAY_ADDRESS": None},
+            "does not accept this job's token: set RAY_AUTH_MODE=token",
+        ),
+        (
+            {"RAY_AUTH_TOKEN_PATH": "/nowhere"},
+            "no token for the Ray cluster: set RAY_AUTH_MODE=token",
+        ),
         ({"RAY_ADDRESS": "127.0.0.1:1"}, "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:1"),
         ({"RAY_ADDRESS": "http://127.0.0.1:8265"}, "send it there with ray job submit --address"),
     ],
 )
 def test_a_job_that_cannot_connect_says_why(queue, wrong, message):
-    command = [sys.executable, "jobs/generate.py", "--generator", "any", "--label", "any", "--output-dir", "any"]
+    command = [
+        sys.executable,
+        "jobs/generate.py",
+        "--generator",
+        "any",
+        "--label",
+        "any",
+        "--output-dir",
+        "any",
+    ]
     env = queue.env | {"RAY_ADDRESS": queue.address, "RAY_TMPDIR": queue.folder} | wrong
     env = {name: value for name, value in env.items() if value is not None}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

@@ -10,7 +10,11 @@ def checkpoints(tmp_path):
 
 
 def names(checkpoints):
-    return [place.name.split("_")[1] for place in checkpoints.folder.list_dir() if place.name.endswith(".pt")]
+    return [
+        place.name.split("_")[1]
+        for place in checkpoints.folder.list_dir()
+        if place.name.endswith(".pt")
+    ]
 
 
 def test_an_empty_folder_has_none(checkpoints):
@@ -28,7 +32,9 @@ def test_the_last_two_and_the_best_stay(checkpoints):
     assert Checkpoints(folder=checkpoints.folder).best() == b"state 2"
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"?" + content[1:], lambda _: b""])
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-1], lambda content: b"?" + content[1:], lambda _: b""]
+)
 def test_a_damaged_one_is_named_and_the_one_before_it_is_taken(checkpoints, capsys, damage):
     for epoch in (1, 2):
         checkpoints.save(epoch, f"state {epoch}".encode())

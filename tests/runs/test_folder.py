@@ -24,13 +24,18 @@ def test_each_stage_has_its_section_and_finishes_once(tmp_path, capsys):
 
 def test_of_other_contents_the_first_digits_are_named(tmp_path):
     RunFolder(str(tmp_path / "run"), "cgan", {"judge_sha256": "0123456789abcdef"}).begin()
-    with pytest.raises(UserError, match=r"other settings: judge_sha256=not given \(there: 01234567\); choose"):
+    with pytest.raises(
+        UserError, match=r"other settings: judge_sha256=not given \(there: 01234567\); choose"
+    ):
         RunFolder(str(tmp_path / "run"), "cgan", {"judge_sha256": None})
 
 
 def test_other_settings_are_refused_naming_which(tmp_path):
     RunFolder(str(tmp_path / "run"), "cnn", {"seed": 0, "preset": "default"}).begin()
-    with pytest.raises(UserError, match=r"cnn run with other settings: seed=1 \(there: 0\); choose another --run-dir"):
+    with pytest.raises(
+        UserError,
+        match=r"cnn run with other settings: seed=1 \(there: 0\); choose another --run-dir",
+    ):
         RunFolder(str(tmp_path / "run"), "cnn", {"seed": 1, "preset": "default"})
 
 

@@ -22,10 +22,15 @@ def test_two_processes_cannot_work_in_one_folder_and_a_killed_one_leaves_it(tmp_
     monkeypatch.setattr(module, "_PATIENCE_S", 0.0)
     run = locate(tmp_path / "run")
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(run)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match="another job is at work in .*run: let it finish, or stop it"):
+        with pytest.raises(
+            UserError, match="another job is at work in .*run: let it finish, or stop it"
+        ):
             lock(run)
         other.kill()
     assert lock(run)

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from freqquest.storage import locate
 from freqquest.runs.log_dir import LogDir
 from freqquest.runs.tensorboard_server import follow
+from freqquest.storage import locate
 
 
 def test_logs_reach_remote_storage_as_they_grow_and_a_copy_follows_them(s3_clips, tmp_path):

@@ -24,7 +24,9 @@ _PATCH = 4
 class ModulatedGenerator(nn.Module):
     """Noise and a class to an image."""
 
-    def __init__(self, num_classes: int, noise_dim: int, num_channels: int, image: tuple[int, int]) -> None:
+    def __init__(
+        self, num_classes: int, noise_dim: int, num_channels: int, image: tuple[int, int]
+    ) -> None:
         """Build the layers.
 
         Args:
@@ -41,14 +43,19 @@ class ModulatedGenerator(nn.Module):
         widths = [num_channels, num_channels // 2, num_channels // 4]
         self.modulations = nn.ModuleList(_Modulation(width, condition_dim) for width in widths)
         self.upsamplings = nn.ModuleList(
-            nn.ConvTranspose2d(before, after, 4, stride=2, padding=1) for before, after in itertools.pairwise(widths)
+            nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
+            for before, after in itertools.pairwise(widths)
         )
         self.patches = nn.Conv2d(widths[-1], _PATCH**2, 3, padding=1)
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
         """Noise `[B, Z]` and class indices `[B]` to images `[B, 1, M, T]`, without bounds."""
         condition = torch.cat([noise, self.embedding(labels)], dim=1)
-        maps = self.project(condition).view(-1, *self.start).contiguous(memory_format=torch.channels_last)
+        maps = (
+            self.project(condition)
+            .view(-1, *self.start)
+            .contiguous(memory_format=torch.channels_last)
+        )
         maps = functional.relu(self.modulations[0](maps, condition))
         for upsample, modulate in zip(self.upsamplings, self.modulations[1:], strict=True):
             maps = functional.relu(modulate(upsample(maps), condition))
@@ -104,5 +111,7 @@ class ProjectionDiscriminator(nn.Module):
         maps = self.downsample(both.contiguous(memory_format=torch.channels_last))
         with torch.autocast(images.device.type, enabled=False):
             features = maps.float().mean(dim=(2, 3)) * _FEATURE_GAIN
-            logits: Tensor = self.judge(features)[:, 0] + (self.embedding(labels) * features).sum(dim=1)
+            logits: Tensor = self.judge(features)[:, 0] + (self.embedding(labels) * features).sum(
+                dim=1
+            )
         return logits

@@ -7,29 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from freqquest.cgan.config import CganConfig
-from freqquest.cgan.images import ImageScale
 from freqquest.cgan.distributed import BatchNorm2d, WideLinear
-from freqquest.cgan.networks.projection import ModulatedGenerator, ProjectionDiscriminator
 
 NUM_MELS, NUM_FRAMES = 128, 512
 _SEED_SHAPE = (256, 8, 32)
 """Channels, height and width of the map that the generator starts from; four doublings make it M x T."""
-
-
-def build_generator(config: CganConfig, num_classes: int, scale: ImageScale) -> nn.Module:
-    """The generator of a preset: noise `[B, Z]` and class indices `[B]` to images `[B, 1, M, T]`."""
-    if config.architecture == "recipe":
-        return Generator(num_classes, config.noise_dim)
-    image = scale.num_mels, scale.image_frames
-    return ModulatedGenerator(num_classes, config.noise_dim, config.generator_channels, image)
-
-
-def build_discriminator(config: CganConfig, num_classes: int) -> nn.Module:
-    """The discriminator of a preset: images `[B, 1, M, T]` and class indices `[B]` to logits `[B]`."""
-    if config.architecture == "recipe":
-        return Discriminator(num_classes)
-    return ProjectionDiscriminator(num_classes, config.discriminator_channels)
 
 
 class Generator(nn.Module):
@@ -88,5 +70,7 @@ class Discriminator(nn.Module):
         """Spectrograms `[B, 1, M, T]` and class indices `[B]` to logits `[B]`."""
         one_hot = functional.one_hot(labels, self.num_classes).to(spectrograms.dtype)
         label_map = self.label_map(one_hot).view(-1, 1, NUM_MELS, NUM_FRAMES)
-        logits: Tensor = self.downsample(torch.cat([spectrograms, label_map.to(spectrograms.dtype)], dim=1))
+        logits: Tensor = self.downsample(
+            torch.cat([spectrograms, label_map.to(spectrograms.dtype)], dim=1)
+        )
         return logits.flatten()

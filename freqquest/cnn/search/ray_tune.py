@@ -38,7 +38,9 @@ class Proposer(OptunaSearch):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """TPE learns from final scores alone; Optuna would warn of each epoch of a trial that began again."""
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         if trial_id in self._ot_trials:
             super().on_trial_complete(trial_id, result, error)
 
@@ -48,7 +50,9 @@ class Watch(tune.Callback):
 
     def __init__(self, num_trials: int, num_epochs: int) -> None:
         self._num_trials, self._num_epochs = num_trials, num_epochs
-        self._progress: Progress | None = None  # made when the search starts: this object is saved with it
+        self._progress: Progress | None = (
+            None  # made when the search starts: this object is saved with it
+        )
         self._done: dict[str, int] = {}
         self._num_ended, self._num_begun_again, self._best = 0, 0, 0.0
 

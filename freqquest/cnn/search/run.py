@@ -19,9 +19,17 @@ from ray import tune
 
 from freqquest.cluster import capacity, connection
 from freqquest.cnn.config import PRESETS, CnnConfig, TuneConfig
-from freqquest.cnn.search.space import as_domains, narrow, nearest
 from freqquest.cnn.search.ray_tune import Proposer, Scheduler, Watch, position
-from freqquest.cnn.search.trial import FINISHED, OBJECTIVE, PREDICTIONS_NAME, STOPPED, TrialTask, network_of, run_trial
+from freqquest.cnn.search.space import as_domains, narrow, nearest
+from freqquest.cnn.search.trial import (
+    FINISHED,
+    OBJECTIVE,
+    PREDICTIONS_NAME,
+    STOPPED,
+    TrialTask,
+    network_of,
+    run_trial,
+)
 from freqquest.errors import UserError
 from freqquest.storage import Location
 
@@ -90,7 +98,9 @@ def search_space(config: TuneConfig) -> dict[str, Any]:
     return {} if config.preset == "reference" else narrow(config.only)
 
 
-def run_trials(config: TuneConfig, task: TrialTask, resources: dict[str, float], run: Location) -> list[Outcome]:
+def run_trials(
+    config: TuneConfig, task: TrialTask, resources: dict[str, float], run: Location
+) -> list[Outcome]:
     """All trials: of a new search, or those that an interrupted one had left to do; the first points come first.
 
     Raises:
@@ -100,23 +110,35 @@ def run_trials(config: TuneConfig, task: TrialTask, resources: dict[str, float],
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trainable = tune.with_resources(tune.with_parameters(run_trial, task=task), resources)
     # The searcher is asked for one trial ahead, which would bring an autoscaler's nodes one after the other.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, capacity.num_addable_trials(resources, config.effective_num_trials)))
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(
+        max(1, capacity.num_addable_trials(resources, config.effective_num_trials))
+    )
     place = run / _TRIALS_DIR
     if can_resume(place):
         # A trial keeps no optimizer state: an unfinished one starts again, or it would be given too few epochs.
         restart = tune.ResumeConfig(
-            unfinished=tune.ResumeConfig.ResumeType.RESTART, errored=tune.ResumeConfig.ResumeType.RESTART
+            unfinished=tune.ResumeConfig.ResumeType.RESTART,
+            errored=tune.ResumeConfig.ResumeType.RESTART,
         )
-        tuner = tune.Tuner.restore(place.path, trainable, storage_filesystem=place.filesystem, _resume_config=restart)
+        tuner = tune.Tuner.restore(
+            place.path, trainable, storage_filesystem=place.filesystem, _resume_config=restart
+        )
         results = tuner.fit()
     else:
         results = _tuner(config, task, trainable, run).fit()
     points = first_points(config)
-    outcomes = sorted((_outcome(result) for result in results), key=lambda outcome: position(outcome.params, points))
+    outcomes = sorted(
+        (_outcome(result) for result in results),
+        key=lambda outcome: position(outcome.params, points),
+    )
     if len(outcomes) < config.effective_num_trials:
-        raise UserError(f"only {len(outcomes)} of {config.effective_num_trials} trials were begun: run the same command again")
+        raise UserError(
+            f"only {len(outcomes)} of {config.effective_num_trials} trials were begun: run the same command again"
+        )
     if all(outcome.state != FINISHED for outcome in outcomes):
-        raise UserError(f"none of {len(outcomes)} trials finished; the first one's error: {outcomes[0].state}")
+        raise UserError(
+            f"none of {len(outcomes)} trials finished; the first one's error: {outcomes[0].state}"
+        )
     return outcomes
 
 

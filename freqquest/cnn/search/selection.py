@@ -8,17 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from sklearn.metrics import classification_report
 
+from freqquest import plots
+from freqquest.cnn.calibration import calibration_error, fit_temperature, reliability_bins, soften
 from freqquest.cnn.labeled_clips import LabeledClips
-from freqquest.cnn.model_file import SMALLEST_PROBABILITY
 from freqquest.cnn.search.run import Outcome
 from freqquest.cnn.search.space import SPACE, LogRange
 from freqquest.cnn.search.trial import FINISHED
-from freqquest import plots
-
-_TEMPERATURES = 0.1, 10.0
 
 
 def choose(outcomes: Sequence[Outcome], clips: LabeledClips) -> Outcome:
@@ -33,7 +30,9 @@ def choose(outcomes: Sequence[Outcome], clips: LabeledClips) -> Outcome:
     if first is not outcomes[0] or first is best:
         return best
     lead = _right(best, clips).astype(float) - _right(first, clips)
-    return best if lead.sum() > standard_error(lead, clips.recordings[first.predictions[0]]) else first
+    return (
+        best if lead.sum() > standard_error(lead, clips.recordings[first.predictions[0]]) else first
+    )
 
 
 def standard_error(lead: np.ndarray, recordings: np.ndarray) -> float:
@@ -42,7 +41,9 @@ def standard_error(lead: np.ndarray, recordings: np.ndarray) -> float:
     return float(np.sqrt(np.square(sums).sum()))
 
 
-def evaluate(outcomes: Sequence[Outcome], best: Outcome, clips: LabeledClips, split: str) -> dict[str, Any]:
+def evaluate(
+    outcomes: Sequence[Outcome], best: Outcome, clips: LabeledClips, split: str
+) -> dict[str, Any]:
     """Figures of the chosen configuration on the clips that it was not trained on.
 
     Args:
@@ -143,52 +144,15 @@ def importance(outcomes: Sequence[Outcome]) -> dict[str, float]:
     study = optuna.create_study(direction="maximize")
     for outcome in sound:
         params = {name: outcome.params[name] for name in varied}
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=outcome.score))
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=params, distributions=distributions, value=outcome.score
+            )
+        )
     if len({outcome.score for outcome in sound}) < 2:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
-
-
-def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """What to divide log probabilities by so that the likelihood of the true classes is largest (Guo et al., 2017).
-
-    As in Platt, 1999, each clip counts as right to (N + 1) / (N + K) only: a few clips, all right, prove little.
-    """
-    num_clips, num_classes = probabilities.shape
-    targets = (np.eye(num_classes)[truth] * num_clips + 1) / (num_clips + num_classes)
-
-    def loss(log_temperature: float) -> float:
-        softened = soften(probabilities, float(np.exp(log_temperature)))
-        return float(-(targets * np.log(softened + SMALLEST_PROBABILITY)).sum(axis=1).mean())
-
-    low, high = np.log(_TEMPERATURES)
-    return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
-
-
-def soften(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities `[N, K]` with their logarithms divided by a temperature; above 1 they become less sure."""
-    logs = np.log(probabilities + SMALLEST_PROBABILITY) / temperature
-    powers = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
-def calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Expected calibration error: how far confidence and accuracy are apart, over ten bins weighted by their clips."""
-    confidence, accuracy, counts = reliability_bins(probabilities, truth)
-    return float((np.abs(confidence - accuracy) * counts).sum() / counts.sum())
-
-
-def reliability_bins(
-    probabilities: np.ndarray, truth: np.ndarray, num_bins: int = 10
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean confidence, accuracy, and number of clips, in each bin of confidence that has any."""
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == truth
-    places = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
-    filled = np.unique(places)
-    means = [[values[places == place].mean() for place in filled] for values in (confidence, right)]
-    return np.array(means[0]), np.array(means[1]), np.array([(places == place).sum() for place in filled])
 
 
 def _right(outcome: Outcome, clips: LabeledClips) -> np.ndarray:
@@ -198,7 +162,8 @@ def _right(outcome: Outcome, clips: LabeledClips) -> np.ndarray:
 
 def _draw_progress(outcomes: Sequence[Outcome]) -> np.ndarray:
     sound = sorted(
-        (outcome for outcome in outcomes if outcome.is_valid), key=lambda outcome: outcome.history[-1]["time"]
+        (outcome for outcome in outcomes if outcome.is_valid),
+        key=lambda outcome: outcome.history[-1]["time"],
     )
     start = min(outcome.history[0]["time"] for outcome in sound)
     minutes = [(outcome.history[-1]["time"] - start) / 60 for outcome in sound]

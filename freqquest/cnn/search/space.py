@@ -71,12 +71,17 @@ def narrow(only: tuple[str, ...]) -> dict[str, Choice | LogRange]:
     Raises:
         UserError: A name is no setting, or a value none that it can have.
     """
-    types = {field.name: type(getattr(CnnConfig(), field.name)) for field in dataclasses.fields(CnnConfig)}
+    types = {
+        field.name: type(getattr(CnnConfig(), field.name))
+        for field in dataclasses.fields(CnnConfig)
+    }
     space = dict(SPACE)
     for entry in only:
         name, _, listed = entry.partition("=")
         if name not in types:
-            raise UserError(f"--only {entry}: {name} is no setting of the classifier; settings: {', '.join(types)}")
+            raise UserError(
+                f"--only {entry}: {name} is no setting of the classifier; settings: {', '.join(types)}"
+            )
         values = tuple(_parse(value, types[name], entry) for value in listed.split(","))
         for value in values:
             try:

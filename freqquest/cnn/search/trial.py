@@ -17,14 +17,13 @@ import ray
 from ray import tune
 from ray.exceptions import RayError
 
-from freqquest.audio.decode import ClipConfig
+from freqquest.audio.clip import ClipConfig
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
-from freqquest.cnn.model_file import ModelCard, add_card, average, load_model
 from freqquest.storage import Location
 
 if TYPE_CHECKING:
-    import keras
+    pass
 
 OBJECTIVE = "validation/score"
 """What the search maximizes: accuracy on the validation clips, of the epoch that counts; mean over the folds begun."""
@@ -70,15 +69,25 @@ def run_trial(params: dict[str, Any], task: TrialTask) -> None:
     prepare_tensorflow(task.num_threads, use_gpu=bool(ray.get_gpu_ids()))
     clips: LabeledClips = ray.get(task.clips)
     network = network_of(params)
-    with tempfile.TemporaryDirectory() as folder, closing(_TrialReporter(network, clips, task)) as diary:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(_TrialReporter(network, clips, task)) as diary,
+    ):
         predictions = []
         try:
             for number, part in enumerate(task.parts):
                 diary.begin(part)
                 model = fit(
-                    network, clips, part, max_epochs=task.max_epochs, seed=params["seed"], on_epoch=diary.after_epoch
+                    network,
+                    clips,
+                    part,
+                    max_epochs=task.max_epochs,
+                    seed=params["seed"],
+                    on_epoch=diary.after_epoch,
                 )
-                predictions.append(predict_probabilities(model, clips.spectrograms[part.validation]))
+                predictions.append(
+                    predict_probabilities(model, clips.spectrograms[part.validation])
+                )
                 diary.log_judgment(predictions[-1])
                 diary.end_part()
                 model.save(Path(folder) / f"model_{number}.keras")
@@ -140,7 +149,9 @@ class _TrialReporter:
 
     def end_part(self) -> None:
         """Where a fold but the last ended early, its score counts at the rungs that it did not live to see."""
-        if self._epoch_of_fold < self._task.max_epochs and len(self._scores) < len(self._task.parts):
+        if self._epoch_of_fold < self._task.max_epochs and len(self._scores) < len(
+            self._task.parts
+        ):
             self._epoch_of_fold = self._task.max_epochs
             self.report(STOPPED)
 
@@ -156,9 +167,13 @@ class _TrialReporter:
 
     def log_judgment(self, probabilities: np.ndarray) -> None:
         """Pictures and sounds of what the model takes for what."""
-        self._logs.log_judgment(self._clips, self._part.validation, probabilities, self._task.clip, len(self._history))
+        self._logs.log_judgment(
+            self._clips, self._part.validation, probabilities, self._task.clip, len(self._history)
+        )
 
-    def report(self, state: str, score: float | None = None, checkpoint: tune.Checkpoint | None = None) -> None:
+    def report(
+        self, state: str, score: float | None = None, checkpoint: tune.Checkpoint | None = None
+    ) -> None:
         """Tell Ray Tune where the trial stands, and what became of it if it ends here."""
         may_be_last = state != STOPPED or self._at_rung
         figures = {
@@ -188,51 +203,3 @@ class _TrialReporter:
     def close(self) -> None:
         """End the logs."""
         self._logs.close()
-
-
-def finds_gpu() -> bool:
-    """Whether TensorFlow can train on the GPU that this task was given."""
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
-
-
-def fit_network(
-    clips: LabeledClips, network: CnnConfig, part: SplitRows, max_epochs: int, seed: int, num_threads: int, place: Location
-) -> np.ndarray | None:
-    """Fit one network and save it, without a card, unless an earlier run has done so.
-
-    Returns:
-        Its probabilities `[N, K]` for the part's validation clips, if there are any; None if its loss did not stay
-        finite, in which case it is not saved.
-    """
-    from freqquest.cnn.training import DivergedError, fit, predict_probabilities, prepare_tensorflow
-
-    prepare_tensorflow(num_threads, use_gpu=bool(ray.get_gpu_ids()))
-    if place.is_file():
-        model = load_model(place)
-    else:
-        try:
-            model = fit(network, clips, part, max_epochs=max_epochs, seed=seed)
-        except DivergedError:
-            return None
-        place.write_bytes(_keras_file(model))
-    if not len(part.validation):
-        return np.zeros((0, len(clips.classes)))
-    return predict_probabilities(model, clips.spectrograms[part.validation])
-
-
-def save_final(members: list[Location], card: ModelCard, place: Location) -> None:
-    """Average the networks into one calibrated model, and save it with its card."""
-    from freqquest.cnn.training import prepare_tensorflow
-
-    prepare_tensorflow(1, use_gpu=False)
-    model = average([load_model(member) for member in members], card.temperature)
-    place.write_bytes(add_card(_keras_file(model), card))
-
-
-def _keras_file(model: "keras.Model") -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
-        model.save(path)
-        return path.read_bytes()

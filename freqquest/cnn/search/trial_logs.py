@@ -7,12 +7,13 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from freqquest.audio.decode import ClipConfig, UnreadableClipError, load_clip
+from freqquest import plots
+from freqquest.audio.clip import ClipConfig
+from freqquest.audio.decode import UnreadableClipError, load_clip
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips
-from freqquest import plots
-from freqquest.storage import Location, locate
 from freqquest.runs.log_dir import LogDir
+from freqquest.storage import Location, locate
 
 _NUM_MISTAKES = 6
 """Clips shown of those that a model is most surely wrong about."""
@@ -49,7 +50,12 @@ class TrialLogs:
         self.sync()
 
     def log_judgment(
-        self, clips: LabeledClips, rows: np.ndarray, probabilities: np.ndarray, clip: ClipConfig, epoch: int
+        self,
+        clips: LabeledClips,
+        rows: np.ndarray,
+        probabilities: np.ndarray,
+        clip: ClipConfig,
+        epoch: int,
     ) -> None:
         """Show which classes are taken for which, and what the worst mistakes look and sound like.
 
@@ -60,9 +66,13 @@ class TrialLogs:
             clip: How their audio files are read.
             epoch: After which this is so.
         """
-        counts = plots.count_confusions(clips.class_indices[rows], probabilities.argmax(axis=1), len(clips.classes))
+        counts = plots.count_confusions(
+            clips.class_indices[rows], probabilities.argmax(axis=1), len(clips.classes)
+        )
         self.log_picture(
-            "validation/confusion_matrix", plots.confusion_matrix(counts, clips.classes, f"epoch {epoch}"), epoch
+            "validation/confusion_matrix",
+            plots.confusion_matrix(counts, clips.classes, f"epoch {epoch}"),
+            epoch,
         )
         mistakes = worst_mistakes(clips.class_indices[rows], probabilities)[:_NUM_MISTAKES]
         spectrograms, captions = {}, []
@@ -80,7 +90,9 @@ class TrialLogs:
             tf.summary.text("mistakes/captions", "\n".join(captions) or "no mistakes")
         if not captions:
             return
-        picture = plots.spectrogram_grid(spectrograms, f"most surely wrong after epoch {epoch}", clip.duration_s)
+        picture = plots.spectrogram_grid(
+            spectrograms, f"most surely wrong after epoch {epoch}", clip.duration_s
+        )
         self.log_picture("validation/mistakes", picture, epoch)
 
     def _log_sound(self, name: str, path: str, clip: ClipConfig, epoch: int) -> None:

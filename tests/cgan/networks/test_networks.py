@@ -1,7 +1,7 @@
 import torch
 
-from freqquest.cgan.networks.recipe import Discriminator, Generator
 from freqquest.cgan.networks.projection import ModulatedGenerator, ProjectionDiscriminator
+from freqquest.cgan.networks.recipe import Discriminator, Generator
 
 
 def shapes_of(network, *inputs):
@@ -10,7 +10,9 @@ def shapes_of(network, *inputs):
     for layer in network.modules():
         if not list(layer.children()):
             layer.register_forward_hook(
-                lambda layer, _, output: seen.append((type(layer).__name__, tuple(output.shape[1:])))
+                lambda layer, _, output: seen.append(
+                    (type(layer).__name__, tuple(output.shape[1:]))
+                )
             )
     network(*inputs)
     return seen
@@ -55,7 +57,11 @@ def test_the_discriminator_is_the_recipes_layer_for_layer():
         ("LeakyReLU", (256, 8, 32)),
         ("Conv2d", (1, 1, 1)),
     ]
-    slopes = {layer.negative_slope for layer in Discriminator(5).modules() if isinstance(layer, torch.nn.LeakyReLU)}
+    slopes = {
+        layer.negative_slope
+        for layer in Discriminator(5).modules()
+        if isinstance(layer, torch.nn.LeakyReLU)
+    }
     assert slopes == {0.2}
 
 
@@ -64,9 +70,15 @@ def test_parameters_are_counted():
     transposed = (256 * 128 * 16 + 128) + (128 * 64 * 16 + 64) + (64 * 32 * 16 + 32) + (32 * 16 + 1)
     assert count(Generator(5)) == linear + transposed + 2 * (128 + 64 + 32) == 7_636_129
     label_map = 5 * 65_536 + 65_536
-    convolutions = (2 * 32 * 16 + 32) + (32 * 64 * 16 + 64) + (64 * 128 * 16 + 128) + (128 * 256 * 16 + 256)
+    convolutions = (
+        (2 * 32 * 16 + 32) + (32 * 64 * 16 + 64) + (64 * 128 * 16 + 128) + (128 * 256 * 16 + 256)
+    )
     last = 256 * 8 * 32 + 1
-    assert count(Discriminator(5)) == label_map + convolutions + 2 * (64 + 128 + 256) + last == 1_149_281
+    assert (
+        count(Discriminator(5))
+        == label_map + convolutions + 2 * (64 + 128 + 256) + last
+        == 1_149_281
+    )
 
 
 def test_outputs_have_the_promised_shapes_and_range():
@@ -85,7 +97,10 @@ def test_our_networks_have_the_promised_shapes_for_any_image():
 
 def test_class_and_noise_both_change_what_is_made_and_the_class_what_is_thought_of_it():
     torch.manual_seed(0)
-    generator, discriminator = ModulatedGenerator(2, 8, 16, (32, 32)), ProjectionDiscriminator(2, 16)
+    generator, discriminator = (
+        ModulatedGenerator(2, 8, 16, (32, 32)),
+        ProjectionDiscriminator(2, 16),
+    )
     noise = torch.randn(1, 8).repeat(4, 1)
     noise[3] = -noise[3]
     images = generator(noise, torch.tensor([0, 0, 1, 0]))

@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 from freqquest.cnn.config import TuneConfig
-from freqquest.cnn.search.run import first_points
 from freqquest.cnn.search.ray_tune import Scheduler, Watch, position
+from freqquest.cnn.search.run import first_points
 
 
 def test_the_preset_is_known_by_its_values_whatever_the_order_in_which_a_resumed_search_gives_the_trials():
@@ -17,13 +17,22 @@ def test_the_preset_is_known_by_its_values_whatever_the_order_in_which_a_resumed
 
 def test_the_scheduler_ends_what_falls_behind_but_never_the_preset():
     scheduler = Scheduler(
-        {"mixup": 0.3}, metric="score", mode="max", time_attr="epoch", max_t=8, grace_period=2, reduction_factor=3
+        {"mixup": 0.3},
+        metric="score",
+        mode="max",
+        time_attr="epoch",
+        max_t=8,
+        grace_period=2,
+        reduction_factor=3,
     )
 
     def decisions(number, mixup, score):
         trial = SimpleNamespace(trial_id=str(number), config={"mixup": mixup})
         scheduler.on_trial_add(None, trial)
-        return [scheduler.on_trial_result(None, trial, {"epoch": epoch, "score": score}) for epoch in (2, 8)]
+        return [
+            scheduler.on_trial_result(None, trial, {"epoch": epoch, "score": score})
+            for epoch in (2, 8)
+        ]
 
     for number in range(4):
         decisions(number, 0.0, 0.9)
@@ -45,7 +54,9 @@ def test_progress_goes_back_with_a_trial_that_begins_again(capsys):
 
 
 def test_what_an_interrupted_search_had_finished_counts_as_done(capsys):
-    kept = SimpleNamespace(trial_id="a", is_finished=lambda: True, last_result={"validation/score": 0.75})
+    kept = SimpleNamespace(
+        trial_id="a", is_finished=lambda: True, last_result={"validation/score": 0.75}
+    )
     new = SimpleNamespace(trial_id="b", is_finished=lambda: False, last_result={})
     watch = Watch(num_trials=2, num_epochs=4)
     watch.on_step_begin(0, [kept, new])
@@ -61,6 +72,8 @@ def test_what_an_interrupted_search_had_finished_counts_as_done(capsys):
 
 
 def test_a_search_that_had_finished_all_says_so(capsys):
-    kept = SimpleNamespace(trial_id="a", is_finished=lambda: True, last_result={"validation/score": 0.75})
+    kept = SimpleNamespace(
+        trial_id="a", is_finished=lambda: True, last_result={"validation/score": 0.75}
+    )
     Watch(num_trials=1, num_epochs=4).on_experiment_end([kept])
     assert "1/1 trials done, best validation accuracy 0.750" in capsys.readouterr().err

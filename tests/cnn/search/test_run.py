@@ -6,10 +6,10 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 
-from freqquest.cnn import space, worker
 from freqquest.cnn.config import NUM_MEMBERS, PRESETS, CnnConfig, TuneConfig
 from freqquest.cnn.labeled_clips import SplitRows
-from freqquest.cnn.search.selection import choose, importance
+from freqquest.cnn.search import space
+from freqquest.cnn.search import trial as worker
 from freqquest.cnn.search.run import (
     Outcome,
     can_resume,
@@ -18,6 +18,7 @@ from freqquest.cnn.search.run import (
     search_space,
     table,
 )
+from freqquest.cnn.search.selection import choose, importance
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.cnn.conftest import make_clips
@@ -47,7 +48,9 @@ def outcome(trial_id, right, params=None, state="finished"):
 def test_both_presets_lie_in_the_space():
     for preset in PRESETS.values():
         point = space.nearest(space.SPACE, preset)
-        assert point == {name: value for name, value in dataclasses.asdict(preset).items() if name in point}
+        assert point == {
+            name: value for name, value in dataclasses.asdict(preset).items() if name in point
+        }
 
 
 def test_the_space_varies_settings_that_exist_and_every_point_is_a_classifier():
@@ -65,7 +68,9 @@ def test_the_search_begins_with_the_preset_and_then_with_the_recipe():
 
 
 def test_a_user_can_narrow_the_space():
-    narrowed = space.narrow(("num_filters=8", "network=residual,plain", "time_shift=true", "learning_rate=0.001"))
+    narrowed = space.narrow(
+        ("num_filters=8", "network=residual,plain", "time_shift=true", "learning_rate=0.001")
+    )
     assert narrowed["num_filters"] == space.Choice((8,))
     assert narrowed["network"] == space.Choice(("residual", "plain"))
     assert narrowed["time_shift"] == space.Choice((True,))
@@ -77,7 +82,10 @@ def test_a_user_can_narrow_the_space():
 @pytest.mark.parametrize(
     ("only", "message"),
     [
-        ("filters=8", "--only filters=8: filters is no setting of the classifier; settings: network, num_blocks"),
+        (
+            "filters=8",
+            "--only filters=8: filters is no setting of the classifier; settings: network, num_blocks",
+        ),
         ("num_filters=many", "--only num_filters=many: 'many' is no int"),
         ("time_shift=perhaps", "'perhaps' is no bool"),
         ("network=transformer", "network='transformer' is none of residual, plain"),
@@ -136,7 +144,9 @@ def test_the_first_trial_stays_unless_another_one_is_better_by_more_than_chance(
     one_recording_better = outcome("lucky", (np.arange(32) % 4 != 0) | (clips.recordings == "0"))
     every_recording_better = outcome("better", np.ones(32, bool))
     assert choose([preset, one_recording_better], clips).trial_id == "preset"
-    assert choose([preset, one_recording_better, every_recording_better], clips).trial_id == "better"
+    assert (
+        choose([preset, one_recording_better, every_recording_better], clips).trial_id == "better"
+    )
     assert choose([preset], clips).trial_id == "preset"
 
 
@@ -149,7 +159,9 @@ def test_a_trial_that_diverged_or_crashed_never_wins():
 
 
 def test_the_table_tells_of_every_trial_also_of_one_that_never_reported():
-    crashed = dataclasses.replace(outcome("b", np.zeros(32, bool), state="RuntimeError: out of memory"), history=[])
+    crashed = dataclasses.replace(
+        outcome("b", np.zeros(32, bool), state="RuntimeError: out of memory"), history=[]
+    )
     rows = table([outcome("a", np.ones(32, bool)), crashed])
     assert rows["trial"].tolist() == ["a", "b"]
     assert rows["state"].tolist() == ["finished", "RuntimeError: out of memory"]
@@ -184,7 +196,9 @@ def test_a_part_that_ends_early_counts_at_the_rungs_that_it_skips(monkeypatch):
 def test_importance_finds_the_setting_that_matters_and_is_silent_about_too_few_trials():
     trials = [
         outcome(
-            str(number), np.arange(32) < 16 + 14 * (number % 2), {"mixup": number % 2 / 2, "num_masks": number // 2 % 3}
+            str(number),
+            np.arange(32) < 16 + 14 * (number % 2),
+            {"mixup": number % 2 / 2, "num_masks": number // 2 % 3},
         )
         for number in range(12)
     ]

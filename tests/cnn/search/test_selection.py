@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from freqquest.cnn.calibration import calibration_error, fit_temperature, reliability_bins, soften
 from freqquest.cnn.leakage_audit import RANDOM, RECORDING, audit_parts, audit_report
-from freqquest.cnn.search.selection import calibration_error, fit_temperature, reliability_bins, soften
 from freqquest.cnn.search.trial_logs import worst_mistakes
 from tests.cnn.conftest import make_clips
 
@@ -20,7 +20,9 @@ def test_the_temperature_undoes_what_made_a_model_too_sure_or_unsure(temperature
     probabilities, truth = unsure(temperature=temperature)
     found = fit_temperature(probabilities, truth)
     assert found == pytest.approx(1 / temperature, rel=0.1)
-    before, after = (calibration_error(p, truth) for p in (probabilities, soften(probabilities, found)))
+    before, after = (
+        calibration_error(p, truth) for p in (probabilities, soften(probabilities, found))
+    )
     assert after < 0.02 < before
 
 
@@ -49,7 +51,9 @@ def test_the_audit_holds_out_as_many_clips_in_both_splits():
     clips = make_clips()
     parts = audit_parts(clips, seed=0)
     by_recording, random = parts[RECORDING], parts[RANDOM]
-    assert not set(clips.recordings[by_recording.train]) & set(clips.recordings[by_recording.validation])
+    assert not set(clips.recordings[by_recording.train]) & set(
+        clips.recordings[by_recording.validation]
+    )
     assert set(clips.recordings[random.train]) & set(clips.recordings[random.validation])
     assert len(random.validation) == len(by_recording.validation)
     right = np.eye(2)[clips.class_indices]
@@ -61,7 +65,9 @@ def test_the_audit_holds_out_as_many_clips_in_both_splits():
     assert "and 0.000 on recordings it never heard" in report["sentence"]
     assert report["sentence"].endswith("the first counts remembering as hearing.")
     predictions[RECORDING] = right[by_recording.validation]
-    assert "nothing was gained by remembering" in audit_report(clips, parts, predictions)["sentence"]
+    assert (
+        "nothing was gained by remembering" in audit_report(clips, parts, predictions)["sentence"]
+    )
     assert "not possible" in audit_report(clips, parts, predictions | {RANDOM: None})["sentence"]
 
 
@@ -69,7 +75,9 @@ def test_the_audit_makes_its_own_split_where_the_dataset_s_is_random():
     clips = make_clips(num_recordings=12)
     clips.is_validation[:] = np.arange(48) % 4 == 0
     by_recording = audit_parts(clips, seed=0)[RECORDING]
-    assert not set(clips.recordings[by_recording.train]) & set(clips.recordings[by_recording.validation])
+    assert not set(clips.recordings[by_recording.train]) & set(
+        clips.recordings[by_recording.validation]
+    )
 
 
 def test_the_audit_says_so_where_recordings_are_not_known():
