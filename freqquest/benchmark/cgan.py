@@ -1,28 +1,28 @@
-"""Time the generator's training beside the recipe's plain loop and the networks' bare arithmetic, in turn."""
+"""Benchmark of the generator's training, beside the recipe's plain loop and bare arithmetic."""
 
-import os
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from freqquest.benchmark.cgan_config import CganBenchmark
+from freqquest.benchmark.cgan_losses import Losses, compare_losses
+from freqquest.benchmark.cgan_recipe import BATCH_SIZE, RecipeClips
 from freqquest.benchmark.cgan_runs import (
     TUNED,
     BareRun,
-    NaiveRun,
-    OurRun,
+    FreqquestRun,
+    RecipeRun,
     Run,
     clips_per_s,
-    compare_losses,
     time_workers,
 )
-from freqquest.benchmark.config import CganBenchmark
-from freqquest.benchmark.naive_cgan import BATCH_SIZE, RecipeClips
-from freqquest.benchmark.report import Report
+from freqquest.benchmark.machine import usable_cores
+from freqquest.benchmark.result import BenchmarkResult
 from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest, load_manifest
 from freqquest.dataset.read import read_rows
 from freqquest.errors import UserError
@@ -35,51 +35,74 @@ _NAMES = {
     "reference_bfloat16": "freqquest, the same networks, bfloat16",
     "default": "freqquest, preset `default`",
 }
+_SETTINGS = ("num_steps", "num_runs", "num_agreement_steps", "use_gpu")
+
+
+class GpuUse(TypedDict):
+    """Use of the GPU by one run."""
+
+    peak_memory_mib: float
+    """Peak above the networks and clips."""
+    share_of_peak: float
+    """Operations per second, relative to those of a large bfloat16 matrix product."""
+
+
+class Summary(TypedDict):
+    """Results by name of the run."""
+
+    clips_per_s: dict[str, float]
+    times_naive: dict[str, float]
+    overhead: dict[str, float]
+    """Share of a step's time beyond its bare arithmetic."""
+    workers_share: dict[str, float]
+    """Speed of several one-thread workers, relative to one worker with all threads."""
+    mean_losses: dict[str, dict[str, float]]
+    first_difference: dict[str, float]
+    """Relative difference of the first step's losses from those of the recipe's loop."""
+    gpu: dict[str, GpuUse]
 
 
 def benchmark_cgan(config: CganBenchmark) -> str:
-    """Measure, write the figures as JSON and as a table, and return the table.
+    """Measure the training, write the results, and return them as a table.
 
     Raises:
         UserError: The dataset or its audio files are not usable, or there is no GPU.
     """
     if config.use_gpu and not torch.cuda.is_available():
-        raise UserError("--use-gpu: this machine has no GPU that PyTorch can use")
+        raise UserError("`use_gpu=True`: PyTorch finds no GPU on this machine")
     device = torch.device("cuda" if config.use_gpu else "cpu")
-    dataset = locate(config.dataset_dir)
-    manifest = load_manifest(dataset)
+    manifest = load_manifest(locate(config.dataset_dir))
     clips = recipe_clips(config.dataset_dir, manifest)
-    cores = min(len(os.sched_getaffinity(0)), BATCH_SIZE)
-    with _threads(cores):
-        ours = {
-            name: OurRun(name, config.dataset_dir, device) for name in _NAMES if name != "naive"
+    num_threads = min(len(usable_cores()), BATCH_SIZE)
+    with _threads(num_threads):
+        full = {
+            name: FreqquestRun(name, config.dataset_dir, device)
+            for name in _NAMES
+            if name != "naive"
         }
-        same_networks = {name: run for name, run in ours.items() if name != "default"}
-        losses = compare_losses(same_networks, config.num_agreement_steps)
-        runs: dict[str, Run] = {"naive": NaiveRun(clips, len(manifest.classes), device), **ours}
-        runs |= {f"bare_{name}": BareRun(ours[name]) for name in TUNED}
-        speeds = _run_in_turn(runs, config, device, cores)
-        gpu = {name: _gpu_figures(runs[name], speeds[name]) for name in _NAMES if config.use_gpu}
-    summary = _summarize(speeds, losses) | {"gpu": gpu}
-    about = f"{len(clips)} clips, batches of {BATCH_SIZE}, {cores} threads; medians of {config.num_runs} runs in turn"
-    return Report(
-        command="cgan",
-        settings={
-            name: getattr(config, name)
-            for name in ("num_steps", "num_runs", "num_agreement_steps", "use_gpu")
-        },
-        about=f"{about}, of {config.num_steps} steps each",
-        figures={"summary": summary, "clips_per_s": speeds, "losses": losses},
+        recipe_networks = {name: run for name, run in full.items() if name != "default"}
+        losses = compare_losses(recipe_networks, config.num_agreement_steps)
+        runs: dict[str, Run] = {"naive": RecipeRun(clips, len(manifest.classes), device), **full}
+        runs |= {f"bare_{name}": BareRun(full[name]) for name in TUNED}
+        speeds = _run_in_turn(runs, config, device, num_threads)
+        gpu = {name: _gpu_use(runs[name], speeds[name]) for name in _NAMES if config.use_gpu}
+    summary = _summarize(speeds, losses, gpu)
+    return BenchmarkResult(
+        name="cgan",
+        settings={name: getattr(config, name) for name in _SETTINGS},
+        about=f"{len(clips)} clips, batches of {BATCH_SIZE}, {num_threads} threads; medians of "
+        f"{config.num_runs} interleaved runs of {config.num_steps} steps",
+        measurements={"summary": summary, "clips_per_s": speeds, "losses": losses},
         header=("what", "clips/s", "compared"),
-        rows=_rows(summary, cores),
+        rows=_rows(summary, num_threads),
     ).write(locate(config.output))
 
 
 def recipe_clips(dataset_dir: str, manifest: Manifest) -> RecipeClips:
-    """The training split's audio files.
+    """Return the training split's audio files.
 
     Raises:
-        UserError: They do not lie where they were when the dataset was made.
+        UserError: They are no longer where they were when the dataset was made.
     """
     rows = read_rows(locate(dataset_dir), manifest, "train")
     rows = rows[rows["augmentation"] == NOT_AUGMENTED]
@@ -87,7 +110,8 @@ def recipe_clips(dataset_dir: str, manifest: Manifest) -> RecipeClips:
     missing = next((path for path in paths if not Path(path).is_file()), None)
     if missing is not None:
         raise UserError(
-            f"{missing} is missing: the recipe's loop reads the files that {dataset_dir} was made from"
+            f"{missing} is missing: the recipe's loop reads the audio files of "
+            f"`dataset_dir={dataset_dir}`"
         )
     return RecipeClips(paths, rows["class_index"].tolist())
 
@@ -103,29 +127,26 @@ def _threads(number: int) -> Iterator[None]:
 
 
 def _run_in_turn(
-    runs: dict[str, Run], config: CganBenchmark, device: torch.device, cores: int
+    runs: dict[str, Run], config: CganBenchmark, device: torch.device, num_threads: int
 ) -> dict[str, list[float]]:
-    """Clips per second of each run of each; of several workers only on CPUs."""
+    """Return the clips per second of every run. Several workers run on CPUs only."""
     speeds: dict[str, list[float]] = {name: [] for name in runs}
-    with Progress(
-        "benchmark", config.num_runs * (len(runs) + (not config.use_gpu)), "runs"
-    ) as progress:
+    total = config.num_runs * (len(runs) + (not config.use_gpu))
+    with Progress("benchmark", total, "runs") as progress:
         for _ in range(config.num_runs):
             for name, run in runs.items():
                 tuned = name.removeprefix("bare_") in TUNED
                 speeds[name].append(clips_per_s(run, config.num_steps, device, tuned=tuned))
                 progress.update(1)
             if not config.use_gpu:
-                for name, speed in time_workers(
-                    config.dataset_dir, config.num_steps, cores
-                ).items():
+                workers = time_workers(config.dataset_dir, config.num_steps, num_threads)
+                for name, speed in workers.items():
                     speeds.setdefault(f"workers_{name}", []).append(speed)
                 progress.update(1)
     return speeds
 
 
-def _gpu_figures(run: Run, speeds: list[float]) -> dict[str, float]:
-    """Peak memory above networks and clips; operations a second, as a share of those of a large bfloat16 product."""
+def _gpu_use(run: Run, speeds: list[float]) -> GpuUse:
     torch.cuda.reset_peak_memory_stats()
     before, num_steps = torch.cuda.memory_allocated(), 8
     with FlopCounterMode(display=False) as counter:
@@ -133,14 +154,17 @@ def _gpu_figures(run: Run, speeds: list[float]) -> dict[str, float]:
     flops_per_s = counter.get_total_flops() / num_clips * statistics.median(speeds)
     return {
         "peak_memory_mib": (torch.cuda.max_memory_allocated() - before) / 2**20,
-        "share_of_peak": flops_per_s / _most_flops_per_s(),
+        "share_of_peak": flops_per_s / _peak_flops_per_s(),
     }
 
 
-def _most_flops_per_s(size: int = 8192, num_products: int = 20) -> float:
+def _peak_flops_per_s(size: int = 8192, num_products: int = 20) -> float:
     left, right = torch.randn(2, size, size, device="cuda", dtype=torch.bfloat16)
     torch.mm(left, right)
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start, end = (
+        torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        for _ in range(2)
+    )
     start.record()
     for _ in range(num_products):
         torch.mm(left, right)
@@ -151,8 +175,8 @@ def _most_flops_per_s(size: int = 8192, num_products: int = 20) -> float:
 
 
 def _summarize(
-    speeds: dict[str, list[float]], losses: dict[str, dict[str, list[float]]]
-) -> dict[str, Any]:
+    speeds: dict[str, list[float]], losses: dict[str, Losses], gpu: dict[str, GpuUse]
+) -> Summary:
     def ratio(name: str, other: str) -> float:
         return statistics.median(a / b for a, b in zip(speeds[name], speeds[other], strict=True))
 
@@ -169,16 +193,16 @@ def _summarize(
         "first_difference": {
             name: _first_difference(of, losses["naive"]) for name, of in losses.items()
         },
+        "gpu": gpu,
     }
 
 
-def _first_difference(losses: dict[str, list[float]], naive: dict[str, list[float]]) -> float:
-    """Of the first step's two losses, the larger relative difference."""
-    return max(abs(losses[name][0] / naive[name][0] - 1) for name in naive)
+def _first_difference(losses: Losses, recipe: Losses) -> float:
+    """Return the larger relative difference of the first step's two losses."""
+    return max(abs(losses[name][0] / recipe[name][0] - 1) for name in recipe)
 
 
-def _rows(summary: dict[str, Any], cores: int) -> list[tuple[str, ...]]:
-    """The table's rows."""
+def _rows(summary: Summary, num_threads: int) -> list[tuple[str, ...]]:
     speeds = {name: f"{value:.1f}" for name, value in summary["clips_per_s"].items()}
     rows: list[tuple[str, ...]] = [
         (_NAMES[name], speeds[name], f"{times:.2f} times the loop")
@@ -188,23 +212,24 @@ def _rows(summary: dict[str, Any], cores: int) -> list[tuple[str, ...]]:
         (
             f"bare arithmetic of `{name}`",
             speeds[f"bare_{name}"],
-            f"our step takes {share:.1%} of its time for all else",
+            f"a full step spends {share:.1%} of its time on everything else",
         )
         for name, share in summary["overhead"].items()
     ]
     rows += [
         (
-            f"`{name}`, {cores} workers of 1 thread",
+            f"`{name}`, {num_threads} workers with 1 thread each",
             speeds[f"workers_{name}"],
-            f"{share:.2f} of 1 worker with {cores} threads",
+            f"{share:.2f} times 1 worker with {num_threads} threads",
         )
         for name, share in summary["workers_share"].items()
     ]
     rows += [
         (
-            f"`{name}`: mean loss_D, loss_G; first step",
+            f"`{name}`, mean loss_D and loss_G",
             "",
-            f"{means['loss_D']:.3f}, {means['loss_G']:.2f}; {summary['first_difference'][name]:.1e} from the loop's",
+            f"{means['loss_D']:.3f} and {means['loss_G']:.2f}; the first step differs by "
+            f"{summary['first_difference'][name]:.1e} from the loop's",
         )
         for name, means in summary["mean_losses"].items()
     ]
@@ -212,7 +237,7 @@ def _rows(summary: dict[str, Any], cores: int) -> list[tuple[str, ...]]:
         (
             f"`{name}` on the GPU",
             "",
-            f"{of['share_of_peak']:.1%} of its peak, {of['peak_memory_mib']:.0f} MiB",
+            f"{use['share_of_peak']:.1%} of its peak speed, {use['peak_memory_mib']:.0f} MiB",
         )
-        for name, of in summary["gpu"].items()
+        for name, use in summary["gpu"].items()
     ]

@@ -1,39 +1,70 @@
-"""What extra training clips, such as generated ones, do for the classifier on recordings held out."""
+"""Benchmark of extra training clips, such as generated ones, on held-out recordings."""
 
 import itertools
 import statistics
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypedDict
 
 import numpy as np
 import ray
 
-from freqquest.benchmark.config import ExtraBenchmark
-from freqquest.benchmark.report import Report
-from freqquest.benchmark.training import (
-    Run,
+from freqquest.benchmark.cnn_training import (
+    Row,
+    Scores,
+    TrainedRun,
+    score,
     score_rows,
-    scores,
-    side_by_side,
     train_and_test,
-    without_predictions,
+    train_in_parallel,
 )
+from freqquest.benchmark.extra_config import ExtraBenchmark
+from freqquest.benchmark.result import BenchmarkResult
 from freqquest.cnn.config import MAX_EPOCHS, PRESETS
-from freqquest.cnn.labeled_clips import LabeledClips, dataset_split
+from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, dataset_split
 from freqquest.cnn.search.selection import standard_error
 from freqquest.cnn.tune import load_clips
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.sources import find_extra
 from freqquest.storage import locate
 
-_WITHOUT, _WITH = "without", "with"
+Kind = Literal["without", "with"]
+"""Training without or with the extra clips."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExtraRun:
+    """One training without or with the extra clips."""
+
+    kind: Kind
+    trained: TrainedRun
+
+    def to_json(self) -> dict[str, object]:
+        """Return everything but the predictions."""
+        return {"training": self.kind, **self.trained.to_json()}
+
+
+class Difference(TypedDict):
+    """Gain in accuracy by the extra clips, and its uncertainty."""
+
+    accuracy: float
+    by_seed: list[float]
+    standard_error_over_seeds: float | None
+    """Uncertainty of the gain on these test clips. None with one seed."""
+    standard_error_over_recordings: float
+    """Uncertainty of the gain on other recordings."""
+
+
+Summary = TypedDict("Summary", {"without": Scores, "with": Scores, "difference": Difference})
+"""Scores of both kinds of training, and their difference."""
 
 
 def benchmark_extra(config: ExtraBenchmark) -> str:
-    """Train the preset `default` on the training split without and with the clips, from each seed, and test on the
-    validation split; write and return the figures.
+    """Train without and with the extra clips, write the results, and return them as a table.
 
-    Needs an initialized Ray: each training has one core, and as many run at once as there are cores.
+    Trains the preset `default` on the training split from each seed and tests on the validation
+    split. Needs an initialized Ray. Each training has one core, and as many run in parallel as
+    there are cores.
 
     Raises:
         UserError: The dataset or the extra clips are not usable.
@@ -42,81 +73,89 @@ def benchmark_extra(config: ExtraBenchmark) -> str:
     manifest = load_manifest(dataset)
     extra = find_extra(config.extra_clips, manifest.classes)
     clips = load_clips(dataset, manifest, extra)
-    whole = dataset_split(clips)
-    # The extra clips are the last rows.
-    parts = {_WITHOUT: replace(whole, train=whole.train[: -len(extra)]), _WITH: whole}
-    shared = ray.put(clips)
+    split = dataset_split(clips)
     max_epochs = config.max_epochs or MAX_EPOCHS["default"]
-    asked = list(itertools.product(range(config.num_seeds), parts))
-    runs = side_by_side(
-        train_and_test,
-        [
-            (shared, PRESETS["default"], parts[training], whole.validation, seed, max_epochs)
-            for seed, training in asked
-        ],
-    )
-    runs = [{"training": training} | run for (_, training), run in zip(asked, runs, strict=True)]
+    runs = _train(clips, split, len(extra), config.num_seeds, max_epochs)
     summary = summarize(runs, clips)
-    num_recordings = len(set(clips.recordings[whole.validation]))
-    return Report(
-        command="extra",
+    num_recordings = len(set(clips.recordings[split.validation]))
+    return BenchmarkResult(
+        name="extra",
         settings={"num_seeds": config.num_seeds, "max_epochs": max_epochs},
-        about=f"{(~clips.only_trains[whole.train]).sum()} training clips without and with {len(extra)} extra ones; "
-        f"tested on {len(whole.validation)} clips of {num_recordings} recordings ({manifest.split_description})",
-        figures={
+        about=f"{(~clips.only_trains[split.train]).sum()} training clips without and with "
+        f"{len(extra)} extra ones; tested on {len(split.validation)} clips of {num_recordings} "
+        f"recordings ({manifest.split_description})",
+        measurements={
             "num_extra_clips": extra["label"].value_counts().to_dict(),
             "summary": summary,
-            "runs": [without_predictions(run) for run in runs],
+            "runs": [run.to_json() for run in runs],
         },
-        header=("what", f"{_WITHOUT} extra clips", f"{_WITH} extra clips"),
+        header=("what", "without extra clips", "with extra clips"),
         rows=_rows(summary),
     ).write(locate(config.output))
 
 
-def summarize(runs: list[Run], clips: LabeledClips) -> dict[str, Any]:
-    """Scores of both kinds of training, and their difference with what chance makes of it.
-
-    Each seed trains once without and once with the extra clips. The standard error over seeds tells how sure the
-    difference is on these clips; that over recordings, whether it would hold on others.
-
-    Args:
-        runs: With `training`, `without` or `with`.
-        clips: Where their rows lie.
-    """
-    kinds = {kind: [run for run in runs if run["training"] == kind] for kind in (_WITHOUT, _WITH)}
-    by_seed = [
-        more["accuracy"] - less["accuracy"] for less, more in zip(*kinds.values(), strict=True)
-    ]
-    rows = runs[0]["rows"]
-    right = {
-        kind: np.mean(
-            [run["probabilities"].argmax(axis=1) == clips.class_indices[rows] for run in own],
-            axis=0,
-        )
-        for kind, own in kinds.items()
+def _train(
+    clips: LabeledClips, split: SplitRows, num_extra: int, num_seeds: int, max_epochs: int
+) -> list[ExtraRun]:
+    # The extra clips are the last rows.
+    splits: dict[Kind, SplitRows] = {
+        "without": replace(split, train=split.train[:-num_extra]),
+        "with": split,
     }
-    over_recordings = standard_error(right[_WITH] - right[_WITHOUT], clips.recordings[rows]) / len(
-        rows
-    )
-    return {kind: scores(own, clips.classes) for kind, own in kinds.items()} | {
+    shared = ray.put(clips)
+    choices = list(itertools.product(range(num_seeds), splits))
+    arguments = [
+        (shared, PRESETS["default"], splits[kind], split.validation, seed, max_epochs)
+        for seed, kind in choices
+    ]
+    return [
+        ExtraRun(kind=kind, trained=trained)
+        for (_, kind), trained in zip(
+            choices, train_in_parallel(train_and_test, arguments), strict=True
+        )
+    ]
+
+
+def summarize(runs: Sequence[ExtraRun], clips: LabeledClips) -> Summary:
+    """Return the scores of both kinds of training, and their difference.
+
+    Each seed trains once without and once with the extra clips.
+    """
+    without_extra = [run.trained for run in runs if run.kind == "without"]
+    with_extra = [run.trained for run in runs if run.kind == "with"]
+    by_seed = [
+        more.accuracy - less.accuracy for less, more in zip(without_extra, with_extra, strict=True)
+    ]
+    rows = without_extra[0].rows
+    gains = _share_correct(with_extra, clips) - _share_correct(without_extra, clips)
+    over_seeds = statistics.stdev(by_seed) / len(by_seed) ** 0.5 if len(by_seed) > 1 else None
+    return {
+        "without": score(without_extra, clips.classes),
+        "with": score(with_extra, clips.classes),
         "difference": {
             "accuracy": statistics.mean(by_seed),
             "by_seed": by_seed,
-            "standard_error_over_seeds": (
-                statistics.stdev(by_seed) / len(by_seed) ** 0.5 if len(by_seed) > 1 else None
-            ),
-            "standard_error_over_recordings": over_recordings,
-        }
+            "standard_error_over_seeds": over_seeds,
+            "standard_error_over_recordings": standard_error(gains, clips.recordings[rows])
+            / len(rows),
+        },
     }
 
 
-def _rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
-    accuracy, *others = score_rows([summary[_WITHOUT], summary[_WITH]])
+def _share_correct(runs: list[TrainedRun], clips: LabeledClips) -> np.ndarray:
+    """Return the share of trainings `[N]` that classify each test clip correctly."""
+    correct = [run.probabilities.argmax(axis=1) == clips.class_indices[run.rows] for run in runs]
+    share: np.ndarray = np.mean(correct, axis=0)
+    return share
+
+
+def _rows(summary: Summary) -> list[Row]:
+    accuracy, *others = score_rows([summary["without"], summary["with"]])
     difference = summary["difference"]
     over_seeds = difference["standard_error_over_seeds"]
     return [
         accuracy,
-        ("difference of accuracy", "", f"{difference['accuracy']:+.3f}"),
+        ("difference in accuracy", "", f"{difference['accuracy']:+.3f}"),
         (
             "its standard error over seeds",
             "",

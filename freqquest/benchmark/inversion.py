@@ -1,4 +1,4 @@
-"""Turn the spectrograms of clips back into sound, in each way, and compare it with the clips.
+"""Benchmark of spectrogram inversion: sound made from the spectrograms of clips, and the clips.
 
 Shapes: S samples, F FFT bins, M mel bands, T frames.
 """
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -19,9 +19,9 @@ from freqquest.audio.decode import UnreadableClipError, is_audio, load_clip
 from freqquest.audio.demo_clips import write_demo_clips
 from freqquest.audio.invert import invert
 from freqquest.audio.spectrogram import log_mel
-from freqquest.benchmark.config import InversionBenchmark
-from freqquest.benchmark.report import Report
-from freqquest.benchmark.work import work_folder
+from freqquest.benchmark.inversion_config import InversionBenchmark
+from freqquest.benchmark.result import BenchmarkResult
+from freqquest.benchmark.work_folder import work_folder
 from freqquest.dataset.config import CLIP, VIEWS
 from freqquest.errors import UserError
 from freqquest.progress import Progress
@@ -30,40 +30,62 @@ from freqquest.storage import locate
 _VIEW, _RATE_HZ = VIEWS["cgan"], CLIP.sample_rate_hz
 _BASELINE = "torchaudio"
 
+Inverter = Callable[[np.ndarray], np.ndarray]
+"""Function from a log-mel spectrogram `[M, T]` to a waveform `[S]`."""
+
+
+class ClipResult(TypedDict):
+    """Errors and processor time of one clip's inversion."""
+
+    label: str
+    seconds: float
+    spectral_convergence: float
+    log_mel_error: float
+
+
+class MethodResult(TypedDict):
+    """Mean errors over all clips and median processor time of one method."""
+
+    spectral_convergence: float
+    log_mel_error: float
+    seconds: float
+    spectral_convergence_by_class: dict[str, float]
+
 
 def benchmark_inversion(config: InversionBenchmark) -> str:
-    """Measure, write the figures as JSON and as a table, and return the table.
+    """Measure each method, write the results, and return them as a table.
 
     Raises:
-        UserError: The work folder holds something, or the audio folder has no clips or unreadable ones.
+        UserError: The work folder is not empty, or the audio folder has no clips or unreadable
+            ones.
     """
     with work_folder(config.work_dir) as work, _one_thread():
         audio_dir = config.audio_dir or str(write_demo_clips(work / "demo").train_dir)
         clips = _draw_clips(Path(audio_dir), config.clips_per_class)
         runs = _run_in_turn(clips)
-    means = {method: _means(results) for method, results in runs.items()}
-    return Report(
-        command="inversion",
+    methods = {method: _summarize(results) for method, results in runs.items()}
+    return BenchmarkResult(
+        name="inversion",
         settings={"clips_per_class": config.clips_per_class},
-        about=f"{len(clips)} {'clips' if config.audio_dir else 'demo clips'}, {config.clips_per_class} of each class, "
-        "to log-mel and back, one at a time and each way in turn, on one thread; means of the errors (0 is the clip "
-        "itself), median of the processor time",
-        figures={"methods": means, "runs": runs},
+        about=f"{len(clips)} {'clips' if config.audio_dir else 'demo clips'}, "
+        f"{config.clips_per_class} of each class, to log-mel and back, one at a time, methods "
+        "interleaved, on one thread; mean errors (0 is the clip itself), median processor time",
+        measurements={"methods": methods, "runs": runs},
         header=(
-            "what",
+            "method",
             "spectral convergence",
             "log-mel error",
-            "s a clip",
-            "times the time",
-            "by class",
+            "seconds per clip",
+            "times torchaudio's time",
+            "spectral convergence by class",
         ),
-        rows=_rows(means),
+        rows=_rows(methods),
     ).write(locate(config.output))
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Torch on one thread, whose processor time does not depend on what else the machine does."""
+    """Keep torch to one thread, so that processor time does not depend on other programs."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -73,9 +95,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def _draw_clips(audio_dir: Path, clips_per_class: int) -> list[tuple[str, np.ndarray]]:
-    """Classes and waveforms `[S]`."""
+    """Return classes and waveforms `[S]`."""
     if not audio_dir.is_dir():
-        raise UserError(f"--audio-dir {audio_dir} does not exist or is not a folder")
+        raise UserError(f"`audio_dir={audio_dir}` does not exist or is not a folder")
     drawn = []
     for folder in sorted(path for path in audio_dir.iterdir() if path.is_dir()):
         paths = sorted(path for path in folder.rglob("*") if is_audio(path.name))
@@ -86,37 +108,53 @@ def _draw_clips(audio_dir: Path, clips_per_class: int) -> list[tuple[str, np.nda
             except UnreadableClipError as error:
                 raise UserError(f"{path}: {error}") from error
     if not drawn:
-        raise UserError(f"--audio-dir {audio_dir} has no folders with clips")
+        raise UserError(f"`audio_dir={audio_dir}` has no folders with clips")
     return drawn
 
 
-def _run_in_turn(clips: list[tuple[str, np.ndarray]]) -> dict[str, list[dict[str, Any]]]:
-    """Of each method, what became of each clip."""
-    torch.manual_seed(0)  # torchaudio takes its random phases from there
-    methods: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+def _run_in_turn(clips: list[tuple[str, np.ndarray]]) -> dict[str, list[ClipResult]]:
+    """Return each method's result for each clip."""
+    torch.manual_seed(0)  # torchaudio draws its random phases from torch's generator
+    inverters = _inverters()
+    for inverter in inverters.values():
+        inverter(log_mel(clips[0][1], _VIEW, _RATE_HZ))  # do not time the setup of the first call
+    runs: dict[str, list[ClipResult]] = {method: [] for method in inverters}
+    with Progress("benchmark", len(clips), "clips") as progress:
+        for label, clip in clips:
+            spectrogram = log_mel(clip, _VIEW, _RATE_HZ)
+            for method, inverter in inverters.items():
+                started = time.process_time()
+                waveform = inverter(spectrogram)
+                seconds = time.process_time() - started
+                convergence, log_mel_error = _errors(waveform, clip)
+                runs[method].append(
+                    {
+                        "label": label,
+                        "seconds": seconds,
+                        "spectral_convergence": convergence,
+                        "log_mel_error": log_mel_error,
+                    }
+                )
+            progress.update(1)
+    return runs
+
+
+def _inverters() -> dict[str, Inverter]:
+    """Return the methods that are compared."""
+    return {
         _BASELINE: _torchaudio_inverter(),
         "recipe": lambda spectrogram: invert(
             spectrogram[None], _VIEW, _RATE_HZ, seeds=[0], method="recipe"
         )[0],
         "default": lambda spectrogram: invert(spectrogram[None], _VIEW, _RATE_HZ, seeds=[0])[0],
     }
-    for run in methods.values():
-        run(log_mel(clips[0][1], _VIEW, _RATE_HZ))  # what is built once is not timed
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
-    with Progress("benchmark", len(clips), "clips") as progress:
-        for label, clip in clips:
-            spectrogram = log_mel(clip, _VIEW, _RATE_HZ)
-            for name, run in methods.items():
-                started = time.process_time()
-                waveform = run(spectrogram)
-                seconds = time.process_time() - started
-                runs[name].append({"label": label, "seconds": seconds} | _errors(waveform, clip))
-            progress.update(1)
-    return runs
 
 
-def _torchaudio_inverter() -> Callable[[np.ndarray], np.ndarray]:
-    """The published recipe, but for the solver `gels`, which fails on these filters."""
+def _torchaudio_inverter() -> Inverter:
+    """Return the published recipe's method, except for its solver `gels`.
+
+    `gels` fails on these filters.
+    """
     to_bins = InverseMelScale(_VIEW.n_fft // 2 + 1, _VIEW.num_mels, _RATE_HZ, driver="gelsd")
     to_sound = GriffinLim(_VIEW.n_fft, n_iter=32, hop_length=_VIEW.hop_length, momentum=0.99)
 
@@ -127,24 +165,24 @@ def _torchaudio_inverter() -> Callable[[np.ndarray], np.ndarray]:
     return run
 
 
-def _errors(waveform: np.ndarray, clip: np.ndarray) -> dict[str, float]:
-    """How far a waveform's spectrum and log-mel spectrogram are from the clip's, as shares of the clip's norm.
+def _errors(waveform: np.ndarray, clip: np.ndarray) -> tuple[float, float]:
+    """Return spectral convergence and log-mel error, relative to the norm of the clip's own.
 
-    Source: spectral convergence as in Sturmel and Daudet, "Signal reconstruction from STFT magnitude", 2011.
+    Source: spectral convergence as in Sturmel and Daudet, "Signal reconstruction from STFT
+    magnitude", 2011.
     """
-    spectra = _magnitudes(waveform), _magnitudes(clip)
-    log_mels = log_mel(waveform, _VIEW, _RATE_HZ), log_mel(clip, _VIEW, _RATE_HZ)
-    return {
-        name: float(np.linalg.norm(found - wanted) / max(float(np.linalg.norm(wanted)), 1e-12))
-        for name, (found, wanted) in {
-            "spectral_convergence": spectra,
-            "log_mel_error": log_mels,
-        }.items()
-    }
+    return (
+        _relative_error(_magnitudes(waveform), _magnitudes(clip)),
+        _relative_error(log_mel(waveform, _VIEW, _RATE_HZ), log_mel(clip, _VIEW, _RATE_HZ)),
+    )
+
+
+def _relative_error(found: np.ndarray, wanted: np.ndarray) -> float:
+    return float(np.linalg.norm(found - wanted) / max(float(np.linalg.norm(wanted)), 1e-12))
 
 
 def _magnitudes(waveform: np.ndarray) -> np.ndarray:
-    """STFT magnitudes `[F, T]`, with silence where the clip has ended."""
+    """Return STFT magnitudes `[F, T]`, padded with silence after the end of the clip."""
     window = torch.hann_window(_VIEW.n_fft)
     spectrum = torch.stft(
         torch.from_numpy(waveform),
@@ -157,9 +195,8 @@ def _magnitudes(waveform: np.ndarray) -> np.ndarray:
     return np.pad(magnitudes, ((0, 0), (0, _VIEW.num_frames - magnitudes.shape[1])))
 
 
-def _means(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean errors of all clips, spectral convergence of each class, and the median of the seconds."""
-    by_class = {
+def _summarize(results: list[ClipResult]) -> MethodResult:
+    convergence_by_class = {
         label: statistics.mean(
             result["spectral_convergence"] for result in results if result["label"] == label
         )
@@ -171,28 +208,28 @@ def _means(results: list[dict[str, Any]]) -> dict[str, Any]:
         ),
         "log_mel_error": statistics.mean(result["log_mel_error"] for result in results),
         "seconds": statistics.median(result["seconds"] for result in results),
-        "spectral_convergence_by_class": by_class,
+        "spectral_convergence_by_class": convergence_by_class,
     }
 
 
-def _rows(means: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
-    """The table's rows."""
+def _rows(methods: dict[str, MethodResult]) -> list[tuple[str, ...]]:
     names = {
-        _BASELINE: "torchaudio: InverseMelScale (gelsd), Griffin-Lim (momentum 0.99, 32 iterations)",
+        _BASELINE: "torchaudio: InverseMelScale (gelsd), Griffin-Lim (momentum 0.99, 32 "
+        "iterations)",
         "recipe": "freqquest, method `recipe`: the same with the pseudo-inverse",
         "default": "freqquest, method `default`",
     }
     return [
         (
             names[method],
-            f"{figures['spectral_convergence']:.3f}",
-            f"{figures['log_mel_error']:.3f}",
-            f"{figures['seconds']:.2f}",
-            f"{figures['seconds'] / means[_BASELINE]['seconds']:.1f}",
+            f"{result['spectral_convergence']:.3f}",
+            f"{result['log_mel_error']:.3f}",
+            f"{result['seconds']:.2f}",
+            f"{result['seconds'] / methods[_BASELINE]['seconds']:.1f}",
             ", ".join(
                 f"{label} {value:.3f}"
-                for label, value in figures["spectral_convergence_by_class"].items()
+                for label, value in result["spectral_convergence_by_class"].items()
             ),
         )
-        for method, figures in means.items()
+        for method, result in methods.items()
     ]

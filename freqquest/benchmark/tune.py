@@ -1,12 +1,12 @@
-"""What share of a search's core time goes to anything but training."""
+"""Benchmark of a search: the share of core time that is not spent on training."""
 
 import time
 
 import ray
 
-from freqquest.benchmark.config import TuneBenchmark
-from freqquest.benchmark.report import Report
-from freqquest.benchmark.work import work_folder
+from freqquest.benchmark.result import BenchmarkResult
+from freqquest.benchmark.tune_config import TuneBenchmark
+from freqquest.benchmark.work_folder import work_folder
 from freqquest.cluster.capacity import trial_resources
 from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.labeled_clips import dataset_split, load_labeled
@@ -16,16 +16,17 @@ from freqquest.storage import locate
 
 
 def benchmark_tune(config: TuneBenchmark) -> str:
-    """Run a search of short trials, from reading the dataset to its last trial's end; write and return the figures.
+    """Run a search of short trials, write the results, and return them as a table.
 
-    Needs an initialized Ray, whose start is not counted.
+    The time runs from reading the dataset to the end of the last trial. Needs an initialized Ray,
+    whose startup does not count.
 
     Raises:
-        UserError: The work folder holds something, or the dataset is not usable.
+        UserError: The work folder is not empty, or the dataset is not usable.
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
-    tune = TuneConfig(
+    tune_config = TuneConfig(
         dataset_dir=config.dataset_dir,
         run_dir=config.work_dir,
         num_trials=config.num_trials,
@@ -34,30 +35,32 @@ def benchmark_tune(config: TuneBenchmark) -> str:
     with work_folder(config.work_dir) as work:
         started = time.perf_counter()
         clips = load_labeled(dataset, manifest)
-        outcomes = run_search(tune, manifest, ray.put(clips), [dataset_split(clips)], locate(work))
-        wall_s = time.perf_counter() - started
+        outcomes = run_search(
+            tune_config, manifest, ray.put(clips), [dataset_split(clips)], locate(work)
+        )
+        search_s = time.perf_counter() - started
     cores = ray.cluster_resources()["CPU"]
     cores_each = trial_resources(config.num_trials, cpus_each=None, use_gpu=False)["CPU"]
     fit_s = [outcome.history[-1]["seconds"] for outcome in outcomes if outcome.history]
-    outside = 1 - sum(fit_s) * cores_each / (wall_s * cores)
-    return Report(
-        command="tune",
+    outside = 1 - sum(fit_s) * cores_each / (search_s * cores)
+    return BenchmarkResult(
+        name="tune",
         settings={"num_trials": config.num_trials, "max_epochs": config.max_epochs},
         about=f"a search of {config.num_trials} trials of up to {config.max_epochs} epochs, "
         f"{len(clips.class_indices)} clips, Ray already started",
-        figures={
-            "seconds": wall_s,
+        measurements={
+            "seconds": search_s,
             "cores": cores,
             "fit_seconds": fit_s,
             "share_outside_fit": outside,
         },
-        header=("what", "figure"),
+        header=("what", "result"),
         rows=[
-            ("the search", f"{wall_s:.0f} s on {cores:.0f} cores"),
+            ("search", f"{search_s:.0f} s on {cores:.0f} cores"),
             (
-                "training and validation, all trials",
-                f"{sum(fit_s):.0f} s, each on {cores_each:.0f} of the cores",
+                "training and validation, sum over all trials",
+                f"{sum(fit_s):.0f} s, on {cores_each:.0f} core(s) each",
             ),
-            ("share of core time outside of it", f"{outside:.0%}"),
+            ("share of core time spent on everything else", f"{outside:.0%}"),
         ],
     ).write(locate(config.output))

@@ -1,8 +1,8 @@
-"""The published recipe's training of the generator in plain PyTorch: what freqquest's is measured against.
+"""The published recipe's training of the generator in plain PyTorch, the baseline of freqquest.
 
-float32, the layout and the Adam that PyTorch gives unasked, audio files decoded when they are needed, and both losses
-read at each step, as a progress bar shows them. The networks are those of the preset `reference`, as published.
-Shapes: B clips, Z noise values, M mel bands, T frames.
+float32, PyTorch's default memory layout and Adam, audio files decoded on demand, and both losses
+read at each step, as a progress bar shows them. The networks are those of the preset `reference`,
+as published. Shapes: B clips, Z noise values, M mel bands, T frames.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from freqquest.benchmark.naive import cgan_spectrogram, mel_transform
+from freqquest.benchmark.preprocess_recipe import cgan_spectrogram, mel_transform
 from freqquest.cgan.networks.recipe import Discriminator, Generator
 
 NOISE_DIM, BATCH_SIZE = 100, 16
 
 
 class RecipeClips(Dataset[tuple[Tensor, int]]):
-    """Audio files and their class indices; each is a spectrogram `[1, M, T]` when it is asked for."""
+    """Audio files, decoded to spectrograms `[1, M, T]` on demand, and their class indices."""
 
     def __init__(self, paths: list[str], labels: list[int]) -> None:
         self._paths, self._labels = paths, labels
@@ -32,14 +32,14 @@ class RecipeClips(Dataset[tuple[Tensor, int]]):
 
 
 def endless_batches(clips: RecipeClips) -> Iterator[tuple[Tensor, Tensor]]:
-    """Spectrograms `[B, 1, M, T]` and labels `[B]`, one epoch after the other."""
+    """Yield spectrograms `[B, 1, M, T]` and class indices `[B]`, one epoch after the other."""
     loader = DataLoader(clips, batch_size=BATCH_SIZE, shuffle=True)
     while True:
         yield from loader
 
 
 class RecipeTraining:
-    """Both networks and their optimizers."""
+    """Both networks of the recipe and their optimizers."""
 
     def __init__(self, num_classes: int, device: torch.device) -> None:
         self.device = device
@@ -56,17 +56,15 @@ class RecipeTraining:
 
         Args:
             real: Spectrograms `[B, 1, M, T]`.
-            labels: Their class indices `[B]`; generated clips take the same classes.
-            noise: `[B, Z]`.
+            labels: Class indices `[B]` of the real clips, and of the generated ones too.
+            noise: Noise `[B, Z]`.
 
         Returns:
             loss_D and loss_G.
         """
         real, labels, noise = (values.to(self.device) for values in (real, labels, noise))
-        ones, zeros = (
-            torch.ones(len(real), device=self.device),
-            torch.zeros(len(real), device=self.device),
-        )
+        ones = torch.ones(len(real), device=self.device)
+        zeros = torch.zeros(len(real), device=self.device)
         self._discriminator_optimizer.zero_grad()
         fake = self.generator(noise, labels)
         loss_real = self._loss(self.discriminator(real, labels), ones)

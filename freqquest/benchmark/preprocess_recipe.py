@@ -1,7 +1,7 @@
-"""The two published recipes' own way to spectrograms: what freqquest is measured against.
+"""The loops of the two published recipes from clips to spectrograms, the baseline of freqquest.
 
-One process, one clip after the other, everything kept in memory. Run as a program, in a process of its own: it prints
-the seconds that the loop took, without imports.
+One process, one clip after the other, everything kept in memory. As a program, it prints the
+seconds that the loop takes, without imports. Shapes: N clips.
 """
 
 import sys
@@ -17,7 +17,7 @@ _RATE_HZ, _NUM_SAMPLES = 22_050, 88_200
 
 
 def cnn_recipe(paths: list[str]) -> np.ndarray:
-    """Recipe 1: librosa's log-mel spectrograms `[N, 128, 173]`."""
+    """Return the log-mel spectrograms `[N, 128, 173]` of recipe 1, made with librosa."""
     spectrograms = []
     for path in paths:
         waveform, _ = librosa.load(path, sr=_RATE_HZ, mono=True)
@@ -30,20 +30,20 @@ def cnn_recipe(paths: list[str]) -> np.ndarray:
 
 
 def cgan_recipe(paths: list[str]) -> torch.Tensor:
-    """Recipe 2: torchaudio's mel spectrograms, ln(1 + power), `[N, 1, 128, 512]`."""
+    """Return the mel spectrograms ln(1 + power) `[N, 1, 128, 512]` of recipe 2, by torchaudio."""
     transform = mel_transform()
     return torch.stack([cgan_spectrogram(path, transform) for path in paths])
 
 
 def mel_transform() -> torchaudio.transforms.MelSpectrogram:
-    """Recipe 2's waveform to mel spectrogram."""
+    """Return the transform of recipe 2 from a waveform to a mel spectrogram."""
     return torchaudio.transforms.MelSpectrogram(
         sample_rate=_RATE_HZ, n_fft=1024, hop_length=256, n_mels=128
     )
 
 
 def cgan_spectrogram(path: str, transform: torchaudio.transforms.MelSpectrogram) -> torch.Tensor:
-    """Recipe 2's spectrogram of one clip, `[1, 128, 512]`."""
+    """Return the spectrogram `[1, 128, 512]` that recipe 2 makes of a clip."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     waveform = torch.from_numpy(samples.T).mean(dim=0, keepdim=True)
     if rate != _RATE_HZ:
@@ -56,10 +56,10 @@ def cgan_spectrogram(path: str, transform: torchaudio.transforms.MelSpectrogram)
 
 
 def main() -> None:
-    """Time both recipes on the paths that come in on standard input."""
+    """Time both recipes on the paths that standard input lists."""
     paths = sys.stdin.read().splitlines()
     for recipe in (cnn_recipe, cgan_recipe):
-        recipe(paths[:2])  # what is set up at the first call is not the loop's
+        recipe(paths[:2])  # one-time setup is not part of the loop
     started = time.perf_counter()
     for recipe in (cnn_recipe, cgan_recipe):
         recipe(paths)

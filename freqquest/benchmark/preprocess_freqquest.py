@@ -1,7 +1,8 @@
-"""freqquest's own preprocessing, on a Ray that runs already and with workers that have begun.
+"""freqquest's own preprocessing, once Ray and its workers are running.
 
-Run as a program, in a process of its own, with the folder of clips and one for datasets: it prints the seconds that
-all clips took, and the seconds that one core took to read the cnn view again, in shuffled batches.
+As a program, given the folder of clips and a folder for datasets, it prints the seconds that all
+clips take, and then the clips per second at which one core reads the cnn view again in shuffled
+batches.
 """
 
 import sys
@@ -31,7 +32,7 @@ def main() -> None:
     )
     print(time.perf_counter() - started)
     reader = SplitReader(locate(f"{work_dir}/dataset"), manifest, "train", "cnn")
-    for epoch in (0, 1):  # the first one verifies hashes
+    for epoch in (0, 1):  # the first one also verifies hashes
         started = time.perf_counter()
         num_read = sum(
             len(batch.clip_ids) for batch in reader.batches(_BATCH_SIZE, seed=0, epoch=epoch)

@@ -1,6 +1,6 @@
-"""What the machine could do at most: decoding and both views in a bare loop on every core, nothing kept or written.
+"""The machine's limit: decoding and both views in a bare loop on every core, nothing kept.
 
-Run as a program, in a process of its own: it prints the seconds that the loop took, without imports and start.
+As a program, it prints the seconds that the loop takes, without imports and process startup.
 """
 
 import multiprocessing
@@ -10,6 +10,7 @@ import time
 
 from freqquest.audio.decode import load_clip
 from freqquest.audio.spectrogram import log_mel
+from freqquest.benchmark.machine import usable_cores
 from freqquest.dataset.config import CLIP, VIEWS
 from freqquest.storage import locate
 
@@ -26,17 +27,17 @@ def analyze(paths: list[str]) -> None:
 
 
 def main() -> None:
-    """Time the loop on the paths that come in on standard input."""
+    """Time the loop on the paths that standard input lists."""
     paths = sys.stdin.read().splitlines()
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    cores = len(os.sched_getaffinity(0))
+    cores = len(usable_cores())
     with multiprocessing.get_context("spawn").Pool(cores) as pool:
-        pool.map(analyze, chunks[: 2 * cores], chunksize=1)  # every process has begun
+        pool.map(analyze, chunks[: 2 * cores], chunksize=1)  # start every process
         started = time.perf_counter()
         pool.map(analyze, chunks, chunksize=1)
         print(time.perf_counter() - started)
 
 
 if __name__ == "__main__":
-    os.environ["OMP_NUM_THREADS"] = "1"  # as Ray sets it in a worker of one core
+    os.environ["OMP_NUM_THREADS"] = "1"  # as Ray sets it in a one-core worker
     main()

@@ -1,0 +1,45 @@
+"""What the settings of all benchmarks have in common.
+
+Light to import, as every `<name>_config.py` is, because `--help` reads them.
+"""
+
+import posixpath
+
+from freqquest.cluster.requirements import Requirements
+
+_INPUTS = ("dataset_dir", "audio_dir", "extra_clips")
+
+
+class BenchmarkConfig:
+    """Base class of the settings of each benchmark."""
+
+    __slots__ = ()
+
+    output: str
+
+    @property
+    def requirements(self) -> Requirements:
+        """Paths that the benchmark reads and writes."""
+        reads = {name: getattr(self, name, None) for name in _INPUTS}
+        return Requirements(reads=reads, writes={"output": posixpath.dirname(self.output) or "."})
+
+    def require_json_output(self) -> None:
+        """Require that `output` is a JSON file.
+
+        Raises:
+            ValueError: It is not.
+        """
+        if not self.output.endswith(".json"):
+            raise ValueError(f"`output={self.output}` must end in .json")
+
+    def require_positive(self, *names: str) -> None:
+        """Require that the named numbers, and all numbers of a named tuple, are None or at least 1.
+
+        Raises:
+            ValueError: One is smaller.
+        """
+        for name in names:
+            value = getattr(self, name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(number is not None and number < 1 for number in numbers):
+                raise ValueError(f"`{name}={' '.join(map(str, numbers))}` must be 1 or more")

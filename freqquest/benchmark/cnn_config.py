@@ -1,0 +1,30 @@
+"""Settings of the classifier benchmark. Light to import."""
+
+from dataclasses import dataclass
+
+from freqquest.benchmark.base_config import BenchmarkConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CnnBenchmark(BenchmarkConfig):
+    """Compare the classifier's presets on held-out folds."""
+
+    dataset_dir: str
+    """Dataset with folds, made by the preprocess job with `metadata`."""
+
+    folds: tuple[str, ...] = ()
+    """Folds to test on, each after training on all others. All folds by default. In a dataset
+    without folds, name recordings."""
+
+    num_seeds: int = 3
+    """Trainings of each preset per fold."""
+
+    max_epochs: int | None = None
+    """Most epochs per training. Each preset's own number by default."""
+
+    output: str = "results/benchmarks/cnn.json"
+    """JSON file for the measurements. A table and plots are written beside it."""
+
+    def __post_init__(self) -> None:
+        self.require_positive("num_seeds", "max_epochs")
+        self.require_json_output()

@@ -1,0 +1,57 @@
+"""Every benchmark by name: its settings, its function, and whether it runs on Ray.
+
+Light to import: a benchmark's module, and its frameworks, are loaded when it runs.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+
+from freqquest.benchmark.base_config import BenchmarkConfig
+from freqquest.benchmark.cgan_config import CganBenchmark
+from freqquest.benchmark.cnn_config import CnnBenchmark
+from freqquest.benchmark.extra_config import ExtraBenchmark
+from freqquest.benchmark.inversion_config import InversionBenchmark
+from freqquest.benchmark.preprocess_config import PreprocessBenchmark
+from freqquest.benchmark.scale_config import ScaleBenchmark
+from freqquest.benchmark.tune_config import TuneBenchmark
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Benchmark:
+    """A benchmark and its settings."""
+
+    config_type: type[BenchmarkConfig]
+    module: str
+    function: str
+    on_ray: bool = False
+    """True if it needs a connection to Ray. The others start what they measure."""
+
+    def run(self, config: BenchmarkConfig) -> str:
+        """Run the benchmark, write its results, and return them as a table."""
+        table: str = getattr(import_module(self.module), self.function)(config)
+        return table
+
+
+def _benchmark(name: str, config_type: type[BenchmarkConfig], *, on_ray: bool = False) -> Benchmark:
+    return Benchmark(
+        config_type=config_type,
+        module=f"freqquest.benchmark.{name}",
+        function=f"benchmark_{name}",
+        on_ray=on_ray,
+    )
+
+
+BENCHMARKS = {
+    "preprocess": _benchmark("preprocess", PreprocessBenchmark),
+    "cnn": _benchmark("cnn", CnnBenchmark, on_ray=True),
+    "extra": _benchmark("extra", ExtraBenchmark, on_ray=True),
+    "tune": _benchmark("tune", TuneBenchmark, on_ray=True),
+    "inversion": _benchmark("inversion", InversionBenchmark),
+    "cgan": _benchmark("cgan", CganBenchmark),
+    "scale": _benchmark("scale", ScaleBenchmark),
+}
+
+
+def find_benchmark(config: BenchmarkConfig) -> Benchmark:
+    """Return the benchmark that a config is for."""
+    return next(each for each in BENCHMARKS.values() if each.config_type is type(config))
