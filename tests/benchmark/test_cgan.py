@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from freqquest.benchmark.cgan import benchmark_cgan, recipe_clips
-from freqquest.benchmark.config import CganBenchmark
+from freqquest.benchmark.cgan_config import CganBenchmark
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import read_rows, read_split
 from freqquest.errors import UserError
 from freqquest.storage import locate
 
 
-def test_every_way_to_train_is_timed_and_the_losses_agree(tmp_path, dataset_dir, monkeypatch):
+def test_all_runs_are_timed_and_the_losses_agree(tmp_path, dataset_dir, monkeypatch):
     monkeypatch.setattr("freqquest.benchmark.cgan_runs._WARM_UP", 1)
     output = tmp_path / "cgan.json"
     table = benchmark_cgan(
@@ -27,12 +27,13 @@ def test_every_way_to_train_is_timed_and_the_losses_agree(tmp_path, dataset_dir,
     assert table.strip() == output.with_suffix(".md").read_text().strip()
     assert str(dataset_dir) not in output.read_text()
     found = json.loads(output.read_text())
-    tuned, ours = {"reference_bfloat16", "default"}, {"reference", "reference_bfloat16", "default"}
+    tuned = {"reference_bfloat16", "default"}
+    full = {"reference", *tuned}
     summary = found["summary"]
-    assert set(summary["clips_per_s"]) == {"naive"} | ours | {
-        f"{part}_{n}" for part in ("bare", "workers") for n in tuned
+    assert set(summary["clips_per_s"]) == {"naive"} | full | {
+        f"{part}_{name}" for part in ("bare", "workers") for name in tuned
     }
-    assert set(summary["times_naive"]) == {"naive"} | ours
+    assert set(summary["times_naive"]) == {"naive"} | full
     assert set(summary["workers_share"]) == set(summary["overhead"]) == tuned
     for group in ("clips_per_s", "times_naive", "workers_share"):
         assert min(summary[group].values()) > 0
@@ -40,7 +41,7 @@ def test_every_way_to_train_is_timed_and_the_losses_agree(tmp_path, dataset_dir,
     assert summary["first_difference"]["reference_bfloat16"] < 2e-2
 
 
-def test_the_recipes_loader_gives_the_spectrograms_that_the_dataset_stores(dataset_dir):
+def test_the_recipes_loader_makes_the_spectrograms_that_the_dataset_stores(dataset_dir):
     dataset = locate(dataset_dir)
     manifest = load_manifest(dataset)
     clips = recipe_clips(str(dataset_dir), manifest)
@@ -54,14 +55,16 @@ def test_the_recipes_loader_gives_the_spectrograms_that_the_dataset_stores(datas
         torch.testing.assert_close(spectrogram[0], expected, rtol=1e-3, atol=2e-3)
 
 
-def test_audio_files_that_have_gone_are_named(dataset_dir, monkeypatch):
+def test_missing_audio_files_are_named(dataset_dir, monkeypatch):
     monkeypatch.setattr("pathlib.Path.is_file", lambda path: False)
-    with pytest.raises(UserError, match=r"\.wav is missing: the recipe's loop reads the files"):
+    with pytest.raises(
+        UserError, match=r"\.wav is missing: the recipe's loop reads the audio files of"
+    ):
         recipe_clips(str(dataset_dir), load_manifest(locate(dataset_dir)))
 
 
-def test_a_gpu_that_is_not_there_is_refused(dataset_dir):
+def test_use_gpu_without_a_gpu_is_refused(dataset_dir):
     if torch.cuda.is_available():
-        pytest.skip("there is one")
-    with pytest.raises(UserError, match="--use-gpu: this machine has no GPU"):
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(UserError, match="`use_gpu=True`: PyTorch finds no GPU"):
         benchmark_cgan(CganBenchmark(dataset_dir=str(dataset_dir), use_gpu=True))

@@ -1,18 +1,22 @@
 import sys
+from pathlib import Path
 
 import pytest
 
-from freqquest.benchmark.memory import peak_memory_mib
+from freqquest.benchmark import peak_memory
+from freqquest.benchmark.peak_memory import peak_memory_mib
 
-HOLD_100_MIB = "import time; block = bytearray(b'x') * (100 * 2**20); time.sleep(0.5)"
+HOLD_100_MIB = "import time; block = bytearray(b'x') * (100 * 2**20); time.sleep(1)"
 
 
-def test_the_peak_of_any_process_that_a_command_starts_is_seen():
+@pytest.mark.parametrize("proc", ["/proc", "/missing"])
+def test_the_peak_of_any_process_that_a_command_starts_counts(proc, monkeypatch):
+    monkeypatch.setattr(peak_memory, "_PROC", Path(proc))
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD_100_MIB!r}])"
     assert 100 < peak_memory_mib([sys.executable, "-c", child]) < 200
     assert peak_memory_mib([sys.executable, "-c", "import time; time.sleep(0.3)"]) < 50
 
 
-def test_a_command_that_fails_is_no_figure():
+def test_a_command_that_fails_is_not_measured():
     with pytest.raises(RuntimeError, match="ended with code 1"):
         peak_memory_mib([sys.executable, "-c", "raise SystemExit('no such thing')"])

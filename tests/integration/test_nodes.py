@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from freqquest.benchmark.scale import one_core_nodes
+from freqquest.benchmark.one_core_nodes import one_core_nodes
 from freqquest.dataset.manifest import load_manifest
 from freqquest.storage import locate
 from tests.conftest import write_clips

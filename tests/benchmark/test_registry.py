@@ -1,0 +1,31 @@
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from freqquest.benchmark.registry import BENCHMARKS, find_benchmark
+from freqquest.benchmark.scale_config import ScaleBenchmark
+
+IMPORT = """
+import sys
+import freqquest.benchmark.registry
+print(*{"keras", "numpy", "pandas", "ray", "tensorflow", "torch"} & set(sys.modules))
+"""
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_each_benchmark_has_its_function(name):
+    benchmark = BENCHMARKS[name]
+    assert callable(getattr(import_module(benchmark.module), benchmark.function))
+
+
+def test_a_config_leads_to_its_benchmark():
+    assert find_benchmark(ScaleBenchmark()) is BENCHMARKS["scale"]
+
+
+def test_the_registry_imports_no_framework():
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
