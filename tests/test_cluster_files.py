@@ -1,6 +1,6 @@
-"""cluster.yaml and jobs/rayjob.yaml against what Ray and KubeRay accept, requirements.txt, and our jobs' flags.
+"""Checks of cluster.yaml and jobs/rayjob.yaml, without a cloud or network.
 
-No cloud and no network: what AWS and Kubernetes make of them can only be seen there.
+They are compared with Ray's and KubeRay's schemas, requirements.txt, and the flags of the jobs.
 """
 
 import dataclasses
@@ -30,13 +30,13 @@ PYTHON_VERSION = "3.11"
 
 @pytest.fixture
 def cluster():
-    """What cluster.yaml says, to be changed at will."""
+    """Content of cluster.yaml, which a test may change."""
     return yaml.safe_load(CLUSTER_FILE.read_text())
 
 
 @pytest.fixture
 def rayjob():
-    """What jobs/rayjob.yaml says, to be changed at will."""
+    """Content of jobs/rayjob.yaml, which a test may change."""
     return yaml.safe_load(RAYJOB_FILE.read_text())
 
 
@@ -74,13 +74,13 @@ def pod_specs(manifest):
 
 
 def commands_of(text):
-    """The commands in a file's comments that run a job, lines that end in a backslash joined."""
+    """Return the commands in a file's comments that run a job. Continued lines are joined."""
     comments = "\n".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
     return re.findall(r"python (jobs/.*)", comments.replace("\\\n", ""))
 
 
 def parse_job(command, monkeypatch):
-    """The settings a job would take from a command, as it parses them itself."""
+    """Return the settings that a job parses from a command."""
     script, *arguments = shlex.split(command)
     (config_type,) = filter(dataclasses.is_dataclass, runpy.run_path(str(ROOT / script)).values())
     monkeypatch.setattr(sys, "argv", [script, *arguments])
@@ -101,7 +101,7 @@ def test_ray_refuses_an_unknown_key_in_the_cluster_file(cluster):
         validate_cluster(cluster)
 
 
-def test_ray_refuses_more_nodes_at_least_than_at_most(cluster):
+def test_ray_refuses_a_minimum_of_nodes_above_the_maximum(cluster):
     cluster["available_node_types"]["cpu"]["min_workers"] = cluster["max_workers"] + 1
     with pytest.raises(ValueError, match="`max_workers` is smaller"):
         validate_cluster(cluster)
@@ -110,17 +110,17 @@ def test_ray_refuses_more_nodes_at_least_than_at_most(cluster):
 def test_the_head_runs_no_training(cluster):
     head = cluster["available_node_types"][cluster["head_node_type"]]
     assert head["resources"] == {"CPU": 0, "GPU": 0}
-    assert "max_workers" not in head  # Ray then makes no second one
+    assert "max_workers" not in head  # so Ray starts no second head
 
 
-def test_an_idle_cluster_is_its_head(cluster):
+def test_an_idle_cluster_consists_of_its_head(cluster):
     workers = [
-        kind
-        for name, kind in cluster["available_node_types"].items()
+        node_type
+        for name, node_type in cluster["available_node_types"].items()
         if name != cluster["head_node_type"]
     ]
-    assert [kind["min_workers"] for kind in workers] == [0, 0]
-    assert sum(kind["max_workers"] for kind in workers) == cluster["max_workers"]
+    assert [node_type["min_workers"] for node_type in workers] == [0, 0]
+    assert sum(node_type["max_workers"] for node_type in workers) == cluster["max_workers"]
     assert cluster["idle_timeout_minutes"] > 0
 
 
@@ -139,31 +139,29 @@ def test_every_node_starts_ray_with_a_token_and_without_usage_statistics(cluster
     assert cluster["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
 
 
-def test_the_dashboard_answers_the_head_alone(cluster):
+def test_the_dashboard_is_reachable_from_the_head_only(cluster):
     (head,) = (command for command in start_commands(cluster) if "--head" in command)
     assert "--dashboard-host=127.0.0.1" in head
     assert "0.0.0.0" not in CLUSTER_FILE.read_text()
 
 
-def test_no_node_is_in_the_group_by_which_ray_opens_ssh_to_the_world(cluster):
-    assert (
-        "security_group" not in cluster["provider"]
-    )  # its rules are added to Ray's, they don't replace them
-    for kind in cluster["available_node_types"].values():
-        assert kind["node_config"]["SecurityGroupIds"]
+def test_no_node_is_in_the_security_group_that_opens_ssh_to_the_world(cluster):
+    # Its rules would be added to those of Ray's default group, not replace them.
+    assert "security_group" not in cluster["provider"]
+    for node_type in cluster["available_node_types"].values():
+        assert node_type["node_config"]["SecurityGroupIds"]
 
 
-def test_no_node_has_the_image_that_ray_takes_where_none_is_named(cluster):
-    for kind in cluster["available_node_types"].values():
-        assert kind["node_config"]["ImageId"].startswith(
-            "ami-"
-        )  # Ray's has Ubuntu 18.04, too old for PyTorch
+def test_no_node_has_the_default_image_of_ray(cluster):
+    # Ray's default image has Ubuntu 18.04, which is too old for PyTorch.
+    for node_type in cluster["available_node_types"].values():
+        assert node_type["node_config"]["ImageId"].startswith("ami-")
 
 
-def test_nodes_reach_storage_by_their_role_not_by_keys(cluster):
+def test_nodes_access_storage_by_their_role_not_by_keys(cluster):
     assert all(
-        "IamInstanceProfile" in kind["node_config"]
-        for kind in cluster["available_node_types"].values()
+        "IamInstanceProfile" in node_type["node_config"]
+        for node_type in cluster["available_node_types"].values()
     )
     assert not re.search(
         r"AKIA|aws_secret|aws_credentials", CLUSTER_FILE.read_text() + RAYJOB_FILE.read_text()
@@ -194,12 +192,12 @@ def test_nodes_get_the_python_of_the_project(cluster):
 # jobs/rayjob.yaml
 
 
-def test_the_rayjob_has_the_shape_that_kuberay_knows(rayjob):
+def test_the_rayjob_matches_the_schema_of_kuberay(rayjob):
     validate_rayjob(rayjob)
 
 
 @pytest.mark.parametrize(
-    ("place", "misspelt"),
+    ("path", "misspelled"),
     [
         (("spec",), "runtimeEnvYaml"),
         (("spec", "submitterConfig"), "backofLimit"),
@@ -214,28 +212,28 @@ def test_the_rayjob_has_the_shape_that_kuberay_knows(rayjob):
         ),
     ],
 )
-def test_a_misspelt_field_of_the_rayjob_is_refused(rayjob, place, misspelt):
+def test_a_misspelled_field_of_the_rayjob_is_refused(rayjob, path, misspelled):
     level = rayjob
-    for key in place:
+    for key in path:
         level = level[key]
-    level[misspelt] = "anything"
-    with pytest.raises(jsonschema.ValidationError, match=f"'{misspelt}' was unexpected"):
+    level[misspelled] = "anything"
+    with pytest.raises(jsonschema.ValidationError, match=f"'{misspelled}' was unexpected"):
         validate_rayjob(rayjob)
 
 
-def test_a_rayjob_that_keeps_its_cluster_has_no_time_to_end_it(rayjob):
+def test_a_rayjob_that_keeps_its_cluster_must_not_set_a_time_to_remove_it(rayjob):
     rayjob["spec"]["shutdownAfterJobFinishes"] = False
     with pytest.raises(jsonschema.ValidationError, match="True was expected"):
         validate_rayjob(rayjob)
 
 
-def test_start_parameters_of_the_rayjob_are_text(rayjob):
+def test_start_parameters_of_the_rayjob_are_strings(rayjob):
     rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] = 0
     with pytest.raises(jsonschema.ValidationError, match="0 is not of type 'string'"):
         validate_rayjob(rayjob)
 
 
-def test_the_rayjob_scales_from_nothing_and_its_head_runs_no_training(rayjob):
+def test_the_rayjob_scales_from_zero_and_its_head_runs_no_training(rayjob):
     spec = rayjob["spec"]["rayClusterSpec"]
     assert spec["enableInTreeAutoscaling"] is True
     assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
@@ -249,12 +247,12 @@ def test_the_rayjob_asks_for_a_token(rayjob):
     assert rayjob["spec"]["rayClusterSpec"]["authOptions"]["mode"] == "token"
 
 
-def test_a_rayjob_that_failed_begins_again(rayjob):
+def test_a_failed_rayjob_restarts(rayjob):
     assert rayjob["spec"]["backoffLimit"] > 0
     assert rayjob["spec"]["shutdownAfterJobFinishes"] is True
 
 
-def test_only_gpu_pods_ask_for_gpus_and_each_pod_gets_what_it_asks_for(rayjob):
+def test_only_gpu_pods_request_gpus_and_requests_equal_limits(rayjob):
     resources = [
         container["resources"] for pod in pod_specs(rayjob) for container in pod["containers"]
     ]
@@ -272,7 +270,7 @@ def test_ray_accepts_the_runtime_environment_of_the_rayjob(rayjob):
 # Both
 
 
-def test_rays_version_is_the_one_of_requirements_txt_everywhere(rayjob):
+def test_the_version_of_ray_is_that_of_requirements_txt_everywhere(rayjob):
     assert rayjob["spec"]["rayClusterSpec"]["rayVersion"] == RAY_VERSION
     tag = f"{RAY_VERSION}-py{PYTHON_VERSION.replace('.', '')}"
     images = {container["image"] for pod in pod_specs(rayjob) for container in pod["containers"]}
@@ -280,17 +278,17 @@ def test_rays_version_is_the_one_of_requirements_txt_everywhere(rayjob):
     assert f"FROM rayproject/ray:{tag}\n" in RAYJOB_FILE.read_text()
 
 
-def test_the_jobs_that_the_files_show_take_these_flags(rayjob, monkeypatch):
-    (shown,) = commands_of(CLUSTER_FILE.read_text())
-    started = rayjob["spec"]["entrypoint"].removeprefix("python ")
-    for config in (parse_job(command, monkeypatch) for command in (shown, started)):
+def test_the_jobs_accept_the_flags_in_the_files(rayjob, monkeypatch):
+    (documented,) = commands_of(CLUSTER_FILE.read_text())
+    entrypoint = rayjob["spec"]["entrypoint"].removeprefix("python ")
+    for config in (parse_job(command, monkeypatch) for command in (documented, entrypoint)):
         assert config.audio_dir.startswith("s3://")
         assert config.run_dir.startswith("s3://")
         assert config.use_gpu
         assert config.train.workers == (2, 8)
 
 
-def test_a_flag_that_a_job_does_not_have_is_refused(monkeypatch, capsys):
+def test_an_unknown_flag_is_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         parse_job("jobs/pipeline.py --run-dirs s3://BUCKET/run", monkeypatch)
     assert "--run-dirs" in capsys.readouterr().err

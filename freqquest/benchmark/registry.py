@@ -50,8 +50,3 @@ BENCHMARKS = {
     "cgan": _benchmark("cgan", CganBenchmark),
     "scale": _benchmark("scale", ScaleBenchmark),
 }
-
-
-def find_benchmark(config: BenchmarkConfig) -> Benchmark:
-    """Return the benchmark that a config is for."""
-    return next(each for each in BENCHMARKS.values() if each.config_type is type(config))

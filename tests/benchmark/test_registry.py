@@ -4,8 +4,7 @@ from importlib import import_module
 
 import pytest
 
-from freqquest.benchmark.registry import BENCHMARKS, find_benchmark
-from freqquest.benchmark.scale_config import ScaleBenchmark
+from freqquest.benchmark.registry import BENCHMARKS
 
 IMPORT = """
 import sys
@@ -18,10 +17,6 @@ print(*{"keras", "numpy", "pandas", "ray", "tensorflow", "torch"} & set(sys.modu
 def test_each_benchmark_has_its_function(name):
     benchmark = BENCHMARKS[name]
     assert callable(getattr(import_module(benchmark.module), benchmark.function))
-
-
-def test_a_config_leads_to_its_benchmark():
-    assert find_benchmark(ScaleBenchmark()) is BENCHMARKS["scale"]
 
 
 def test_the_registry_imports_no_framework():
