@@ -7,7 +7,7 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import ray
@@ -57,7 +57,7 @@ class Scores(TypedDict):
 
 
 def train_in_parallel(
-    train: Callable[..., TrainedRun], argument_lists: Sequence[tuple[Any, ...]]
+    train: Callable[..., TrainedRun], argument_lists: Sequence[tuple[object, ...]]
 ) -> list[TrainedRun]:
     """Call a function with each list of arguments, each in its own process with one core."""
     task = ray.remote(num_cpus=1, max_calls=1)(train)
@@ -80,14 +80,8 @@ def train_and_test(
 ) -> TrainedRun:
     """Train on one core and test. Time spent on testing does not count.
 
-    Args:
-        clips: All clips.
-        cnn_config: Settings of the training.
-        split: Rows to train on, and rows that may be used to choose the epoch.
-        test_rows: Rows `[N]` to test on. `split.validation` may be the same rows if the last epoch
-            counts.
-        seed: Seed of the training.
-        max_epochs: Length of the training.
+    The training may choose its epoch by `split.validation`. If its last epoch counts, these may be
+    the test rows `[N]`.
     """
     from freqquest.cnn.training import fit, predict_probabilities, prepare_tensorflow
 

@@ -10,6 +10,7 @@ from freqquest.benchmark.work_folder import work_folder
 from freqquest.cluster.capacity import trial_resources
 from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.labeled_clips import dataset_split, load_labeled
+from freqquest.cnn.search.run import Outcome
 from freqquest.cnn.tune import run_search
 from freqquest.dataset.manifest import load_manifest
 from freqquest.storage import locate
@@ -24,21 +25,7 @@ def benchmark_tune(config: TuneBenchmark) -> str:
     Raises:
         UserError: The work folder is not empty, or the dataset is not usable.
     """
-    dataset = locate(config.dataset_dir)
-    manifest = load_manifest(dataset)
-    tune_config = TuneConfig(
-        dataset_dir=config.dataset_dir,
-        run_dir=config.work_dir,
-        num_trials=config.num_trials,
-        max_epochs=config.max_epochs,
-    )
-    with work_folder(config.work_dir) as work:
-        started = time.perf_counter()
-        clips = load_labeled(dataset, manifest)
-        outcomes = run_search(
-            tune_config, manifest, ray.put(clips), [dataset_split(clips)], locate(work)
-        )
-        search_s = time.perf_counter() - started
+    outcomes, num_clips, search_s = _search(config)
     cores = ray.cluster_resources()["CPU"]
     cores_each = trial_resources(config.num_trials, cpus_each=None, use_gpu=False)["CPU"]
     fit_s = [outcome.history[-1]["seconds"] for outcome in outcomes if outcome.history]
@@ -47,7 +34,7 @@ def benchmark_tune(config: TuneBenchmark) -> str:
         name="tune",
         settings={"num_trials": config.num_trials, "max_epochs": config.max_epochs},
         about=f"a search of {config.num_trials} trials of up to {config.max_epochs} epochs, "
-        f"{len(clips.class_indices)} clips, Ray already started",
+        f"{num_clips} clips, Ray already started",
         measurements={
             "seconds": search_s,
             "cores": cores,
@@ -64,3 +51,22 @@ def benchmark_tune(config: TuneBenchmark) -> str:
             ("share of core time spent on everything else", f"{outside:.0%}"),
         ],
     ).write(locate(config.output))
+
+
+def _search(config: TuneBenchmark) -> tuple[list[Outcome], int, float]:
+    """Return the outcome of each trial, the number of clips, and the seconds of the search."""
+    dataset = locate(config.dataset_dir)
+    manifest = load_manifest(dataset)
+    tune_config = TuneConfig(
+        dataset_dir=config.dataset_dir,
+        run_dir=config.work_dir,
+        num_trials=config.num_trials,
+        max_epochs=config.max_epochs,
+    )
+    with work_folder(config.work_dir) as work:
+        started = time.perf_counter()
+        clips = load_labeled(dataset, manifest)
+        split = dataset_split(clips)
+        outcomes = run_search(tune_config, manifest, ray.put(clips), [split], locate(work))
+        search_s = time.perf_counter() - started
+    return outcomes, len(clips.class_indices), search_s
