@@ -166,7 +166,7 @@ def _torchaudio_inverter() -> Inverter:
 
 
 def _errors(waveform: np.ndarray, clip: np.ndarray) -> tuple[float, float]:
-    """Return spectral convergence and log-mel error, relative to the norm of the clip's own.
+    """Return spectral convergence and log-mel error, as shares of the clip's norm.
 
     Source: spectral convergence as in Sturmel and Daudet, "Signal reconstruction from STFT
     magnitude", 2011.
