@@ -9,7 +9,8 @@ import pytest
 import soundfile
 
 from freqquest.audio.demo_clips import CLASS_NAMES, DemoConfig, DemoFolder, write_demo_clips
-from freqquest.audio.demo_sounds import SOUNDS, make_axes
+from freqquest.audio.demo_signals import make_axes
+from freqquest.audio.demo_sounds import SOUNDS
 
 TINY = DemoConfig(
     num_recordings=2,
