@@ -29,7 +29,9 @@ _MOMENTUM = 0.99
 """Momentum of Griffin-Lim, in both methods."""
 
 _CORRECT_EVERY = 5
-"""Iterations between two fits of the magnitudes to the mel bands: their detail is the waveform's."""
+"""Iterations between two fits of the magnitudes to the mel bands: their detail comes from the
+waveform.
+"""
 
 _MAX_LOG_POWER = 20.0
 """Limit of the input, far above full-scale sound; keeps an untrained generator's output finite."""
