@@ -15,8 +15,9 @@ _LOG_INTERVAL_S = 10.0
 class Progress:
     """Progress, speed and remaining time of a step, on standard error.
 
-    Without a total, only the count is shown. Use it as a context manager:
+    Without a total, only the count is shown.
 
+    Example:
         with Progress("preprocess", total=100, unit="clips") as progress:
             progress.update(10)
     """

@@ -106,7 +106,7 @@ class Location:
         return self.read_bytes().decode("utf-8-sig")
 
     def write_bytes(self, content: bytes | memoryview) -> None:
-        """Write the file atomically: neither a reader nor a crash ever leaves half of it."""
+        """Write the file atomically: neither readers nor a crash ever see half of it."""
         if not self.is_local:
             with ThreadPoolExecutor(1) as thread:  # Ctrl+C interrupts only the main thread
                 thread.submit(self._write_object, content).result()

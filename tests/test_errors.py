@@ -2,9 +2,7 @@ from freqquest.errors import UserError, render_parameters
 
 
 def test_an_error_names_the_parameters_that_its_text_marks():
-    error = UserError(
-        "`epochs=0` must be 1 or more, and below `max_epochs`; `epochs` counts passes"
-    )
+    error = UserError("`epochs=0` must be below `max_epochs`, and `epochs` an integer")
     assert error.fields == ("epochs", "max_epochs")
 
 

@@ -58,9 +58,9 @@ def invert(
         config: Analysis of the spectrograms, with compression `log1p`.
         sample_rate_hz: Sample rate of the waveforms.
         seeds: One seed per clip, for its initial phases.
-        method: `default` is the best that we have measured. `recipe` is the published method
-            (pseudo-inverse of the mel filters, Griffin-Lim), except for torchaudio's solver, which
-            fails on filters of rank 126 of 128.
+        method: `default` is the best measured. `recipe` is the published method (pseudo-inverse of
+            the mel filters, Griffin-Lim), without torchaudio's solver, which fails on filters of
+            rank 126 of 128.
         device: Device to compute on.
 
     Returns:
@@ -74,11 +74,8 @@ def invert(
     num_clips, _, num_frames = log_mels.shape
     device = torch.device(device)
     invert_chunk = _invert_default if method == "default" else _invert_recipe
-    step = max(
-        1,
-        _BINS_AT_ONCE["cpu" if device.type == "cpu" else "gpu"]
-        // (num_frames * (config.n_fft // 2 + 1)),
-    )
+    num_bins = num_frames * (config.n_fft // 2 + 1)
+    step = max(1, _BINS_AT_ONCE["cpu" if device.type == "cpu" else "gpu"] // num_bins)
     waveforms = np.empty((num_clips, config.hop_length * (num_frames - 1)), np.float32)
     with torch.no_grad():
         for start in range(0, num_clips, step):

@@ -53,9 +53,10 @@ class DatasetClip:
 class Dataset:
     """A dataset of labeled spectrograms, made by the preprocess stage.
 
-    dataset = Dataset.open("data/clips")
-    for clip in dataset.split("train", view="cnn"):
-        print(clip.label, clip.spectrogram.shape)
+    Example:
+        dataset = Dataset.open("data/clips")
+        for clip in dataset.split("train", view="cnn"):
+            print(clip.label, clip.spectrogram.shape)
     """
 
     def __init__(self, location: Location, manifest: Manifest) -> None:
@@ -107,9 +108,10 @@ class Dataset:
 class DatasetSplit:
     """One split of a dataset in one view. Iteration yields its clips and reads shard by shard.
 
-    train = Dataset.open("data/clips").split("train", view="cnn")
-    for batch in train.batches(32, seed=0, epoch=0):
-        print(batch.spectrograms.shape, batch.class_indices)
+    Example:
+        train = Dataset.open("data/clips").split("train", view="cnn")
+        for batch in train.batches(32, seed=0, epoch=0):
+            print(batch.spectrograms.shape, batch.class_indices)
     """
 
     def __init__(self, dataset: Location, manifest: Manifest, name: str, view: ViewName) -> None:

@@ -32,13 +32,7 @@ def make_manifest(
         UserError: A class has no readable clip in training or validation.
     """
     kept = plan.clips[~plan.clips["path"].isin(refused["path"])]
-    for split in ("train", "validation"):
-        lost = set(plan.classes) - set(kept["label"][kept["split"] == split])
-        if lost:
-            raise UserError(
-                f"class {min(lost)} has no readable clip in the split {split}: see "
-                f"{QUARANTINE_NAME}"
-            )
+    _require_every_class(kept, plan.classes)
     entries = [shard.entry for shard in written if shard.entry is not None]
     return Manifest(
         version=FORMAT_VERSION,
@@ -62,6 +56,16 @@ def make_manifest(
         normalization={view: _normalization(written, view) for view in VIEWS},
         shards=entries,
     )
+
+
+def _require_every_class(clips: pd.DataFrame, classes: list[str]) -> None:
+    for split in ("train", "validation"):
+        lost = set(classes) - set(clips["label"][clips["split"] == split])
+        if lost:
+            raise UserError(
+                f"class {min(lost)} has no readable clip in the split {split}: see "
+                f"{QUARANTINE_NAME}"
+            )
 
 
 def _count(clips: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:

@@ -123,7 +123,7 @@ def _existing_shards(dataset: Location) -> dict[str, int]:
 def _earlier_dataset(
     dataset: Location, config: PreprocessConfig, plan: DatasetPlan, existing: dict[str, int]
 ) -> Manifest | None:
-    """Return the manifest of the planned dataset, or None if it is not finished or not begun.
+    """Return the manifest of the planned dataset, or None if the dataset is not complete.
 
     Raises:
         UserError: The folder holds another dataset, or a part of one.
@@ -146,7 +146,8 @@ def _earlier_dataset(
     elif existing:
         raise UserError(
             f"`dataset_dir={dataset}` holds {min(existing)}, but neither {MANIFEST_NAME} nor "
-            f"{UNFINISHED_NAME}: choose a new folder, or pass `overwrite=True` to replace it"
+            f"{UNFINISHED_NAME}: choose a new folder, or run the preprocess job with "
+            "`overwrite=True` to replace it"
         )
     return None
 
@@ -157,7 +158,8 @@ def _unfinished_settings(dataset: Location) -> dict[str, object]:
         settings: dict[str, object] = content["settings"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{dataset / UNFINISHED_NAME} is corrupt: remove it, or pass `overwrite=True`"
+            f"{dataset / UNFINISHED_NAME} is corrupt: remove it, or run the preprocess job with "
+            "`overwrite=True`"
         ) from error
     return settings
 
@@ -228,8 +230,8 @@ def _write_quarantine(
     """Write quarantine.csv and return its table.
 
     Raises:
-        UserError: The fraction of unreadable clips is above the limit, which allows one at least,
-            unless it is 0.
+        UserError: The fraction of unreadable clips is above the limit. One clip is always allowed,
+            unless the limit is 0.
     """
     rows = pd.DataFrame(
         [row for shard in written for row in shard.statistics.quarantined],
