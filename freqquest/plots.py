@@ -1,7 +1,7 @@
-"""Pictures of spectrograms and scores, for run folders and TensorBoard alike.
+"""Plots of spectrograms and metrics for run folders and TensorBoard.
 
-matplotlib without a display. Every function returns the picture as RGB `[H, W, 3]`, uint8. Shapes: M mel bands,
-T frames, K classes.
+matplotlib without a display. Every plot is returned as an RGB picture `[H, W, 3]`, uint8.
+Shapes: H height, W width, M mel bands, T frames, K classes.
 """
 
 import io
@@ -20,7 +20,7 @@ _MOST_IN_LEGEND = 10
 
 
 def png(picture: np.ndarray) -> bytes:
-    """A picture `[H, W, 3]` as a PNG file."""
+    """Encode a picture `[H, W, 3]` as a PNG file."""
     buffer = io.BytesIO()
     matplotlib.image.imsave(buffer, picture, format="png")
     return buffer.getvalue()
@@ -29,7 +29,7 @@ def png(picture: np.ndarray) -> bytes:
 def spectrogram_grid(
     spectrograms: Mapping[str, np.ndarray], title: str, seconds: float, most_columns: int = 3
 ) -> np.ndarray:
-    """One spectrogram `[M, T]` for each name, side by side on one color scale."""
+    """Draw one spectrogram `[M, T]` per name, side by side, on one color scale."""
     num_columns = min(most_columns, len(spectrograms))
     num_rows = -(-len(spectrograms) // num_columns)
     figure = Figure(figsize=(4.2 * num_columns, 2.6 * num_rows + 0.4), layout="constrained")
@@ -56,14 +56,14 @@ def spectrogram_grid(
 
 
 def confusion_matrix(counts: np.ndarray, classes: Sequence[str], title: str) -> np.ndarray:
-    """Counts `[K, K]`, rows the true class; colors show each row's shares."""
+    """Draw counts `[K, K]`, rows being the true classes; colors show each row's fractions."""
     size = max(4.5, 0.7 * len(classes) + 2)
     figure = Figure(figsize=(size + 0.5, size), layout="constrained")
     panel = figure.subplots()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    panel.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(*counts.shape):
-        color = "white" if shares[row, column] > 0.5 else "black"
+        color = "white" if fractions[row, column] > 0.5 else "black"
         panel.text(
             column, row, str(counts[row, column]), ha="center", va="center", color=color, fontsize=9
         )
@@ -76,7 +76,7 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], title: str) -> 
 
 
 def count_confusions(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """How often each class `[K, K]` (row) was taken for each (column)."""
+    """Count how often each true class (row) was predicted as each class (column): `[K, K]`."""
     table = np.zeros((num_classes, num_classes), int)
     np.add.at(table, (truth, predicted), 1)
     return table
@@ -87,9 +87,9 @@ def curves(
     title: str,
     x_label: str,
     y_label: str,
-    emphasised: str | None = None,
+    highlight: str | None = None,
 ) -> np.ndarray:
-    """One line for each name, over 1, 2, 3, ...; where one is emphasised, the others are pale."""
+    """Draw one line per name over 1, 2, 3, ...; if one is highlighted, the others are pale."""
     figure, panel = _panel((7, 3.6), title, x_label, y_label)
     for name, values in series.items():
         panel.plot(
@@ -97,47 +97,47 @@ def curves(
             values,
             label=name,
             marker="." if len(values) < 30 else None,
-            alpha=0.3 if emphasised not in (None, name) else 1.0,
+            alpha=0.3 if highlight not in (None, name) else 1.0,
         )
     if len(series) <= _MOST_IN_LEGEND:
         panel.legend(fontsize=8)
     return _draw(figure)
 
 
-def beside_others(
+def curves_with_references(
     series: Mapping[str, tuple[Sequence[float], float]],
     title: str,
     x_label: str,
-    others: str,
+    reference_label: str,
     x: Sequence[int],
 ) -> np.ndarray:
-    """A panel for each name: its values over `x`, and a dotted line at the `others`' value."""
+    """Draw one panel per name: its values over `x`, and a dotted line at its reference value."""
     figure = Figure(figsize=(max(5.2, 2.6 * len(series)), 2.8), layout="constrained")
     panels = figure.subplots(1, len(series), squeeze=False)[0]
-    for panel, (name, (values, other)) in zip(panels, series.items(), strict=True):
+    for panel, (name, (values, reference)) in zip(panels, series.items(), strict=True):
         panel.plot(x, values, marker=".")
-        panel.axhline(other, color="gray", linestyle=":")
-        panel.set_ylim(bottom=min(0.0, other, *values))
+        panel.axhline(reference, color="gray", linestyle=":")
+        panel.set_ylim(bottom=min(0.0, reference, *values))
         panel.set_title(name, fontsize=10)
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         panel.grid(alpha=0.3)
     figure.supxlabel(x_label, fontsize=9)
-    figure.suptitle(f"{title} (dotted: {others})", fontsize=11)
+    figure.suptitle(f"{title} (dotted: {reference_label})", fontsize=11)
     return _draw(figure)
 
 
 def best_so_far(minutes: Sequence[float], scores: Sequence[float], title: str) -> np.ndarray:
-    """A dot for each score, in the order of time, and the best until then as a line of steps."""
+    """Draw each score over time as a dot, and the best score so far as steps."""
     figure, panel = _panel((7, 3.6), title, "minutes", "score")
     panel.step(minutes, np.maximum.accumulate(scores), where="post", label="best so far")
-    panel.plot(minutes, scores, "o", label="a trial's end")
+    panel.plot(minutes, scores, "o", label="trial ended")
     panel.set_xlim(left=0)
     panel.legend(fontsize=8)
     return _draw(figure)
 
 
 def reliability(lines: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> np.ndarray:
-    """Accuracy against confidence; for each name, both by bins of confidence."""
+    """Draw accuracy over confidence, one line per name; both are arrays over confidence bins."""
     figure, panel = _panel((4.8, 4.6), title, "confidence", "accuracy")
     panel.plot([0, 1], [0, 1], color="gray", linestyle=":")
     for name, (confidence, accuracy) in lines.items():
@@ -147,7 +147,7 @@ def reliability(lines: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) 
 
 
 def bars(values: Mapping[str, float], title: str) -> np.ndarray:
-    """A horizontal bar for each name."""
+    """Draw one horizontal bar per name."""
     figure, panel = _panel((7, 0.3 * len(values) + 1.2), title, "", "")
     panel.barh(range(len(values)), list(values.values()))
     panel.set_yticks(range(len(values)), list(values), parse_math=False)
@@ -156,7 +156,12 @@ def bars(values: Mapping[str, float], title: str) -> np.ndarray:
 
 
 def counts(names: Sequence[str], panels: Mapping[str, Mapping[str, Sequence[int]]]) -> np.ndarray:
-    """A panel of horizontal bars for each thing counted, with one bar of stacked parts for each name."""
+    """Draw one panel per quantity, with one horizontal bar of stacked parts per name.
+
+    Args:
+        names: Labels of the bars.
+        panels: By panel title, the counts of each part, in the order of `names`.
+    """
     figure = Figure(figsize=(4.5 * len(panels), 0.35 * len(names) + 1.4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for panel, (title, parts) in zip(axes, panels.items(), strict=True):
@@ -190,8 +195,8 @@ def _draw(figure: Figure) -> np.ndarray:
     figure.set_dpi(_DOTS_PER_INCH)
     canvas = FigureCanvasAgg(figure)
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="Glyph .* missing from font"
-        )  # names in other scripts show as boxes
-        canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        # Characters that the font lacks show as boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        canvas.draw()  # type: ignore[no-untyped-call]
+    rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return rgba[..., :3].copy()

@@ -1,4 +1,4 @@
-"""TODO: say what this module is for."""
+"""The presets that the classifier and the generator share. Imports nothing heavy."""
 
 from typing import Literal
 

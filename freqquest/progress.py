@@ -1,24 +1,25 @@
-"""Progress of a long step: a bar in a terminal, now and then a plain line in a log."""
+"""Progress of a long step: a bar in a terminal, an occasional plain line in a log."""
 
 import os
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from tqdm import tqdm
 
-if TYPE_CHECKING:
-    pass
-
 _LOG_INTERVAL_S = 10.0
-"""Time between two lines in a log."""
+"""Time between two lines in a log, in seconds."""
 
 
 class Progress:
-    """Shows how far a step is, how fast, and how long it will take.
+    """Progress, speed and remaining time of a step, on standard error.
 
-    Use as a context manager; what is shown goes to standard error. Without a total, only what is done is shown.
+    Without a total, only the count is shown.
+
+    Example:
+        with Progress("preprocess", total=100, unit="clips") as progress:
+            progress.update(10)
     """
 
     def __init__(self, description: str, total: int | None, unit: str) -> None:
@@ -37,24 +38,24 @@ class Progress:
             self._print_line()
 
     def update(self, count: int, note: str = "") -> None:
-        """Count more as done; `note` is shown behind the figures."""
-        is_news = not count or note not in ("", self._note)
+        """Add to the count; show `note`, or else the last one, after the numbers."""
+        must_refresh = not count or note not in ("", self._note)
         self._done += count
         self._note = note or self._note
         if self._in_terminal:
             self._bar.set_postfix_str(self._note, refresh=False)
             self._bar.update(count)
-            if is_news:  # tqdm shows only what was counted, and not each of it
+            if must_refresh:  # tqdm draws only when it counts, and not every time
                 self._bar.refresh()
         elif time.monotonic() - self._last_line >= _LOG_INTERVAL_S:
             self._print_line()
 
     def update_to(self, done: int, note: str = "") -> None:
-        """Set how much is done."""
+        """Set the count."""
         self.update(done - self._done, note)
 
     def begin_at(self, done: int, note: str = "") -> None:
-        """Count time from now on, and as done what an earlier run did, which tells nothing of the speed."""
+        """Start the clock now, at an earlier run's count, which does not enter the speed."""
         self._done_before = self._done = done
         self._note = note
         self._started = time.monotonic()
@@ -80,7 +81,7 @@ class Progress:
         print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Show the last state and leave the line."""
+        """Show the final state and end the line."""
         self._bar.close()
         if not self._in_terminal and self._done:
             self._print_line()
@@ -98,5 +99,5 @@ class Progress:
 
 
 def _num_columns() -> int:
-    """Of the terminal; some have none, as a container's to which nobody is attached."""
+    """Return the terminal's width; it is 0 in a container with nobody attached."""
     return os.get_terminal_size(sys.stderr.fileno()).columns

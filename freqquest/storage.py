@@ -1,7 +1,7 @@
-"""Every path that freqquest reads or writes: local folders and URIs (`s3://`, `gs://`, `file://`) alike.
+"""Files and folders behind local paths and URIs (`s3://`, `gs://`, `file://`).
 
-The one module that touches file systems, on pyarrow's. Local paths become absolute at once, because Ray's workers
-run in folders of their own.
+The only module that touches file systems; built on pyarrow's. Local paths become absolute at once,
+because Ray's workers run in folders of their own.
 """
 
 import io
@@ -14,18 +14,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
 
 from pyarrow import fs
 
 from freqquest.errors import UserError
 
 _LOCAL = fs.LocalFileSystem()
+
 _BUFFER_BYTES = 256 * 2**10
+"""Buffer of a local file that is read."""
+
 _WHOLE_BYTES = 4 * 2**20
+"""Size up to which a remote file is read at once; also the buffer for larger ones."""
 
 _STAGED = "-staged-"
-"""In the hidden name of a file until it is whole."""
+"""Part of a file's hidden name until the file is complete."""
+
+_HIDDEN = (".", "__MACOSX")
+"""Prefixes of names that are skipped."""
 
 
 @dataclass(frozen=True)
@@ -48,63 +54,61 @@ class Location:
 
     @property
     def parent(self) -> "Location":
-        """The folder that holds this file or folder."""
+        """Folder that holds this file or folder."""
         return Location(self.filesystem, self.path.rstrip("/").rsplit("/", 1)[0] or "/")
 
     @property
     def is_local(self) -> bool:
-        """Whether it lies on this machine's own file system."""
+        """Return whether the location is on this machine's own file system."""
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def is_below(self, folder: "Location") -> bool:
-        """Whether this is inside of a folder, at any depth, or the folder itself."""
+        """Return whether this is `folder` itself or inside it, at any depth."""
         return self.filesystem == folder.filesystem and f"{self.path}/".startswith(
             f"{folder.path.rstrip('/')}/"
         )
 
     def exists(self) -> bool:
-        """Whether there is a file or a folder."""
+        """Return whether there is a file or a folder."""
         return bool(self.filesystem.get_file_info(self.path).type != fs.FileType.NotFound)
 
     def is_dir(self) -> bool:
-        """Whether there is a folder."""
+        """Return whether there is a folder."""
         return bool(self.filesystem.get_file_info(self.path).type == fs.FileType.Directory)
 
     def is_file(self) -> bool:
-        """Whether there is a file."""
+        """Return whether there is a file."""
         return bool(self.filesystem.get_file_info(self.path).type == fs.FileType.File)
 
     def num_bytes(self) -> int:
-        """The file's size in bytes; 0 where there is no file."""
+        """Return the file's size in bytes, or 0 if there is no file."""
         return int(self.filesystem.get_file_info(self.path).size or 0)
 
-    def open(self) -> IO[bytes]:
-        """The file's content as a seekable binary stream."""
-        if (
-            self.is_local
-        ):  # Python's own file halves the time to decode a clip, a large buffer takes a tenth more
-            return Path(self.path).open("rb", buffering=_BUFFER_BYTES)
-        # Each read of an object is a request: small files come whole, large ones in large pieces.
+    def open(self) -> io.BufferedReader | io.BytesIO:
+        """Open the file as a seekable binary stream."""
+        if self.is_local:
+            # Python's own file halves the time to decode a clip; the large buffer saves another
+            # tenth.
+            return io.BufferedReader(io.FileIO(self.path), _BUFFER_BYTES)
+        # Each read of an object is a request: read small files at once, large ones in large pieces.
         file = self.filesystem.open_input_file(self.path)
-        return (
-            io.BytesIO(file.read())
-            if file.size() <= _WHOLE_BYTES
-            else io.BufferedReader(file, _WHOLE_BYTES)
-        )
+        if file.size() <= _WHOLE_BYTES:
+            return io.BytesIO(file.read())
+        return io.BufferedReader(file, _WHOLE_BYTES)
 
     def read_bytes(self) -> bytes:
-        """The file's whole content."""
+        """Return the file's content."""
         with self.open() as stream:
             return stream.read()
 
     def read_text(self) -> str:
-        """The file's whole content, as UTF-8 (a byte order mark is dropped, as spreadsheets write one)."""
+        """Return the file's UTF-8 text, without the byte order mark that spreadsheets write."""
         return self.read_bytes().decode("utf-8-sig")
 
     def write_bytes(self, content: bytes | memoryview) -> None:
-        """Write the file whole or not at all: a reader, or a crash, never meets half of it."""
+        """Write the file atomically: neither readers nor a crash ever see half of it."""
         if not self.is_local:
-            with ThreadPoolExecutor(1) as thread:  # Ctrl+C reaches the main thread alone
+            with ThreadPoolExecutor(1) as thread:  # Ctrl+C interrupts only the main thread
                 thread.submit(self._write_object, content).result()
             return
         self.parent.make_dirs()
@@ -123,43 +127,46 @@ class Location:
             raise
 
     def _write_object(self, content: bytes | memoryview) -> None:
-        """An object store shows an object once it is closed, and needs no folders."""
+        """Write an object. Object stores show it only once it is closed, and need no folders."""
         with self.filesystem.open_output_stream(self.path) as stream:
             stream.write(content)
 
     def write_text(self, content: str) -> None:
-        """Write text as UTF-8, whole or not at all."""
+        """Write text as UTF-8, atomically."""
         self.write_bytes(content.encode())
 
     def make_dirs(self) -> None:
-        """Make the folder and those above it; nothing happens where it exists."""
+        """Create the folder and its parents if they are missing."""
         self.filesystem.create_dir(self.path, recursive=True)
 
     def remove_file(self) -> None:
-        """Remove the file; nothing happens where there is none."""
+        """Remove the file if there is one."""
         if self.is_file():
             self.filesystem.delete_file(self.path)
 
     def remove_dir(self) -> None:
-        """Remove the folder and all that lies in it."""
+        """Remove the folder and everything in it."""
         self.filesystem.delete_dir(self.path)
 
     def remove_staged(self) -> None:
-        """Remove what killed processes left half-written in this folder and those below."""
+        """Remove half-written files that killed processes left below this folder."""
         if self.is_local:
             for path in Path(self.path).rglob(f".*{_STAGED}*"):
                 path.unlink(missing_ok=True)
 
     def list_dir(self) -> list["Location"]:
-        """Files and folders directly inside, sorted by path, without hidden ones; none where there is no folder."""
+        """List the files and folders directly inside, sorted by path, without hidden ones.
+
+        The list is empty if there is no such folder.
+        """
         infos = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
         shown = (info.path for info in infos if not info.base_name.startswith("."))
         return [Location(self.filesystem, path) for path in sorted(shown)]
 
     def walk(self) -> "Iterator[Entry]":
-        """Every file and folder below this folder, sorted by path, but for hidden ones.
+        """Yield every file and folder below this folder, sorted by path, without hidden ones.
 
-        Links are followed only to files inside this folder: others could lead in circles or out of it.
+        Follow links only to files inside this folder: others could be circular or lead outside.
         """
         if self.is_local:
             yield from _walk_local(Path(self.path).resolve(), "")
@@ -172,30 +179,33 @@ class Location:
                 yield Entry(info.path[start:], is_dir, info.size or 0, info.mtime_ns or 0)
 
 
-_HIDDEN = (".", "__MACOSX")
-
-
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A file or folder found below another folder."""
 
     path: str
-    """From that folder on, parts joined by `/`."""
+    """Path relative to that folder, with `/` between its parts."""
+
     is_dir: bool
+    """True for a folder."""
+
     num_bytes: int = 0
+    """Size of the file."""
+
     modified_ns: int = 0
-    """Time of its last change, in nanoseconds since 1970."""
+    """Time of the last change, in nanoseconds since 1970."""
+
     problem: str = ""
-    """Why it must not be read; empty where it can be."""
+    """Reason why it must not be read; empty if it can be."""
 
 
 def _walk_local(root: Path, relative: str) -> Iterator[Entry]:
     try:
-        found = sorted(os.scandir(root / relative), key=lambda item: item.name)
+        items = sorted(os.scandir(root / relative), key=lambda item: item.name)
     except OSError as error:
         yield Entry(relative, is_dir=True, problem=f"folder cannot be listed: {error.strerror}")
         return
-    for item in found:
+    for item in items:
         if item.name.startswith(_HIDDEN):
             continue
         entry = _local_entry(item, root, f"{relative}/{item.name}" if relative else item.name)
@@ -222,27 +232,27 @@ def _local_entry(item: os.DirEntry[str], root: Path, relative: str) -> Entry:
 def _link_problem(link: Path, root: Path) -> str:
     try:
         target = link.resolve(strict=True)
-    except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise RuntimeError for a circle
-        return "a link that leads in a circle or to nothing"
+    except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise RuntimeError for a circular link
+        return "circular or broken link"
     if not target.is_relative_to(root):
-        return f"a link out of {root}: copy the file, or link it with ln (without -s)"
-    return "a link to a folder, which is not followed" if target.is_dir() else ""
+        return f"link out of {root}: copy the file, or link it with ln (without -s)"
+    return "link to a folder, which is not followed" if target.is_dir() else ""
 
 
 def locate(path: str | Path) -> Location:
-    """The location of a local path or URI.
+    """Return the location of a local path or URI.
 
     Raises:
-        UserError: The URI's scheme is not supported, or it cannot be read as a URI.
+        UserError: The URI is malformed or its scheme is not supported.
     """
     text = str(path)
     if _ONE_SLASH.match(text):
-        raise UserError(f"{text} has one slash too few: give {text.replace(':/', '://', 1)}")
+        raise UserError(f"{text} lacks a slash: give {text.replace(':/', '://', 1)}")
     if "://" not in text:
         return Location(_LOCAL, str(Path(text).expanduser().absolute()))
     if "?" in text:
         raise UserError(
-            f"{text} has settings behind its '?': give the plain URI, and the settings by the environment"
+            f"{text} has settings after '?': give the plain URI, and set them in the environment"
         )
     scheme, _, rest = text.partition("://")
     host, _, inner = rest.partition("/")
@@ -250,17 +260,17 @@ def locate(path: str | Path) -> Location:
         filesystem, base = _open_filesystem(f"{scheme}://{host}/")
     except ValueError as error:
         raise UserError(
-            f"cannot open {text}: {error}; use a local path, or s3://, gs:// or file://"
+            f"cannot open {text}: {error}; use a local path, s3://, gs:// or file://"
         ) from error
     except OSError as error:
         raise UserError(
-            f"cannot open {text}: {reason(error)}; is the name right, and the network there? (A server other than AWS "
-            "is named by the environment's AWS_ENDPOINT_URL)"
+            f"cannot open {text}: {reason(error)}; check the name and the network "
+            "(set AWS_ENDPOINT_URL in the environment for a server other than AWS)"
         ) from error
-    inner = re.sub("/+", "/", inner)  # an object store takes an empty name for one
-    return Location(
-        filesystem, f"{base.rstrip('/')}/{inner.strip('/')}"
-    )  # else as it stands: names may hold anything
+    # To an object store, an empty part of a path is a name too. Everything else stays as given:
+    # names may hold any character.
+    inner = re.sub("/+", "/", inner).strip("/")
+    return Location(filesystem, f"{base.rstrip('/')}/{inner}")
 
 
 @lru_cache
@@ -276,18 +286,18 @@ _CLOUD_ERROR = re.compile(
 
 
 def reason(error: OSError) -> str:
-    """Why a file system refused, in a few words."""
+    """Return a file system's error in a few words."""
     if match := _CLOUD_ERROR.search(str(error)):
         return match[1]
     return error.strerror or str(error)
 
 
 def upload_dir(source: Path, target: Location) -> None:
-    """Copy a local folder's files, at any depth, into `target`, replacing files of the same name."""
+    """Copy the files below a local folder into `target`, replacing files of the same name."""
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
-        place = target / file.relative_to(source).as_posix()
-        if place.is_local:
-            place.parent.make_dirs()
-            shutil.copyfile(file, place.path)
+        copy = target / file.relative_to(source).as_posix()
+        if copy.is_local:
+            copy.parent.make_dirs()
+            shutil.copyfile(file, copy.path)
         else:
-            place.write_bytes(file.read_bytes())
+            copy.write_bytes(file.read_bytes())

@@ -6,13 +6,13 @@ import numpy as np
 from freqquest import plots
 
 
-def test_names_may_look_like_formulas_or_be_of_any_script():
+def test_names_may_look_like_formulas_and_use_any_script():
     names = ["a$_$b", "Ωδή", "警笛"]
     assert plots.counts(names, {"clips": {"train": [1, 2, 3]}}).ndim == 3
     assert plots.spectrogram_grid(dict.fromkeys(names, np.zeros((4, 5))), "title", 1.0).ndim == 3
 
 
-def test_pictures_are_rgb_and_become_png_files():
+def test_plots_are_rgb_pictures_and_encode_as_png():
     pictures = [
         plots.spectrogram_grid(
             {"a": np.zeros((128, 512)), "b": np.random.rand(128, 512)}, "title", 5.9
@@ -22,7 +22,7 @@ def test_pictures_are_rgb_and_become_png_files():
         plots.bars({"mixup": 0.7, "dropout": 0.3}, "title"),
         plots.reliability({"as trained": (np.array([0.4, 0.8]), np.array([0.5, 0.9]))}, "title"),
         plots.curves({"loss_D": [1.0, 0.5], "loss_G": [2.0, 3.0]}, "title", "epoch", "loss"),
-        plots.beside_others(
+        plots.curves_with_references(
             {"accuracy": ([0.2, 0.8], 0.9)}, "title", "epoch", "real clips", [5, 10]
         ),
     ]
@@ -36,14 +36,14 @@ def test_pictures_are_rgb_and_become_png_files():
         )
 
 
-def test_confusions_are_counted_true_class_by_row():
+def test_confusions_are_counted_with_true_classes_as_rows():
     counts = plots.count_confusions(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
 
 
-def test_many_curves_have_no_legend_and_the_emphasised_one_stands_out():
+def test_a_highlighted_curve_stands_out():
     series = {str(number): [0.1, 0.2 + number / 20] for number in range(12)}
     assert not np.array_equal(
         plots.curves(series, "title", "epoch", "accuracy"),
-        plots.curves(series, "title", "epoch", "accuracy", emphasised="3"),
+        plots.curves(series, "title", "epoch", "accuracy", highlight="3"),
     )

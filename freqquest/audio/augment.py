@@ -1,4 +1,4 @@
-"""Varied copies of a clip for training: another pitch, speed, level, position, or noise behind it.
+"""Augmentation of training clips: pitch, speed, level, position in time, background noise.
 
 audiomentations does the work; no Ray, no deep-learning framework. Shapes: S samples.
 """
@@ -16,31 +16,31 @@ import numpy as np
 AugmentationName = Literal["pitch", "speed", "gain", "shift", "noise"]
 
 AUGMENTATIONS: tuple[AugmentationName, ...] = get_args(AugmentationName)
-"""In the order they are applied: noise comes last, so that it also fills the silence a shift leaves."""
+"""Names in the order of application. Noise comes last, to fill the silence that a shift leaves."""
 
 MAX_PITCH_SEMITONES = 2.0
-"""Pitch is shifted by up to this much, up or down; the speed stays."""
+"""Largest pitch shift, up or down; the speed stays."""
 
 MAX_SPEED_CHANGE = 1.25
-"""Speed is changed by up to this factor, faster or slower; the pitch stays.
+"""Largest factor of a speed change, faster or slower; the pitch stays.
 
-Below half speed the stretcher randomizes phases from a generator of its own, and copies could not be repeated.
+Below half speed the stretcher draws phases from a generator of its own: not reproducible.
 """
 
 MIN_GAIN_DB, MAX_GAIN_DB = -12.0, 6.0
-"""Change of level; more room below, as real recordings are quieter far more often than louder."""
+"""Range of a level change. Real recordings are quieter far more often than louder."""
 
 MAX_SHIFT = 0.25
-"""A clip is moved by up to this fraction of its length, earlier or later; silence fills the gap."""
+"""Largest shift, earlier or later, as a fraction of the clip; silence fills the gap."""
 
 SHIFT_FADE_S = 0.005
-"""Fade where a shifted clip meets the silence, in seconds: without it there would be a click."""
+"""Fade between a shifted clip and the silence, in seconds; without it there would be a click."""
 
 MIN_SNR_DB, MAX_SNR_DB = 5.0, 30.0
-"""Level of the clip over that of the noise."""
+"""Range of the signal-to-noise ratio."""
 
 MIN_NOISE_SLOPE_DB, MAX_NOISE_SLOPE_DB = -3.0, 0.0
-"""Color of the noise, in dB per octave: from pink, like wind and traffic, to white, like a microphone's hiss."""
+"""Range of the noise's slope, in dB per octave: from pink (wind, traffic) to white (hiss)."""
 
 _Transform = Callable[[np.ndarray, int], np.ndarray]
 
@@ -51,20 +51,20 @@ def vary(
     names: Sequence[AugmentationName],
     seed: Sequence[int] | int,
 ) -> np.ndarray:
-    """A copy of a waveform that the named augmentations have changed, each by a random amount.
+    """Return a copy of a waveform, changed by each named augmentation by a random amount.
 
-    The same arguments give the same samples, whatever ran before and in whatever process. Each amount depends on the
-    seed and its own name alone, not on the other names or their order. Not for two threads at once: the library draws
-    from the process's global generators, which are left as they were found.
+    The same arguments give the same samples in any process, whatever ran before. Each amount
+    depends only on the seed and its own name, not on the other names or their order. Not
+    thread-safe: the library draws from the process's global generators, which are restored.
 
     Args:
         waveform: `[S]`, full scale 1.0.
-        sample_rate_hz: Its sample rate, in Hz.
-        names: What to change, in any order; a name given twice counts once.
-        seed: Whole numbers, 0 or more.
+        sample_rate_hz: Sample rate of the waveform.
+        names: Augmentations, in any order; repeated names count once.
+        seed: Integers, 0 or more.
 
     Returns:
-        `[S]`, float32. Samples may lie beyond full scale; nothing is clipped.
+        `[S]`, float32. Nothing is clipped, so samples may exceed full scale.
 
     Raises:
         ValueError: A name is unknown.
@@ -72,7 +72,7 @@ def vary(
     for name in names:
         if name not in AUGMENTATIONS:
             raise ValueError(
-                f"augmentation {name!r} is unknown: choose from {', '.join(AUGMENTATIONS)}"
+                f"augmentation {name!r} is unknown: it must be one of {', '.join(AUGMENTATIONS)}"
             )
     varied = np.array(waveform, np.float32)
     for name in AUGMENTATIONS:
@@ -84,7 +84,10 @@ def vary(
 
 @contextmanager
 def _global_generators_seeded(seed: Sequence[int] | int, name: str) -> Iterator[None]:
-    """Seed Python's and NumPy's global generators, the only ones audiomentations uses, and restore them after."""
+    """Seed the global generators of Python and NumPy, and restore them afterwards.
+
+    audiomentations uses no others.
+    """
     numbers = [seed] if isinstance(seed, int) else seed
     mixed = int(np.random.SeedSequence([*numbers, zlib.crc32(name.encode())]).generate_state(1)[0])
     python_state, numpy_state = random.getstate(), np.random.get_state()
@@ -99,18 +102,18 @@ def _global_generators_seeded(seed: Sequence[int] | int, name: str) -> Iterator[
 
 @functools.cache
 def _transforms() -> Mapping[AugmentationName, _Transform]:
-    """Each augmentation as a function of a waveform `[S]` and its rate in Hz, which always applies.
+    """Return each augmentation as a function of a waveform `[S]` and its rate in Hz.
 
-    Imported here, as the library takes a second to load.
+    The library is imported here because it takes a second to load.
     """
     with warnings.catch_warnings():
-        # One of its docstrings has an invalid escape, of which Python 3.12 warns where the module is not yet compiled.
+        # Python 3.12 warns of an invalid escape in one of its docstrings when it compiles it.
         warnings.simplefilter("ignore")
         import audiomentations as am
 
     return {
-        # Signalsmith's stretcher: unlike librosa's phase vocoder, it keeps the level of noisy sounds,
-        # and has nothing to compile when a process begins.
+        # Unlike librosa's phase vocoder, Signalsmith's stretcher keeps the level of noisy sounds
+        # and compiles nothing when a process starts.
         "pitch": am.PitchShift(
             -MAX_PITCH_SEMITONES, MAX_PITCH_SEMITONES, method="signalsmith_stretch", p=1.0
         ),

@@ -1,157 +1,42 @@
-"""Five sounds of a city, synthesized: a dog, a drill, an engine, a siren, street musicians.
+"""Five synthesized city sounds: a dog, a drill, an engine, a siren, street musicians.
 
 NumPy and SciPy only. Each sound is a function of two random generators:
 
-- `traits` decides what stays the same throughout a recording, such as which dog it is. It is seeded alike for
-  every clip of a recording, so what is drawn from it must not depend on `moment`.
-- `moment` decides what happens in this clip of the recording, such as when the dog barks.
+- `traits` decides what stays the same within a recording, such as which dog it is. Every clip of a
+  recording has it with the same seed, so draws from it must not depend on `moment`.
+- `moment` decides what happens in one clip of the recording, such as when the dog barks.
 
-Samples are single precision, which halves the time. Shapes: S samples, F frequency bins, H harmonics.
+Shapes: S samples.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
-from scipy import fft
 
-Signal = NDArray[np.float32]
-
-_TABLE_BITS = 11
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Axes:
-    """The axes that all parts of one clip share: `time_s` [S] and `frequency_hz` [F]."""
-
-    sample_rate_hz: int
-    duration_s: float
-    time_s: Signal
-    frequency_hz: Signal
-
+from freqquest.audio.demo_signals import (
+    Axes,
+    Signal,
+    add_event,
+    beats,
+    colored_noise,
+    falling_harmonics,
+    filtered,
+    gain,
+    log_uniform,
+    oscillator,
+    power_law,
+    resonances,
+    unit_level,
+    wander,
+)
 
 Sound = Callable[[Generator, Generator, Axes], Signal]
-"""`sound(traits, moment, axes)` returns a clip [S] of any loudness."""
-
-
-@lru_cache(maxsize=1)
-def make_axes(sample_rate_hz: int, duration_s: float) -> Axes:
-    """Lays out a clip's samples and frequencies: some samples too many, for a faster Fourier transform."""
-    num_samples = fft.next_fast_len(round(sample_rate_hz * duration_s), real=True)
-    return Axes(
-        sample_rate_hz=sample_rate_hz,
-        duration_s=duration_s,
-        time_s=(np.arange(num_samples) / sample_rate_hz).astype(np.float32),
-        frequency_hz=np.fft.rfftfreq(num_samples, 1 / sample_rate_hz).astype(np.float32),
-    )
-
-
-def log_uniform(random: Generator, low: float, high: float) -> float:
-    """Draws so that each octave from `low` to `high` is equally likely, as ears judge pitch and duration."""
-    return float(low * (high / low) ** random.random())
-
-
-def gain(level_db: float) -> float:
-    """The amplitude factor of a level in decibels."""
-    return float(10 ** (level_db / 20))
-
-
-def unit_level(sound: Signal) -> Signal:
-    """Scales a sound to a root mean square of 1; silence stays silent."""
-    return sound / max(float(np.sqrt(np.mean(np.square(sound)))), 1e-9)
-
-
-def falling_harmonics(axes: Axes, highest_pitch_hz: float, exponent: float) -> Signal:
-    """Amplitudes `1 / k ** exponent` [H] of the harmonics that stay below the Nyquist frequency."""
-    num_harmonics = np.clip(
-        int(axes.sample_rate_hz / 2 / highest_pitch_hz), 1, 2 ** (_TABLE_BITS - 2)
-    )
-    return np.power(np.arange(1, num_harmonics + 1, dtype=np.float32), -exponent, dtype=np.float32)
-
-
-def oscillator(axes: Axes, pitch_hz: Signal, harmonics: Signal) -> Signal:
-    """A periodic wave whose pitch follows `pitch_hz` [S], from harmonic amplitudes [H].
-
-    Looked up in a table of one period, so that a hundred harmonics cost no more than one.
-    """
-    spectrum = np.concatenate([[0], -1j * harmonics]).astype(np.complex64)
-    table: Signal = fft.irfft(spectrum, 2**_TABLE_BITS) * 2**_TABLE_BITS
-    wave: Signal = table[_phases(axes, pitch_hz) >> (32 - _TABLE_BITS)]
-    return wave
-
-
-def _phases(axes: Axes, rate_hz: Signal) -> NDArray[np.uint32]:
-    """The phase [S] of a cycle of changing rate: a fraction in 32 bits that overflow when a period ends."""
-    steps = (rate_hz * (2**32 / axes.sample_rate_hz)).astype(np.uint32)
-    return np.cumsum(steps, dtype=np.uint32)
-
-
-def filtered(sound: Signal, response: Signal | NDArray[np.complex64]) -> Signal:
-    """Applies a frequency response [F]. Its tail wraps round to the start, as an echo of what came before."""
-    result: Signal = fft.irfft(fft.rfft(sound) * response, len(sound))
-    return result
-
-
-def colored_noise(random: Generator, axes: Axes, response: Signal) -> Signal:
-    """Gaussian noise of the spectrum `response` [F], at unit level."""
-    # A sum of so many bins is Gaussian whatever each of them is, and uniform numbers come fastest.
-    white = random.random(2 * len(response), dtype=np.float32).view(np.complex64) - (0.5 + 0.5j)
-    noise: Signal = fft.irfft(white * response, len(axes.time_s))
-    return unit_level(noise)
-
-
-def power_law(axes: Axes, exponent: float, corner_hz: float = 50.0) -> Signal:
-    """A response [F] that is flat up to `corner_hz` and falls as `1 / frequency ** exponent` above it."""
-    return (1 + axes.frequency_hz / corner_hz) ** -exponent
-
-
-def resonances(axes: Axes, centres_hz: list[float], quality: float, floor: float = 0.05) -> Signal:
-    """A response [F] with a peak of height 1 at each center; `quality` is center over bandwidth."""
-    response = np.full_like(axes.frequency_hz, floor)
-    for centre_hz in centres_hz:
-        response += 1 / (1 + (2 * quality * (axes.frequency_hz / centre_hz - 1)) ** 2)
-    return response
-
-
-def wander(random: Generator, axes: Axes, step_s: float) -> Signal:
-    """A curve [S] between -1 and 1 that heads for a new random value every `step_s` seconds."""
-    step = round(step_s * axes.sample_rate_hz)
-    knots = random.uniform(-1, 1, len(axes.time_s) // step + 3).astype(np.float32)
-    ramps = np.linspace(
-        knots[:-1], knots[1:], step, endpoint=False, axis=1, dtype=np.float32
-    ).ravel()
-    start = random.integers(step)
-    return ramps[start : start + len(axes.time_s)]
-
-
-def place(clip: Signal, event: Signal, start: int) -> None:
-    """Adds an event to a clip in place, from sample `start`; what lies outside the clip is not heard."""
-    event = event[max(-start, 0) :]
-    window = clip[max(start, 0) :][: len(event)]
-    window += event[: len(window)]
-
-
-def beats(
-    random: Generator, axes: Axes, rate_hz: Signal, strengths: list[float], jitter: float
-) -> Signal:
-    """Impulses [S] at the changing rate `rate_hz` [S], their heights cycling through `strengths`.
-
-    `jitter` is the standard deviation of their relative heights and, in periods, of their delays.
-    """
-    phases = _phases(axes, rate_hz) + random.integers(2**32, dtype=np.uint32)
-    starts = np.flatnonzero(phases[1:] < phases[:-1])
-    delays = random.normal(0, jitter, len(starts)) * axes.sample_rate_hz / rate_hz[starts]
-    impulses = np.zeros_like(axes.time_s)
-    heights = np.resize(strengths, len(starts)) * random.normal(1, jitter, len(starts))
-    impulses[np.clip(starts + delays.astype(np.int64), 0, len(impulses) - 1)] = heights
-    return impulses
+"""A function `sound(traits, moment, axes)` that returns a clip `[S]` of any level."""
 
 
 def dog_bark(traits: Generator, moment: Generator, axes: Axes) -> Signal:
-    """Groups of barks: short, harsh bursts of harmonics, their pitch jumping up and falling."""
+    """Synthesize groups of barks: short, harsh bursts of harmonics with a rising, falling pitch."""
     pitch_hz, length_s = log_uniform(traits, 230, 1100), log_uniform(traits, 0.1, 0.3)
     depth, harshness = traits.uniform(0.3, 0.65), traits.uniform(0.05, 0.6)
     group, gap_s, pause_s = (
@@ -179,14 +64,14 @@ def dog_bark(traits: Generator, moment: Generator, axes: Axes) -> Signal:
             breath = moment.standard_normal(len(part), dtype=np.float32)
             swell = np.minimum(part / 0.08, 1) * (1 - part) ** 1.3 * moment.uniform(0.5, 1)
             bark = swell * ((1 - harshness) * voice + harshness * breath)
-            place(clip, bark, int(start_s * axes.sample_rate_hz))
+            add_event(clip, bark, int(start_s * axes.sample_rate_hz))
             start_s += bark_s + gap_s * moment.uniform(0.8, 1.3)
         start_s += pause_s * moment.uniform(0.6, 1.4)
     return filtered(clip, formants)
 
 
 def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
-    """A hammer drill's clanging blows or a rotary drill's whine, in roaring noise, often in bursts."""
+    """Synthesize a hammer drill's blows or a rotary drill's whine, in noise, often in bursts."""
     hammers, in_bursts = traits.random(2) < (0.6, 0.5)
     rate_hz = log_uniform(traits, 15, 40) if hammers else log_uniform(traits, 250, 1400)
     steadiness, burst_s = traits.uniform(0.01, 0.06), log_uniform(traits, 0.4, 2)
@@ -215,7 +100,7 @@ def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
 
 
 def engine_idling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
-    """Uneven explosions, 10 to 40 a second, through an exhaust; rumble, clatter, and now and then a rev."""
+    """Synthesize 10 to 40 uneven explosions a second through an exhaust, rumble, some revs."""
     rate_hz, roughness = log_uniform(traits, 10, 40), traits.uniform(0.01, 0.06)
     cylinders = [traits.uniform(0.5, 1) for _ in range(traits.integers(2, 7))]
     pipe = resonances(
@@ -240,7 +125,7 @@ def engine_idling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
 
 
 def siren(traits: Generator, moment: Generator, axes: Axes) -> Signal:
-    """A wail, a yelp or two alternating tones between 400 and 1,800 Hz, perhaps driving past."""
+    """Synthesize a wail, a yelp or two alternating tones, 400 to 1800 Hz, some driving past."""
     low_hz, octaves = log_uniform(traits, 400, 700), traits.uniform(0.6, 1.35)
     slowest_s, fastest_s = ((8, 3), (0.5, 0.2), (2, 0.7))[kind := traits.integers(3)]
     period_s, rise = log_uniform(traits, fastest_s, slowest_s), traits.uniform(0.3, 0.7)
@@ -252,7 +137,7 @@ def siren(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     if kind == 2:
         height = 0.5 * (part < 0.5).astype(np.float32)
     else:
-        # The square root rounds the sweep as an electronic siren's charging capacitor does.
+        # The square root rounds the sweep like the charging capacitor of an electronic siren.
         height = np.sqrt(np.where(part < rise, part / rise, (1 - part) / (1 - rise)))
     ahead_s = moment.uniform(-1, 2) * axes.duration_s - axes.time_s
     pitch_hz = low_hz * 2 ** (octaves * height) * (1 + speed * np.tanh(ahead_s))
@@ -262,7 +147,7 @@ def siren(traits: Generator, moment: Generator, axes: Axes) -> Signal:
 
 
 def street_music(traits: Generator, moment: Generator, axes: Axes) -> Signal:
-    """A few musicians: broken chords under a wandering melody, over a beat, in some key and tempo."""
+    """Synthesize a few musicians: broken chords, a wandering melody and a beat."""
     major, minor = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
     key_hz, scale = log_uniform(traits, 98, 196), major if traits.random() < 0.5 else minor
     step_s, chords = log_uniform(traits, 0.14, 0.36), traits.permutation([0, 3, 4, 5])
@@ -277,28 +162,23 @@ def street_music(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     for step in range(first, first + int(axes.duration_s / step_s) + 2):
         start = int(start_s * axes.sample_rate_hz)
         chord_note = int(chords[step // 8 % 4]) + (0, 2, 4, 7)[step % 4]
-        place(clip, accompanist(pitches_hz[chord_note], 3 * step_s), start)
+        add_event(clip, accompanist(pitches_hz[chord_note], 3 * step_s), start)
         if moment.random() < restlessness:
             degree = min(max(degree + int(moment.integers(-2, 3)), 7), 18)
-            place(clip, soloist(pitches_hz[degree], step_s * int(moment.integers(1, 4))), start)
+            melody_note = soloist(pitches_hz[degree], step_s * int(moment.integers(1, 4)))
+            add_event(clip, melody_note, start)
         if is_drummed[step % 8]:
-            place(clip, drum_level * _drum(moment, axes, deep=step % 4 == 0), start)
+            add_event(clip, drum_level * _drum(moment, axes, deep=step % 4 == 0), start)
         start_s += step_s
     return clip
 
 
 def _instrument(traits: Generator, axes: Axes) -> Callable[[float, float], Signal]:
-    """Something plucked, or something bowed or blown, that plays a pitch in hertz for some seconds."""
-    is_plucked, exponent, loudness = (
-        traits.random() < 0.5,
-        traits.uniform(0.8, 2),
-        traits.uniform(0.4, 1),
-    )
-    attack_s, vibrato_hz, depth = (
-        traits.uniform(0.02, 0.08),
-        traits.uniform(4, 7),
-        traits.uniform(0, 0.015),
-    )
+    """Return a plucked, bowed or blown instrument that plays a pitch in Hz for some seconds."""
+    is_plucked = traits.random() < 0.5
+    exponent, loudness = traits.uniform(0.8, 2), traits.uniform(0.4, 1)
+    attack_s = traits.uniform(0.02, 0.08)
+    vibrato_hz, depth = traits.uniform(4, 7), traits.uniform(0, 0.015)
 
     def play(pitch_hz: float, length_s: float) -> Signal:
         time_s = axes.time_s[: int(length_s * axes.sample_rate_hz)]
@@ -316,7 +196,7 @@ def _instrument(traits: Generator, axes: Axes) -> Callable[[float, float], Signa
 
 
 def _drum(moment: Generator, axes: Axes, *, deep: bool) -> Signal:
-    """One blow: a bass drum whose pitch drops, or a burst of noise as from a shaker."""
+    """Return one blow of a bass drum with a falling pitch, or of a shaker."""
     time_s = axes.time_s[: axes.sample_rate_hz // 5]
     skin: Signal = np.sin(2 * np.pi * (60 * time_s - 4 * np.exp(-time_s / 0.03))) * np.exp(
         -time_s / 0.06
@@ -328,4 +208,4 @@ def _drum(moment: Generator, axes: Axes, *, deep: bool) -> Signal:
 SOUNDS: dict[str, Sound] = {
     sound.__name__: sound for sound in (dog_bark, drilling, engine_idling, siren, street_music)
 }
-"""Each class and its sound; the order gives the class index."""
+"""Sound of each class, in the order of the class indices."""

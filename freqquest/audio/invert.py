@@ -1,6 +1,7 @@
-"""Turn log-mel spectrograms back into sound.
+"""Inversion of log-mel spectrograms to waveforms.
 
-torch and torchaudio, no Ray; on any device. Shapes: N clips, S samples, F FFT bins, M mel bands, T frames.
+torch and SciPy, on any device; torchaudio only for the recipe's method. No Ray, no soundfile.
+Shapes: N clips, S samples, F FFT bins, M mel bands, T frames.
 """
 
 import math
@@ -11,27 +12,32 @@ from typing import Literal
 import numpy as np
 import torch
 from scipy.linalg import pinv
-from torchaudio.functional import griffinlim
 
 from freqquest.audio.phase import Stft, griffin_lim
 from freqquest.audio.spectrogram import SpectrogramConfig, mel_filter_bank
 
 MAX_PEAK = 0.98
-"""Louder clips are turned down to this share of full scale, as WAV files would clip them."""
+"""Highest peak, relative to full scale. Louder clips are scaled down instead of clipped."""
 
 NUM_ITERATIONS = 80
-"""Of the default's search for phases; more gain little (results/README.md)."""
+"""Griffin-Lim iterations of the default method; more gain little (results/README.md)."""
 
-_RECIPE_ITERATIONS, _MOMENTUM = 32, 0.99
+_RECIPE_ITERATIONS = 32
+"""Griffin-Lim iterations of the recipe."""
+
+_MOMENTUM = 0.99
+"""Momentum of Griffin-Lim, in both methods."""
 
 _CORRECT_EVERY = 5
-"""Iterations after which the magnitudes are led back to the mel bands: their detail then comes from the waveform."""
+"""Iterations between two fits of the magnitudes to the mel bands: their detail comes from the
+waveform.
+"""
 
 _MAX_LOG_POWER = 20.0
-"""Far above what full-scale sound reaches; keeps an untrained generator's values finite."""
+"""Limit of the input, far above full-scale sound; keeps an untrained generator's output finite."""
 
 _BINS_AT_ONCE = {"cpu": 2**18, "gpu": 2**25}
-"""Spectrum bins of all clips that are worked on together: on a CPU what its cache holds, on a GPU some 2 GiB."""
+"""Spectrum bins that are processed together: what fits a CPU's cache, or some 2 GiB on a GPU."""
 
 
 def invert(
@@ -43,66 +49,64 @@ def invert(
     method: Literal["default", "recipe"] = "default",
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
-    """Waveforms whose log-mel spectrograms are close to those given; none depends on the others.
+    """Return waveforms whose log-mel spectrograms are close to those given.
+
+    No clip depends on the others.
 
     Args:
-        log_mels: `[N, M, T]`, ln(1 + power); values below 0, and what is no number, count as 0.
-        config: The analysis they came from, of compression `log1p`.
-        sample_rate_hz: Of the waveforms.
-        seeds: One for each clip: of the phases that its search starts from.
-        method: `default` is the best that we have measured; `recipe` the published one (pseudo-inverse of the mel
-            filters, Griffin-Lim), but for torchaudio's solver, which fails on filters of rank 126 of 128.
-        device: Where to compute.
+        log_mels: `[N, M, T]`, ln(1 + power). Negative values and NaN count as 0.
+        config: Analysis of the spectrograms, with compression `log1p`.
+        sample_rate_hz: Sample rate of the waveforms.
+        seeds: One seed per clip, for its initial phases.
+        method: `default` is the best measured. `recipe` is the published method (pseudo-inverse of
+            the mel filters, Griffin-Lim), without torchaudio's solver, which fails on filters of
+            rank 126 of 128.
+        device: Device to compute on.
 
     Returns:
-        Waveforms `[N, S]`, float32, finite, each with a peak of at most MAX_PEAK; S = hop_length * (T - 1).
+        Waveforms `[N, S]`, float32, finite, with peaks of at most MAX_PEAK;
+        S = hop_length * (T - 1).
 
     Raises:
-        ValueError: The compression keeps no level, or the shape or the number of seeds is wrong.
+        ValueError: The compression loses the level, or the shape or the number of seeds is wrong.
     """
     _check(log_mels.shape, config, len(seeds))
     num_clips, _, num_frames = log_mels.shape
     device = torch.device(device)
     invert_chunk = _invert_default if method == "default" else _invert_recipe
-    step = max(
-        1,
-        _BINS_AT_ONCE["cpu" if device.type == "cpu" else "gpu"]
-        // (num_frames * (config.n_fft // 2 + 1)),
-    )
+    num_bins = num_frames * (config.n_fft // 2 + 1)
+    step = max(1, _BINS_AT_ONCE["cpu" if device.type == "cpu" else "gpu"] // num_bins)
     waveforms = np.empty((num_clips, config.hop_length * (num_frames - 1)), np.float32)
     with torch.no_grad():
         for start in range(0, num_clips, step):
             chunk = slice(start, start + step)
             clips = torch.as_tensor(log_mels[chunk]).to(device, torch.float32)
             mel_power = clips.nan_to_num(0).clamp(0, _MAX_LOG_POWER).expm1_()
-            found = invert_chunk(mel_power, config, sample_rate_hz, seeds[chunk])
-            peaks = found.abs().amax(-1, keepdim=True)
-            waveforms[chunk] = (found * (MAX_PEAK / peaks.clamp(min=MAX_PEAK))).cpu().numpy()
+            inverted = invert_chunk(mel_power, config, sample_rate_hz, seeds[chunk])
+            peaks = inverted.abs().amax(-1, keepdim=True)
+            waveforms[chunk] = (inverted * (MAX_PEAK / peaks.clamp(min=MAX_PEAK))).cpu().numpy()
     return waveforms
 
 
 def _check(shape: tuple[int, ...], config: SpectrogramConfig, num_seeds: int) -> None:
     if config.compression != "log1p":
         raise ValueError(
-            f"compression={config.compression} loses the level: only log1p spectrograms can be heard"
+            f"compression {config.compression!r} loses the level: it must be 'log1p' to be inverted"
         )
-    fewest = (config.n_fft + 1) // (2 * config.hop_length) + 2
-    if len(shape) != 3 or shape[1] != config.num_mels or shape[2] < fewest:
+    min_frames = (config.n_fft + 1) // (2 * config.hop_length) + 2
+    if len(shape) != 3 or shape[1] != config.num_mels or shape[2] < min_frames:
         raise ValueError(
-            f"spectrograms of shape {tuple(shape)}: expected [N, {config.num_mels}, T] with T of {fewest} or more, "
-            "so that the sound is longer than half a window"
+            f"spectrograms of shape {tuple(shape)} must be [N, {config.num_mels}, T] with T of "
+            f"{min_frames} or more, so that the waveform is longer than half a window"
         )
     if num_seeds != shape[0]:
-        raise ValueError(f"{num_seeds} seeds for {shape[0]} spectrograms: expected one for each")
+        raise ValueError(f"{num_seeds} seeds for {shape[0]} spectrograms: pass one per spectrogram")
 
 
 def _invert_default(
     mel_power: torch.Tensor, config: SpectrogramConfig, sample_rate_hz: int, seeds: Sequence[int]
 ) -> torch.Tensor:
-    """Smooth non-negative spectra, and Griffin-Lim that keeps to the mel bands.
-
-    Args and returns: mel power `[N, M, T]` to waveforms `[N, S]`.
-    """
+    """Invert mel power `[N, M, T]` to `[N, S]` by smooth spectra and a mel-guided Griffin-Lim."""
     mel_power = mel_power.mT.contiguous()
     filters = _filters(config, sample_rate_hz, mel_power.device)
     stft = Stft(
@@ -123,10 +127,11 @@ def _invert_default(
 
 
 def _smooth_spectra(mel_power: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
-    """Smooth power spectra `[N, T, F]` whose mel bands are those given, `[N, T, M]`.
+    """Return smooth power spectra `[N, T, F]` with the given mel bands `[N, T, M]`.
 
-    Many spectra have the same mel bands. The search starts from a flat one and is smoothed on its way, so it ends at
-    one without peaks or gaps that the bands do not ask for, which is nearer to real ones than the smallest norm.
+    Many spectra have the same mel bands. The search starts from a flat one and smooths on its way,
+    so it ends without peaks or gaps that the bands do not require: closer to real spectra than
+    those of smallest norm.
     """
     spectra = mel_power.new_ones(*mel_power.shape[:2], filters.shape[1])
     for _ in range(3):
@@ -139,9 +144,9 @@ def _smooth_spectra(mel_power: torch.Tensor, filters: torch.Tensor) -> torch.Ten
 def _fit(
     spectra: torch.Tensor, mel_power: torch.Tensor, filters: torch.Tensor, *, num_steps: int
 ) -> torch.Tensor:
-    """Multiply power spectra `[N, T, F]`, so that they come nearer to the mel bands `[N, T, M]`.
+    """Fit power spectra `[N, T, F]` to mel bands `[N, T, M]` by multiplicative updates.
 
-    The steps never leave what is 0 or more, and lessen the Kullback-Leibler divergence from the bands.
+    The spectra stay non-negative; each step reduces the Kullback-Leibler divergence from the bands.
 
     Source: Lee and Seung, "Algorithms for non-negative matrix factorization", 2001, theorem 2.
     """
@@ -152,7 +157,7 @@ def _fit(
 
 
 def _smooth(spectra: torch.Tensor, dim: int) -> torch.Tensor:
-    """The weighted mean (1, 2, 1) of neighbors; the ends stay."""
+    """Average neighbors with weights (1, 2, 1); the ends stay."""
     count = spectra.shape[dim] - 2
     smooth = spectra.clone()
     inner = smooth.narrow(dim, 1, count)
@@ -162,14 +167,14 @@ def _smooth(spectra: torch.Tensor, dim: int) -> torch.Tensor:
 
 @lru_cache(maxsize=4)
 def _filters(config: SpectrogramConfig, sample_rate_hz: int, device: torch.device) -> torch.Tensor:
-    """Mel filters `[M, F]`."""
+    """Return the mel filters `[M, F]` on a device."""
     return torch.from_numpy(mel_filter_bank(config, sample_rate_hz)).to(device)
 
 
 def _random_phases(shape: tuple[int, ...], seed: int) -> torch.Tensor:
-    """Radians, the same for every device.
+    """Return random phases in radians, the same for every device.
 
-    Phases that follow from the magnitudes would start nearer, but smooth noise then comes back as a row of pulses.
+    Phases derived from the magnitudes would start closer, but turn smooth noise into pulses.
     """
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed)).mul_(2 * math.pi)
 
@@ -177,7 +182,9 @@ def _random_phases(shape: tuple[int, ...], seed: int) -> torch.Tensor:
 def _invert_recipe(
     mel_power: torch.Tensor, config: SpectrogramConfig, sample_rate_hz: int, seeds: Sequence[int]
 ) -> torch.Tensor:
-    """The smallest spectra that fit, and Griffin-Lim from random phases: mel power `[N, M, T]` to `[N, S]`."""
+    """Invert mel power `[N, M, T]` to `[N, S]` by pseudo-inverse filters and Griffin-Lim."""
+    from torchaudio.functional import griffinlim  # only this method needs it
+
     device = mel_power.device
     power = (_inverse_filters(config, sample_rate_hz).to(device) @ mel_power).clamp_(min=0)
     waveforms = []
@@ -202,7 +209,7 @@ def _invert_recipe(
 
 @lru_cache(maxsize=4)
 def _inverse_filters(config: SpectrogramConfig, sample_rate_hz: int) -> torch.Tensor:
-    """Pseudo-inverse `[F, M]` of the mel filters: the least-squares solution of smallest norm."""
+    """Return the pseudo-inverse `[F, M]` of the mel filters: least squares of smallest norm."""
     return torch.from_numpy(
         pinv(mel_filter_bank(config, sample_rate_hz).astype(np.float64)).astype(np.float32)
     )

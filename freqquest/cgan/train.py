@@ -16,7 +16,7 @@ from freqquest.cgan.train_job import TrainJob
 from freqquest.cluster import capacity, connection
 from freqquest.cluster.remote_progress import remote_progress
 from freqquest.dataset.manifest import Manifest, load_manifest
-from freqquest.dataset.read import num_steps
+from freqquest.dataset.order import num_steps
 from freqquest.errors import UserError
 from freqquest.runs.folder import RunFolder
 from freqquest.storage import locate

@@ -19,7 +19,7 @@ from freqquest.cgan.distributed import Worker, sum_gradients, sum_over_workers, 
 from freqquest.cgan.images import ImageScale
 from freqquest.cgan.losses import discriminator_loss, generator_loss, gradient_penalty
 from freqquest.cgan.networks.build import build_discriminator, build_generator
-from freqquest.dataset.read import rank_slice
+from freqquest.dataset.order import rank_slice
 
 PENALTY_EVERY = 8
 """Updates of the discriminator."""

@@ -17,7 +17,8 @@ from freqquest.cgan.images import image_scale
 from freqquest.cgan.recorder import Recorder, restore
 from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.trainer import CganTrainer, train_epoch
-from freqquest.dataset.read import SplitReader, num_steps
+from freqquest.dataset.order import num_steps
+from freqquest.dataset.read import SplitReader
 
 
 def train_generator(

@@ -71,7 +71,7 @@ def list_wanted(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
     )
     if sample_submission is None:
         return clips
-    sample = read_csv(sample_submission, ["ID"], "--sample-submission")
+    sample = read_csv(sample_submission, ["ID"], "sample_submission")
     if sample.empty:
         raise UserError(f"--sample-submission {sample_submission} names no ID below its first line")
     known = set(clips["ID"])

@@ -1,4 +1,4 @@
-"""Pictures of what is in a dataset: one spectrogram of each class, and how many clips and recordings there are."""
+"""Plots of a dataset: a spectrogram of each class, and the numbers of clips and recordings."""
 
 from freqquest.dataset.manifest import FIGURES_NAME, SPLITS, Manifest
 from freqquest.dataset.read import example_of_each_class
@@ -19,17 +19,11 @@ def draw_figures(dataset: Location, manifest: Manifest) -> None:
         for split in SPLITS
         if any(manifest.num_clips[split].get(label) for label in manifest.classes)
     ]
-    bars = counts(
-        manifest.classes,
-        {
-            what: {
-                split: [numbers[split].get(label, 0) for label in manifest.classes]
-                for split in splits
-            }
-            for what, numbers in {
-                "clips": manifest.num_clips,
-                "recordings": manifest.num_recordings,
-            }.items()
-        },
-    )
-    (dataset / FIGURES_NAME / "counts.png").write_bytes(png(bars))
+    numbers = {"clips": manifest.num_clips, "recordings": manifest.num_recordings}
+    panels = {
+        title: {
+            split: [by_split[split].get(label, 0) for label in manifest.classes] for split in splits
+        }
+        for title, by_split in numbers.items()
+    }
+    (dataset / FIGURES_NAME / "counts.png").write_bytes(png(counts(manifest.classes, panels)))

@@ -1,56 +1,62 @@
-"""A clip from its file, wherever it lies."""
+"""Clips from files on any storage. pyarrow and soundfile."""
 
 import io
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import Clip, UnreadableClipError, load_clip
 from freqquest.storage import locate
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 def load(path: str, config: ClipConfig) -> Clip:
     """Open and decode a clip.
 
     Raises:
-        UnreadableClipError: Its file is damaged, missing, or may not be read.
-        OSError: The storage fails, which says nothing of the clip.
+        UnreadableClipError: The file is corrupt, missing or not permitted.
+        OSError: The storage fails, which says nothing about the clip.
     """
-    place = locate(path)
+    location = locate(path)
     try:
-        with place.open() as stream:
-            return _decode(_Watched(stream), config)
+        with location.open() as stream:
+            return _decode(_ErrorKeepingStream(stream), config)
     except (FileNotFoundError, PermissionError) as error:
-        if not place.parent.is_dir():
-            raise  # not the clip alone: what was mounted there has gone
+        if not location.parent.is_dir():
+            raise  # not only the clip is missing: the storage is no longer mounted
         raise UnreadableClipError(str(error)) from error
 
 
-class _Watched(io.RawIOBase):
-    """Keeps a stream's error: a decoder ends with the samples that it has, or takes the file for a damaged one."""
+class _ErrorKeepingStream(io.RawIOBase):
+    """A stream that ends at an error and keeps it.
+
+    A decoder would drop the error: it returns the samples so far, or takes the file for corrupt.
+    """
 
     error: OSError | None = None
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream: Any = stream
+    def __init__(self, stream: io.BufferedReader | io.BytesIO) -> None:
+        self._stream = stream
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: "WriteableBuffer") -> int:
         try:
-            return int(self._stream.readinto(buffer))
+            return self._stream.readinto(buffer)
         except OSError as error:
             self.error = error
             return 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return int(self._stream.seek(offset, whence))
+        return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
-        return int(self._stream.tell())
+        return self._stream.tell()
 
     def readable(self) -> bool:
         return True
 
 
-def _decode(stream: _Watched, config: ClipConfig) -> Clip:
+def _decode(stream: _ErrorKeepingStream, config: ClipConfig) -> Clip:
     try:
         clip = load_clip(cast(IO[bytes], stream), config)
     except UnreadableClipError:

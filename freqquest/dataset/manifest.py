@@ -1,6 +1,6 @@
-"""What a dataset folder says about itself: `manifest.json`, written last.
+"""`manifest.json`, the description of a dataset, written last.
 
-Without a manifest there is no dataset; its hashes name a damaged shard.
+A folder without a manifest is not a dataset. The manifest's hashes identify corrupt shards.
 """
 
 import dataclasses
@@ -15,20 +15,40 @@ from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.errors import UserError
 from freqquest.storage import Location
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""Version of new manifests. Version 2, which spells "normalisation", is read too."""
+
 MANIFEST_NAME = "manifest.json"
+
 UNFINISHED_NAME = "unfinished.json"
-"""Stands in the folder until the manifest does: the settings of the run that has begun."""
+"""File with the settings of a run that has begun; it is removed when the manifest is written."""
+
 QUARANTINE_NAME = "quarantine.csv"
+
 FIGURES_NAME = "figures"
+
 NOT_AUGMENTED = "none"
-"""In the column `augmentation`, of clips that are no varied copies."""
+"""Value of the column `augmentation` for clips that are not augmented copies."""
+
 SPLITS = ("train", "validation", "test")
+
+ROW_COLUMNS = (
+    "clip_id",
+    "path",
+    "label",
+    "class_index",
+    "recording",
+    "fold",
+    "split",
+    "augmentation",
+)
+"""Columns of a shard, before one column per view."""
+
 OUR_FILES = re.compile(
     r"manifest\.json|unfinished\.json|quarantine\.csv|figures(/\w+\.png)?|"
     r"(train|validation|test)(/part-\d{5,}\.parquet)?"
 )
-"""All that a dataset folder may hold."""
+"""Pattern of every path that a dataset folder may contain."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,13 +63,13 @@ class Shard:
 
     @property
     def path(self) -> str:
-        """Below the dataset's folder."""
+        """Path relative to the dataset's folder."""
         return f"{self.split}/{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Normalization:
-    """Mean and standard deviation of a view over the training split, for all of it and for each mel band."""
+    """Mean and standard deviation of a view over the training split, overall and per mel band."""
 
     mean: float
     standard_deviation: float
@@ -59,79 +79,94 @@ class Normalization:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """The dataset's contents and how they were made."""
+    """Contents of a dataset and the settings that made it."""
 
     version: int
-    settings: dict[str, Any]
-    """The settings that made it, without the folders."""
+    """Format version; always FORMAT_VERSION, as older manifests are converted when read."""
+
+    settings: dict[str, object]
+    """Settings that made the dataset, without its folders."""
+
     sources_sha256: str
-    """Hash of the clips' names, sizes, times of change, labels, recordings, folds and splits: other clips make another
-    dataset."""
+    """Hash of the clips' names, sizes, modification times, labels, recordings, folds and splits.
+    Other clips make another dataset."""
+
     classes: list[str]
-    """Class names; a clip's class_index is its label's place here."""
+    """Class names, in the order of `class_index`."""
+
     clip: ClipConfig
+    """Waveform form of the clips."""
+
     views: dict[str, SpectrogramConfig]
+    """Settings of each view's spectrograms."""
+
     split_description: str
-    """Names the split for all who quote an accuracy over it."""
+    """Description of the split, to go with every accuracy over it."""
+
     num_clips: dict[str, dict[str, int]]
-    """By split and class, without augmented copies; unlabeled clips stand under the empty name."""
+    """Number of clips by split and class, without augmented copies. The class of unlabeled clips is
+    the empty string."""
+
     num_recordings: dict[str, dict[str, int]]
-    """By split and class."""
+    """Number of recordings by split and class."""
+
     num_rows: dict[str, int]
-    """By split, augmented copies included."""
+    """Number of rows by split, including augmented copies."""
+
     seconds: dict[str, dict[str, float]]
-    """Length of the audio files by split and class."""
+    """Duration of the audio files by split and class."""
+
     sample_rates: dict[str, int]
-    """Number of audio files by rate in Hz."""
+    """Number of audio files by sample rate in Hz."""
+
     num_quarantined: int
+    """Number of clips that could not be read."""
+
     normalization: dict[str, Normalization]
-    """By view, over the training split."""
+    """Statistics of each view over the training split."""
+
     shards: list[Shard]
+    """Shards in the order of the splits and their names."""
 
     @property
     def content_sha256(self) -> str:
-        """Hash of all rows: names the dataset in what is made from it."""
+        """Hash of all rows, which identifies the dataset in everything made from it."""
         return sha256("".join(shard.sha256 for shard in self.shards).encode())
 
     def summary(self, dataset_dir: str) -> str:
-        """What is in the dataset, for people."""
-        splits = [split for split in SPLITS if self.num_rows[split]]
-        labels = [
-            *self.classes,
-            *sorted(
-                {label for split in splits for label in self.num_clips[split]} - {*self.classes}
-            ),
-        ]
-        lines = [
-            f"{'clips (recordings)':<24}"
-            + "".join(f"{split:>18}" for split in splits)
-            + f"{'hours':>10}"
-        ]
-        for label in labels:
-            cells = [
-                f"{self.num_clips[split].get(label, 0)} ({self.num_recordings[split].get(label, 0)})"
-                for split in splits
-            ]
-            hours = sum(self.seconds[split].get(label, 0.0) for split in splits) / 3600
-            lines.append(
-                f"{label or '(no label)':<24}"
-                + "".join(f"{cell:>18}" for cell in cells)
-                + f"{hours:>10.2f}"
-            )
+        """Return a table of the dataset for users."""
         rates = sorted(self.sample_rates.items(), key=lambda item: -item[1])
+        num_rows = [f"{self.num_rows[split]} {split}" for split in SPLITS if self.num_rows[split]]
         return "\n".join(
             [
-                *lines,
-                f"rows: {', '.join(f'{self.num_rows[split]} {split}' for split in splits)}",
+                *self._table(),
+                f"rows: {', '.join(num_rows)}",
                 f"sample rates: {', '.join(f'{count} at {rate} Hz' for rate, count in rates)}",
                 f"validation: {self.split_description}",
-                f"refused clips: {self.num_quarantined} (listed in {dataset_dir}/{QUARANTINE_NAME})",
-                f"dataset: {dataset_dir} (pictures of it in {dataset_dir}/{FIGURES_NAME})",
+                f"unreadable clips: {self.num_quarantined} (listed in "
+                f"{dataset_dir}/{QUARANTINE_NAME})",
+                f"dataset: {dataset_dir} (plots in {dataset_dir}/{FIGURES_NAME})",
             ]
         )
 
+    def _table(self) -> list[str]:
+        """Return the lines of a table of clips, recordings and hours by class and split."""
+        splits = [split for split in SPLITS if self.num_rows[split]]
+        other_labels = {label for split in splits for label in self.num_clips[split]}
+        columns = "".join(f"{split:>18}" for split in splits)
+        lines = [f"{'clips (recordings)':<24}{columns}{'hours':>10}"]
+        for label in [*self.classes, *sorted(other_labels - {*self.classes})]:
+            columns = ""
+            for split in splits:
+                num_clips = self.num_clips[split].get(label, 0)
+                num_recordings = self.num_recordings[split].get(label, 0)
+                columns += f"{f'{num_clips} ({num_recordings})':>18}"
+            hours = sum(self.seconds[split].get(label, 0.0) for split in splits) / 3600
+            lines.append(f"{label or '(no label)':<24}{columns}{hours:>10.2f}")
+        return lines
+
     def save(self, dataset: Location) -> None:
-        """Commit the dataset: everything else must be in place."""
+        """Write the manifest, which commits the dataset: everything else must be complete."""
         (dataset / MANIFEST_NAME).write_text(json.dumps(dataclasses.asdict(self), indent=1))
 
 
@@ -139,40 +174,46 @@ def load_manifest(dataset: Location) -> Manifest:
     """Read and check a dataset's manifest.
 
     Raises:
-        UserError: No dataset is there, the manifest is damaged, or its version is not known.
+        UserError: There is no dataset, the manifest is corrupt, or its version is unknown.
     """
-    place = dataset / MANIFEST_NAME
-    if not place.is_file():
+    path = dataset / MANIFEST_NAME
+    if not path.is_file():
         raise UserError(
-            f"{dataset} holds no dataset ({MANIFEST_NAME} is missing): run jobs/preprocess.py first"
+            f"{dataset} is not a dataset ({MANIFEST_NAME} is missing): run the preprocess job first"
         )
     try:
-        content = json.loads(place.read_text())
-        version = content["version"]
-        if version != FORMAT_VERSION:
+        content = json.loads(path.read_text())
+        version = content.pop("version")
+        if version == 2:
+            content["normalization"] = content.pop("normalisation")
+        elif version != FORMAT_VERSION:
             raise UserError(
-                f"{place} is of format version {version}; this freqquest reads {FORMAT_VERSION}: "
-                "preprocess again with --overwrite, or choose another place"
+                f"{path} has format version {version}, but this freqquest reads 2 and "
+                f"{FORMAT_VERSION}: run the preprocess job with `overwrite=True` to make it again"
             )
-        return Manifest(
-            **content
-            | {
-                "clip": ClipConfig(**content["clip"]),
-                "views": {
-                    name: SpectrogramConfig(**view) for name, view in content["views"].items()
-                },
-                "normalization": {
-                    name: Normalization(**item) for name, item in content["normalization"].items()
-                },
-                "shards": [Shard(**shard) for shard in content["shards"]],
-            }
-        )
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        return _from_json(content)
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{place} is damaged ({error}): preprocess again with --overwrite"
+            f"{path} is corrupt ({error}): run the preprocess job with `overwrite=True` to make it "
+            "again"
         ) from error
 
 
+def _from_json(content: dict[str, Any]) -> Manifest:
+    views = {name: SpectrogramConfig(**view) for name, view in content["views"].items()}
+    normalization = {
+        name: Normalization(**statistics) for name, statistics in content["normalization"].items()
+    }
+    parsed = {
+        "version": FORMAT_VERSION,
+        "clip": ClipConfig(**content["clip"]),
+        "views": views,
+        "normalization": normalization,
+        "shards": [Shard(**shard) for shard in content["shards"]],
+    }
+    return Manifest(**content | parsed)
+
+
 def sha256(content: bytes | memoryview) -> str:
-    """Hexadecimal SHA-256 of some bytes."""
+    """Return the hexadecimal SHA-256 of some bytes."""
     return hashlib.sha256(content).hexdigest()

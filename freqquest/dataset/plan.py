@@ -1,20 +1,21 @@
-"""Decide, before any work, which clips make the dataset and which shard each goes into.
+"""Plan of a dataset: its clips, their splits, and the shard of each.
 
-Pure functions of the sources and the settings: the same clips give the same shards on any number of workers.
+Pure functions of the sources and the settings: the same clips give the same shards on any number of
+workers.
 """
 
 import dataclasses
 import json
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.manifest import SPLITS, sha256
-from freqquest.dataset.shard import ShardPlan
+from freqquest.dataset.shard import PlannedClip, ShardPlan
 from freqquest.dataset.sources import find_labeled, find_unlabeled
 from freqquest.dataset.split import assign_splits
 from freqquest.errors import UserError
@@ -29,28 +30,37 @@ _NOT_COMPARED = {
     "overwrite",
     "verify",
 }
-"""Settings that do not make another dataset; the hash of the sources stands for the folders."""
+"""Settings that do not change the dataset; the hash of the sources covers the folders."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetPlan:
-    """All that the dataset will be."""
+    """Plan of a whole dataset."""
 
-    settings: dict[str, Any]
-    """The settings that two equal datasets share."""
+    settings: dict[str, object]
+    """Settings that two equal datasets share."""
+
     sources_sha256: str
-    """Hash of the clips' names, sizes, times of change, labels, recordings, folds and splits."""
+    """Hash of the clips' names, sizes, modification times, labels, recordings, folds and splits."""
+
     split_description: str
+    """Description of the split, to go with every accuracy over it."""
+
     classes: list[str]
+    """Class names, sorted."""
+
     clips: pd.DataFrame
-    """The table of clips with `split`, without augmented copies."""
+    """Table of clips with `split`, without augmented copies."""
+
     refused: pd.DataFrame
-    """`path` and `reason` of what is no clip at all."""
+    """Table of `path` and `reason` for files that are not clips."""
+
     shards: list[ShardPlan]
+    """Plans of the shards, in the order of the splits and their names."""
 
 
 def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
-    """Find the clips, split them, and cut the splits into shards.
+    """Find the clips, split them, and divide the splits into shards.
 
     Raises:
         UserError: The sources cannot make a dataset.
@@ -58,29 +68,27 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     assert config.audio_dir is not None
     if locate(config.dataset_dir).is_below(locate(config.audio_dir)):
         raise UserError(
-            f"--dataset-dir {config.dataset_dir} lies inside of --audio-dir: it would be taken for clips"
+            f"`dataset_dir={config.dataset_dir}` is inside `audio_dir={config.audio_dir}`: "
+            "choose a folder outside the clips"
         )
     labeled = find_labeled(config.audio_dir, config.metadata, config.recording_pattern)
     splits, split_description = assign_splits(labeled.clips, config)
     tables, refused = [labeled.clips.assign(split=splits)], [labeled.refused]
     if config.test_dir is not None:
-        unlabeled = find_unlabeled(config.test_dir)
+        unlabeled = find_unlabeled(config.test_dir, "test_dir")
         both = set(labeled.clips["path"]) & set(unlabeled.clips["path"])
         if both:
             raise UserError(
-                f"{min(both)} is in --audio-dir and in --test-dir: keep test clips out of the class folders"
+                f"{min(both)} is in both `audio_dir` and `test_dir`: keep test clips out of the "
+                "class folders"
             )
         tables.append(unlabeled.clips)
         refused.append(unlabeled.refused)
     clips = pd.concat([table.astype(object) for table in tables], ignore_index=True)
     clips = clips.where(clips.notna(), None)
     classes = sorted(clips["label"][clips["split"] != "test"].unique())
-    # Settings as JSON gives them back, for the comparison with a manifest's.
-    settings = json.loads(
-        json.dumps({k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_COMPARED})
-    )
     return DatasetPlan(
-        settings=settings,
+        settings=_compared_settings(config),
         sources_sha256=sha256(clips.drop(columns="path").to_csv(index=False).encode()),
         split_description=split_description,
         classes=classes,
@@ -88,6 +96,12 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
         refused=pd.concat(refused, ignore_index=True),
         shards=[shard for split in SPLITS for shard in _plan_shards(clips, split, classes, config)],
     )
+
+
+def _compared_settings(config: PreprocessConfig) -> dict[str, object]:
+    """Return the settings that shape the dataset, with JSON's types, as a manifest has them."""
+    settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_COMPARED}
+    return cast(dict[str, object], json.loads(json.dumps(settings)))
 
 
 def _plan_shards(
@@ -100,7 +114,7 @@ def _plan_shards(
         for clip in clips[clips["split"] == split].to_dict("records")
         for copy in range(1 + num_copies)
     ]
-    # Shuffled once, so that every shard holds a mixture of classes and recordings.
+    # Shuffled once, so that every shard mixes classes and recordings.
     order = np.random.default_rng([config.seed, zlib.crc32(split.encode())]).permutation(len(rows))
     return [
         ShardPlan(
@@ -108,7 +122,10 @@ def _plan_shards(
             name=f"part-{number:05d}.parquet",
             seed=config.seed,
             augmentations=config.augmentations,
-            clips=[rows[index] for index in order[start : start + config.clips_per_shard]],
+            clips=[
+                cast(PlannedClip, rows[index])
+                for index in order[start : start + config.clips_per_shard]
+            ],
         )
         for number, start in enumerate(range(0, len(rows), config.clips_per_shard))
     ]

@@ -1,13 +1,11 @@
-"""Read a dataset's splits as arrays, whole or as a stream of shuffled batches; verify its shards.
+"""Read a dataset's splits as arrays, whole or as a stream of shuffled batches.
 
 pyarrow and pandas. Shapes: N clips, B clips of a batch, M mel bands, T frames.
 """
 
 import io
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -15,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from freqquest.dataset.config import ViewName
-from freqquest.dataset.manifest import Manifest, Shard, load_manifest, sha256
+from freqquest.dataset.manifest import ROW_COLUMNS, Manifest, Shard, sha256
+from freqquest.dataset.order import batch_rows
 from freqquest.errors import UserError
-from freqquest.storage import Location, locate
+from freqquest.storage import Location
 
 _MOST_SHARDS_FOR_EXAMPLES = 20
 
@@ -28,142 +27,166 @@ class SplitArrays:
 
     spectrograms: np.ndarray
     """`[N, M, T]`, float16."""
+
     class_indices: np.ndarray
     """`[N]`, int64; -1 for unlabeled clips."""
+
     clip_ids: list[str]
     recordings: list[str]
 
 
 def read_split(dataset: Location, manifest: Manifest, split: str, view: ViewName) -> SplitArrays:
-    """Load a split whole, in the order of its shards, checking each shard's hash.
+    """Load a whole split in the order of its shards, checking each shard's hash.
 
     Raises:
-        UserError: The split is empty, or a shard is missing or damaged.
+        UserError: The split is empty, or a shard is missing or corrupt.
     """
-    parts = [read_shard(dataset, shard, view) for shard in _shards_of(manifest, split, dataset)]
+    shards = list(SplitReader(dataset, manifest, split, view).shards())
     return SplitArrays(
-        spectrograms=np.concatenate([part.spectrograms for part in parts]),
-        class_indices=np.concatenate([part.class_indices for part in parts]),
-        clip_ids=[clip_id for part in parts for clip_id in part.clip_ids],
-        recordings=[recording for part in parts for recording in part.recordings],
+        spectrograms=np.concatenate([shard.spectrograms for shard in shards]),
+        class_indices=np.concatenate([shard.class_indices for shard in shards]),
+        clip_ids=[clip_id for shard in shards for clip_id in shard.clip_ids],
+        recordings=[recording for shard in shards for recording in shard.recordings],
     )
 
 
-def read_rows(dataset: Location, manifest: Manifest, split: str) -> pd.DataFrame:
-    """All that a split says of its clips, without the spectrograms: one row a clip, in `read_split`'s order.
+def read_rows(dataset: Location, manifest: Manifest, split: str | None = None) -> pd.DataFrame:
+    """Return all columns except the spectrograms: one row per clip, in the order of `read_split`.
+
+    Without a split, return all of them in the order train, validation, test.
 
     Raises:
         UserError: The split is empty.
     """
     tables = []
-    for shard in _shards_of(manifest, split, dataset):
+    for shard in manifest.shards if split is None else _shards_of(manifest, split, dataset):
         with (dataset / shard.path).open() as stream:
-            file = pq.ParquetFile(stream)
-            tables.append(
-                file.read([name for name in file.schema_arrow.names if name not in manifest.views])
-            )
-    return pa.concat_tables(tables).to_pandas()
+            tables.append(pq.ParquetFile(stream).read(list(ROW_COLUMNS)))
+    rows: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    return rows
 
 
 def read_shard(dataset: Location, shard: Shard, view: ViewName, verify: bool = True) -> SplitArrays:
-    """Load one shard; a hash that was verified once need not be again.
+    """Load one shard. Its hash need not be verified more than once.
 
     Raises:
-        UserError: The shard is missing or damaged.
+        UserError: The shard is missing or corrupt.
     """
     columns = [view, "class_index", "clip_id", "recording"]
-    if verify:
-        table = _read_table(io.BytesIO(_verified_bytes(dataset, shard)), columns)
-    else:
-        with (dataset / shard.path).open() as stream:
-            table = _read_table(stream, columns)
+    table = read_table(dataset, shard, columns, verify=verify)
     return SplitArrays(
-        spectrograms=np.concatenate([chunk.to_numpy_ndarray() for chunk in table[view].chunks]),
+        spectrograms=to_array(table[view]),
         class_indices=table["class_index"].to_numpy(),
         clip_ids=table["clip_id"].to_pylist(),
         recordings=table["recording"].to_pylist(),
     )
 
 
+def read_table(
+    dataset: Location, shard: Shard, columns: list[str], *, verify: bool = True
+) -> pa.Table:
+    """Load some columns of one shard.
+
+    Raises:
+        UserError: The shard is missing or corrupt.
+    """
+    if verify:
+        return _read_table(io.BytesIO(read_verified(dataset, shard)), columns)
+    with (dataset / shard.path).open() as stream:
+        return _read_table(stream, columns)
+
+
+def _read_table(stream: io.BufferedReader | io.BytesIO, columns: list[str]) -> pa.Table:
+    return pq.ParquetFile(stream).read(columns, use_threads=False)
+
+
+def to_array(spectrograms: pa.ChunkedArray) -> np.ndarray:
+    """Convert a column of spectrograms to `[N, M, T]`."""
+    return np.concatenate([chunk.to_numpy_ndarray() for chunk in spectrograms.chunks])
+
+
+def read_verified(dataset: Location, shard: Shard) -> bytes:
+    """Return a shard's bytes after comparing their hash with the manifest's.
+
+    Raises:
+        UserError: The shard is missing or corrupt.
+    """
+    path = dataset / shard.path
+    repair = "run the preprocess job with the same settings again to make it"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: {repair}")
+    content = path.read_bytes()
+    if sha256(content) != shard.sha256:
+        raise UserError(f"{path} is corrupt (its SHA-256 differs): remove it and {repair}")
+    return content
+
+
 def example_of_each_class(
     dataset: Location, manifest: Manifest, view: ViewName
 ) -> dict[str, np.ndarray]:
-    """A training clip of each class, as `[M, T]`, float32; classes that the first shards do not hold are left out.
+    """Return a training clip of each class, `[M, T]`, float32.
+
+    Classes that are not in the first shards are left out.
 
     Raises:
-        UserError: A shard is missing or damaged.
+        UserError: A shard is missing or corrupt.
     """
-    found: dict[str, np.ndarray] = {}
-    for shard in [shard for shard in manifest.shards if shard.split == "train"][
-        :_MOST_SHARDS_FOR_EXAMPLES
-    ]:
-        if len(found) < len(manifest.classes):
-            arrays = read_shard(dataset, shard, view)
-            for class_index, spectrogram in zip(
-                arrays.class_indices, arrays.spectrograms, strict=True
-            ):
-                found.setdefault(manifest.classes[class_index], spectrogram.astype(np.float32))
-    return {label: found[label] for label in manifest.classes if label in found}
+    examples: dict[str, np.ndarray] = {}
+    train_shards = [shard for shard in manifest.shards if shard.split == "train"]
+    for shard in train_shards[:_MOST_SHARDS_FOR_EXAMPLES]:
+        if len(examples) == len(manifest.classes):
+            break
+        clips = read_shard(dataset, shard, view)
+        for class_index, spectrogram in zip(clips.class_indices, clips.spectrograms, strict=True):
+            examples.setdefault(manifest.classes[class_index], spectrogram.astype(np.float32))
+    return {label: examples[label] for label in manifest.classes if label in examples}
 
 
 class SplitReader:
-    """Streams a split that may be larger than memory, in an order given by (seed, epoch) alone.
+    """A stream of a split that may be larger than memory, in the order of `dataset.order`.
 
-    The clips are shuffled by shard, and inside each shard, into one long row, which is cut into B stretches of equal
-    length; step by step, a batch takes one clip of each stretch. Of W processes that train together, each reads B / W
-    neighboring stretches, and so only its part of the shards; the batch of all together is the same for any W.
-    A process holds about one shard for each of its stretches.
+    A process holds about one shard per clip of its part of a batch.
     """
 
     def __init__(self, dataset: Location, manifest: Manifest, split: str, view: ViewName) -> None:
-        """Opens nothing yet.
+        """Prepare to read; no file is opened yet.
 
         Raises:
             UserError: The split is empty.
         """
         self._dataset, self._view = dataset, view
         self._shards = _shards_of(manifest, split, dataset)
-        self._ends = np.cumsum([shard.num_rows for shard in self._shards])
+        self._sizes = [shard.num_rows for shard in self._shards]
+        self._ends = np.cumsum(self._sizes)
         self._verified: set[int] = set()
 
     def __len__(self) -> int:
-        """Number of clips."""
+        """Return the number of clips."""
         return int(self._ends[-1])
 
     def shards(self) -> Iterator[SplitArrays]:
-        """The whole split, in `read_split`'s order, a shard at a time.
+        """Yield the whole split, one shard at a time, in the order of `read_split`.
 
         Raises:
-            UserError: A shard is missing or damaged.
+            UserError: A shard is missing or corrupt.
         """
         return map(self._read, range(len(self._shards)))
 
     def batches(
         self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
     ) -> Iterator[SplitArrays]:
-        """One epoch. Clips are repeated where they are fewer than a batch.
-
-        Args:
-            batch_size: B, of all processes together.
-            seed: Of the order.
-            epoch: Another number gives another order.
-            rank: Which of the processes this is.
-            world_size: W, how many there are.
-
-        Yields:
-            This process's part of each batch.
+        """Yield one epoch's batches of spectrograms; `order.batch_rows` explains the arguments.
 
         Raises:
-            UserError: A shard is missing or damaged.
+            UserError: A shard is missing or corrupt.
         """
         loaded: dict[int, SplitArrays] = {}
         for rows in self.rows(batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size):
-            places = np.searchsorted(self._ends, rows, side="right").tolist()
-            loaded = {place: loaded.get(place) or self._read(place) for place in places}
-            starts = [self._ends[place] - self._shards[place].num_rows for place in places]
+            shard_indices = np.searchsorted(self._ends, rows, side="right").tolist()
+            loaded = {index: loaded.get(index) or self._read(index) for index in shard_indices}
             clips = [
-                (loaded[place], row - start)
-                for place, row, start in zip(places, rows, starts, strict=True)
+                (loaded[index], row - (self._ends[index] - self._sizes[index]))
+                for index, row in zip(shard_indices, rows, strict=True)
             ]
             yield SplitArrays(
                 spectrograms=np.stack([shard.spectrograms[row] for shard, row in clips]),
@@ -175,36 +198,13 @@ class SplitReader:
     def rows(
         self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
     ) -> Iterator[np.ndarray]:
-        """The same epoch as row numbers `[B / W]` of `read_split`, for clips that are all in memory.
-
-        Args and order are those of `batches`.
-        """
-        length = num_steps(len(self), batch_size)
-        parts = rank_slice(batch_size, rank, world_size)
-        yield from map(
-            np.array,
-            zip(
-                *(self._stretch(part * length, length, seed, epoch) for part in parts), strict=True
-            ),
+        """Yield the same batches as row numbers of `read_split`, for clips that are in memory."""
+        return batch_rows(
+            self._sizes, batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
         )
 
-    def _stretch(self, start: int, length: int, seed: int, epoch: int) -> Iterator[int]:
-        """So many row numbers of the epoch's row of clips, from `start` on."""
-        order = np.random.default_rng([seed, epoch]).permutation(len(self._shards))
-        ends = np.cumsum([self._shards[index].num_rows for index in order])
-        while length > 0:
-            start %= len(self)
-            place = int(np.searchsorted(ends, start, side="right"))
-            index = int(order[place])
-            num_rows = self._shards[index].num_rows
-            rows = np.random.default_rng([seed, epoch, index]).permutation(num_rows)[
-                start - ends[place] :
-            ][:length]
-            yield from (rows + self._ends[index] - num_rows).tolist()
-            start, length = start + len(rows), length - len(rows)
-
     def _read(self, index: int) -> SplitArrays:
-        """A shard, verified when it is read for the first time."""
+        """Load a shard, and verify it the first time."""
         arrays = read_shard(
             self._dataset, self._shards[index], self._view, verify=index not in self._verified
         )
@@ -212,71 +212,8 @@ class SplitReader:
         return arrays
 
 
-def num_steps(num_clips: int, batch_size: int) -> int:
-    """Batches of an epoch: whole ones only, and one at least; the clips left over are others in each epoch."""
-    return max(1, num_clips // batch_size)
-
-
-def rank_slice(batch_size: int, rank: int, world_size: int) -> range:
-    """Which places of a batch belong to one of several processes; sizes differ by one at most."""
-    return range(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
-
-
-def epoch_order(num_clips: int, seed: int, epoch: int) -> np.ndarray:
-    """A permutation of the clips `[N]` given by (seed, epoch) alone, for clips that are all in memory."""
-    return np.random.default_rng([seed, epoch]).permutation(num_clips)
-
-
-def verify_dataset(dataset_dir: str) -> str:
-    """Hash every shard again.
-
-    Returns:
-        What was verified, for people.
-
-    Raises:
-        UserError: Shards are missing or damaged: all of them are named.
-    """
-    dataset = locate(dataset_dir)
-    manifest = load_manifest(dataset)
-
-    def problem(shard: Shard) -> str | None:
-        try:
-            _verified_bytes(dataset, shard)
-        except (UserError, OSError) as error:
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor() as threads:  # reading and hashing leave Python's lock
-        problems = [found for found in threads.map(problem, manifest.shards) if found]
-    if problems:
-        raise UserError(
-            "\n".join(
-                [f"{len(problems)} of {len(manifest.shards)} shards are not whole:", *problems]
-            )
-        )
-    num_bytes = sum(shard.num_bytes for shard in manifest.shards)
-    return f"{dataset}: {len(manifest.shards)} shards are whole ({num_bytes / 1e6:.0f} MB, SHA-256)"
-
-
-def _read_table(stream: IO[bytes], columns: list[str]) -> pa.Table:
-    return pq.ParquetFile(stream).read(columns, use_threads=False)
-
-
 def _shards_of(manifest: Manifest, split: str, dataset: Location) -> list[Shard]:
     shards = [shard for shard in manifest.shards if shard.split == split]
     if not shards:
-        raise UserError(f"{dataset} has no clips in its split {split}")
+        raise UserError(f"{dataset} has no clips in the split {split}")
     return shards
-
-
-def _verified_bytes(dataset: Location, shard: Shard) -> bytes:
-    place = dataset / shard.path
-    repair = "run the same jobs/preprocess.py command again: it makes what is missing"
-    if not place.is_file():
-        raise UserError(f"{place} is missing: {repair}")
-    content = place.read_bytes()
-    if sha256(content) != shard.sha256:
-        raise UserError(
-            f"{place} is damaged (its SHA-256 is not the manifest's): remove it and {repair}"
-        )
-    return content

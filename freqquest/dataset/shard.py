@@ -1,7 +1,7 @@
-"""Make one shard: decode its clips, compute every view, write one Parquet file.
+"""One shard: decode its clips, compute every view, write one Parquet file.
 
-Knows nothing of Ray, so a Ray Data task, a test and a notebook run the same function. Shapes: N clips, M mel bands,
-T frames.
+No Ray: a Ray Data task, a test and a notebook run the same function.
+Shapes: N clips, M mel bands, T frames.
 """
 
 import json
@@ -9,7 +9,7 @@ import zlib
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -20,48 +20,64 @@ from freqquest.audio.decode import Clip, UnreadableClipError
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.dataset.config import CLIP, VIEWS
 from freqquest.dataset.load_clip import load
-from freqquest.dataset.manifest import FORMAT_VERSION, NOT_AUGMENTED, Shard, sha256
+from freqquest.dataset.manifest import NOT_AUGMENTED, ROW_COLUMNS, Shard, sha256
 from freqquest.storage import Location
 
-_TEXT_COLUMNS = ("clip_id", "path", "label", "recording", "split", "augmentation")
-_COLUMN_ORDER = (
-    "clip_id",
-    "path",
-    "label",
-    "class_index",
-    "recording",
-    "fold",
-    "split",
-    "augmentation",
-)
+_SHARD_VERSION = 2
+"""Version of the shards' format; part of every plan's hash."""
 
-_FOOTER_KEY, _FOOTER_HASH_KEY = b"freqquest", b"freqquest_sha256"
-"""Where a Parquet file's footer keeps the Account, so that an interrupted run can take up the shards it finished; and
-its hash, as Parquet's own checksums leave out the footer."""
+_TEXT_COLUMNS = ("clip_id", "path", "label", "recording", "split", "augmentation")
+
+_FOOTER_KEY = b"freqquest"
+"""Key of the ShardStatistics in a Parquet footer, for runs that resume an interrupted one."""
+
+_FOOTER_HASH_KEY = b"freqquest_sha256"
+"""Key of their hash: Parquet's own checksums do not cover the footer."""
+
+
+class PlannedClip(TypedDict):
+    """A row of the table of clips, and which copy of the clip to make."""
+
+    clip_id: str
+    path: str
+    label: str | None
+    recording: str
+    fold: int | None
+    split: str
+    num_bytes: int
+    modified_ns: int
+    class_index: int
+    """-1 for unlabeled clips."""
+    copy: int
+    """0 for the clip itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPlan:
-    """What goes into one shard."""
+    """Contents of one shard."""
 
     split: str
     name: str
+
     seed: int
-    """Of the varied copies."""
+    """Seed of the augmented copies."""
+
     augmentations: tuple[AugmentationName, ...]
-    clips: list[dict[str, Any]]
-    """Rows of the table of clips, with `class_index` (-1 for unlabeled clips) and `copy` (0 for the clip itself)."""
+    """Augmentations of the copies."""
+
+    clips: list[PlannedClip]
+    """Clips and copies, one per row."""
 
     @property
     def path(self) -> str:
-        """Below the dataset's folder."""
+        """Path relative to the dataset's folder."""
         return f"{self.split}/{self.name}"
 
     @cached_property
     def sha256(self) -> str:
-        """Equal for two plans whose shards would hold the same bytes."""
+        """Hash that is equal for two plans whose shards have the same bytes."""
         content = [
-            FORMAT_VERSION,
+            _SHARD_VERSION,
             self.split,
             self.seed,
             self.augmentations,
@@ -74,48 +90,55 @@ class ShardPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardStatistics:
-    """What became of a plan's clips. Written as JSON into the shard's footer."""
+    """Statistics of a shard's clips. Stored as JSON in the shard's footer."""
 
     plan_sha256: str
+    """Hash of the plan that made the shard."""
+
     quarantined: list[dict[str, str]]
-    """`path` and `reason` of each refused clip."""
+    """`path` and `reason` of each unreadable clip."""
+
     moments: dict[str, list[list[float]]]
-    """Each view's count, sum and sum of squares by mel band: `[3, M]`."""
+    """Count, sum and sum of squares by mel band, `[3, M]`, of each view."""
+
     seconds: dict[str, float]
-    """Length of the audio files by label, without copies."""
+    """Duration of the audio files by label, without copies."""
+
     sample_rates: dict[str, int]
-    """Number of audio files by rate in Hz, without copies."""
+    """Number of audio files by sample rate in Hz, without copies."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WrittenShard:
     """A shard on disk."""
 
-    account: ShardStatistics
+    statistics: ShardStatistics
+
     entry: Shard | None
-    """None where no clip of the shard could be read, and so no file was written."""
+    """Entry in the manifest; None if no clip was readable, so that there is no file."""
 
 
 def write_shard(plan: ShardPlan, dataset: Location) -> WrittenShard:
-    """Decode, analyze and write; clips that cannot be read are set aside with the reason.
+    """Decode a shard's clips, compute their views, and write them.
 
-    A shard that an interrupted run has finished already is kept, unless it lacks clips: they may be readable now.
+    Unreadable clips are listed in the statistics. Keep a finished shard of an interrupted run,
+    unless it lacks clips, as they may be readable now.
     """
-    place = dataset / plan.path
-    finished = _finished(plan, place)
+    path = dataset / plan.path
+    finished = _load_finished(plan, path)
     if finished is not None:
         return finished
-    table, account = _make_table(plan)
+    table, statistics = _make_table(plan)
     if table.num_rows == 0:
-        place.remove_file()
-        return WrittenShard(account=account, entry=None)
+        path.remove_file()
+        return WrittenShard(statistics=statistics, entry=None)
     content = _encode(table)
-    place.write_bytes(content)
-    return WrittenShard(account=account, entry=_entry(plan, table.num_rows, content))
+    path.write_bytes(content)
+    return WrittenShard(statistics=statistics, entry=_entry(plan, table.num_rows, content))
 
 
 def _encode(table: pa.Table) -> memoryview:
-    """A table as the bytes of a Parquet file."""
+    """Encode a table as a Parquet file."""
     sink = pa.BufferOutputStream()
     # Spectrograms hardly compress, and decompression would cost readers more than the disk does.
     pq.write_table(
@@ -129,22 +152,22 @@ def _encode(table: pa.Table) -> memoryview:
     return memoryview(sink.getvalue())
 
 
-def _finished(plan: ShardPlan, place: Location) -> WrittenShard | None:
-    """The shard, if it is there, whole, and made by this plan."""
-    if not place.is_file():
+def _load_finished(plan: ShardPlan, path: Location) -> WrittenShard | None:
+    """Return the shard if it exists, is intact, and was made by this plan."""
+    if not path.is_file():
         return None
-    content = memoryview(place.read_bytes())
+    content = memoryview(path.read_bytes())
     try:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         footer = file.schema_arrow.metadata
-        account = ShardStatistics(**json.loads(footer[_FOOTER_KEY]))
-        is_whole = sha256(footer[_FOOTER_KEY]) == footer[_FOOTER_HASH_KEY].decode()
-        if not is_whole or account.plan_sha256 != plan.sha256 or account.quarantined:
+        statistics = ShardStatistics(**json.loads(footer[_FOOTER_KEY]))
+        is_intact = sha256(footer[_FOOTER_KEY]) == footer[_FOOTER_HASH_KEY].decode()
+        if not is_intact or statistics.plan_sha256 != plan.sha256 or statistics.quarantined:
             return None
         num_rows = file.read().num_rows
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
-        return None  # damaged, or not ours: it is made again
-    return WrittenShard(account=account, entry=_entry(plan, num_rows, content))
+        return None  # corrupt, or not ours: it is made again
+    return WrittenShard(statistics=statistics, entry=_entry(plan, num_rows, content))
 
 
 def _entry(plan: ShardPlan, num_rows: int, content: memoryview) -> Shard:
@@ -158,7 +181,7 @@ def _entry(plan: ShardPlan, num_rows: int, content: memoryview) -> Shard:
 
 
 def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
-    kept: list[dict[str, Any]] = []
+    kept: list[PlannedClip] = []
     quarantined = []
     seconds: defaultdict[str, float] = defaultdict(float)
     sample_rates: Counter[str] = Counter()
@@ -175,18 +198,18 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
         if clip["copy"] == 0:
             seconds[clip["label"] or ""] += audio.duration_s
             sample_rates[str(audio.sample_rate_hz)] += 1
-    account = ShardStatistics(
+    statistics = ShardStatistics(
         plan_sha256=plan.sha256,
         quarantined=quarantined,
         moments={name: view.moments.tolist() for name, view in views.items()},
         seconds=dict(seconds),
         sample_rates=dict(sample_rates),
     )
-    return _to_table(kept, views, plan, account), account
+    return _to_table(kept, views, plan, statistics), statistics
 
 
 class _View:
-    """Spectrograms of one view, collected clip by clip."""
+    """The spectrograms of one view, collected clip by clip."""
 
     def __init__(self, settings: SpectrogramConfig, num_clips: int) -> None:
         self._settings = settings
@@ -211,8 +234,8 @@ class _View:
         return pa.FixedShapeTensorArray.from_numpy_ndarray(self._spectrograms[: self._filled])
 
 
-def _load(clip: dict[str, Any], plan: ShardPlan) -> Clip:
-    """A clip, or its varied copy, the same on every machine."""
+def _load(clip: PlannedClip, plan: ShardPlan) -> Clip:
+    """Load a clip, or make its augmented copy, which is the same on every machine."""
     audio = load(clip["path"], CLIP)
     if clip["copy"] == 0:
         return audio
@@ -223,21 +246,24 @@ def _load(clip: dict[str, Any], plan: ShardPlan) -> Clip:
 
 
 def _to_table(
-    clips: list[dict[str, Any]], views: dict[str, _View], plan: ShardPlan, account: ShardStatistics
+    clips: list[PlannedClip],
+    views: dict[str, _View],
+    plan: ShardPlan,
+    statistics: ShardStatistics,
 ) -> pa.Table:
     augmented = f"{' '.join(plan.augmentations)}, copy "
     rows = [
-        clip | {"augmentation": f"{augmented}{clip['copy']}" if clip["copy"] else NOT_AUGMENTED}
+        {**clip, "augmentation": f"{augmented}{clip['copy']}" if clip["copy"] else NOT_AUGMENTED}
         for clip in clips
     ]
     columns = {
         name: pa.array(
             [row[name] for row in rows], pa.string() if name in _TEXT_COLUMNS else pa.int64()
         )
-        for name in _COLUMN_ORDER
+        for name in ROW_COLUMNS
     }
     tensors = {name: view.to_arrow() for name, view in views.items()} if rows else {}
-    footer = json.dumps(asdict(account)).encode()
+    footer = json.dumps(asdict(statistics)).encode()
     return pa.table(columns | tensors).replace_schema_metadata(
         {_FOOTER_KEY: footer, _FOOTER_HASH_KEY: sha256(footer)}
     )

@@ -1,10 +1,10 @@
-"""Decode and analyze audio files on the cluster's cores, by Ray Data, as a dataset's clips are.
+"""Spectrograms of audio files outside a dataset, computed on the cluster's cores by Ray Data.
 
+For clips to classify and for extra training clips; the same analysis as a dataset's clips.
 Shapes: N clips, M mel bands, T frames.
 """
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,22 +19,24 @@ from freqquest.errors import UserError
 from freqquest.progress import Progress
 
 _BLOCK = 256
-"""Clips that one task of Ray Data is given."""
+"""Clips in a block of Ray Data."""
+
 _BATCH = 32
+"""Clips that are analyzed at once."""
 
 
 def stream_spectrograms(
     rows: pd.DataFrame, clip: ClipConfig, view: SpectrogramConfig, num_cpus: float = 1
 ) -> ray.data.Dataset:
-    """A stream of clips with `spectrogram` `[N, M, T]` and `reason`, in any order.
+    """Return a stream of the clips with `spectrogram` `[N, M, T]` and `reason`, in any order.
 
-    A clip that cannot be read is zeros, and has the reason why; else the reason is empty.
+    The reason is empty, unless the clip cannot be read: then its spectrogram is zeros.
 
     Args:
-        rows: A clip each, with `path`; other columns go along.
-        clip: How files are read.
-        view: How waveforms become spectrograms.
-        num_cpus: Cores of a task.
+        rows: One row per clip with its `path`; other columns are passed through.
+        clip: Form of the waveforms.
+        view: Settings of the spectrograms.
+        num_cpus: Cores per task.
     """
     connection.silence("data")
     blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
@@ -43,7 +45,9 @@ def stream_spectrograms(
 
 
 def load_spectrograms(paths: list[str], clip: ClipConfig, view: SpectrogramConfig) -> np.ndarray:
-    """Spectrograms `[N, M, T]`, float16, of extra training clips, in the order given. Needs an initialized Ray.
+    """Return spectrograms `[N, M, T]`, float16, of extra training clips, in the order of `paths`.
+
+    Ray must be initialized.
 
     Raises:
         UserError: A clip cannot be read.
@@ -55,7 +59,7 @@ def load_spectrograms(paths: list[str], clip: ClipConfig, view: SpectrogramConfi
             for path, reason in zip(batch["path"], batch["reason"], strict=True):
                 if reason:
                     raise UserError(
-                        f"--extra-clips: {path} cannot be used ({reason}): mend or remove it"
+                        f"`extra_clips`: {path} cannot be read ({reason}): fix or remove it"
                     )
             spectrograms[batch["row"]] = batch["spectrogram"]
             progress.update(len(batch["row"]))
@@ -64,8 +68,8 @@ def load_spectrograms(paths: list[str], clip: ClipConfig, view: SpectrogramConfi
 
 def _analyze(
     batch: dict[str, np.ndarray], clip: ClipConfig, view: SpectrogramConfig
-) -> dict[str, Any]:
-    """Decode a batch of paths into spectrograms `[N, M, T]`; an unreadable clip is zeros, with the reason."""
+) -> dict[str, np.ndarray]:
+    """Add `spectrogram` `[N, M, T]` and `reason` to a batch of paths."""
     spectrograms = np.zeros((len(batch["path"]), view.num_mels, view.num_frames), np.float32)
     reasons = []
     for spectrogram, path in zip(spectrograms, batch["path"], strict=True):

@@ -1,4 +1,4 @@
-"""Divide labeled clips into training and validation, without dividing a recording.
+"""Division of labeled clips into training and validation, without dividing a recording.
 
 scikit-learn and pandas; pure functions of the table and the settings.
 """
@@ -12,18 +12,19 @@ _NUM_PARTITIONS_TRIED = 5
 
 
 def assign_splits(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Series, str]:
-    """Where each clip goes.
+    """Assign each clip to a split.
 
     Args:
-        clips: Table of labeled clips (`freqquest.dataset.sources`); those that come with the split `test` keep it.
-        config: `split`, `validation_fraction`, `validation_fold` and `seed` count here.
+        clips: Table of labeled clips (`freqquest.dataset.sources`). Clips in the test split stay
+            there.
+        config: Its `split`, `validation_fraction`, `validation_fold` and `seed` are used.
 
     Returns:
-        `train`, `validation` or `test` for each row, and the split's description, for all who quote an accuracy over
-        it.
+        "train", "validation" or "test" for each row, and the description of the split, to go with
+        every accuracy over it.
 
     Raises:
-        UserError: Some class cannot be in both splits, or a recording would be in two.
+        UserError: A class cannot be in both splits, or a recording would be in two.
     """
     learned = clips[(clips["split"] != "test").fillna(True)]
     splits, description = _split_learned(learned, config)
@@ -34,15 +35,14 @@ def assign_splits(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Ser
 
 
 def _split_learned(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Series, str]:
-    """Train or validation, by the first of the ways that the settings and the clips allow."""
+    """Assign train or validation by the first method that the settings and the clips allow."""
     if config.split == "random":
-        return _random_split(
-            clips, config
-        ), "random split of clips (recordings are in both: remembered, not heard)"
+        description = "random split of clips (recordings are in both, so accuracy measures memory)"
+        return _random_split(clips, config), description
     has_folds = clips["fold"].nunique() > 1
     if config.validation_fold is not None and not has_folds:
         raise UserError(
-            f"--validation-fold {config.validation_fold} needs --metadata with at least two folds, "
+            f"`validation_fold={config.validation_fold}` needs `metadata` with at least two folds "
             "and a fold for every clip"
         )
     if clips["split"].notna().any() and config.validation_fold is None:
@@ -61,7 +61,7 @@ def _require_all(clips: pd.DataFrame, column: str) -> None:
     if clips[column].isna().any():
         first = clips["clip_id"][clips[column].isna()].iloc[0]
         raise UserError(
-            f"the metadata gives {first} no {column}, but others: complete the column, or remove it"
+            f"`metadata` has no {column} for {first}, but for others: complete or remove the column"
         )
 
 
@@ -70,28 +70,29 @@ def _require_every_class(clips: pd.DataFrame, splits: pd.Series) -> None:
         missing = set(clips["label"]) - set(clips["label"][splits == split])
         if missing:
             raise UserError(
-                f"the metadata's column split leaves {split} without a clip of the class {min(missing)}"
+                f"`metadata` puts no clip of class {min(missing)} into {split}: each class needs "
+                "clips in both splits"
             )
 
 
 def _describe_recordings(clips: pd.DataFrame) -> str:
     num_unknown = int((clips["recording"] == clips["clip_id"]).sum())
     if num_unknown == 0:
-        return "recordings never heard in training"
+        return "recordings unseen in training"
     return (
-        f"clips never heard in training, but of {num_unknown} of {len(clips)} clips the recording is not known: "
-        "others of the same one may have been"
+        f"clips unseen in training, but the recording of {num_unknown} of {len(clips)} clips is "
+        "unknown: other clips of it may be in training"
     )
 
 
 def _random_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
-    """The recipe's stratified split, which ignores recordings."""
+    """Split the clips by class and ignore recordings, as the recipe does."""
     from sklearn.model_selection import train_test_split
 
     counts = clips["label"].value_counts()
     if counts.min() < 2:
         raise UserError(
-            f"class {counts.idxmin()} has one clip only: a split needs at least two of each class"
+            f"class {counts.idxmin()} has only one clip: a split needs at least two of each class"
         )
     try:
         _, validation = train_test_split(
@@ -108,14 +109,12 @@ def _random_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
 
 
 def _choose_fold(clips: pd.DataFrame, config: PreprocessConfig) -> int:
-    """The fold asked for, else the one nearest in size to the fraction wanted among those with every class."""
+    """Return the configured fold, else of those with every class the closest in size."""
     shares = clips["fold"].value_counts(normalize=True).sort_index()
     if config.validation_fold is not None:
         if config.validation_fold not in shares.index:
-            known = ", ".join(str(fold) for fold in shares.index)
-            raise UserError(
-                f"--validation-fold {config.validation_fold} is not in the metadata; folds: {known}"
-            )
+            folds = ", ".join(str(fold) for fold in shares.index)
+            raise UserError(f"`validation_fold={config.validation_fold}` must be one of: {folds}")
         candidates = [config.validation_fold]
     else:
         candidates = (
@@ -127,43 +126,46 @@ def _choose_fold(clips: pd.DataFrame, config: PreprocessConfig) -> int:
         if clips["label"][inside].nunique() == clips["label"][~inside].nunique() == num_classes:
             return int(fold)
     raise UserError(
-        f"no fold of {candidates} leaves every class in both splits: each class needs clips in at least two folds"
+        f"no fold of {candidates} leaves every class in both splits: each class needs clips in at "
+        "least two folds"
     )
 
 
 def _require_whole_recordings(recordings: pd.Series, splits: pd.Series) -> None:
-    """Folds or splits made without regard to recordings would leak."""
-    homes = splits.groupby(recordings).unique()
-    divided = homes[homes.str.len() > 1]
+    """Refuse folds or splits that divide a recording, which would leak."""
+    splits_of = splits.groupby(recordings).unique()
+    divided = splits_of[splits_of.str.len() > 1]
     if len(divided):
         raise UserError(
-            f"recording {divided.index[0]} has clips in {' and '.join(sorted(divided.iloc[0]))}: correct the column "
-            "fold or split of the metadata, or leave it out to split by recording"
+            f"recording {divided.index[0]} has clips in {' and '.join(sorted(divided.iloc[0]))}: "
+            "correct the column fold or split of `metadata`, or remove it to split by recording"
         )
 
 
 def _recording_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
-    """Whole recordings; of several partitions, the part in which each class's share is nearest to the one wanted."""
+    """Split by recording. Of several partitions, take the part with the best class fractions."""
     recordings = clips.groupby("label")["recording"].nunique()
     if recordings.min() < 2:
         raise UserError(
-            f"class {recordings.idxmin()} has one recording only: a split by recording needs at least two of each; "
-            "add recordings, or use --split random (jobs/preprocess.py) and distrust its accuracy"
+            f"class {recordings.idxmin()} has only one recording: a split by recording needs at "
+            "least two of each class; add recordings, or use `split=random` in the preprocess job "
+            "and distrust its accuracy"
         )
     smallest_class = int(clips["label"].value_counts().min())
     most_parts = max(2, min(round(1 / config.validation_fraction), smallest_class))
-    # Where recordings are few, no small part has every class: larger parts then.
+    # If recordings are few, no small part has every class: try larger ones.
     candidates = (_best_part(clips, config, num_parts) for num_parts in range(most_parts, 1, -1))
     best = next((part for part in candidates if part is not None), None)
     if best is None:
         raise UserError(
-            "no split by recording leaves every class in both parts: add recordings of the rarest class"
+            "no split by recording leaves every class in both splits: add recordings of the rarest "
+            "class"
         )
     return best.map({True: "validation", False: "train"})
 
 
 def _best_part(clips: pd.DataFrame, config: PreprocessConfig, num_parts: int) -> pd.Series | None:
-    """Which clips validate, or None where no part of any partition has every class."""
+    """Return a mask of the validation clips, or None if no part has clips of every class."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     best, best_distance = None, float("inf")

@@ -132,7 +132,7 @@ def _judge_curves(epochs: pd.DataFrame, floor: dict[str, float]) -> np.ndarray:
         if f"judge/{name}" in judged and floor[name] is not None  # few clips have no such distance
     }
     title = "generated clips, by freqquest's own classifier"
-    return plots.beside_others(series, title, "epoch", "real clips", judged["epoch"].tolist())
+    return plots.curves_with_references(series, title, "epoch", "real clips", judged["epoch"].tolist())
 
 
 def _summarize(run: Location, metrics: dict[str, dict[str, Any]]) -> str:

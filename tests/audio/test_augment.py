@@ -31,13 +31,13 @@ def rms(samples):
 
 
 def peak_hz(samples):
-    """The strongest frequency of two seconds, to a quarter of a hertz."""
+    """Return the strongest frequency of two seconds, to a quarter of a hertz."""
     piece = samples[RATE_HZ : 3 * RATE_HZ]
     return np.abs(np.fft.rfft(piece * np.hanning(piece.shape[0]), 4 * RATE_HZ)).argmax() / 4
 
 
 def checksum():
-    """Of copies by each augmentation and by all of them."""
+    """Return the hash of copies by each augmentation and by all of them."""
     copies = [
         vary(tone(440.0), RATE_HZ, names, seed) for names in EACH_AND_ALL for seed in SEEDS[:2]
     ]
@@ -45,7 +45,7 @@ def checksum():
 
 
 def in_a_fresh_process(code):
-    """What the code prints; it must not warn."""
+    """Return the output of some code, which must not warn."""
     command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def in_a_fresh_process(code):
 
 @pytest.mark.parametrize("names", EACH_AND_ALL, ids="+".join)
 @pytest.mark.parametrize("sound", ["tone", "silence", "full scale", "float64", "64 samples"])
-def test_a_copy_has_the_clips_length_and_finite_float32_samples(names, sound):
+def test_a_copy_has_the_length_of_the_clip_and_finite_float32_samples(names, sound):
     clip = {
         "tone": tone(440.0),
         "silence": np.zeros(4 * RATE_HZ, np.float32),
@@ -76,14 +76,14 @@ def test_a_copy_has_the_clips_length_and_finite_float32_samples(names, sound):
         assert not copy.any()
 
 
-def test_without_names_the_copy_equals_the_clip_and_shares_no_memory_with_it():
+def test_without_augmentations_the_copy_equals_the_clip_in_its_own_memory():
     clip = tone(440.0)
     copy = vary(clip, RATE_HZ, [], 1)
     np.testing.assert_array_equal(copy, clip)
     assert not np.shares_memory(copy, clip)
 
 
-def test_the_same_seed_gives_the_same_bytes_again_and_in_a_fresh_process():
+def test_the_same_seed_gives_the_same_bytes_in_any_process():
     first = checksum()
     random.seed(1)
     np.random.seed(1)
@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_bytes_again_and_in_a_fresh_process():
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_another_seed_or_name_gives_another_sound(name):
+def test_another_seed_or_augmentation_gives_other_samples(name):
     clip = tone(440.0)
     copies = [
         vary(clip, RATE_HZ, [name], seed)
@@ -106,7 +106,7 @@ def test_another_seed_or_name_gives_another_sound(name):
     assert len({copy.tobytes() for copy in [clip, *copies]}) == 1 + len(copies)
 
 
-def test_what_a_name_draws_depends_neither_on_the_other_names_nor_on_their_order():
+def test_an_amount_depends_neither_on_the_other_augmentations_nor_on_their_order():
     clip = tone(440.0)
     shifted = vary(clip, RATE_HZ, ["shift"], 5)
     both = vary(clip, RATE_HZ, ["shift", "gain"], 5)
@@ -116,14 +116,14 @@ def test_what_a_name_draws_depends_neither_on_the_other_names_nor_on_their_order
     assert rms(both) / rms(shifted) == pytest.approx(rms(gained) / rms(clip), rel=1e-5)
 
 
-def test_the_global_generators_are_left_as_they_were():
+def test_the_global_random_generators_are_restored():
     python_state, numpy_state = random.getstate(), np.random.get_state()
     vary(tone(440.0), RATE_HZ, AUGMENTATIONS, 3)
     assert random.getstate() == python_state
     np.testing.assert_equal(np.random.get_state(), numpy_state)
 
 
-def test_pitch_moves_within_its_bounds_and_keeps_the_level():
+def test_pitch_shifts_stay_in_range_and_keep_the_level():
     clip = tone(440.0)
     copies = [vary(clip, RATE_HZ, ["pitch"], seed) for seed in SEEDS]
     semitones = [12 * np.log2(peak_hz(copy) / 440.0) for copy in copies]
@@ -133,7 +133,7 @@ def test_pitch_moves_within_its_bounds_and_keeps_the_level():
         assert rms(copy[RATE_HZ:-RATE_HZ]) == pytest.approx(rms(clip), rel=0.06)  # half a decibel
 
 
-def test_the_pitch_is_the_one_drawn(monkeypatch):
+def test_the_pitch_shift_is_the_one_drawn(monkeypatch):
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
     expected_hz = 440.0 * 2 ** (MAX_PITCH_SEMITONES / 12)
     assert peak_hz(vary(tone(440.0), RATE_HZ, ["pitch"], 1)) == pytest.approx(
@@ -141,22 +141,22 @@ def test_the_pitch_is_the_one_drawn(monkeypatch):
     )
 
 
-def test_speed_moves_a_moment_within_its_bounds_and_keeps_the_pitch():
+def test_speed_changes_stay_in_range_and_keep_the_pitch():
     moment_s = 2.0
     burst = np.zeros(4 * RATE_HZ, np.float32)
     burst[round(moment_s * RATE_HZ) :][:200] = np.hanning(200)
     times_s = np.arange(burst.shape[0]) / RATE_HZ
-    heard_s = [
+    moments_s = [
         np.average(times_s, weights=np.square(vary(burst, RATE_HZ, ["speed"], seed)))
         for seed in SEEDS
     ]
-    speeds = [moment_s / second for second in heard_s]
+    speeds = [moment_s / second for second in moments_s]
     assert 1 / MAX_SPEED_CHANGE - 0.01 < min(speeds) < max(speeds) < MAX_SPEED_CHANGE + 0.01
     assert max(speeds) - min(speeds) > 0.1
     assert peak_hz(vary(tone(440.0), RATE_HZ, ["speed"], SEEDS[0])) == pytest.approx(440.0, abs=1)
 
 
-def test_gain_changes_the_level_alone():
+def test_gain_changes_only_the_level():
     clip = tone(440.0)
     for seed in SEEDS:
         copy = vary(clip, RATE_HZ, ["gain"], seed)
@@ -165,7 +165,7 @@ def test_gain_changes_the_level_alone():
         np.testing.assert_allclose(copy, ratio * clip, rtol=1e-5, atol=1e-7)
 
 
-def test_shift_moves_the_clip_fades_it_and_fills_with_silence():
+def test_a_shift_moves_the_clip_fades_its_edge_and_fills_with_silence():
     clip = tone(440.0) + 1  # never zero
     fade = round(SHIFT_FADE_S * RATE_HZ)
     directions = set()
@@ -185,24 +185,24 @@ def test_shift_moves_the_clip_fades_it_and_fills_with_silence():
     assert directions == {True, False}
 
 
-def test_noise_keeps_to_its_distance_from_the_clip():
+def test_noise_stays_in_the_range_of_signal_to_noise_ratios():
     clip = tone(440.0)
-    distances_db = []
+    ratios_db = []
     for seed in SEEDS:
         noise = vary(clip, RATE_HZ, ["noise"], seed) - clip
-        distances_db.append(20 * np.log10(rms(clip) / rms(noise)))
-    assert MIN_SNR_DB - 0.1 < min(distances_db) < max(distances_db) < MAX_SNR_DB + 0.1
-    assert max(distances_db) - min(distances_db) > 5
+        ratios_db.append(20 * np.log10(rms(clip) / rms(noise)))
+    assert MIN_SNR_DB - 0.1 < min(ratios_db) < max(ratios_db) < MAX_SNR_DB + 0.1
+    assert max(ratios_db) - min(ratios_db) > 5
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones():
+def test_an_unknown_augmentation_is_refused_and_the_known_ones_are_named():
     with pytest.raises(
-        ValueError, match="'echo' is unknown: choose from pitch, speed, gain, shift, noise"
+        ValueError, match="'echo' is unknown: it must be one of pitch, speed, gain, shift, noise"
     ):
         vary(tone(440.0), RATE_HZ, ["gain", "echo"], 1)
 
 
-def test_importing_the_module_loads_neither_the_library_nor_a_framework():
+def test_importing_the_module_loads_neither_audiomentations_nor_a_framework():
     libraries = {"audiomentations", "librosa", "torch", "tensorflow", "ray"}
     assert (
         in_a_fresh_process(

@@ -52,7 +52,7 @@ def chunk(name: bytes, content: bytes) -> bytes:
 
 
 def wav_bytes(*chunks: bytes, bits: int = 16, riff_size: int | None = None) -> bytes:
-    """A mono WAV file of 8 kHz of these chunks."""
+    """Return a mono WAV file at 8 kHz with these chunks."""
     form = struct.pack("<HHIIHH", 1, 1, 8_000, 8_000 * bits // 8, bits // 8, bits)
     body = b"WAVE" + chunk(b"fmt ", form) + b"".join(chunks)
     return b"RIFF" + struct.pack("<I", len(body) if riff_size is None else riff_size) + body
@@ -62,7 +62,7 @@ SOUND = chunk(b"data", sine(8_000).tobytes()[:8_000])
 MANY_TEXTS = chunk(b"LIST", b"INFO" + chunk(b"ICMT", b"x" * 200) * 60)
 
 
-def test_a_clip_is_read_as_librosa_reads_it(tmp_path):
+def test_a_clip_is_decoded_like_librosa(tmp_path):
     stereo = np.stack([tone(440.0), tone(660.0, seed=1)], axis=1)
     soundfile.write(tmp_path / "a.wav", stereo, 44_100)  # half as long, at twice the rate
     with (tmp_path / "a.wav").open("rb") as stream:
@@ -75,7 +75,7 @@ def test_a_clip_is_read_as_librosa_reads_it(tmp_path):
     assert not clip.waveform[expected.shape[0] :].any()
 
 
-def test_a_mono_clip_at_the_wanted_rate_is_the_decoder_s_output_bit_by_bit():
+def test_a_mono_clip_at_the_configured_rate_is_the_decoders_output_bit_by_bit():
     content = as_file(tone(440.0), RATE_HZ, format="FLAC").getvalue()
     expected, _ = soundfile.read(io.BytesIO(content), dtype="float32")
     np.testing.assert_array_equal(load_bytes(content).waveform, expected)
@@ -95,7 +95,7 @@ def test_a_mono_clip_at_the_wanted_rate_is_the_decoder_s_output_bit_by_bit():
         (".opus", 24_000, 0.1),  # knows 8, 12, 16, 24 and 48 kHz only
     ],
 )
-def test_every_format_is_read_under_any_name(tmp_path, suffix, rate, tolerance):
+def test_every_format_is_decoded_under_any_name(tmp_path, suffix, rate, tolerance):
     path = tmp_path / f"Straße 雨 'é\n{suffix}"
     options = {".opus": {"format": "OGG", "subtype": "OPUS"}, ".AIF": {"format": "AIFF"}}
     soundfile.write(path, sine(rate), rate, **options.get(suffix, {}))
@@ -105,7 +105,7 @@ def test_every_format_is_read_under_any_name(tmp_path, suffix, rate, tolerance):
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
-def test_every_sample_format_of_wav_is_read(subtype):
+def test_every_sample_format_of_wav_is_decoded(subtype):
     clip = load_clip(as_file(sine(RATE_HZ), RATE_HZ, subtype=subtype), CLIP)
     assert_is_the_sine(clip, RATE_HZ, tolerance=0.01 if subtype == "PCM_U8" else 1e-4)
 
@@ -128,14 +128,14 @@ def test_every_rate_is_resampled(rate):
     assert_is_the_sine(load_clip(as_file(sine(rate), rate), CLIP), rate, tolerance=1e-3)
 
 
-def test_only_the_part_that_is_kept_is_decoded():
+def test_only_the_kept_part_of_a_long_file_is_decoded():
     long = as_file(np.concatenate([tone(440.0), tone(3000.0)]), RATE_HZ)
     clip = load_clip(long, CLIP)
     np.testing.assert_allclose(clip.waveform, tone(440.0), atol=1e-4)
     assert clip.duration_s == 8.0
 
 
-def test_hours_in_a_small_file_cost_no_more_memory_than_a_clip():
+def test_a_long_recording_in_a_small_file_costs_no_more_memory_than_a_clip():
     ten_minutes = as_file(np.zeros(600 * 8_000, np.float32), 8_000, format="FLAC")
     tracemalloc.start()
     clip = load_clip(ten_minutes, CLIP)
@@ -154,7 +154,7 @@ def test_hours_in_a_small_file_cost_no_more_memory_than_a_clip():
         (as_file(np.zeros(0, np.float32), RATE_HZ).getvalue(), "no samples"),
         (
             as_file(sine(RATE_HZ), RATE_HZ).getvalue()[:44],
-            "truncated: the header tells 22050 bytes, 0 are there",
+            "truncated: 0 bytes of audio, but the header says 22050",
         ),
         (
             as_file(np.full(100, np.nan, np.float32), RATE_HZ, subtype="FLOAT").getvalue(),
@@ -166,11 +166,14 @@ def test_hours_in_a_small_file_cost_no_more_memory_than_a_clip():
         ),
         (
             as_file(np.array([0, -1e30], np.float32), RATE_HZ, subtype="FLOAT").getvalue(),
-            r"samples up to 1e\+30",
+            r"samples up to 1e\+30; full scale is 1",
         ),
         (as_file(np.zeros(100, np.float32), 2_000_000).getvalue(), "sample rate 2000000 Hz"),
         (as_file(np.zeros(100, np.float32), 999).getvalue(), "sample rate 999 Hz"),
-        (as_file(np.zeros((100, 33), np.float32), RATE_HZ).getvalue(), "33 channels, more than 32"),
+        (
+            as_file(np.zeros((100, 33), np.float32), RATE_HZ).getvalue(),
+            "33 channels; the limit is",
+        ),
     ],
     ids=[
         "empty",
@@ -192,7 +195,7 @@ def test_unusable_files_are_refused_with_the_reason(content, reason):
 
 @pytest.mark.parametrize(
     ("rate", "reason"),
-    [(0, "not readable as audio"), (2**31 - 1, "sample rate 2147483647 Hz, outside")],
+    [(0, "not readable as audio"), (2**31 - 1, "sample rate 2147483647 Hz is not between")],
 )
 def test_an_absurd_rate_patched_into_the_header_is_refused(rate, reason):
     content = wav_bytes(SOUND)
@@ -229,17 +232,17 @@ def test_truncated_files_are_refused(file_format, subtype, duration_s):
 @pytest.mark.parametrize(
     "before", [b"", chunk(b"bext", b"a" * 603), MANY_TEXTS], ids=["plain", "odd", "long"]
 )
-def test_a_truncated_wav_is_refused_behind_any_other_chunks(before):
+def test_a_truncated_wav_is_refused_after_any_other_chunks(before):
     whole = wav_bytes(before, SOUND)
     assert load_bytes(whole).duration_s == 0.5
     with pytest.raises(
-        UnreadableClipError, match=r"truncated: the header tells \d+ bytes, \d+ are there"
+        UnreadableClipError, match=r"truncated: \d+ bytes of audio, but the header says \d+"
     ):
         load_bytes(whole[:-2])
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0xFFFFFFDB, 0x80000000, 0x7FFFFFFF, 0x7FFFF000])
-def test_wavs_written_to_a_pipe_are_whole(size):
+def test_wavs_written_to_a_pipe_are_complete(size):
     unknown = b"data" + struct.pack("<I", size) + SOUND[8:]
     assert load_bytes(wav_bytes(unknown, riff_size=0xFFFFFFFF)).duration_s == 0.5
 
@@ -261,11 +264,11 @@ def test_wavs_written_to_a_pipe_are_whole(size):
         "no padding",
     ],
 )
-def test_whole_sound_in_a_careless_wav_is_read(content):
+def test_complete_audio_in_a_sloppy_wav_is_decoded(content):
     assert load_bytes(content).duration_s == pytest.approx(0.5, abs=2e-4)
 
 
-def test_an_mp3_without_a_length_in_it_is_read():
+def test_an_mp3_without_a_length_is_decoded():
     buffer = io.BytesIO()
     soundfile.write(
         buffer, tone(440.0), RATE_HZ, format="MP3", bitrate_mode="CONSTANT", compression_level=0.5
@@ -277,7 +280,7 @@ def test_an_mp3_without_a_length_in_it_is_read():
     ).duration_s == pytest.approx(4, abs=0.2)
 
 
-def test_a_flac_that_does_not_tell_its_length_is_refused():
+def test_a_flac_without_a_length_is_refused():
     content = bytearray(as_file(sine(RATE_HZ), RATE_HZ, format="FLAC").getvalue())
     content[21] &= 0xF0  # 36 bits of the stream's header
     content[22:26] = bytes(4)
@@ -288,7 +291,7 @@ def test_a_flac_that_does_not_tell_its_length_is_refused():
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # seeks that libsndfile handles
-def test_damage_anywhere_ends_in_a_clip_or_a_reason():
+def test_any_corruption_gives_a_clip_or_a_reason():
     kinds = [
         "WAV PCM_16",
         "WAV FLOAT",
@@ -308,8 +311,8 @@ def test_damage_anywhere_ends_in_a_clip_or_a_reason():
     num_refused = 0
     for trial in range(300):
         content = bytearray(files[trial % len(files)])
-        for place in rng.integers(rng.choice([100, len(content)]), size=rng.integers(1, 5)):
-            content[place : place + 1 + rng.integers(8)] = rng.bytes(4)
+        for position in rng.integers(rng.choice([100, len(content)]), size=rng.integers(1, 5)):
+            content[position : position + 1 + rng.integers(8)] = rng.bytes(4)
         content = content[: rng.choice([len(content), rng.integers(len(content))])]
         try:
             clip = load_bytes(bytes(content))
@@ -321,26 +324,19 @@ def test_damage_anywhere_ends_in_a_clip_or_a_reason():
     assert 100 < num_refused < 300
 
 
-def test_lengths_are_fitted_by_silence_and_by_cutting():
+def test_short_waveforms_are_padded_and_long_ones_cut():
     assert fit_length(np.ones(3), 5).tolist() == [1, 1, 1, 0, 0]
     assert fit_length(np.ones(3), 2).tolist() == [1, 1]
 
 
-def test_wav_files_are_16_bit_and_keep_the_sound():
+def test_wav_files_are_16_bit_and_keep_the_samples():
     data, rate = soundfile.read(io.BytesIO(encode_wav(tone(440.0), RATE_HZ)), dtype="float32")
     assert rate == RATE_HZ
     assert soundfile.info(io.BytesIO(encode_wav(tone(440.0), RATE_HZ))).subtype == "PCM_16"
     np.testing.assert_allclose(data, tone(440.0), atol=1 / 32_000)
 
 
-def test_audio_is_known_by_its_ending_in_any_case():
+def test_audio_files_are_recognized_by_their_ending_in_any_case():
     assert is_audio("a.WAV")
     assert is_audio("Straße 1.Flac")
     assert not is_audio("notes.txt")
-
-
-def test_an_impossible_form_is_refused():
-    with pytest.raises(ValueError, match="duration_s=0 must be above 0"):
-        ClipConfig(duration_s=0)
-    with pytest.raises(ValueError, match="sample_rate_hz=10 must be between"):
-        ClipConfig(sample_rate_hz=10)

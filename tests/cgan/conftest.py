@@ -14,7 +14,7 @@ from freqquest.cgan.images import image_scale
 from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.trainer import CganTrainer, train_epoch
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.read import rank_slice
+from freqquest.dataset.order import rank_slice
 from freqquest.storage import locate
 
 CPU = torch.device("cpu")

@@ -1,4 +1,4 @@
-"""One shard: the same bytes wherever it is made, faults set aside, what is finished kept."""
+"""One shard: the same bytes everywhere, unreadable clips left out, finished shards kept."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def write(shards, folder):
 
 
 def rows_of(folder):
-    """Label, recording and spectrogram of every row, by clip; splits move as clips are added."""
+    """Return label, recording and spectrogram by clip; the split depends on the other clips."""
     rows = {}
     for path in folder.rglob("*.parquet"):
         table = pq.read_table(path)
@@ -41,9 +41,7 @@ def rows_of(folder):
     return rows
 
 
-def test_one_process_makes_the_same_bytes_as_rays_workers(
-    dataset_dir, audio_dir, unlabeled_dir, tmp_path
-):
+def test_one_process_makes_the_same_bytes_as_ray(dataset_dir, audio_dir, unlabeled_dir, tmp_path):
     planned = plan(
         audio_dir, test_dir=str(unlabeled_dir), num_augmented_copies=1, clips_per_shard=7
     )
@@ -51,7 +49,7 @@ def test_one_process_makes_the_same_bytes_as_rays_workers(
     assert entries == load_manifest(locate(dataset_dir)).shards
 
 
-def test_every_augmentation_is_repeatable_and_marked(audio_dir, tmp_path):
+def test_every_augmentation_is_reproducible_and_marked(audio_dir, tmp_path):
     names = ("pitch", "speed", "gain", "shift", "noise")
     shard = plan(audio_dir, num_augmented_copies=2, augmentations=names, clips_per_shard=6).shards[
         0
@@ -92,8 +90,8 @@ FAULTS = {
     "rate 0.wav": (change_rate(0), "sample rate|not readable"),
     "rate 2^31-1.wav": (change_rate(2**31 - 1), "sample rate 2147483647 Hz"),
     "not audio.wav": (lambda path: path.write_bytes(os.urandom(5000)), "not readable as audio"),
-    "loop.wav": (lambda path: path.symlink_to(path.name), "a link that leads in a circle"),
-    "escape.wav": (lambda path: path.symlink_to("/etc/passwd"), "a link out of"),
+    "loop.wav": (lambda path: path.symlink_to(path.name), "circular or broken link"),
+    "escape.wav": (lambda path: path.symlink_to("/etc/passwd"), "link out of"),
     "pipe.wav": (os.mkfifo, "not a regular file"),
 }
 
@@ -106,7 +104,7 @@ def clean(audio_dir, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_faulty_clip_is_quarantined_with_the_reason_and_nothing_else_changes(
+def test_an_unreadable_clip_is_quarantined_with_the_reason_and_the_others_are_unchanged(
     name, audio_dir, clean, tmp_path
 ):
     make, reason = FAULTS[name]
@@ -114,7 +112,7 @@ def test_a_faulty_clip_is_quarantined_with_the_reason_and_nothing_else_changes(
     make(tmp_path / "audio" / "low" / name)
     planned = plan(tmp_path / "audio", recording_pattern=r"^(\D+)")
     written = write(planned.shards, tmp_path / "dataset")
-    quarantined = [row for shard in written for row in shard.account.quarantined]
+    quarantined = [row for shard in written for row in shard.statistics.quarantined]
     quarantined += planned.refused.to_dict("records")
     (row,) = quarantined
     assert row["path"] == str(tmp_path / "audio" / "low" / name)
@@ -128,13 +126,15 @@ def test_a_clip_that_cannot_be_opened_is_quarantined(audio_dir, tmp_path):
     gone = shard.clips[3]["path"]
     os.remove(gone)  # noqa: PTH107
     (written,) = write([shard], tmp_path / "dataset")
-    (row,) = written.account.quarantined
+    (row,) = written.statistics.quarantined
     assert row["path"] == gone
     assert "No such file" in row["reason"]
     assert written.entry.num_rows == len(shard.clips) - 1
 
 
-def test_an_outage_of_remote_storage_refuses_no_clip(s3_clips, tmp_path, monkeypatch):
+def test_an_outage_of_remote_storage_is_an_error_and_quarantines_no_clip(
+    s3_clips, tmp_path, monkeypatch
+):
     shard = plan(s3_clips).shards[0]
     with refusing_server(500, "Internal error", ("GET", "HEAD")) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
@@ -150,25 +150,25 @@ def test_a_long_recording_costs_no_more_than_a_clip(audio_dir, tmp_path):
         tmp_path / "audio" / "low" / "bomb.flac", np.zeros(600 * RATE_HZ, np.int16), RATE_HZ
     )
     written = write(plan(tmp_path / "audio").shards, tmp_path / "dataset")
-    assert sum(len(shard.account.quarantined) for shard in written) == 0
-    assert sum(sum(shard.account.seconds.values()) for shard in written) == pytest.approx(
+    assert sum(len(shard.statistics.quarantined) for shard in written) == 0
+    assert sum(sum(shard.statistics.seconds.values()) for shard in written) == pytest.approx(
         20 * 4 + 600
     )
 
 
-def test_a_finished_shard_is_kept_and_one_of_another_plan_is_made_again(audio_dir, tmp_path):
+def test_a_finished_shard_is_kept_unless_the_plan_changed(audio_dir, tmp_path):
     shard = plan(audio_dir).shards[0]
-    place = tmp_path / shard.path
+    path = tmp_path / shard.path
     (first,) = write([shard], tmp_path)
-    written = place.stat().st_mtime_ns
+    written = path.stat().st_mtime_ns
     (again,) = write([shard], tmp_path)
     assert again == first
-    assert place.stat().st_mtime_ns == written
+    assert path.stat().st_mtime_ns == written
     write([plan(audio_dir, seed=1).shards[0]], tmp_path)
-    assert place.stat().st_mtime_ns != written
+    assert path.stat().st_mtime_ns != written
 
 
-def test_a_shard_that_lacks_clips_is_made_again_as_they_may_be_readable_now(audio_dir, tmp_path):
+def test_a_shard_that_lacks_clips_is_made_again(audio_dir, tmp_path):
     shutil.copytree(audio_dir, tmp_path / "audio")
     shard = plan(tmp_path / "audio").shards[1]
     clip = tmp_path / "audio" / shard.clips[0]["clip_id"]
@@ -178,39 +178,39 @@ def test_a_shard_that_lacks_clips_is_made_again_as_they_may_be_readable_now(audi
     (tmp_path / "away.wav").rename(clip)
     (second,) = write([shard], tmp_path / "dataset")
     assert second.entry.num_rows == len(shard.clips)
-    assert second.account.quarantined == []
+    assert second.statistics.quarantined == []
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_shard_is_made_again(audio_dir, tmp_path, share):
     shard = plan(audio_dir).shards[1]
     (first,) = write([shard], tmp_path)
-    place = tmp_path / shard.path
-    place.write_bytes(place.read_bytes()[: int(share * first.entry.num_bytes)])
+    path = tmp_path / shard.path
+    path.write_bytes(path.read_bytes()[: int(share * first.entry.num_bytes)])
     assert write([shard], tmp_path) == [first]
-    assert place.stat().st_size == first.entry.num_bytes
+    assert path.stat().st_size == first.entry.num_bytes
 
 
-def test_a_flipped_byte_makes_a_shard_anew_or_changes_nothing_that_is_read(audio_dir, tmp_path):
+def test_a_flipped_byte_is_detected_or_changes_nothing_that_is_read(audio_dir, tmp_path):
     shard = plan(audio_dir).shards[1]
     (first,) = write([shard], tmp_path)
-    place = tmp_path / shard.path
-    whole, rows = place.read_bytes(), rows_of(tmp_path)
+    path = tmp_path / shard.path
+    whole, rows = path.read_bytes(), rows_of(tmp_path)
     middle = list(np.random.default_rng(0).integers(0, len(whole), 8))
     footer = range(
         len(whole) - 30_000, len(whole), 499
-    )  # where the account lies, and what no checksum covers
-    anew = 0
+    )  # holds the statistics; Parquet's checksums do not cover it
+    num_remade = 0
     for position in [*middle, *footer]:
         content = bytearray(whole)
         content[position] ^= 1
-        place.write_bytes(content)
+        path.write_bytes(content)
         (again,) = write([shard], tmp_path)
-        assert again.account == first.account
-        anew += place.read_bytes() == whole
+        assert again.statistics == first.statistics
+        num_remade += path.read_bytes() == whole
         if position in middle:
             assert rows_of(tmp_path) == rows
-    assert anew > len(middle) + len(footer) // 2
+    assert num_remade > len(middle) + len(footer) // 2
 
 
 def test_a_shard_without_a_readable_clip_leaves_no_file(audio_dir, tmp_path):
@@ -223,5 +223,5 @@ def test_a_shard_without_a_readable_clip_leaves_no_file(audio_dir, tmp_path):
         os.truncate(clip["path"], 0)
     (written,) = write([shard], tmp_path / "dataset")
     assert written.entry is None
-    assert len(written.account.quarantined) == len(shard.clips)
+    assert len(written.statistics.quarantined) == len(shard.clips)
     assert not stale.exists()

@@ -107,7 +107,7 @@ def draw(
             "each trial",
             "epoch",
             "validation accuracy",
-            emphasised=best.trial_id,
+            highlight=best.trial_id,
         ),
         "search_progress": _draw_progress(outcomes),
         "reliability": plots.reliability(

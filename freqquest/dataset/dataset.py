@@ -1,0 +1,168 @@
+"""The Python API of datasets: open one, look at its clips, read its splits.
+
+pyarrow and pandas; no Ray. Shapes: M mel bands, T frames.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from freqquest.dataset.config import ViewName
+from freqquest.dataset.manifest import ROW_COLUMNS, SPLITS, Manifest, load_manifest
+from freqquest.dataset.read import SplitArrays, SplitReader, read_rows, read_table, to_array
+from freqquest.errors import UserError
+from freqquest.storage import Location, locate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class DatasetClip:
+    """One clip of a dataset."""
+
+    spectrogram: np.ndarray
+    """Log-mel spectrogram `[M, T]`, float16, of the split's view."""
+
+    clip_id: str
+    """Path of the file, relative to the folder of clips."""
+
+    path: str
+    """Path or URI of the file when the dataset was made."""
+
+    label: str | None
+    """Class name; None for an unlabeled clip."""
+
+    class_index: int
+    """Index of the label in `Dataset.classes`; -1 for an unlabeled clip."""
+
+    recording: str
+    """Recording that the clip was cut from; `clip_id` if it is unknown."""
+
+    fold: int | None
+    """Fold of the metadata, if there is one."""
+
+    split: str
+    """Name of the split."""
+
+    augmentation: str
+    """"none", or the augmentations of a copy and its number."""
+
+
+class Dataset:
+    """A dataset of labeled spectrograms, made by the preprocess stage.
+
+    Example:
+        dataset = Dataset.open("data/clips")
+        for clip in dataset.split("train", view="cnn"):
+            print(clip.label, clip.spectrogram.shape)
+    """
+
+    def __init__(self, location: Location, manifest: Manifest) -> None:
+        """Wrap a dataset whose manifest is loaded; use `open` for a path."""
+        self.location = location
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open the dataset in a folder, given as a path or URI.
+
+        Raises:
+            UserError: There is no dataset, or it is corrupt or of an unknown format version.
+        """
+        location = locate(path)
+        return cls(location, load_manifest(location))
+
+    def __repr__(self) -> str:
+        """Return the path and the number of rows in each split."""
+        num_rows = ", ".join(f"{count} {split}" for split, count in self.manifest.num_rows.items())
+        return f"Dataset({str(self.location)!r}: {num_rows})"
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names, in the order of `class_index`."""
+        return self.manifest.classes
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row per clip of all splits, without the spectrograms."""
+        return read_rows(self.location, self.manifest)
+
+    def split(self, name: str, view: ViewName = "cnn") -> "DatasetSplit":
+        """Return a split: "train", "validation" or "test".
+
+        Args:
+            name: Name of the split.
+            view: Spectrograms to read: the classifier's ("cnn") or the generator's ("cgan").
+
+        Raises:
+            UserError: The split or the view does not exist, or the split is empty.
+        """
+        if name not in SPLITS:
+            raise UserError(f"`name={name}` must be one of: {', '.join(SPLITS)}")
+        if view not in self.manifest.views:
+            raise UserError(f"`view={view}` must be one of: {', '.join(self.manifest.views)}")
+        return DatasetSplit(self.location, self.manifest, name, view)
+
+
+class DatasetSplit:
+    """One split of a dataset in one view. Iteration yields its clips and reads shard by shard.
+
+    Example:
+        train = Dataset.open("data/clips").split("train", view="cnn")
+        for batch in train.batches(32, seed=0, epoch=0):
+            print(batch.spectrograms.shape, batch.class_indices)
+    """
+
+    def __init__(self, dataset: Location, manifest: Manifest, name: str, view: ViewName) -> None:
+        """Prepare to read; no file is opened yet.
+
+        Raises:
+            UserError: The split is empty.
+        """
+        self._dataset, self._manifest, self._view = dataset, manifest, view
+        self._reader = SplitReader(dataset, manifest, name, view)
+        self.name = name
+
+    def __len__(self) -> int:
+        """Return the number of clips, including augmented copies."""
+        return len(self._reader)
+
+    def __iter__(self) -> Iterator[DatasetClip]:
+        """Yield the clips in the order of `to_pandas`; one shard is in memory at a time.
+
+        Raises:
+            UserError: A shard is missing or corrupt.
+        """
+        for shard in self._manifest.shards:
+            if shard.split == self.name:
+                table = read_table(self._dataset, shard, [*ROW_COLUMNS, self._view])
+                rows = table.select(list(ROW_COLUMNS)).to_pylist()
+                spectrograms = to_array(table[self._view])
+                for row, spectrogram in zip(rows, spectrograms, strict=True):
+                    yield DatasetClip(spectrogram=spectrogram, **row)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row per clip, without the spectrograms."""
+        return read_rows(self._dataset, self._manifest, self.name)
+
+    def batches(
+        self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
+    ) -> Iterator[SplitArrays]:
+        """Yield one epoch of shuffled batches. A split smaller than a batch repeats clips.
+
+        Args:
+            batch_size: Batch size, over all processes.
+            seed: Seed of the order.
+            epoch: Number of the epoch; each has its own order.
+            rank: Number of this process, of several that train together.
+            world_size: Number of processes. Their batches together are the same for any number.
+
+        Raises:
+            UserError: `batch_size` is below 1, or a shard is missing or corrupt.
+        """
+        if batch_size < 1:
+            raise UserError(f"`batch_size={batch_size}` must be 1 or more")
+        return self._reader.batches(
+            batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
+        )

@@ -1,0 +1,99 @@
+"""The manifest of a dataset whose shards are written: counts and statistics of its clips."""
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+
+from freqquest.dataset.config import CLIP, VIEWS
+from freqquest.dataset.manifest import (
+    FORMAT_VERSION,
+    QUARANTINE_NAME,
+    SPLITS,
+    Manifest,
+    Normalization,
+)
+from freqquest.dataset.plan import DatasetPlan
+from freqquest.dataset.shard import ShardPlan, WrittenShard
+from freqquest.errors import UserError
+
+
+def make_manifest(
+    plan: DatasetPlan, written: list[WrittenShard], refused: pd.DataFrame
+) -> Manifest:
+    """Describe the written shards.
+
+    Args:
+        plan: Plan of the dataset.
+        written: Its shards, in the order of the plan.
+        refused: Table of `path` and `reason` of the clips that are not in them.
+
+    Raises:
+        UserError: A class has no readable clip in training or validation.
+    """
+    kept = plan.clips[~plan.clips["path"].isin(refused["path"])]
+    _require_every_class(kept, plan.classes)
+    entries = [shard.entry for shard in written if shard.entry is not None]
+    return Manifest(
+        version=FORMAT_VERSION,
+        settings=plan.settings,
+        sources_sha256=plan.sources_sha256,
+        classes=plan.classes,
+        clip=CLIP,
+        views=VIEWS,
+        split_description=plan.split_description,
+        num_clips=_count(kept, "path"),
+        num_recordings=_count(kept, "recording"),
+        num_rows={
+            split: sum(entry.num_rows for entry in entries if entry.split == split)
+            for split in SPLITS
+        },
+        seconds=_seconds(plan.shards, written),
+        sample_rates=dict(
+            sum((Counter(shard.statistics.sample_rates) for shard in written), Counter())
+        ),
+        num_quarantined=len(refused),
+        normalization={view: _normalization(written, view) for view in VIEWS},
+        shards=entries,
+    )
+
+
+def _require_every_class(clips: pd.DataFrame, classes: list[str]) -> None:
+    for split in ("train", "validation"):
+        lost = set(classes) - set(clips["label"][clips["split"] == split])
+        if lost:
+            raise UserError(
+                f"class {min(lost)} has no readable clip in the split {split}: see "
+                f"{QUARANTINE_NAME}"
+            )
+
+
+def _count(clips: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
+    """Count the distinct values of a column by split and class."""
+    counts: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
+    for (split, label), group in clips.fillna({"label": ""}).groupby(["split", "label"]):
+        counts[str(split)][str(label)] = int(group[column].nunique())
+    return counts
+
+
+def _seconds(plans: list[ShardPlan], written: list[WrittenShard]) -> dict[str, dict[str, float]]:
+    seconds: dict[str, dict[str, float]] = {split: {} for split in SPLITS}
+    for plan, shard in zip(plans, written, strict=True):
+        for label, duration_s in shard.statistics.seconds.items():
+            seconds[plan.split][label] = seconds[plan.split].get(label, 0.0) + duration_s
+    return seconds
+
+
+def _normalization(written: list[WrittenShard], view: str) -> Normalization:
+    """Compute a view's statistics over the training split only, as validation must be unseen."""
+    train = [shard for shard in written if shard.entry is not None and shard.entry.split == "train"]
+    count, total, squares = np.sum([shard.statistics.moments[view] for shard in train], axis=0)
+    mean = total.sum() / count.sum()
+    variance = squares.sum() / count.sum() - mean**2
+    band_variances = squares / count - np.square(total / count)
+    return Normalization(
+        mean=float(mean),
+        standard_deviation=float(np.sqrt(max(variance, 0.0))),
+        band_means=(total / count).tolist(),
+        band_standard_deviations=np.sqrt(np.maximum(band_variances, 0.0)).tolist(),
+    )
