@@ -21,7 +21,7 @@ _POST_INTERVAL_S = 0.5
 
 
 class ProgressReporter:
-    """Sends a worker's progress to the driver: at most twice a second, but each new note at once."""
+    """Sends a worker's progress to the driver: twice a second at most, each new note at once."""
 
     def __init__(self, queue: "Queue | None") -> None:
         """Create a reporter; without a queue it is silent, as one of several workers reports."""

@@ -135,7 +135,7 @@ def _judge_line(judge: JudgmentSection, floor: JudgmentSection) -> str:
 
 
 def _draw_generator_plots(run: Location, cgan: GeneratorSection) -> None:
-    """Plot the losses by epoch and, if there was a judge, its metrics beside those of real clips."""
+    """Plot the losses by epoch and, if there was a judge, its metrics beside real clips'."""
     epochs = _read_table(run / layout.CGAN_EPOCHS_NAME)
     losses = {name: epochs[name].tolist() for name in ("loss_D", "loss_G")}
     picture = plots.curves(losses, "conditional GAN", "epoch", "loss")

@@ -1,0 +1,199 @@
+"""The jobs: each parses its settings, calls one function, and prints where the results lie.
+
+`python jobs/<job>.py`, `freqquest <job>` and `python -m freqquest <job>` run the same code.
+Light to import: settings and stages are loaded by the job that needs them.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from freqquest import cli, help_layout
+
+if TYPE_CHECKING:
+    from freqquest.cgan.config import GenerateConfig, TrainConfig
+    from freqquest.cnn.config import PredictConfig, TuneConfig
+    from freqquest.dataset.config import PreprocessConfig
+    from freqquest.pipeline_config import PipelineConfig
+    from freqquest.runs.tensorboard_server import WatchConfig
+
+
+def preprocess(config: "PreprocessConfig") -> None:
+    """Turn a folder of labeled clips into a sharded spectrogram dataset (Ray Data)."""
+    from freqquest.dataset.write import preprocess
+
+    print(preprocess(config))
+
+
+def tune_cnn(config: "TuneConfig") -> None:
+    """Search for the classifier that is best on unseen recordings (Ray Tune, Keras)."""
+    from freqquest import stages
+
+    stages.tune(config)
+    _print_report(config.run_dir)
+
+
+def predict(config: "PredictConfig") -> None:
+    """Classify a folder of clips into a submission (Ray Data)."""
+    from freqquest.cluster import preflight
+
+    preflight.connect(config.requirements)
+    from freqquest.cnn.predict import predict_submission
+
+    predictions = predict_submission(config)
+    unreadable = int((predictions["reason"] != "").sum())
+    if unreadable:
+        print(f"{unreadable} clip(s) could not be read: see {config.output}.unreadable.csv")
+    print(f"submission: {config.output} ({len(predictions)} rows)")
+
+
+def train_cgan(config: "TrainConfig") -> None:
+    """Train a generator of new clips of each class of a dataset (Ray Train, PyTorch)."""
+    from freqquest import stages
+
+    stages.train_generator(config)
+    _print_report(config.run_dir)
+
+
+def generate(config: "GenerateConfig") -> None:
+    """Generate new clips of a class with a trained generator."""
+    from freqquest.cluster import preflight
+
+    preflight.connect(config.requirements)
+    from freqquest.cgan.generate import generate_clips
+
+    clips = generate_clips(config)
+    print(f"{len(clips)} clips in {config.output_dir}, the first is {clips[0].name}")
+
+
+def pipeline(config: "PipelineConfig") -> None:
+    """Run every stage: dataset, classifier, submission, generator, new clips, report.
+
+    Without a folder of clips, run on demo clips.
+    """
+    from freqquest import stages
+
+    print(stages.run_pipeline(config))
+
+
+def watch(config: "WatchConfig") -> None:
+    """Open TensorBoard on a run's logs; of remote storage it shows a copy that follows them."""
+    from freqquest.runs.tensorboard_server import watch
+
+    watch(config)
+
+
+def _print_report(run_dir: str) -> None:
+    from freqquest.runs.report import write_report
+
+    print(write_report(run_dir))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job of the command line."""
+
+    config: str
+    """Settings class, as `module:name`."""
+
+    run: Callable[..., None]
+    """Function that does the job, given its settings. Its docstring describes it in `--help`."""
+
+    def config_type(self) -> type[cli.JobConfig]:
+        """Return the settings class."""
+        module, _, name = self.config.partition(":")
+        config_type: type[cli.JobConfig] = getattr(import_module(module), name)
+        return config_type
+
+
+JOBS = {
+    "preprocess": Job("freqquest.dataset.config:PreprocessConfig", preprocess),
+    "tune_cnn": Job("freqquest.cnn.config:TuneConfig", tune_cnn),
+    "predict": Job("freqquest.cnn.config:PredictConfig", predict),
+    "train_cgan": Job("freqquest.cgan.config:TrainConfig", train_cgan),
+    "generate": Job("freqquest.cgan.config:GenerateConfig", generate),
+    "pipeline": Job("freqquest.pipeline_config:PipelineConfig", pipeline),
+    "watch": Job("freqquest.runs.tensorboard_server:WatchConfig", watch),
+}
+"""All jobs but `benchmark`, whose first argument names a benchmark."""
+
+_BENCHMARK_SUMMARY = "Measure freqquest against the published recipes, and against its limits."
+
+_ON_RAY = {"cnn", "extra", "tune"}
+"""Benchmarks that run on a Ray cluster; the others start what they measure."""
+
+
+def summaries() -> dict[str, str]:
+    """Return the summary of each job."""
+    jobs = {name: _first_line(job.run.__doc__) for name, job in JOBS.items()}
+    return jobs | {"benchmark": _BENCHMARK_SUMMARY}
+
+
+def run_job(name: str, arguments: Sequence[str], prog: str) -> None:
+    """Run a job, given its name and its command line.
+
+    Args:
+        name: Name of the job, one of `summaries()`.
+        arguments: Command line after the job's name.
+        prog: Command that started the job, for `--help`.
+    """
+    if name == "benchmark":
+        _run_benchmark(arguments, prog)
+        return
+    config = parse_job(name, arguments, prog)
+    with cli.report_errors(type(config)):
+        JOBS[name].run(config)
+
+
+def run_file(name: str) -> None:
+    """Run a job that was started as a file of that name."""
+    run_job(name, sys.argv[1:], f"python {sys.argv[0]}")
+
+
+def parse_job(name: str, arguments: Sequence[str], prog: str = "freqquest") -> cli.JobConfig:
+    """Return the settings of a job, given its name and its command line."""
+    return cli.parse(
+        JOBS[name].config_type(),
+        arguments,
+        prog=prog,
+        description=JOBS[name].run.__doc__ or "",
+        examples=help_layout.EXAMPLES[name],
+    )
+
+
+def _run_benchmark(arguments: Sequence[str], prog: str) -> None:
+    from freqquest.benchmark import config as configs
+
+    types: dict[str, type[cli.JobConfig]] = {
+        "preprocess": configs.PreprocessBenchmark,
+        "cnn": configs.CnnBenchmark,
+        "extra": configs.ExtraBenchmark,
+        "tune": configs.TuneBenchmark,
+        "inversion": configs.InversionBenchmark,
+        "cgan": configs.CganBenchmark,
+        "scale": configs.ScaleBenchmark,
+    }
+    choices = {name: _first_line(config_type.__doc__) for name, config_type in types.items()}
+    name = cli.choose(
+        arguments, choices, prog=prog, kind="benchmark", description=_BENCHMARK_SUMMARY
+    )
+    config = cli.parse(
+        types[name],
+        arguments[1:],
+        prog=f"{prog} {arguments[0]}",
+        description=types[name].__doc__ or "",
+        examples=help_layout.EXAMPLES[f"benchmark {name}"],
+    )
+    with cli.report_errors(types[name]):
+        if name in _ON_RAY:
+            from freqquest.cluster import preflight
+
+            preflight.connect(config.requirements)
+        module = import_module(f"freqquest.benchmark.{name}")
+        print(getattr(module, f"benchmark_{name}")(config))
+
+
+def _first_line(doc: str | None) -> str:
+    return (doc or "").partition("\n")[0]
