@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, ClassVar, Protocol, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args, get_type_hints
 
 import tyro
 
@@ -36,6 +36,9 @@ class JobConfig(Protocol):
 
 
 Config = TypeVar("Config", bound=JobConfig)
+
+_ANNOTATED: Any = Annotated
+"""`Annotated`, for types that exist only at run time."""
 
 
 def parse(
@@ -63,12 +66,12 @@ def parse(
             form,
             args=arguments,
             prog=prog,
-            description=description,
+            description=inspect.cleandoc(description),
             config=(tyro.conf.FlagCreatePairsOff,),
         )
     except SystemExit as end:
         if end.code in (None, 0) and {"-h", "--help"} & set(arguments):
-            print("Examples:", *(f"  {prog} {example}".rstrip() for example in examples), sep="\n")
+            print("Examples:", *(_wrap(f"{prog} {example}") for example in examples), sep="\n")
         raise
     groups = dataclasses.asdict(filled)
     is_dry_run = groups.pop("dry_run")
@@ -121,7 +124,7 @@ def choose(
     sys.exit(2)
 
 
-def _form(config_type: type[JobConfig]) -> type:
+def _form(config_type: type[JobConfig]) -> type[Any]:
     """Return a dataclass of the same settings in titled groups, for tyro, and of `--dry-run`."""
     hints = get_type_hints(config_type)
     docs = _field_docs(config_type)
@@ -133,28 +136,29 @@ def _form(config_type: type[JobConfig]) -> type:
             for name in names
         ]
         group = dataclasses.make_dataclass("Group", arguments, kw_only=True)
-        titled = Annotated[group, tyro.conf.arg(name=title, help=""), tyro.conf.OmitArgPrefixes]
+        titled = _ANNOTATED[group, tyro.conf.arg(name=title, help=""), tyro.conf.OmitArgPrefixes]
         groups.append((title.replace(" ", "_"), titled))
     help_of_dry_run = tyro.conf.arg(
         help="Check the cluster and the storage, then exit.", help_behavior_hint=""
     )
-    dry_run = ("dry_run", Annotated[bool, help_of_dry_run], dataclasses.field(default=False))
+    dry_run = ("dry_run", _ANNOTATED[bool, help_of_dry_run], dataclasses.field(default=False))
     return dataclasses.make_dataclass("Form", [*groups, dry_run], kw_only=True)
 
 
 def _argument(
-    field: "dataclasses.Field[object]", hint: type, text: str
-) -> tuple[str, object, "dataclasses.Field[object]"]:
+    field: "dataclasses.Field[Any]", hint: object, text: str
+) -> tuple[str, object, "dataclasses.Field[Any]"]:
     kinds = [kind for kind in get_args(hint) if kind is not NoneType]
     is_optional = NoneType in get_args(hint)
     metavar = help_layout.placeholder(field.name, kinds[0] if is_optional else hint)
     shown = tyro.conf.arg(metavar=metavar, help=text, help_behavior_hint=_show_default)
-    default = (
-        dataclasses.field()
-        if field.default is dataclasses.MISSING
-        else dataclasses.field(default=field.default)
-    )
-    return field.name, Annotated[hint, shown], default
+    return field.name, _ANNOTATED[hint, shown], dataclasses.field(default=field.default)
+
+
+def _wrap(command: str) -> str:
+    """Return a command that the shell reads as one line."""
+    lines = textwrap.wrap(command, 90, break_long_words=False, break_on_hyphens=False)
+    return "  " + " \\\n      ".join(lines)
 
 
 def _show_default(default: str) -> str:

@@ -1,9 +1,10 @@
 """Layout of `--help`: groups of options, placeholders for their values, and examples.
 
-The settings' dataclasses are the documentation; this module only arranges them. Imports nothing.
+The settings' dataclasses are the documentation; this module only arranges them. Light to import.
 """
 
 from collections.abc import Mapping
+from typing import Literal, get_args, get_origin
 
 ADVANCED = "advanced"
 """Group of the settings that no other group names."""
@@ -156,6 +157,9 @@ def placeholder(name: str, kind: object) -> str | None:
         return "N"
     if kind is float:
         return "SECONDS" if name.endswith("_s") else "X"
-    if kind == tuple[int, ...]:
-        return "N ..."
-    return "N N" if kind == tuple[int, int] else None
+    if get_origin(kind) is tuple:
+        first, *others = get_args(kind)
+        if get_origin(first) is Literal:
+            return f"{{{','.join(get_args(first))}}} ..."
+        return "N N" if others == [int] else "N ..."
+    return None
