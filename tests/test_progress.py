@@ -3,7 +3,6 @@ import pty
 import re
 import select
 import termios
-import threading
 import time
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -26,24 +25,6 @@ def test_a_log_gets_plain_lines_with_how_far_and_what(capsys, monkeypatch):
     assert lines[-1].startswith("preprocess: 100% 4/4")
     assert "all of them" in lines[-1]
     assert "\r" not in "".join(lines)
-
-
-def test_the_last_message_of_another_process_is_shown(local_ray, capsys):
-    with progress.remote_progress("generate", None, "clips") as queue:
-        for done in range(41):
-            queue.put((done, ""))
-    assert capsys.readouterr().err.splitlines()[-1].startswith("generate: 40 clips")
-
-
-def test_a_message_without_a_number_is_a_note_that_counts_nothing(local_ray, capsys, monkeypatch):
-    monkeypatch.setattr(progress, "_LOG_INTERVAL_S", 0.0)
-    with progress.remote_progress("train", None, "clips") as queue:
-        for message in [(None, "waiting"), (40, "going on"), (None, "a worker was lost"), (30, "")]:
-            queue.put(message)
-    lines = [re.sub(r" \[.*, ", ", ", line) for line in capsys.readouterr().err.splitlines()]
-    assert lines[0] == "train: 0 clips, waiting]"
-    assert "train: 40 clips, a worker was lost]" in lines
-    assert lines[-1] == "train: 30 clips, a worker was lost]"  # where the last checkpoint is
 
 
 def test_neither_the_start_nor_what_was_done_before_counts_for_the_speed(capsys, monkeypatch):
@@ -96,17 +77,3 @@ def test_a_terminal_without_width_gets_plain_lines(make_terminal):
     with progress.Progress("train", 4, "clips"):
         pass
     assert read() == "train:   0% 0/4 [00:00<?, ? clips/s]\r\n"
-
-
-def test_an_error_elsewhere_ends_the_thread_that_shows_messages(local_ray, capsys):
-    def fail():
-        with progress.remote_progress("train", 9, "clips") as queue:
-            queue.put((3, "going on"))
-            raise ValueError("elsewhere")
-
-    with pytest.raises(ValueError, match="elsewhere"):
-        fail()
-    assert not [thread for thread in threading.enumerate() if "follow" in thread.name]
-    lines = capsys.readouterr().err
-    assert "3/9" in lines
-    assert "9/9" not in lines

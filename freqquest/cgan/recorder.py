@@ -25,7 +25,6 @@ from freqquest.runs import layout
 from freqquest.runs.checkpoints import Checkpoints
 from freqquest.runs.tables import write_csv
 
-
 _CHECKPOINT_INTERVAL_S = 60.0
 """Shorter epochs are not saved each: an interruption costs a minute's work at most, and saving little time."""
 

@@ -53,7 +53,7 @@ def write_report(run_dir: str) -> str:
     if "cgan" in metrics:
         _draw_generator_plots(run, metrics["cgan"])
     shown_epoch = _shown_epoch(run, metrics.get("cgan"))
-    template = files("freqquest.runs").joinpath("report.html").read_text()
+    template = files("freqquest.runs").joinpath("report_template.html").read_text()
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
