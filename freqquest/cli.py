@@ -84,7 +84,7 @@ def parse(
         require_absolute_paths(config.requirements)
         if is_dry_run:
             preflight.connect(config.requirements, dry_run=True)
-            sys.exit()
+            sys.exit(0)
     return config
 
 
@@ -117,7 +117,7 @@ def choose(
     )
     if first in ("-h", "--help"):
         print(text)
-        sys.exit()
+        sys.exit(0)
     if first is not None:
         _exit(f"{kind} {first} must be one of: {', '.join(choices)}", code=2)
     print(text, file=sys.stderr)

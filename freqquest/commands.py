@@ -7,10 +7,12 @@ Light to import: settings and stages are loaded by the job that needs them.
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from freqquest import cli, help_layout
+from freqquest.cluster import preflight
 
 if TYPE_CHECKING:
     from freqquest.cgan.config import GenerateConfig, TrainConfig
@@ -37,8 +39,6 @@ def tune_cnn(config: "TuneConfig") -> None:
 
 def predict(config: "PredictConfig") -> None:
     """Classify a folder of clips into a submission (Ray Data)."""
-    from freqquest.cluster import preflight
-
     preflight.connect(config.requirements)
     from freqquest.cnn.predict import predict_submission
 
@@ -59,8 +59,6 @@ def train_cgan(config: "TrainConfig") -> None:
 
 def generate(config: "GenerateConfig") -> None:
     """Generate new clips of a class with a trained generator."""
-    from freqquest.cluster import preflight
-
     preflight.connect(config.requirements)
     from freqquest.cgan.generate import generate_clips
 
@@ -139,12 +137,9 @@ def run_job(name: str, arguments: Sequence[str], prog: str) -> None:
         arguments: Command line after the job's name.
         prog: Command that started the job, for `--help`.
     """
-    if name == "benchmark":
-        _run_benchmark(arguments, prog)
-        return
-    config = parse_job(name, arguments, prog)
+    config, run = parse_job(name, arguments, prog)
     with cli.report_errors(type(config)):
-        JOBS[name].run(config)
+        run(config)
 
 
 def run_file(name: str) -> None:
@@ -152,29 +147,24 @@ def run_file(name: str) -> None:
     run_job(name, sys.argv[1:], f"python {sys.argv[0]}")
 
 
-def parse_job(name: str, arguments: Sequence[str], prog: str = "freqquest") -> cli.JobConfig:
-    """Return the settings of a job, given its name and its command line."""
-    return cli.parse(
-        JOBS[name].config_type(),
-        arguments,
-        prog=prog,
-        description=JOBS[name].run.__doc__ or "",
-        examples=help_layout.EXAMPLES[name],
+def parse_job(
+    name: str, arguments: Sequence[str], prog: str = "freqquest"
+) -> tuple[cli.JobConfig, Callable[..., None]]:
+    """Return the settings of a job, from its command line, and the function that does it."""
+    if name == "benchmark":
+        return _parse_benchmark(arguments, prog)
+    job = JOBS[name]
+    description, examples = job.run.__doc__ or "", help_layout.EXAMPLES[name]
+    config = cli.parse(
+        job.config_type(), arguments, prog=prog, description=description, examples=examples
     )
+    return config, job.run
 
 
-def _run_benchmark(arguments: Sequence[str], prog: str) -> None:
-    from freqquest.benchmark import config as configs
-
-    types: dict[str, type[cli.JobConfig]] = {
-        "preprocess": configs.PreprocessBenchmark,
-        "cnn": configs.CnnBenchmark,
-        "extra": configs.ExtraBenchmark,
-        "tune": configs.TuneBenchmark,
-        "inversion": configs.InversionBenchmark,
-        "cgan": configs.CganBenchmark,
-        "scale": configs.ScaleBenchmark,
-    }
+def _parse_benchmark(
+    arguments: Sequence[str], prog: str
+) -> tuple[cli.JobConfig, Callable[..., None]]:
+    types = benchmark_types()
     choices = {name: _first_line(config_type.__doc__) for name, config_type in types.items()}
     name = cli.choose(
         arguments, choices, prog=prog, kind="benchmark", description=_BENCHMARK_SUMMARY
@@ -182,17 +172,33 @@ def _run_benchmark(arguments: Sequence[str], prog: str) -> None:
     config = cli.parse(
         types[name],
         arguments[1:],
-        prog=f"{prog} {arguments[0]}",
+        prog=f"{prog} {name}",
         description=types[name].__doc__ or "",
         examples=help_layout.EXAMPLES[f"benchmark {name}"],
     )
-    with cli.report_errors(types[name]):
-        if name in _ON_RAY:
-            from freqquest.cluster import preflight
+    return config, partial(_run_benchmark, name)
 
-            preflight.connect(config.requirements)
-        module = import_module(f"freqquest.benchmark.{name}")
-        print(getattr(module, f"benchmark_{name}")(config))
+
+def benchmark_types() -> dict[str, type[cli.JobConfig]]:
+    """Return the settings class of each benchmark."""
+    from freqquest.benchmark import config
+
+    return {
+        "preprocess": config.PreprocessBenchmark,
+        "cnn": config.CnnBenchmark,
+        "extra": config.ExtraBenchmark,
+        "tune": config.TuneBenchmark,
+        "inversion": config.InversionBenchmark,
+        "cgan": config.CganBenchmark,
+        "scale": config.ScaleBenchmark,
+    }
+
+
+def _run_benchmark(name: str, config: cli.JobConfig) -> None:
+    if name in _ON_RAY:
+        preflight.connect(config.requirements)
+    module = import_module(f"freqquest.benchmark.{name}")
+    print(getattr(module, f"benchmark_{name}")(config))
 
 
 def _first_line(doc: str | None) -> str:
