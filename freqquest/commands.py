@@ -1,6 +1,6 @@
 """The jobs: each parses its settings, calls one function, and prints where the results lie.
 
-`python jobs/<job>.py`, `freqquest <job>` and `python -m freqquest <job>` run the same code.
+`freqquest <job>`, `python -m freqquest <job>` and the job's file in a checkout run the same code.
 Light to import: settings and stages are loaded by the job that needs them.
 """
 

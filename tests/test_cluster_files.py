@@ -196,7 +196,7 @@ def test_the_rayjob_has_the_shape_that_kuberay_knows(rayjob):
 
 
 @pytest.mark.parametrize(
-    ("place", "misspelt"),
+    ("place", "misspelled"),
     [
         (("spec",), "runtimeEnvYaml"),
         (("spec", "submitterConfig"), "backofLimit"),
@@ -211,12 +211,12 @@ def test_the_rayjob_has_the_shape_that_kuberay_knows(rayjob):
         ),
     ],
 )
-def test_a_misspelt_field_of_the_rayjob_is_refused(rayjob, place, misspelt):
+def test_a_misspelled_field_of_the_rayjob_is_refused(rayjob, place, misspelled):
     level = rayjob
     for key in place:
         level = level[key]
-    level[misspelt] = "anything"
-    with pytest.raises(jsonschema.ValidationError, match=f"'{misspelt}' was unexpected"):
+    level[misspelled] = "anything"
+    with pytest.raises(jsonschema.ValidationError, match=f"'{misspelled}' was unexpected"):
         validate_rayjob(rayjob)
 
 
