@@ -1,7 +1,7 @@
-"""All stages, one after the other, in one run folder: the main job's logic.
+"""All stages, one after the other, in one run folder.
 
-Each stage is imported when it begins. Stages know nothing of each other; what one leaves in the run folder, the next
-one takes up.
+Each stage is imported when it begins. Stages know nothing of each other: each reads what earlier
+ones left in the run folder.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from freqquest.cgan.config import TrainConfig
 from freqquest.cluster import capacity
 from freqquest.cnn.config import PredictConfig
 from freqquest.pipeline_config import CNN_BUDGET, PATHS, PipelineConfig
+from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
 from freqquest.storage import Location, locate, upload_dir
 
@@ -22,43 +23,42 @@ _NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
 """Settings that do not shape the results."""
 
 
-def run_pipeline(config: PipelineConfig) -> str:
-    """Run every stage that the run folder does not hold yet.
-
-    Needs an initialized Ray.
+def run_stages(config: PipelineConfig) -> str:
+    """Run every stage that the run folder does not hold yet. Needs an initialized Ray.
 
     Returns:
-        The closing summary, for people.
+        The closing summary.
 
     Raises:
-        UserError: Something the user gave cannot work; found before any long work wherever it can be.
+        UserError: A setting, a file or the cluster cannot be used; found before any long work
+            wherever possible.
     """
     capacity.worker_resources(config.requirements)
     _check_sources(config)
     folder = RunFolder(config.run, "pipeline", _settings(config))
     folder.begin()
-    run = folder.location
-    training, test_labels = config.train, None
+    train_config, test_labels = config.train, None
     if config.audio_dir is None:
-        config, test_labels = _with_demo_clips(config, run)
+        config, test_labels = _with_demo_clips(config, folder.location)
 
-    _preprocess(config)
+    _make_dataset(config)
     from freqquest.cnn.tune import tune_cnn
 
     tune_cnn(config.tune)
     if config.test_dir is not None:
         _predict(config, test_labels)
-    train_generator(training)
-    _generate_and_judge(config)
+    train_with_judge(train_config)
+    _generate_and_classify(config)
     from freqquest.runs.report import write_report
 
     return write_report(config.run)
 
 
-def train_generator(config: TrainConfig) -> dict[str, Any]:
-    """Train a generator, with a classifier as its judge if the settings name one: neither stage knows the other.
+def train_with_judge(config: TrainConfig) -> dict[str, Any]:
+    """Train a generator, with a classifier as its judge if the settings name one.
 
-    Needs an initialized Ray; returns and raises as freqquest.cgan.train.train does.
+    This is done here, as neither stage knows the other. Needs an initialized Ray; returns and
+    raises as freqquest.cgan.train.train does.
     """
     from freqquest.cgan.train import train
     from freqquest.cnn.judge import start_judge
@@ -68,8 +68,8 @@ def train_generator(config: TrainConfig) -> dict[str, Any]:
     return train(config, partial(start_judge, locate(config.judge)))
 
 
-def _settings(config: PipelineConfig) -> dict[str, Any]:
-    """What shapes the results, with paths that mean the same from every folder."""
+def _settings(config: PipelineConfig) -> dict[str, object]:
+    """Return the settings that shape the results, with paths that hold from every folder."""
     settings = {
         name: value
         for name, value in dataclasses.asdict(config).items()
@@ -81,7 +81,7 @@ def _settings(config: PipelineConfig) -> dict[str, Any]:
 
 
 def _check_sources(config: PipelineConfig) -> None:
-    """Refuse what later stages would stumble over."""
+    """Refuse clips and tables that a later stage would refuse."""
     if config.audio_dir is None:
         return
     from freqquest.cnn.predict import list_wanted
@@ -93,37 +93,38 @@ def _check_sources(config: PipelineConfig) -> None:
 
 
 def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineConfig, Location]:
-    """The settings with demo clips as the user's folder, and the CSV of the test clips' true classes."""
-    folder = run / "demo"
+    """Return the settings with demo clips as input, and the CSV of the test clips' classes."""
+    folder = run / layout.DEMO_DIR
     _make_demo_clips(folder, config.seed)
-    budget = {name: getattr(config.tune, name) for name in CNN_BUDGET}
     with_clips = dataclasses.replace(
         config,
         audio_dir=str(folder / "train"),
         test_dir=str(folder / "test"),
         sample_submission=str(folder / "sample_submission.csv"),
         run_dir=config.run,
-        **budget,
+        **{name: getattr(config.tune, name) for name in CNN_BUDGET},
     )
     return with_clips, folder / "test_labels.csv"
 
 
 def _make_demo_clips(folder: Location, seed: int) -> None:
-    """Write them; into remote storage by way of a local folder, once."""
+    """Write the demo clips, once; into remote storage by way of a local folder."""
     from freqquest.audio.demo_clips import DEMO_NAME, DemoConfig, write_demo_clips
 
     if folder.is_local:
         write_demo_clips(Path(folder.path), DemoConfig(seed=seed))
     elif not (folder / DEMO_NAME).exists():
-        with tempfile.TemporaryDirectory() as made:
-            write_demo_clips(Path(made), DemoConfig(seed=seed))
-            finished = (Path(made) / DEMO_NAME).read_bytes()
-            (Path(made) / DEMO_NAME).unlink()
-            upload_dir(Path(made), folder)
-            (folder / DEMO_NAME).write_bytes(finished)
+        with tempfile.TemporaryDirectory() as local_folder:
+            write_demo_clips(Path(local_folder), DemoConfig(seed=seed))
+            # The file that says that all are there is uploaded last.
+            marker = Path(local_folder) / DEMO_NAME
+            content = marker.read_bytes()
+            marker.unlink()
+            upload_dir(Path(local_folder), folder)
+            (folder / DEMO_NAME).write_bytes(content)
 
 
-def _preprocess(config: PipelineConfig) -> None:
+def _make_dataset(config: PipelineConfig) -> None:
     from freqquest.dataset.write import write_dataset
 
     manifest = write_dataset(config.preprocess)
@@ -134,7 +135,7 @@ def _preprocess(config: PipelineConfig) -> None:
 
 
 def _predict(config: PipelineConfig, test_labels: Location | None) -> None:
-    """Write the submission; where the true classes are known, score it."""
+    """Write the submission, and score it if the true classes are known."""
     from freqquest.cnn.predict import predict_submission
 
     assert config.test_dir is not None
@@ -143,29 +144,28 @@ def _predict(config: PipelineConfig, test_labels: Location | None) -> None:
         return
     predictions = predict_submission(
         PredictConfig(
-            model=f"{config.run}/best_model.keras",
+            model=config.model,
             audio_dir=config.test_dir,
-            output=f"{config.run}/submission.csv",
+            output=f"{config.run}/{layout.SUBMISSION_NAME}",
             sample_submission=config.sample_submission,
             overwrite=True,
         )
     )
-    metrics: dict[str, Any] = {
+    metrics: dict[str, float] = {
         "num_clips": len(predictions),
         "num_unreadable": int((predictions["reason"] != "").sum()),
     }
     if test_labels is not None:
         import pandas as pd
 
-        truth = predictions[["ID"]].merge(
-            pd.read_csv(io.BytesIO(test_labels.read_bytes())), on="ID"
-        )["Class"]
+        labels = pd.read_csv(io.BytesIO(test_labels.read_bytes()))
+        truth = predictions[["ID"]].merge(labels, on="ID")["Class"]
         metrics["accuracy"] = float((predictions["Class"] == truth).mean())
     run.finish(metrics)
 
 
-def _generate_and_judge(config: PipelineConfig) -> None:
-    """Make clips of each class, and ask the classifier what it hears."""
+def _generate_and_classify(config: PipelineConfig) -> None:
+    """Generate clips of each class, and classify them."""
     from freqquest.cgan.generate import generate_clips
     from freqquest.cnn.model_file import read_card
     from freqquest.cnn.predict import predict_clips
@@ -175,19 +175,20 @@ def _generate_and_judge(config: PipelineConfig) -> None:
     if run.finished() is not None:
         return
     clips = generate_clips(config.generate)
-    model_file = locate(f"{config.run}/best_model.keras")
-    heard = predict_clips(model_file, read_card(model_file), [clip.path for clip in clips])
-    heard = heard.assign(label=[clip.label for clip in clips], path=[clip.name for clip in clips])
-    write_csv(heard[["path", "label", "Class", "probability"]], run / "generated.csv")
-    right = heard["label"] == heard["Class"]
+    model = locate(config.model)
+    predictions = predict_clips(model, read_card(model), [clip.path for clip in clips])
+    predictions = predictions.assign(
+        label=[clip.label for clip in clips], path=[clip.name for clip in clips]
+    )
+    columns = ["path", "label", "Class", "probability"]
+    write_csv(predictions[columns], run / layout.GENERATED_NAME)
+    is_right = predictions["label"] == predictions["Class"]
+    accuracy_by_class = is_right.groupby(predictions["label"]).mean()
     run.finish(
         {
-            "judge_accuracy": float(right.mean()),
-            "by_class": {
-                str(label): float(share)
-                for label, share in right.groupby(heard["label"]).mean().items()
-            },
-            "num_clips": len(heard),
-            "clips": heard[["path", "label", "Class"]].to_dict("records"),
+            "judge_accuracy": float(is_right.mean()),
+            "by_class": {str(label): float(share) for label, share in accuracy_by_class.items()},
+            "num_clips": len(predictions),
+            "clips": predictions[["path", "label", "Class"]].to_dict("records"),
         }
     )

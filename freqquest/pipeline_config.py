@@ -1,4 +1,7 @@
-"""Settings of the main job, and those of each stage that follow from them. Light to import, as `--help` reads them."""
+"""Settings of the pipeline, and those of each stage that follow from them.
+
+Light to import: `--help` reads them.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,30 +12,35 @@ from freqquest.cluster.requirements import Requirements
 from freqquest.cnn.config import TuneConfig
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.presets import Preset
+from freqquest.runs import layout
 
 _DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 40}
+"""Settings that show every stage of the demo in a few minutes on two cores.
+
+The generator has only begun to learn by then."""
+
 _DEMO_TRAINING = {"sample_every": 10, "judge_every": 20}
-"""Show every stage in a few minutes on two cores; the generator has only begun to learn by then."""
+"""Settings of the generator's training in the demo."""
 
 _MOST_JUDGED = 8
-"""Clips of each class for a judgment of the CGAN while it trains."""
+"""Largest number of clips of each class for a judgment while the generator trains."""
 
 PATHS = ("audio_dir", "metadata", "test_dir", "sample_submission")
-"""Settings that name what the user brings."""
+"""Settings that name the user's files and folders."""
 
 CNN_BUDGET = ("num_trials", "max_epochs", "num_members")
-"""Settings of the search that the demo gives other values."""
+"""Settings of the search that have other defaults in the demo."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineConfig:
-    """From a folder of clips to a classifier, a submission, a generator and a report."""
+    """Settings of the whole way from a folder of clips to a classifier and a generator."""
 
     audio_dir: str | None = None
     """Folder with one folder of clips for each class; without it, demo clips are made."""
 
     metadata: str | None = None
-    """CSV that tells of the clips: labels, recordings, folds, splits (see jobs/preprocess.py --help)."""
+    """CSV with labels, recordings, folds or splits of the clips, as for the preprocess job."""
 
     recording_pattern: str | None = None
     """Regular expression whose first group is the recording, searched in each file name."""
@@ -50,56 +58,63 @@ class PipelineConfig:
     """`reference`: the published recipes exactly. `default`: the best that was measured."""
 
     num_trials: int | None = None
-    """CNN configurations to try; by default 2 in the demo, else the stage's own number."""
+    """Classifier configurations to try; by default 2 in the demo, else as in the tune_cnn job."""
 
     max_epochs: int | None = None
-    """Longest training of one CNN configuration; by default 12 in the demo, else the stage's own number."""
+    """Longest training of one classifier configuration; by default 12 epochs in the demo, else as
+    in the tune_cnn job."""
 
     num_members: int | None = None
-    """Networks in the final classifier; by default 1 in the demo, else the stage's own number."""
+    """Networks in the final classifier; by default 1 in the demo, else as in the tune_cnn job."""
 
     epochs: int | None = None
-    """Passes of the CGAN over the training clips; by default 40 in the demo, else the stage's own number."""
+    """Epochs of the generator's training; by default 40 in the demo, else as in the train_cgan
+    job."""
 
     num_clips: int = 8
-    """Clips of each class to generate, and to have judged, at the end."""
+    """Clips of each class to generate at the end, and to classify."""
 
     num_workers: str = "1"
-    """Processes that train the CGAN, or MIN:MAX (see jobs/train_cgan.py --help)."""
+    """Processes that train the generator, or MIN:MAX, as for the train_cgan job."""
 
     use_gpu: bool = False
-    """Give each CNN trial, each CGAN worker, and the task that makes clips a GPU."""
+    """Give a GPU to each classifier trial, each worker of the generator's training, and the task
+    that generates clips."""
 
     seed: int = 0
-    """Seed of all that is random."""
+    """Seed of all random choices."""
 
     def __post_init__(self) -> None:
         if self.audio_dir is None and (self.metadata or self.test_dir or self.sample_submission):
             raise ValueError(
-                "--metadata, --test-dir and --sample-submission need --audio-dir: the demo brings its own clips"
+                "`metadata`, `test_dir` and `sample_submission` need `audio_dir`: the demo brings "
+                "its own clips"
             )
         if self.sample_submission and not self.test_dir:
-            raise ValueError("--sample-submission needs --test-dir, where its files lie")
+            raise ValueError("`sample_submission` needs `test_dir`, the folder of its files")
         _ = self.tune, self.train, self.generate, self.preprocess  # each checks its own settings
 
     @property
     def run(self) -> str:
         """The run folder."""
-        return (
-            self.run_dir
-            or f"results/{Path(self.audio_dir).absolute().name if self.audio_dir else 'demo'}"
-        )
+        name = Path(self.audio_dir).absolute().name if self.audio_dir else "demo"
+        return self.run_dir or f"results/{name}"
 
     @property
     def dataset(self) -> str:
         """The dataset, inside the run folder."""
-        return f"{self.run}/dataset"
+        return f"{self.run}/{layout.DATASET_DIR}"
+
+    @property
+    def model(self) -> str:
+        """The final classifier, inside the run folder."""
+        return f"{self.run}/{layout.MODEL_NAME}"
 
     @property
     def preprocess(self) -> PreprocessConfig:
         """Settings of the dataset."""
         return PreprocessConfig(
-            audio_dir=self.audio_dir or f"{self.run}/demo/train",
+            audio_dir=self.audio_dir or f"{self.run}/{layout.DEMO_DIR}/train",
             dataset_dir=self.dataset,
             metadata=self.metadata,
             recording_pattern=self.recording_pattern,
@@ -109,7 +124,6 @@ class PipelineConfig:
     @property
     def tune(self) -> TuneConfig:
         """Settings of the search."""
-        given = self._given(*CNN_BUDGET)
         return TuneConfig(
             dataset_dir=self.dataset,
             run_dir=self.run,
@@ -117,12 +131,12 @@ class PipelineConfig:
             use_gpu=self.use_gpu,
             audit_leakage=True,
             seed=self.seed,
-            **given,
+            **self._given(*CNN_BUDGET),
         )
 
     @property
     def train(self) -> TrainConfig:
-        """Settings of the CGAN's training."""
+        """Settings of the generator's training."""
         return TrainConfig(
             dataset_dir=self.dataset,
             run_dir=self.run,
@@ -130,7 +144,7 @@ class PipelineConfig:
             use_gpu=self.use_gpu,
             seed=self.seed,
             num_workers=self.num_workers,
-            judge=f"{self.run}/best_model.keras",
+            judge=self.model,
             judge_clips=min(self.num_clips, _MOST_JUDGED),
             **self._given("epochs"),
             **(_DEMO_TRAINING if self.audio_dir is None else {}),
@@ -140,9 +154,9 @@ class PipelineConfig:
     def generate(self) -> GenerateConfig:
         """Settings of the clips made at the end; those of an interrupted run are made again."""
         return GenerateConfig(
-            generator=f"{self.run}/generator.safetensors",
+            generator=f"{self.run}/{layout.GENERATOR_NAME}",
             label="all",
-            output_dir=f"{self.run}/generated",
+            output_dir=f"{self.run}/{layout.GENERATED_DIR}",
             num_clips=self.num_clips,
             seed=self.seed,
             use_gpu=self.use_gpu,
@@ -151,16 +165,15 @@ class PipelineConfig:
 
     @property
     def requirements(self) -> Requirements:
-        """What is asked of the cluster: by the generator's training most of all."""
-        reads = {name: getattr(self, name) for name in PATHS}
+        """Demands on the cluster, of which the generator's training has most."""
         return replace(
             self.train.requirements,
-            reads=reads,
+            reads={name: getattr(self, name) for name in PATHS},
             writes={"run_dir": self.run},
         )
 
     def _given(self, *names: str) -> dict[str, Any]:
-        """The settings that the user or the demo sets; the stages hold the other defaults."""
+        """Return those settings that the user or the demo sets; stages hold the other defaults."""
         demo = _DEMO_BUDGET if self.audio_dir is None else {}
         values = {
             name: getattr(self, name) if getattr(self, name) is not None else demo.get(name)

@@ -1,41 +1,68 @@
-"""Which rooms may import what: imports point one way, and no process loads both frameworks."""
+"""Rules of the house: who may import whom, what a process loads, and how code is written."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "freqquest"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "freqquest"
+MODULES = sorted(PACKAGE.rglob("*.py"))
 
+GROUND = {"errors", "storage", "plots", "progress", "presets"}
 MAY_IMPORT = {
-    "audio": {"audio"},
-    "runs": {"runs"},
-    "dataset": {"audio", "runs", "dataset", "preflight"},
-    "cnn": {"audio", "runs", "dataset", "cnn"},
-    "cgan": {"audio", "runs", "dataset", "cgan"},
+    "audio": GROUND,
+    "cluster": GROUND | {"audio"},
+    "runs": GROUND | {"audio", "cluster"},
+    "dataset": GROUND | {"audio", "cluster", "runs"},
+    "cnn": GROUND | {"audio", "cluster", "runs", "dataset"},
+    "cgan": GROUND | {"audio", "cluster", "runs", "dataset"},
 }
-GROUND = {"errors", "capacity", "cluster", "needs"}
+COMMAND_LINE = {"cli", "commands", "help_layout", "__main__"}
+
+FRAMEWORKS = {"tensorflow", "keras", "torch"}
+
+TESTS_OF_MANY_MODULES = {"test_api", "test_architecture", "test_cluster_files"}
+
+ALLOWED_FLAGS = {
+    "runs/report.py": {"--logdir", "--run-dir"},
+    "runs/tensorboard_server.py": {"--logdir", "--host", "--port"},
+    "cluster/connection.py": {"--address", "--working-dir"},
+    "cluster/ray_internals.py": {"--no-monitor"},
+    "benchmark/preprocess.py": {"--audio-dir", "--dataset-dir"},
+    "benchmark/scale.py": {"--audio-dir", "--dataset-dir"},
+}
+"""Flags of commands that we run, or that a user can copy."""
+
+BRITISH = re.compile(
+    r"\b(\w*(?:normali|memori|neutrali|initiali|optimi|recogni|organi|synthesi|generali|summari"
+    r"|quanti|reali|visuali|minimi|maximi|speciali)s(?:e[ds]?|ing|ation)"
+    r"|(?:un)?labelled|labelling|modelling|cancelled|travelled|(?:mis)?spelt"
+    r"|colours?|behaviours?|favours?|favourite|neighbours?|honours?"
+    r"|centres?|metres?|grey|licence|analysed?|catalogue|judgement|artefacts?|programme)\b",
+    re.IGNORECASE,
+)
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
 
 
 def modules_of(room: str) -> list[str]:
-    return [
-        f"freqquest.{room}.{path.stem}"
-        for path in (PACKAGE / room).glob("*.py")
-        if path.stem != "__init__"
-    ]
+    return [name_of(path) for path in MODULES if path.is_relative_to(PACKAGE / room)]
 
 
 def imported_rooms(path: Path) -> set[str]:
     names = []
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names += (
-                [node.module]
-                if node.module != "freqquest"
-                else [f"freqquest.{item.name}" for item in node.names]
-            )
+        if isinstance(node, ast.ImportFrom) and node.module == "freqquest":
+            names += [f"freqquest.{item.name}" for item in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.append(node.module)
         elif isinstance(node, ast.Import):
             names += [item.name for item in node.names]
     return {name.split(".")[1] for name in names if name.startswith("freqquest.")}
@@ -43,25 +70,48 @@ def imported_rooms(path: Path) -> set[str]:
 
 def loaded_by(code: str) -> set[str]:
     """Top-level packages in memory after running some code in a fresh interpreter."""
-    report = (
-        f"{code}\nimport sys; print('\\n'.join({{name.split('.')[0] for name in sys.modules}}))"
-    )
+    report = f"{code}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run(
         [sys.executable, "-c", report], capture_output=True, text=True, check=True
     )
-    return set(done.stdout.split("\n"))
+    return set(done.stdout.split())
+
+
+def import_all(names: list[str]) -> str:
+    return "\n".join(f"import {name}" for name in names)
+
+
+def claiming(pattern: str) -> dict[str, list[str]]:
+    """Modules whose docstring says something, by room."""
+    rooms: dict[str, list[str]] = {}
+    for path in MODULES:
+        if re.search(pattern, ast.get_docstring(ast.parse(path.read_text())) or ""):
+            room = path.relative_to(PACKAGE).parts[0]
+            rooms.setdefault(room, []).append(name_of(path))
+    return rooms
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_imports_point_one_way(room):
-    for path in (PACKAGE / room).glob("*.py"):
-        assert imported_rooms(path) <= MAY_IMPORT[room] | GROUND, path
+    for path in (PACKAGE / room).rglob("*.py"):
+        assert imported_rooms(path) <= MAY_IMPORT[room] | {room}, path
+
+
+def test_the_ground_imports_no_room():
+    for name in GROUND:
+        assert imported_rooms(PACKAGE / f"{name}.py") <= GROUND, name
+
+
+def test_only_the_command_line_imports_the_command_line():
+    for path in MODULES:
+        if path.stem not in COMMAND_LINE:
+            assert not imported_rooms(path) & COMMAND_LINE, path
 
 
 def test_the_classifier_loads_no_torch():
     modules = modules_of("cnn")
     assert "freqquest.cnn.training" in modules
-    loaded = loaded_by("\n".join(f"import {name}" for name in modules))
+    loaded = loaded_by(import_all(modules))
     assert "tensorflow" in loaded
     assert "torch" not in loaded
 
@@ -69,34 +119,91 @@ def test_the_classifier_loads_no_torch():
 def test_the_generator_loads_no_tensorflow_even_when_it_writes_to_tensorboard(tmp_path):
     modules = modules_of("cgan")
     assert "freqquest.cgan.train_worker" in modules
-    write = f"SummaryWriter(r'{tmp_path}').add_scalar('a', 1.0)"
-    loaded = loaded_by(
-        "\n".join(f"import {name}" for name in modules)
-        + f"\nfrom freqquest.cgan.tensorboard_logs import *\n{write}"
+    write = (
+        "from freqquest.cgan.tensorboard_logs import *\n"
+        f"SummaryWriter(r'{tmp_path}').add_scalar('a', 1.0)"
     )
+    loaded = loaded_by(f"{import_all(modules)}\n{write}")
     assert "torch" in loaded
     assert not {"tensorflow", "keras"} & loaded
 
 
-def test_preparing_clips_loads_neither_framework():
-    loaded = loaded_by(
-        "import freqquest.dataset.write, freqquest.dataset.shard, freqquest.audio.augment"
-    )
-    assert not {"tensorflow", "keras", "torch"} & loaded
+def test_making_a_dataset_loads_no_framework():
+    modules = ["freqquest.dataset.write", "freqquest.dataset.shard", "freqquest.audio.augment"]
+    assert not FRAMEWORKS & loaded_by(import_all(modules))
 
 
-@pytest.mark.parametrize("room", ["dataset", "cnn", "cgan"])
-def test_settings_are_light_to_import(room):
-    assert not {"ray", "tensorflow", "torch", "pandas", "pyarrow"} & loaded_by(
-        f"import freqquest.{room}.config"
-    )
+def test_drivers_load_no_framework():
+    drivers = ("cnn.tune", "cnn.predict", "cnn.judge", "cgan.train", "cgan.generate", "pipeline")
+    assert not FRAMEWORKS & loaded_by(import_all([f"freqquest.{name}" for name in drivers]))
 
 
-def test_drivers_load_neither_framework():
-    drivers = ("cnn.tune", "cnn.predict", "cnn.judge", "cgan.train", "pipeline")
-    loaded = loaded_by("\n".join(f"import freqquest.{name}" for name in drivers))
-    assert not {"tensorflow", "keras", "torch"} & loaded
+def test_realism_metrics_need_neither_framework_nor_ray():
+    assert not (FRAMEWORKS | {"ray"}) & loaded_by("import freqquest.cgan.realism")
 
 
-def test_figures_of_generated_clips_need_neither_framework_nor_ray():
-    assert not {"tensorflow", "keras", "torch", "ray"} & loaded_by("import freqquest.cgan.realism")
+RAYLESS = claiming(r"(?i)\b(nothing of|no|without) Ray\b|Light to import")
+LIGHT = claiming(r"Light to import")
+
+
+@pytest.mark.parametrize("room", RAYLESS)
+def test_modules_that_claim_to_know_nothing_of_ray_import_none(room):
+    assert "ray" not in loaded_by(import_all(RAYLESS[room])), RAYLESS[room]
+
+
+@pytest.mark.parametrize("room", LIGHT)
+def test_modules_that_claim_to_be_light_import_no_framework(room):
+    heavy = FRAMEWORKS | {"ray", "pandas", "pyarrow"}
+    assert not heavy & loaded_by(import_all(LIGHT[room])), LIGHT[room]
+
+
+def test_the_modules_that_must_know_nothing_of_ray_claim_so():
+    names = {name for names in RAYLESS.values() for name in names}
+    wanted = ("cnn.training", "cgan.trainer", "cgan.training_loop", "dataset.shard", "audio.decode")
+    assert {f"freqquest.{name}" for name in wanted} <= names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_command_line_knows_flags(path):
+    if path.stem in COMMAND_LINE:
+        return
+    allowed = ALLOWED_FLAGS.get(path.relative_to(PACKAGE).as_posix(), set()) | {"--help"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            flags = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", node.value))
+            assert flags <= allowed, f"line {node.lineno}: {flags}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_the_package_names_no_file_of_jobs(path):
+    assert not re.search(r"\bjobs/", path.read_text())
+
+
+def test_each_test_module_is_named_for_a_module():
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        folder = path.parent.relative_to(ROOT / "tests")
+        if folder.name == "integration" or path.stem in TESTS_OF_MANY_MODULES:
+            continue
+        assert (PACKAGE / folder / f"{path.stem.removeprefix('test_')}.py").exists(), path
+
+
+WRITTEN = [
+    path
+    for folder in ("freqquest", "jobs", "tests")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if path != Path(__file__)
+]
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_code_is_written_in_american_english(path):
+    found = [match[0] for match in BRITISH.finditer(path.read_text())]
+    assert not found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_each_module_says_what_it_is_for(path):
+    source = path.read_text()
+    docstring = ast.get_docstring(ast.parse(source)) or ""
+    assert not docstring.startswith("TODO")
+    assert docstring or not source.strip()

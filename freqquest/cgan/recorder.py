@@ -21,12 +21,9 @@ from freqquest.cgan.tensorboard_logs import CganLogs
 from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.trainer import CganTrainer
 from freqquest.errors import UserError
+from freqquest.runs import layout
 from freqquest.runs.checkpoints import Checkpoints
 from freqquest.runs.tables import write_csv
-
-GENERATOR_NAME = "generator.safetensors"
-_EPOCHS_NAME = "cgan_epochs.csv"
-_CHECKPOINTS_DIR = "checkpoints"
 
 _CHECKPOINT_INTERVAL_S = 60.0
 """Shorter epochs are not saved each: an interruption costs a minute's work at most, and saving little time."""
@@ -54,7 +51,7 @@ def restore(trainer: CganTrainer, job: TrainJob, worker: Worker) -> list[dict[st
     state = _load(content, trainer.device)
     if state["settings_sha256"] != job.settings_sha256:
         raise UserError(
-            f"{job.run / _CHECKPOINTS_DIR} is of a training with other settings: choose another --run-dir"
+            f"{job.run / layout.CHECKPOINTS_DIR} is of a training with other settings: choose another --run-dir"
         )
     trainer.load_state_dict(state["trainer"])
     history: list[dict[str, Any]] = state["history"]
@@ -97,7 +94,7 @@ class Recorder:
                 for name, value in judgment.scalars().items()
                 if name.startswith("judge/")
             }
-        write_csv(pd.DataFrame(self._history), self._job.run / _EPOCHS_NAME)
+        write_csv(pd.DataFrame(self._history), self._job.run / layout.CGAN_EPOCHS_NAME)
         self._logs.add_epoch(figures, judgment)
         if is_last or epoch == 1 or epoch % config.effective_sample_every == 0:
             clips = [(index, 0) for index in range(len(self._job.manifest.classes))]
@@ -127,14 +124,16 @@ class Recorder:
         state = _load(content, self._trainer.device)
         weights = state["trainer"]["averaged_generator"]
         metrics = self._history[-1] | {"generator_epoch": len(state["history"])}
-        save_generator(weights, self._card(len(state["history"])), self._job.run / GENERATOR_NAME)
+        save_generator(
+            weights, self._card(len(state["history"])), self._job.run / layout.GENERATOR_NAME
+        )
         if self._judged is not None:
             self._trainer.averaged_generator.load_state_dict(weights)
             num_clips = self._job.config.final_judge_clips
             tell(f"judging {num_clips} clips of each class by epoch {len(state['history'])}")
             judgment = self._judge(num_clips, self._job.config.seed + _FINAL_SEED)
             floor = self._judged.floor(num_clips)
-            (self._job.run / "judge.txt").write_text(table(judgment, floor) + "\n")
+            (self._job.run / layout.JUDGE_TABLE_NAME).write_text(table(judgment, floor) + "\n")
             metrics |= {"judge": as_dict(judgment), "floor": as_dict(floor)}
             # Distances depend on how many clips there are, so the epochs' stand beside those of as many real ones.
             metrics["floor_of_epochs"] = self._judged.floor(self._job.config.judge_clips).overall
@@ -199,7 +198,7 @@ class Recorder:
 
 
 def _checkpoints(job: TrainJob) -> Checkpoints:
-    return Checkpoints(folder=job.run / _CHECKPOINTS_DIR)
+    return Checkpoints(folder=job.run / layout.CHECKPOINTS_DIR)
 
 
 def _load(content: bytes, device: torch.device) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from freqquest.cgan.images import image_scale
 from freqquest.cgan.realism import NOTE, RealismMetrics
 from freqquest.cgan.train_job import TrainJob
 from freqquest.dataset.read import example_of_each_class
-from freqquest.runs.folder import TENSORBOARD_DIR
+from freqquest.runs import layout
 from freqquest.runs.log_dir import LogDir
 
 _SCALARS = {
@@ -44,7 +44,7 @@ class CganLogs:
         """Open the logs; what an interrupted training logged from `first_epoch` on is hidden."""
         self._run, self._manifest, self._config = job.run, job.manifest, job.cgan_config
         self._real = example_of_each_class(job.dataset, job.manifest, "cgan")
-        self._folder = LogDir(job.run / TENSORBOARD_DIR / "cgan")
+        self._folder = LogDir(job.run / layout.TENSORBOARD_DIR / "cgan")
         self._writer = SummaryWriter(str(self._folder.path), purge_step=first_epoch)
         if first_epoch == 1:
             self._writer.add_text(
@@ -76,14 +76,16 @@ class CganLogs:
         """
         rate = self._manifest.clip.sample_rate_hz
         for label, waveform in zip(self._manifest.classes, waveforms, strict=True):
-            (self._run / "samples" / f"{label}_ep{epoch}.wav").write_bytes(
+            (self._run / layout.SAMPLES_DIR / f"{label}_ep{epoch}.wav").write_bytes(
                 encode_wav(waveform, rate)
             )
             self._writer.add_audio(f"generated/{label}", waveform[None], epoch, sample_rate=rate)
         picture = self._picture(
             dict(zip(self._manifest.classes, spectrograms.cpu().numpy(), strict=True)), epoch
         )
-        (self._run / "spectrograms" / f"epoch_{epoch:03d}.png").write_bytes(plots.png(picture))
+        (self._run / layout.SPECTROGRAMS_DIR / f"epoch_{epoch:03d}.png").write_bytes(
+            plots.png(picture)
+        )
         self._writer.add_image("generated/spectrograms", picture, epoch, dataformats="HWC")
 
     def _picture(self, generated: dict[str, np.ndarray], epoch: int) -> np.ndarray:

@@ -17,8 +17,8 @@ from freqquest.cgan.training_loop import train_generator
 from freqquest.cluster import connection
 from freqquest.cluster.remote_progress import ProgressReporter
 from freqquest.errors import UserError
+from freqquest.runs import layout
 
-_RAY_DIR = "checkpoints"
 _MAX_FAILURES, _MAX_ELASTIC_FAILURES = 2, 20
 """Times that workers are started again; where their number may change, nodes are expected to go."""
 
@@ -56,7 +56,7 @@ def run_workers(job: TrainJob) -> dict[str, Any]:
             resources_per_worker=job.resources,
         ),
         run_config=ray.train.RunConfig(
-            name=_RAY_DIR,
+            name=layout.CHECKPOINTS_DIR,
             storage_path=job.run.path,
             storage_filesystem=job.run.filesystem,
             failure_config=ray.train.FailureConfig(max_failures=max_failures),

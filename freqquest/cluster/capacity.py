@@ -1,180 +1,199 @@
-"""What the cluster has, now and with the nodes that an autoscaler may add, and what share of it a piece of work gets.
+"""Resources of the cluster, now and with the nodes that an autoscaler may add, and their shares.
 
 Light to import: Ray is loaded by the functions.
 """
 
 import math
-import os
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypedDict
 
+from freqquest.cluster import ray_internals
 from freqquest.cluster.requirements import Requirements
 from freqquest.errors import UserError
 
 _TRAINING_BYTES = 3 * 2**30
-"""What one training of a classifier takes at most, beside the clips that all share."""
-
-_LAUNCHER_CONFIG = Path("~/ray_bootstrap_config.yaml")
-"""On the head node of a cluster that `ray up` started."""
-
-_HEAD = "node:__internal_head__"
-"""A resource that the head node alone has."""
+"""Memory of one training of a classifier at most, beside the clips that all trainings share."""
 
 _COUNTED = {"CPU": "cores", "GPU": "GPUs"}
 
+Resources = dict[str, float]
+"""Resources of a node, or those reserved for a task, under Ray's names."""
 
-def worker_resources(requirements: Requirements) -> dict[str, float]:
-    """Resources of one worker, such that the cluster can run all of them side by side; where their number may change,
-    as many as can be.
+
+class _NodeType(TypedDict):
+    resources: Resources
+    max_workers: int
+
+
+class _LauncherConfig(TypedDict):
+    available_node_types: dict[str, _NodeType]
+    head_node_type: str
+    max_workers: int
+
+
+class _Nodes(NamedTuple):
+    """Nodes of the cluster, with those that an autoscaler may add."""
+
+    resources: list[Resources]
+    are_all: bool
+    """False where Kubernetes may add others, of which Ray knows nothing."""
+
+
+def worker_resources(requirements: Requirements) -> Resources:
+    """Return one worker's resources, such that all workers can run side by side.
+
+    If the number of workers may change, they are such that as many as possible can run.
 
     Returns:
-        Ray's resources for each worker; fewer cores than wanted where no more fit.
+        Ray's resources for each worker, with fewer cores than wanted if no more fit.
 
     Raises:
         UserError: The cluster lacks GPUs or cores; Ray itself would wait for them forever.
     """
-    nodes, is_limited = _nodes()
+    nodes, are_all = _possible_nodes()
     use_gpu, num_workers = requirements.use_gpu, requirements.num_workers
-    num_gpus, num_cpus = (int(sum(node.get(name, 0) for node in nodes)) for name in ("GPU", "CPU"))
     largest = int(max(node.get("CPU", 0) for node in nodes))
     for wanted in (requirements.most_workers or num_workers, num_workers):
         for cpus in range(min(requirements.cpus_per_worker or largest, largest), 0, -1):
-            places = [
-                min(node.get("CPU", 0) // cpus, node.get("GPU", 0) if use_gpu else math.inf)
-                for node in nodes
-            ]
-            if sum(places) >= wanted:
+            if sum(_num_workers_on(node, cpus, use_gpu) for node in nodes) >= wanted:
                 return {"CPU": cpus, "GPU": int(use_gpu)}
-    if not is_limited:  # an autoscaler will bring what it may
+    if not are_all:  # the autoscaler will bring what it may
         return {"CPU": requirements.cpus_per_worker or 1, "GPU": int(use_gpu)}
+    num_gpus, num_cpus = (int(sum(node.get(name, 0) for node in nodes)) for name in ("GPU", "CPU"))
     if use_gpu and num_gpus < num_workers:
         raise UserError(
-            f"--use-gpu with {num_workers} worker(s) needs {num_workers} GPU(s), the cluster has {num_gpus}: "
-            "leave out --use-gpu, or ask for fewer workers"
+            f"`use_gpu` with {num_workers} worker(s) needs {num_workers} GPU(s), the cluster has "
+            f"{num_gpus}: leave out `use_gpu`, or ask for fewer workers"
         )
     raise UserError(
-        f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: ask for fewer workers"
+        f"{num_workers} workers need a CPU core each, the cluster has {num_cpus}: "
+        "ask for fewer workers"
     )
 
 
+def _num_workers_on(node: Resources, cpus: int, use_gpu: bool) -> float:
+    return min(node.get("CPU", 0) // cpus, node.get("GPU", 0) if use_gpu else math.inf)
+
+
 def describe() -> str:
-    """The cluster's nodes, now and at most, for people."""
+    """Return a text on the cluster's nodes, now and at most."""
     import ray
 
-    now = _nodes_now()
-    nodes, is_limited = _nodes()
+    now = _current_nodes()
+    nodes, are_all = _possible_nodes()
     text = f"{len(now)} node(s): {_count(now)}"
     free = ray.available_resources()
     busy = {key: sum(node.get(key, 0) for node in now) - free.get(key, 0) for key in _COUNTED}
-    if max(busy.values()) >= 0.5:  # what rounds to one
+    if max(busy.values()) >= 0.5:  # which rounds to one
         text += f" (busy now: {_count([busy])})"
-    if not is_limited:
+    if not are_all:
         return f"{text}; more by Kubernetes, which alone knows how many"
     return f"{text}; with nodes yet to come {_count(nodes)}" if len(nodes) > len(now) else text
 
 
-def _count(nodes: list[dict[str, float]]) -> str:
+def _count(nodes: list[Resources]) -> str:
     return ", ".join(
         f"{sum(node.get(key, 0) for node in nodes):.0f} {name}" for key, name in _COUNTED.items()
     )
 
 
-def _nodes_now() -> list[dict[str, float]]:
-    """Resources of every node that there is."""
+def _current_nodes() -> list[Resources]:
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _nodes() -> tuple[list[dict[str, float]], bool]:
-    """Resources of every node that there is or, with an autoscaler, can be; and whether there can be no others."""
-    nodes = _nodes_now()
-    launched = _LAUNCHER_CONFIG.expanduser()
-    if launched.exists():
-        import yaml  # Ray brings it
+def _possible_nodes() -> _Nodes:
+    """Return the nodes that exist or, with an autoscaler, can exist."""
+    nodes = _current_nodes()
+    launcher_config = ray_internals.launcher_config_file()
+    if launcher_config is not None:
+        import yaml  # a dependency of Ray
 
-        return _with_launched(nodes, yaml.safe_load(launched.read_text())), True
-    # KubeRay's operator starts a head without Ray's own monitor where its autoscaler runs beside it.
-    return nodes, "--no-monitor" not in os.environ.get("KUBERAY_GEN_RAY_START_CMD", "")
+        return _Nodes(_with_launched(nodes, yaml.safe_load(launcher_config.read_text())), True)
+    return _Nodes(nodes, not ray_internals.is_scaled_by_kuberay())
 
 
-def _with_launched(nodes: list[dict[str, float]], config: dict[str, Any]) -> list[dict[str, float]]:
-    """As many nodes of each kind as `ray up` may start, and those that are there and of no such kind."""
-    kinds = [
-        kind
-        for name, kind in config["available_node_types"].items()
+def _with_launched(nodes: list[Resources], config: _LauncherConfig) -> list[Resources]:
+    """Return all nodes that `ray up` may start, and existing ones of none of its types."""
+    node_types = [
+        node_type
+        for name, node_type in config["available_node_types"].items()
         if name != config["head_node_type"]
     ]
-
-    def is_of(kind: dict[str, Any], node: dict[str, float]) -> bool:
-        return all(node.get(name, 0) == kind.get("resources", {}).get(name, 0) for name in _COUNTED)
-
     possible = [
-        kind.get("resources", {})
-        for kind in kinds
-        for _ in range(min(kind["max_workers"], config["max_workers"]))
+        node_type.get("resources", {})
+        for node_type in node_types
+        for _ in range(min(node_type["max_workers"], config["max_workers"]))
     ]
-    return [
-        node for node in nodes if _HEAD in node or not any(is_of(kind, node) for kind in kinds)
-    ] + possible
+    others = [
+        node
+        for node in nodes
+        if ray_internals.HEAD_NODE_RESOURCE in node
+        or not any(_is_of_type(node, node_type) for node_type in node_types)
+    ]
+    return others + possible
+
+
+def _is_of_type(node: Resources, node_type: _NodeType) -> bool:
+    resources = node_type.get("resources", {})
+    return all(node.get(name, 0) == resources.get(name, 0) for name in _COUNTED)
 
 
 def num_cores() -> float:
-    """Of the cluster; with an autoscaler, of all nodes that there can be; infinite where nobody knows."""
-    nodes, is_limited = _nodes()
-    return sum(node.get("CPU", 0) for node in nodes) if is_limited else math.inf
+    """Return the CPU cores of all nodes that there can be; infinity where nobody knows."""
+    nodes, are_all = _possible_nodes()
+    return sum(node.get("CPU", 0) for node in nodes) if are_all else math.inf
 
 
-def num_addable_trials(resources: dict[str, float], most: int) -> int:
-    """How many trainings of such resources will find room on nodes that an autoscaler may add; `most` where nobody
-    knows.
+def num_addable_trials(resources: Resources, most: int) -> int:
+    """Return how many trainings will fit on nodes that an autoscaler may add.
+
+    Args:
+        resources: Resources of one training.
+        most: Upper limit, and the answer where nobody knows.
     """
 
-    def places(nodes: list[dict[str, float]]) -> int:
-        wanted = {name: resources[name] for name in _COUNTED if resources[name]}
-        return int(
-            sum(
-                min(node.get(name, 0) // amount for name, amount in wanted.items())
-                for node in nodes
-            )
-        )
+    def num_fitting(nodes: list[Resources]) -> int:
+        needed = {name: resources[name] for name in _COUNTED if resources[name]}
+        fitting = [
+            min(node.get(name, 0) // amount for name, amount in needed.items()) for node in nodes
+        ]
+        return int(sum(fitting))
 
-    nodes, is_limited = _nodes()
-    return min(most, places(nodes) - places(_nodes_now())) if is_limited else most
+    nodes, are_all = _possible_nodes()
+    return min(most, num_fitting(nodes) - num_fitting(_current_nodes())) if are_all else most
 
 
 def can_replace_nodes() -> bool:
-    """Whether what a lost node did can go on elsewhere."""
-    nodes, is_limited = _nodes()
-    return len(nodes) > 1 or not is_limited
+    """Return whether the work of a lost node can go on elsewhere."""
+    nodes, are_all = _possible_nodes()
+    return len(nodes) > 1 or not are_all
 
 
 def trial_resources(
     num_tasks: int, *, cpus_each: int | None, use_gpu: bool, sharing_gpu: int = 1
-) -> dict[str, float]:
-    """Resources of each of several trainings that need not run all at once.
+) -> Resources:
+    """Return the resources of each of several trainings that need not run all at once.
 
     Args:
-        num_tasks: How many there are.
-        cpus_each: CPU cores of each; None shares the cluster's cores out among them.
+        num_tasks: Number of trainings.
+        cpus_each: CPU cores of each; None shares the cluster's cores among them.
         use_gpu: Whether they train on GPUs.
-        sharing_gpu: How many of them share one.
+        sharing_gpu: Number of trainings that share one GPU.
 
     Returns:
-        Ray's resources for each; memory among them, so that no more run on a node than it can hold.
+        Ray's resources for each, with memory, so that a node never runs more than it can hold.
 
     Raises:
         UserError: There is no GPU.
     """
-    all_nodes, _ = _nodes()
+    all_nodes, _ = _possible_nodes()
     nodes = [
         node for node in all_nodes if node.get("CPU") and bool(node.get("GPU")) == use_gpu
     ] or all_nodes
-    at_once = (
-        min(num_tasks, int(sum(node.get("GPU", 0) for node in nodes)) * sharing_gpu)
-        if use_gpu
-        else num_tasks
-    )
+    at_once = num_tasks
+    if use_gpu:
+        at_once = min(num_tasks, int(sum(node.get("GPU", 0) for node in nodes)) * sharing_gpu)
     largest = max(int(node.get("CPU", 0)) for node in nodes)
     cores = largest // max(1, math.ceil(at_once / len(nodes)))
     resources = worker_resources(

@@ -1,4 +1,4 @@
-"""What freqquest asks of Ray: a connection, and quiet.
+"""A quiet connection to Ray, and clear errors where there is none.
 
 Light to import: Ray is loaded by the functions that need it.
 """
@@ -12,48 +12,51 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
+from freqquest.cluster import ray_internals
 from freqquest.errors import UserError
 
+if TYPE_CHECKING:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 _LOCAL_OBJECT_STORE_BYTES = 512 * 2**20
-"""Ray would take 30 % of the machine's memory; what the jobs pass between processes is mostly smaller, and what
-is larger (10,000 clips to train a classifier on) goes by way of the disk."""
+"""Shared memory of a Ray started here, which would take 30 % of the machine's memory.
+
+The jobs mostly pass smaller objects between processes. Larger ones, such as 10,000 clips to train
+a classifier on, are spilled to disk."""
 
 _ANSWER_TIMEOUT_S = 5.0
 
+_CONNECTION_ATTEMPTS = 5
+"""Attempts, one a second, at a cluster that refuses this process."""
+
 _TOKEN_FIX = (
-    "set RAY_AUTH_MODE=token, and have the cluster's token in ~/.ray/auth_token, or in the file that "
-    "RAY_AUTH_TOKEN_PATH names (RAY_AUTH_TOKEN goes before both)"
+    "set RAY_AUTH_MODE=token, and put the cluster's token into ~/.ray/auth_token, or into the file "
+    "that RAY_AUTH_TOKEN_PATH names (RAY_AUTH_TOKEN overrides both)"
 )
 
 
 def prepare_environment() -> None:
-    """Set what Ray reads when it is imported or started; a cluster that exists already has settings of its own."""
-    os.environ.setdefault(
-        "RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES", str(_LOCAL_OBJECT_STORE_BYTES)
-    )
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    """Set the variables that Ray reads when it is imported or started.
+
+    A cluster that exists already has settings of its own.
+    """
+    variables = ray_internals.QUIET_VARIABLES | {
+        ray_internals.OBJECT_STORE_VARIABLE: str(_LOCAL_OBJECT_STORE_BYTES),
+        ray_internals.KEEP_GPUS_VARIABLE: "0",
+    }
     if "RAY_ADDRESS" in os.environ:
-        os.environ.setdefault(
-            "RAY_NUM_REDIS_GET_RETRIES", "5"
-        )  # seconds until it gives up a cluster that refuses
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials write their own logs
-    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")  # pages long; ours are lines
-    os.environ.setdefault(
-        "TUNE_DISABLE_SIGINT_HANDLER", "1"
-    )  # it would call an interrupted search a finished one
-    os.environ.setdefault(
-        "RAY_AIR_NEW_OUTPUT", "0"
-    )  # the new one prints tables even when told to be silent
+        variables[ray_internals.CONNECTION_ATTEMPTS_VARIABLE] = str(_CONNECTION_ATTEMPTS)
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
 
 
 def connect() -> bool:
-    """Connect to the Ray cluster this machine belongs to, else start Ray here.
+    """Connect to the Ray cluster that this machine belongs to, or start Ray here.
 
     Returns:
-        Whether this was to be done; it may be done already.
+        Whether this process was not connected before.
 
     Raises:
         UserError: There is no such cluster, or it refuses this process.
@@ -63,45 +66,37 @@ def connect() -> bool:
 
     if ray.is_initialized():
         return False
-    with _clear_refusals():
-        # The driver shows progress; workers' prints lie in Ray's logs, and their errors come as exceptions.
+    with _clear_errors():
+        # The driver shows progress. Prints of workers stand in Ray's logs, and their errors
+        # arrive as exceptions.
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     if threading.current_thread() is threading.main_thread():
-        # `ray job stop` ends a job as Ctrl+C does; Ray's own handler prints a stack and exits at once.
+        # `ray job stop` then ends a job as Ctrl+C does. Ray's own handler prints a stack and exits.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     return True
 
 
 @contextmanager
-def _clear_refusals() -> Iterator[None]:
-    """What Ray says of clusters that cannot be connected to, each in a line."""
+def _clear_errors() -> Iterator[None]:
+    """Turn Ray's errors about a cluster that it cannot connect to into one line each."""
     import ray
 
     address = os.environ.get("RAY_ADDRESS", "auto")
-    if "://" in address:
-        raise UserError(
-            f"RAY_ADDRESS={address}: a job runs inside of the cluster; send it there with ray job submit --address "
-            "http://HOST:8265 --working-dir . -- python jobs/..."
-        )
-    if ":" in address and (silence := _silence(address)):
-        raise UserError(
-            f"no Ray cluster answers at RAY_ADDRESS={address} ({silence}): is it up, and reachable from here? Without "
-            "RAY_ADDRESS, Ray is started on this machine"
-        )
+    _check_address(address)
     try:
         yield
     except ray.exceptions.AuthenticationError as error:
         raise UserError(f"no token for the Ray cluster: {_TOKEN_FIX}") from error
     except ConnectionError as error:
-        found = re.search(
-            r"[\w.-]+:\d+", f"{address} {error}"
-        )  # without RAY_ADDRESS, Ray finds one by itself
-        if found and not _silence(found[0]):
+        # Without RAY_ADDRESS, Ray finds an address by itself, and its error names it.
+        found = re.search(r"[\w.-]+:\d+", f"{address} {error}")
+        if found and not _connection_error(found[0]):
             raise UserError(
-                f"at {found[0]} is no Ray cluster, or one that does not accept this job's token: {_TOKEN_FIX}"
+                f"at {found[0]} is no Ray cluster, or one that does not accept this job's token: "
+                f"{_TOKEN_FIX}"
             ) from error
         raise UserError(
-            f"{error}; what a Ray that crashed left on this machine is cleared by: ray stop"
+            f"{error}; if a Ray that crashed left files on this machine, clear them with: ray stop"
         ) from error
     except RuntimeError as error:
         if "ersion mismatch" not in str(error):
@@ -111,8 +106,23 @@ def _clear_refusals() -> Iterator[None]:
         ) from error
 
 
-def _silence(address: str) -> Exception | None:
-    """Why nothing answers there, which Ray would try for some minutes; None where something does."""
+def _check_address(address: str) -> None:
+    """Refuse an address that cannot be a cluster's, or that nobody answers at."""
+    if "://" in address:
+        raise UserError(
+            f"RAY_ADDRESS={address}: a job runs inside the cluster; send it there with "
+            "ray job submit --address http://HOST:8265 --working-dir . -- "
+            "python -m freqquest JOB ..."
+        )
+    if ":" in address and (error := _connection_error(address)):
+        raise UserError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({error}): check that it is up and "
+            "reachable from here; without RAY_ADDRESS, Ray is started on this machine"
+        )
+
+
+def _connection_error(address: str) -> Exception | None:
+    """Return why nobody answers at an address, which Ray would try for minutes; None if it does."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=_ANSWER_TIMEOUT_S).close()
@@ -122,13 +132,14 @@ def _silence(address: str) -> Exception | None:
 
 
 def is_submitted() -> bool:
-    """Whether this job came by `ray job submit --working-dir`, and runs in a folder of the queue."""
-    return '"working_dir"' in os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "")
+    """Return whether this job was submitted with its code, and runs in a folder of the queue."""
+    return ray_internals.is_submitted_with_code()
 
 
-def on_driver_node() -> Any:
-    """The `scheduling_strategy` of what must not be lost with another node: on the driver's own, where it would be in
-    vain without the driver.
+def on_driver_node() -> "NodeAffinitySchedulingStrategy":
+    """Return the scheduling strategy of an actor that is pinned to the driver's node.
+
+    Such an actor is useless without the driver, and must not be lost with another node.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -137,15 +148,16 @@ def on_driver_node() -> Any:
 
 
 def silence(library: str) -> None:
-    """Silence a Ray library's own progress and warnings, in favor of ours; call after importing it."""
+    """Silence the progress and warnings of a Ray library, in favor of ours.
+
+    Args:
+        library: "data", "train" or "tune", which must have been imported.
+    """
     logging.getLogger(f"ray.{library}").setLevel(logging.ERROR)
     if library == "data":
         from ray.data import DataContext
 
-        DataContext.get_current().enable_progress_bars = False
-        DataContext.get_current().print_on_execution_start = False
-        DataContext.get_current().raise_original_map_exception = (
-            True  # else an outage becomes a page of text
-        )
-        # max_restarts of an actor pool has no named parameter yet.
-        warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+        context = DataContext.get_current()
+        for name, value in ray_internals.DATA_CONTEXT_SETTINGS.items():
+            setattr(context, name, value)
+        warnings.filterwarnings("ignore", message=ray_internals.RAY_REMOTE_ARGS_WARNING)

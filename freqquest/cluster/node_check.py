@@ -1,4 +1,4 @@
-"""What each node of the cluster sees: storage, versions, free disk.
+"""A check of each node of the cluster: storage, package versions, free disk.
 
 Light to import: Ray and file systems are loaded by the functions.
 """
@@ -33,135 +33,149 @@ _PACKAGES = (
     "torch",
     "torchaudio",
 )
-"""Those that shape results, or what processes send each other."""
+"""Packages that shape results, or what processes send each other."""
 
 _TIMEOUT_S = 120.0
-"""For a node to answer: it has to start a process, and perhaps to fetch the code."""
+"""Time for a node's answer: it has to start a process, and perhaps to fetch the code."""
 
 MISSING = "nothing"
-"""In the place of what is to be read, of which the job itself says more."""
+"""Contents of a path to read that does not exist. The job itself reports that in more detail."""
 
-NOT_SHARED = "this node has another folder of that name, or none: give a path that all nodes share (NFS, EFS), or a URI (s3://)"
+NOT_SHARED = (
+    "this node has another folder of that name, or none: give a path that all nodes share "
+    "(NFS, EFS), or a URI (s3://)"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """The job's files and folders, for every node to look at."""
+class JobPaths:
+    """The job's files and folders, for every node to check. Keys are names of settings."""
 
     reads: dict[str, "Location"]
+    """Files and folders to read."""
+
     writes: dict[str, "Location"]
-    """Folders that exist (of one yet to be made, the nearest above it), and that the driver can write."""
+    """Existing folders that the driver can write: for a new folder, the nearest above it."""
+
     probe: str
-    """Name of the file that the driver has put into each of them."""
+    """Name of the file that the driver has put into each folder to write."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
-    """What a node found."""
+class NodeReport:
+    """Result of the check of one node."""
 
     node: str
-    lost: str = ""
-    """Why it could not look; all else is empty then."""
+    """Address of the node."""
+
+    failure: str = ""
+    """Reason why the check did not run; all other fields are then empty."""
+
     versions: dict[str, str] = field(default_factory=dict)
+    """Versions of Python and of packages."""
+
     free_bytes: int = 0
+    """Free disk in the folder for temporary files."""
+
     contents: dict[str, str] = field(default_factory=dict)
-    """What lies at each place that is read: equal on two nodes that see the same."""
+    """Text on the contents of each path to read: equal on two nodes that see the same."""
+
     refusals: dict[str, str] = field(default_factory=dict)
-    """By option: why a place cannot be used from there."""
+    """Reason why a path cannot be used from this node, by the setting's name."""
 
 
 @contextmanager
-def probed(requirements: Requirements) -> Iterator[tuple[Places, dict[str, str]]]:
-    """The job's places, for as long as a file of the driver lies in each folder to be written; and, by option, why
-    there is none.
+def probed_paths(requirements: Requirements) -> Iterator[tuple[JobPaths, dict[str, str]]]:
+    """Put a file into each folder to write, until the block ends.
+
+    Yields:
+        The job's paths, and the reason for each folder that the driver cannot write.
     """
     from freqquest.storage import locate, reason
 
-    reads = {
-        option: locate(path) for option, path in requirements.reads.items() if path is not None
-    }
-    places = Places(reads=reads, writes={}, probe=f".freqquest-probe-{uuid.uuid4().hex}")
+    reads = {name: locate(path) for name, path in requirements.reads.items() if path is not None}
+    paths = JobPaths(reads=reads, writes={}, probe=f".freqquest-probe-{uuid.uuid4().hex}")
     refusals = {}
     try:
-        for option, path in requirements.writes.items():
-            folder = _existing(locate(path))
+        for name, path in requirements.writes.items():
+            folder = _nearest_existing(locate(path))
             try:
-                (folder / places.probe).write_bytes(b"")
-                places.writes[option] = folder
+                (folder / paths.probe).write_bytes(b"")
+                paths.writes[name] = folder
             except OSError as error:
-                refusals[option] = reason(error)
-        yield places, refusals
+                refusals[name] = reason(error)
+        yield paths, refusals
     finally:
-        for folder in places.writes.values():
+        for folder in paths.writes.values():
             with suppress(OSError):
-                (folder / places.probe).remove_file()
+                (folder / paths.probe).remove_file()
 
 
-def _existing(folder: "Location") -> "Location":
-    """The folder, or the nearest above it that exists; an object store has no folders to make."""
+def _nearest_existing(folder: "Location") -> "Location":
+    """Return the folder, or the nearest above it that exists; object stores have no folders."""
     while folder.is_local and not folder.is_dir():
         folder = folder.parent
     return folder
 
 
-def ask_nodes(places: Places) -> list[Report]:
-    """The driver's own report, then those of all other nodes."""
+def check_nodes(paths: JobPaths) -> list[NodeReport]:
+    """Return the driver's own report, then those of all other nodes."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = ray.get_runtime_context().get_node_id()
-    names = _addresses()
-    look = ray.remote(num_cpus=0, max_retries=0)(look_from)
+    driver_node = ray.get_runtime_context().get_node_id()
+    addresses = _node_addresses()
+    task = ray.remote(num_cpus=0, max_retries=0)(check_node)
     asked = {
-        look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-            places, name
+        task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            paths, address
         ): node
-        for node, name in names.items()
-        if node != here
+        for node, address in addresses.items()
+        if node != driver_node
     }
-    reports = [look_from(places, names[here])]
+    reports = [check_node(paths, addresses[driver_node])]
     answered = ray.wait(list(asked), num_returns=len(asked), timeout=_TIMEOUT_S)[0] if asked else []
     for answer, node in asked.items():
+        if answer not in answered:
+            reports.append(NodeReport(node=addresses[node], failure="no answer"))
+            continue
         try:
-            reports.append(
-                ray.get(answer)
-                if answer in answered
-                else Report(node=names[node], lost="no answer")
-            )
+            reports.append(ray.get(answer))
         except ray.exceptions.RayError as error:
-            if node in _addresses():  # else it has gone meanwhile, as nodes of a cluster may
-                reports.append(Report(node=names[node], lost=str(error).strip().splitlines()[-1]))
+            if node in _node_addresses():  # otherwise it has left, as nodes of a cluster may
+                last_line = str(error).strip().splitlines()[-1]
+                reports.append(NodeReport(node=addresses[node], failure=last_line))
     return reports
 
 
-def _addresses() -> dict[str, str]:
-    """Of the nodes that are there, by identifier."""
+def _node_addresses() -> dict[str, str]:
+    """Return the addresses of the nodes that are alive, by identifier."""
     import ray
 
     return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
 
 
-def look_from(places: Places, node: str) -> Report:
-    """What can be seen and done on the node where this runs."""
+def check_node(paths: JobPaths, node: str) -> NodeReport:
+    """Check the node on which this runs."""
     from freqquest.storage import reason
 
     contents, refusals = {}, {}
-    for option, place in places.reads.items():
+    for name, path in paths.reads.items():
         try:
-            contents[option] = _contents(place)
+            contents[name] = _describe_contents(path)
         except OSError as error:
-            refusals[option] = reason(error)
-    for option, folder in places.writes.items():
+            refusals[name] = reason(error)
+    for name, folder in paths.writes.items():
         try:
-            if not (folder / places.probe).exists():
-                refusals[option] = NOT_SHARED
+            if not (folder / paths.probe).exists():
+                refusals[name] = NOT_SHARED
                 continue
-            own = folder / f"{places.probe}-{uuid.uuid4().hex}"
-            own.write_bytes(b"")
-            own.remove_file()
+            probe_of_node = folder / f"{paths.probe}-{uuid.uuid4().hex}"
+            probe_of_node.write_bytes(b"")
+            probe_of_node.remove_file()
         except OSError as error:
-            refusals[option] = reason(error)
-    return Report(
+            refusals[name] = reason(error)
+    return NodeReport(
         node=node,
         versions={"Python": platform.python_version()}
         | {name: _version(name) for name in _PACKAGES},
@@ -171,19 +185,17 @@ def look_from(places: Places, node: str) -> Report:
     )
 
 
-def _contents(place: "Location") -> str:
-    """What lies there; of a folder that each node may have for itself, also which names."""
-    if place.is_file():
-        return f"{place.num_bytes()} bytes"
-    if not place.is_dir():
+def _describe_contents(path: "Location") -> str:
+    """Return a file's size or, for a folder that each node may have for itself, its names' hash."""
+    if path.is_file():
+        return f"{path.num_bytes()} bytes"
+    if not path.is_dir():
         return MISSING
-    names = (
-        [os.fsencode(found.name) for found in Path(place.path).iterdir()] if place.is_local else []
-    )
-    shown = sorted(
-        name for name in names if not name.startswith(b".")
-    )  # hidden ones come and go, as probes do
-    return f"a folder {hashlib.sha256(b'/'.join(shown)).hexdigest()}"
+    entries = Path(path.path).iterdir() if path.is_local else ()
+    names = (os.fsencode(entry.name) for entry in entries)
+    # Hidden files come and go, as probes do.
+    visible = sorted(name for name in names if not name.startswith(b"."))
+    return f"a folder {hashlib.sha256(b'/'.join(visible)).hexdigest()}"
 
 
 def _version(package: str) -> str:

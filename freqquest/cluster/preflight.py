@@ -1,46 +1,64 @@
-"""Before any work: can this cluster do what a job asks for? Resources, storage, versions and free disk, in one table.
+"""Before any work, check that the cluster can do a job: resources, storage, versions, free disk.
 
 Light to import: Ray and file systems are loaded by the functions.
 """
 
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from freqquest.cluster import capacity, connection
-from freqquest.cluster.node_check import MISSING, NOT_SHARED, Report, ask_nodes, probed
+from freqquest.cluster.node_check import MISSING, NOT_SHARED, NodeReport, check_nodes, probed_paths
 from freqquest.cluster.requirements import Requirements
-from freqquest.errors import UserError
+from freqquest.errors import UserError, render_parameters
 
 _MIN_FREE_BYTES = 500 * 10**6
-"""For Ray's own files, and those that a task writes on the way."""
+"""Free disk for Ray's own files, and those that a task writes on the way."""
+
+
+def _plain(text: str) -> str:
+    """Return a text with its marked parameters under their plain names."""
+    return render_parameters(text, lambda name, value: name if value is None else f"{name}={value}")
+
+
+render: Callable[[str], str] = _plain
+"""Function that shows the marked parameters of a table; the command line puts flags instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table."""
 
-    what: str
-    asked: str
+    subject: str
+    """Resource or marked parameter that was checked."""
+
+    wanted: str
+    """Demand of the job."""
+
     found: str
+    """Result of the check."""
+
     problem: str = ""
-    """For people: what, where, and what to do about it; empty where all is well."""
+    """Message with the problem and its fix; empty if there is none."""
 
     @property
     def state(self) -> str:
-        """In a word."""
+        """Result in one word."""
         return "PROBLEM" if self.problem else "missing" if self.found == MISSING else "ok"
 
 
 def connect(requirements: Requirements, *, dry_run: bool = False) -> None:
-    """Connect to Ray, and see whether it can do what a job needs. Nothing happens where Ray is connected already.
+    """Connect to Ray, and check that it can do a job; do nothing if Ray is connected already.
+
+    The checks are printed as a table on standard error if several nodes take part.
 
     Args:
-        needs: What the job asks for; where several nodes take part, they are told of in a table.
+        requirements: Demands of the job.
         dry_run: Print the table in any case, on standard output.
 
     Raises:
-        UserError: There is no such cluster, it refuses this process, or something that the job needs is missing.
+        UserError: There is no cluster, it refuses this process, or lacks what the job needs.
     """
     if not connection.connect():
         return
@@ -52,125 +70,117 @@ def connect(requirements: Requirements, *, dry_run: bool = False) -> None:
     try:
         require(rows)
     except UserError:
-        ray.shutdown()  # or another try would find Ray connected, and not look again
+        ray.shutdown()  # otherwise another attempt would find Ray connected, and not check again
         raise
 
 
 def check(requirements: Requirements, *, must_exist: bool = False) -> list[Row]:
-    """Look at the cluster and at the storage. Needs an initialized Ray; starts a short task on every other node.
+    """Check the cluster and the storage, with a short task on every other node.
+
+    Needs an initialized Ray.
 
     Args:
-        needs: What the job asks for.
-        must_exist: Also find fault with what is to be read and is not there; a job says more of it by itself.
+        requirements: Demands of the job.
+        must_exist: Also report files to read that do not exist; a job reports them in more detail.
 
     Returns:
-        The table's rows, with what is wrong.
+        Rows of the table, with the problems.
     """
-    with probed(requirements) as (places, refusals):
-        reports = ask_nodes(places)
+    with probed_paths(requirements) as (paths, refusals):
+        reports = check_nodes(paths)
     reports[0].refusals.update(refusals)
     return [
-        _resources(requirements),
+        _check_resources(requirements),
         *(
-            _storage(option, f"read {requirements.reads[option]}", reports, must_exist)
-            for option in places.reads
+            _check_path(name, f"read {requirements.reads[name]}", reports, must_exist)
+            for name in paths.reads
         ),
         *(
-            _storage(option, f"write {requirements.writes[option]}", reports)
-            for option in requirements.writes
+            _check_path(name, f"write {path}", reports)
+            for name, path in requirements.writes.items()
         ),
-        _versions(reports),
-        _disk(reports),
+        _check_versions(reports),
+        _check_disk(reports),
     ]
 
 
 def require(rows: list[Row]) -> None:
-    """Go on only where nothing is wrong.
+    """Refuse a job that has problems.
 
     Raises:
-        UserError: With a line for each problem.
+        UserError: There are problems; the text has a line for each.
     """
     if problems := [row.problem for row in rows if row.problem]:
         raise UserError("\n".join(problems))
 
 
 def table(rows: list[Row]) -> str:
-    """The rows in words, one below the other."""
+    """Return the rows as a text table."""
     cells = [("preflight", "asked for", "there is", "")]
-    cells += [(row.what, row.asked, row.found, row.state) for row in rows]
+    cells += [(render(row.subject), row.wanted, row.found, row.state) for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(4)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
 
 
-def _resources(requirements: Requirements) -> Row:
+def _check_resources(requirements: Requirements) -> Row:
+    problem = ""
     try:
         capacity.worker_resources(requirements)
     except UserError as error:
-        return Row("resources", str(requirements), capacity.describe(), str(error))
-    return Row("resources", str(requirements), capacity.describe())
+        problem = str(error)
+    return Row("resources", str(requirements), capacity.describe(), problem)
 
 
-def _storage(option: str, use: str, reports: list[Report], must_exist: bool = False) -> Row:
-    """Whether all nodes can use a place, and mean the same by it."""
-    own = reports[0].contents.get(option)
+def _check_path(name: str, use: str, reports: list[NodeReport], must_exist: bool = False) -> Row:
+    """Check that all nodes can use a path, and see the same contents there."""
+    subject = f"`{name}`"
+    driver_contents = reports[0].contents.get(name)
     for report in reports:
-        refusal = report.refusals.get(option)
-        if not (report.lost or refusal) and report.contents.get(option) != own:
+        refusal = report.refusals.get(name)
+        if not (report.failure or refusal) and report.contents.get(name) != driver_contents:
             refusal = NOT_SHARED
         if refusal:  # the first one is enough: others are mostly the same
-            return Row(
-                option,
-                use,
-                f"node {report.node} cannot",
-                f"`{option}`: cannot {use} on node {report.node}: {refusal}",
-            )
-    if own == MISSING:
-        return Row(
-            option, use, own, f"`{option}`: cannot {use}: there is nothing" if must_exist else ""
-        )
-    return Row(option, use, f"{_nodes(reports)} can")
+            problem = f"{subject}: cannot {use} on node {report.node}: {refusal}"
+            return Row(subject, use, f"node {report.node} cannot", problem)
+    if driver_contents == MISSING:
+        problem = f"{subject}: cannot {use}: there is nothing" if must_exist else ""
+        return Row(subject, use, MISSING, problem)
+    return Row(subject, use, f"{_count_nodes(reports)} can")
 
 
-def _versions(reports: list[Report]) -> Row:
-    """Whether all nodes have the driver's."""
-    own = reports[0].versions
-    asked = ", ".join(f"{name} {own[name]}" for name in ("Python", "ray", "torch", "tensorflow"))
+def _check_versions(reports: list[NodeReport]) -> Row:
+    """Check that all nodes have the driver's versions."""
+    driver = reports[0].versions
+    wanted = ", ".join(
+        f"{name} {driver[name]}" for name in ("Python", "ray", "torch", "tensorflow")
+    )
     for report in reports:
         differing = [
-            f"{name} {there}"
-            for name, there in sorted(report.versions.items())
-            if there != own[name]
+            f"{name} {version}"
+            for name, version in sorted(report.versions.items())
+            if version != driver[name]
         ]
-        if report.lost or differing:
-            is_so = (
-                f"cannot run tasks ({report.lost})"
-                if report.lost
-                else f"has {', '.join(differing)}"
-            )
-            found = f"node {report.node} {is_so}"
-            fix = "every node needs the same Python, and what requirements.txt lists"
-            return Row("versions", asked, found, f"{found}, the job's driver {asked}: {fix}")
-    return Row("versions", asked, f"the same on {_nodes(reports)}")
+        if report.failure:
+            found = f"node {report.node} cannot run tasks ({report.failure})"
+        elif differing:
+            found = f"node {report.node} has {', '.join(differing)}"
+        else:
+            continue
+        fix = "every node needs the same Python, and the packages of requirements.txt"
+        return Row("versions", wanted, found, f"{found}, the job's driver {wanted}: {fix}")
+    return Row("versions", wanted, f"the same on {_count_nodes(reports)}")
 
 
-def _disk(reports: list[Report]) -> Row:
-    least = min(
-        (report for report in reports if not report.lost), key=lambda report: report.free_bytes
-    )
-    asked, found = (
-        f"{_MIN_FREE_BYTES / 1e9} GB",
-        f"{least.free_bytes / 1e9:.1f} GB or more on {_nodes(reports)}",
-    )
+def _check_disk(reports: list[NodeReport]) -> Row:
+    checked = (report for report in reports if not report.failure)
+    least = min(checked, key=lambda report: report.free_bytes)
+    wanted, free = f"{_MIN_FREE_BYTES / 1e9} GB", f"{least.free_bytes / 1e9:.1f} GB"
     if least.free_bytes >= _MIN_FREE_BYTES:
-        return Row("free disk", asked, found)
-    short = f"{least.free_bytes / 1e9:.1f} GB in {tempfile.gettempdir()} on node {least.node}"
-    return Row(
-        "free disk",
-        asked,
-        short,
-        f"free disk: {short}, Ray and its tasks want {asked}: make room there",
-    )
+        return Row("free disk", wanted, f"{free} or more on {_count_nodes(reports)}")
+    found = f"{free} in {tempfile.gettempdir()} on node {least.node}"
+    problem = f"free disk: {found}, Ray and its tasks need {wanted}: free some there"
+    return Row("free disk", wanted, found, problem)
 
 
-def _nodes(reports: list[Report]) -> str:
+def _count_nodes(reports: list[NodeReport]) -> str:
     return "1 node" if len(reports) == 1 else f"all {len(reports)} nodes"

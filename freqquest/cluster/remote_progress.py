@@ -1,4 +1,8 @@
-"""TODO: say what this module is for."""
+"""Progress of a step that runs in other processes, shown by the driver.
+
+Workers put messages into a queue, which a Ray actor on the driver's node holds.
+Light to import: Ray is loaded by the functions.
+"""
 
 import threading
 import time
@@ -12,56 +16,41 @@ from freqquest.progress import Progress
 if TYPE_CHECKING:
     from ray.util.queue import Queue
 
-
 _POST_INTERVAL_S = 0.5
-"""Time between two messages of a worker."""
+"""Shortest time between two messages of a worker with the same note."""
 
 
 class ProgressReporter:
-    """Tells the driver from another process how much is done: twice a second at most, but each new note at once."""
+    """Sends a worker's progress to the driver: twice a second at most, each new note at once."""
 
     def __init__(self, queue: "Queue | None") -> None:
-        """Without a queue, nothing is told: one of several workers speaks for all."""
+        """Create a reporter; without a queue it is silent, as one of several workers reports."""
         self._queue = queue
-        self._last, self._last_note = 0.0, ""
+        self._last_time, self._last_note = 0.0, ""
 
     def __call__(self, done: int, note: str = "") -> None:
-        is_due = note != self._last_note or time.monotonic() - self._last > _POST_INTERVAL_S
+        """Report how much is done."""
+        is_due = note != self._last_note or time.monotonic() - self._last_time > _POST_INTERVAL_S
         if self._queue is not None and is_due:
-            self._last, self._last_note = time.monotonic(), note
+            self._last_time, self._last_note = time.monotonic(), note
             self._queue.put((done, note))
 
 
 @contextmanager
 def remote_progress(description: str, total: int | None, unit: str) -> "Iterator[Queue]":
-    """A queue for Posters in other processes, whose messages are shown here until the block ends. Needs Ray.
+    """Show the messages of other processes until the block ends. Needs an initialized Ray.
 
-    The first number says what was done before; time counts from then on. A message without one is a note alone.
+    Yields:
+        A queue for messages `(done, note)`, mostly of a ProgressReporter. The first number is the
+        work of an earlier run, and time counts from then on. A message whose number is None only
+        changes the note.
     """
-    from ray.exceptions import RayActorError
-    from ray.util.queue import Empty, Queue
+    from ray.util.queue import Queue
 
     queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": connection.on_driver_node()})
     ended = threading.Event()
     with Progress(description, total, unit) as progress:
-
-        def follow() -> None:
-            has_begun = False
-            with suppress(RayActorError):  # its process was lost
-                while not (ended.is_set() and queue.empty()):
-                    try:
-                        message = queue.get(timeout=1)
-                    except Empty:
-                        progress.update(0)  # time goes on
-                        continue
-                    done, note = message
-                    if done is None:
-                        progress.update(0, note)
-                    else:
-                        (progress.update_to if has_begun else progress.begin_at)(done, note)
-                        has_begun = True
-
-        thread = threading.Thread(target=follow, daemon=True)
+        thread = threading.Thread(target=_follow, args=(queue, progress, ended), daemon=True)
         thread.start()
         try:
             yield queue
@@ -71,3 +60,23 @@ def remote_progress(description: str, total: int | None, unit: str) -> "Iterator
             queue.shutdown()
         if total is not None:
             progress.update_to(total)
+
+
+def _follow(queue: "Queue", progress: Progress, ended: threading.Event) -> None:
+    """Show messages until the step has ended and none is left."""
+    from ray.exceptions import RayActorError
+    from ray.util.queue import Empty
+
+    has_begun = False
+    with suppress(RayActorError):  # the queue's process was lost
+        while not (ended.is_set() and queue.empty()):
+            try:
+                done, note = queue.get(timeout=1)
+            except Empty:
+                progress.update(0)  # shows the time that has passed
+                continue
+            if done is None:
+                progress.update(0, note)
+            else:
+                (progress.update_to if has_begun else progress.begin_at)(done, note)
+                has_begun = True

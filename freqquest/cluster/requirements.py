@@ -1,30 +1,33 @@
-"""What a job asks of the cluster and of the storage, as its settings tell. Light to import, as settings are."""
+"""A job's demands on the cluster and the storage. Light to import, as the settings are."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requirements:
-    """What a job asks for, as its settings tell."""
+    """A job's demands on the cluster and the storage, derived from its settings."""
 
     reads: dict[str, str | None] = field(default_factory=dict)
-    """Files and folders, by option; None where the option was not given."""
+    """Files and folders to read, by the setting's name; None if it was not given."""
+
     writes: dict[str, str] = field(default_factory=dict)
-    """Folders, by option; they may be yet to be made."""
+    """Folders to write, by the setting's name; they need not exist."""
+
     num_workers: int = 1
+    """Number of workers that run side by side; at least, if `most_workers` is given."""
+
     most_workers: int | None = None
-    """Where the number of workers may change."""
+    """Largest number of workers, if their number may change."""
+
     cpus_per_worker: int | None = None
-    """None takes what there is."""
+    """CPU cores of each worker; None takes as many as there are."""
+
     use_gpu: bool = False
+    """Whether each worker needs a GPU."""
 
     def __str__(self) -> str:
-        count = (
-            f"{self.num_workers} to {self.most_workers}"
-            if self.most_workers
-            else str(self.num_workers)
-        )
-        cores = (
-            "1 core or more" if self.cpus_per_worker is None else f"{self.cpus_per_worker} core(s)"
-        )
-        return f"{count} worker(s), each {cores}{' and a GPU' if self.use_gpu else ''}"
+        workers = f"{self.num_workers} worker(s)"
+        if self.most_workers:
+            workers = f"{self.num_workers} to {self.most_workers} worker(s)"
+        cores = f"{self.cpus_per_worker} core(s)" if self.cpus_per_worker else "1 core or more"
+        return f"{workers}, each {cores}{' and a GPU' if self.use_gpu else ''}"

@@ -30,11 +30,11 @@ from freqquest.cnn.search.trial import TrialTask
 from freqquest.dataset.manifest import Manifest, load_manifest, sha256
 from freqquest.dataset.sources import find_extra
 from freqquest.dataset.spectrogram_stream import load_spectrograms
-from freqquest.runs.folder import TENSORBOARD_DIR, RunFolder
+from freqquest.runs import layout
+from freqquest.runs.folder import RunFolder
 from freqquest.runs.tables import write_csv
 from freqquest.storage import Location, locate
 
-_NETWORKS_DIR = "networks"
 _AT_THE_ROOT = {"confusion_matrix"}
 """Pictures that lie beside the model; the others lie in figures/."""
 
@@ -76,7 +76,11 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     best = choose(outcomes, clips)
     metrics = evaluate(outcomes, best, clips, split)
     for name, picture in draw(outcomes, best, clips, metrics).items():
-        place = run / f"{name}.png" if name in _AT_THE_ROOT else run / "figures" / f"{name}.png"
+        place = (
+            run / f"{name}.png"
+            if name in _AT_THE_ROOT
+            else run / layout.FIGURES_DIR / f"{name}.png"
+        )
         place.write_bytes(plots.png(picture))
     predictions, networks = _fit_final_and_audit_models(
         config, clips, shared, best, audit, run.location
@@ -86,7 +90,7 @@ def tune_cnn(config: TuneConfig) -> dict[str, Any]:
     metrics |= {"num_members": len(networks), "num_extra_clips": len(extra)}
     metrics["trained_on"] = _trained_on(config, best, networks, len(extra))
     save = ray.remote(num_cpus=1, max_calls=1)(save_final)
-    ray.get(save.remote(networks, _card(manifest, metrics), run / "best_model.keras"))
+    ray.get(save.remote(networks, _card(manifest, metrics), run / layout.MODEL_NAME))
     return run.finish(metrics)
 
 
@@ -171,7 +175,7 @@ def run_search(
         parts=parts,
         clip=manifest.clip,
         max_epochs=config.effective_max_epochs,
-        logs=run / TENSORBOARD_DIR / "cnn",
+        logs=run / layout.TENSORBOARD_DIR / "cnn",
         num_threads=int(resources["CPU"]),
         rungs=rungs(config.effective_max_epochs * len(parts)),
     )
@@ -182,7 +186,7 @@ def run_search(
             logs.name not in trials
         ):  # an interrupted search left it unfinished; it began again under another name
             logs.remove_dir()
-    write_csv(table(outcomes), run / "trials.csv")
+    write_csv(table(outcomes), run / layout.TRIALS_NAME)
     for outcome in outcomes:
         if not outcome.is_valid:
             print(
@@ -216,7 +220,7 @@ def _fit_final_and_audit_models(
     if RECORDING in audit and np.array_equal(best.predictions[0], audit[RECORDING].validation):
         known[RECORDING] = best.predictions[1]  # the trial was the same training
     wanted = members | {name: (part, seed) for name, part in audit.items() if name not in known}
-    folder = run / _NETWORKS_DIR / best.trial_id
+    folder = run / layout.NETWORKS_DIR / best.trial_id
     predictions = fit_all(
         {
             name: FitTask(

@@ -1,8 +1,8 @@
-"""Checkpoints of a training: written whole or not at all, verified when they are read, old ones removed.
+"""Checkpoints of a training: written whole or not at all, verified when read, old ones removed.
 
-Each is one file, `epoch_<number>[_score_<score>]_<hash>.pt`. The hash is the start of its content's SHA-256, so that a
-file that was cut short or has changed is known as such; there is no other file to disagree with. Knows no framework:
-contents are bytes.
+Each is one file, `epoch_<number>[_score_<score>]_<hash>.pt`. The hash is the start of the
+content's SHA-256, so a file that was cut short or changed is recognized without any other file
+that could disagree with it. Knows no framework: contents are bytes.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ _NAME = re.compile(r"epoch_(\d{6})(?:_score_(-?\d\.\d+e[+-]\d+))?_[0-9a-f]{16}\.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Saved:
-    """A checkpoint's file, as its name tells."""
+class _Checkpoint:
+    """A checkpoint file, described by its name."""
 
-    place: Location
+    file: Location
     epoch: int
     score: float | None
 
@@ -30,63 +30,69 @@ class Checkpoints:
     """The checkpoints in one folder: the last few, and the best one."""
 
     folder: Location
+    """Folder of the checkpoint files, which may not exist yet."""
+
     num_kept: int = 2
-    """How many of the last ones stay."""
+    """Number of the last checkpoints to keep."""
 
     def save(self, epoch: int, content: bytes, score: float | None = None) -> None:
         """Write a checkpoint, and remove those that are neither among the last nor the best.
 
         Args:
             epoch: Epochs done; an earlier checkpoint of the same epoch is replaced.
-            content: All that continues the training.
-            score: Higher is better; None where this epoch was not judged.
+            content: State from which the training continues.
+            score: Higher is better; None if this epoch was not judged.
         """
-        judged = "" if score is None else f"_score_{score:.6e}"
-        name = f"epoch_{epoch:06d}{judged}_{_hash(content)}.pt"
+        score_part = "" if score is None else f"_score_{score:.6e}"
+        name = f"epoch_{epoch:06d}{score_part}_{_hash(content)}.pt"
         (self.folder / name).write_bytes(content)
-        saved = self._saved()
-        wanted = {one.epoch for one in saved[: self.num_kept]} | {
-            one.epoch for one in _by_score(saved)[:1]
-        }
-        for one in saved:
-            if one.epoch not in wanted or (one.epoch == epoch and one.place.name != name):
-                one.place.remove_file()
+        saved = self._list()
+        kept = saved[: self.num_kept] + _by_score(saved)[:1]
+        kept_epochs = {checkpoint.epoch for checkpoint in kept}
+        for checkpoint in saved:
+            is_replaced = checkpoint.epoch == epoch and checkpoint.file.name != name
+            if checkpoint.epoch not in kept_epochs or is_replaced:
+                checkpoint.file.remove_file()
 
     def last(self) -> bytes | None:
-        """The newest checkpoint that is whole; None where there is none. What is damaged is named."""
-        return _first_whole(self._saved())
+        """Return the newest checkpoint that is whole, if any. Damaged ones are named."""
+        return _first_whole(self._list())
 
     def best(self) -> bytes | None:
-        """The one with the highest score among those that are whole; None where none was judged."""
-        return _first_whole(_by_score(self._saved()))
+        """Return the checkpoint with the highest score among those that are whole, if any."""
+        return _first_whole(_by_score(self._list()))
 
-    def _saved(self) -> list[_Saved]:
-        """The newest first."""
-        named = ((_NAME.fullmatch(place.name), place) for place in self.folder.list_dir())
-        saved = [
-            _Saved(
-                place=place,
+    def _list(self) -> list[_Checkpoint]:
+        """Return all checkpoints, the newest first."""
+        matches = ((_NAME.fullmatch(file.name), file) for file in self.folder.list_dir())
+        checkpoints = [
+            _Checkpoint(
+                file=file,
                 epoch=int(match[1]),
                 score=None if match[2] is None else float(match[2]),
             )
-            for match, place in named
+            for match, file in matches
             if match
         ]
-        return sorted(saved, key=lambda one: one.epoch, reverse=True)
+        return sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch, reverse=True)
 
 
-def _by_score(saved: list[_Saved]) -> list[_Saved]:
-    """Those that were judged, the best first; of equals, the earlier."""
-    judged = [(-one.score, one.epoch, one) for one in saved if one.score is not None]
-    return [one for _, _, one in sorted(judged, key=lambda entry: entry[:2])]
+def _by_score(checkpoints: list[_Checkpoint]) -> list[_Checkpoint]:
+    """Return those with a score, the best first; of equals, the earlier first."""
+    scored = [
+        (-checkpoint.score, checkpoint.epoch, checkpoint)
+        for checkpoint in checkpoints
+        if checkpoint.score is not None
+    ]
+    return [checkpoint for _, _, checkpoint in sorted(scored, key=lambda entry: entry[:2])]
 
 
-def _first_whole(saved: list[_Saved]) -> bytes | None:
-    for one in saved:
-        content = one.place.read_bytes()
-        if one.place.name.endswith(f"_{_hash(content)}.pt"):
+def _first_whole(checkpoints: list[_Checkpoint]) -> bytes | None:
+    for checkpoint in checkpoints:
+        content = checkpoint.file.read_bytes()
+        if checkpoint.file.name.endswith(f"_{_hash(content)}.pt"):
             return content
-        print(f"{one.place} is damaged and is left out", file=sys.stderr)
+        print(f"{checkpoint.file} is damaged and is left out", file=sys.stderr)
     return None
 
 

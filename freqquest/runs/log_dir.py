@@ -1,4 +1,4 @@
-"""Where TensorBoard logs go: straight into a local run folder, or by way of a local folder into remote storage."""
+"""A local folder for TensorBoard logs: the run's own, or one that is copied to remote storage."""
 
 import sys
 import tempfile
@@ -8,7 +8,7 @@ from freqquest.storage import Location, upload_dir
 
 
 class LogDir:
-    """A local folder for an event writer; `sync` brings what was written to where the run lies."""
+    """A local folder for an event writer; `sync` copies its files to a remote run folder."""
 
     def __init__(self, target: Location) -> None:
         self._target = target
@@ -16,15 +16,17 @@ class LogDir:
             target.make_dirs()
             self.path = Path(target.path)
         else:
-            self._copy = tempfile.TemporaryDirectory(
-                prefix="freqquest-tensorboard-"
-            )  # which goes with this object
+            # Removed with this object.
+            self._copy = tempfile.TemporaryDirectory(prefix="freqquest-tensorboard-")
             self.path = Path(self._copy.name)
 
     def sync(self) -> None:
-        """Copy the logs to remote storage; nothing happens for a local run. Where that fails, the next one does it."""
+        """Copy the logs to remote storage; do nothing for a local run.
+
+        An error is printed, not raised, as it must not end a training: the next call tries again.
+        """
         if not self._target.is_local:
             try:
                 upload_dir(self.path, self._target)
-            except OSError as error:  # which must not end a training
+            except OSError as error:
                 print(f"{self._target} cannot be written now: {error}", file=sys.stderr)

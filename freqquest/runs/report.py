@@ -1,4 +1,4 @@
-"""The report: one HTML page and a closing summary, from nothing but what a run folder holds."""
+"""The report: one HTML page and a closing summary, made from a run folder alone."""
 
 import io
 import json
@@ -7,169 +7,169 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 from statistics import pstdev
-from typing import Any
+from typing import cast
 
 import jinja2
-import numpy as np
 import pandas as pd
 
 from freqquest import plots
-from freqquest.runs.folder import CONFIG_NAME, METRICS_NAME, TENSORBOARD_DIR, read_sections
+from freqquest.runs import layout
+from freqquest.runs.folder import read_sections
+from freqquest.runs.run_metrics import (
+    ClassifierSection,
+    GeneratorSection,
+    JudgmentSection,
+    RunMetrics,
+)
 from freqquest.storage import Location, locate
 
-REPORT_NAME = "report.html"
 _PICTURE_NAME = re.compile(r"epoch_(\d+)\.png")
+
 _DISTANCES = ("frechet", "kernel", "diversity")
-"""The judge's figures of generated clips, beside accuracy."""
+"""The judge's metrics of generated clips, beside accuracy."""
+
+_OUTPUTS = {
+    "report": layout.REPORT_NAME,
+    "classifier": layout.MODEL_NAME,
+    "submission": layout.SUBMISSION_NAME,
+    "generator": layout.GENERATOR_NAME,
+    "generated clips": layout.GENERATED_DIR,
+    "clips by epoch": layout.SAMPLES_DIR,
+    "pictures": layout.SPECTROGRAMS_DIR,
+    "TensorBoard logs": layout.TENSORBOARD_DIR,
+}
+"""Files and folders that the summary points to, if they exist."""
 
 
 def write_report(run_dir: str) -> str:
-    """Write report.html and its figures; stages that the run does not hold are left out.
+    """Write report.html and its plots; stages that have not finished are left out.
 
     Returns:
-        The closing summary: what came out, where it lies, and how to look at it.
+        The closing summary: results, where they lie, and how to look at them.
     """
     run = locate(run_dir)
-    metrics = read_sections(run, METRICS_NAME)
+    sections = read_sections(run, layout.METRICS_NAME)
+    metrics = cast(RunMetrics, sections)
     if "cgan" in metrics:
-        epochs = _read_table(run / "cgan_epochs.csv")
-        losses = {name: epochs[name].tolist() for name in ("loss_D", "loss_G")}
-        picture = plots.curves(losses, "conditional GAN", "epoch", "loss")
-        (run / "figures" / "cgan_losses.png").write_bytes(plots.png(picture))
-        if "judge" in metrics["cgan"]:
-            picture = _judge_curves(epochs, metrics["cgan"]["floor_of_epochs"])
-            (run / "figures" / "cgan_judge.png").write_bytes(plots.png(picture))
-    shown = _shown_epoch(run, metrics.get("cgan", {}).get("generator_epoch"))
-    template = files("freqquest.runs").joinpath("report.html").read_text()
+        _draw_generator_plots(run, metrics["cgan"])
+    shown_epoch = _shown_epoch(run, metrics.get("cgan"))
+    template = files("freqquest.runs").joinpath("report_template.html").read_text()
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     page = environment.from_string(template).render(
         name=run.name,
         headlines=headlines(metrics),
-        config=json.dumps(read_sections(run, CONFIG_NAME), indent=1),
-        machine=next((section["machine"] for section in metrics.values()), ""),
+        config=json.dumps(read_sections(run, layout.CONFIG_NAME), indent=1),
+        machine=next((section["machine"] for section in sections.values()), ""),
         tensorboard=_tensorboard_command(run),
-        shown_epoch=shown,
-        sounds=_sounds(run, shown),
-        dataset_pictures=(run / "dataset" / "figures").is_dir(),
-        importance=(run / "figures" / "importance.png").is_file(),
-        **{name: metrics.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
+        shown_epoch=shown_epoch,
+        sounds=_sounds(run, shown_epoch),
+        has_dataset_plots=(run / layout.DATASET_DIR / layout.FIGURES_DIR).is_dir(),
+        has_importance=(run / layout.FIGURES_DIR / "importance.png").is_file(),
+        **{name: sections.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
     )
-    (run / REPORT_NAME).write_text(page)
+    (run / layout.REPORT_NAME).write_text(page)
     return _summarize(run, metrics)
 
 
-def headlines(metrics: dict[str, dict[str, Any]]) -> list[str]:
-    """The run's figures, each with what it was measured on.
-
-    Args:
-        metrics: Sections of metrics.json.
-    """
+def headlines(metrics: RunMetrics) -> list[str]:
+    """Return the run's main results, each with the data it was measured on."""
     lines = _classifier_lines(metrics["cnn"]) if "cnn" in metrics else []
-    if "accuracy" in metrics.get("submission", {}):
-        submission = metrics["submission"]
+    submission = metrics.get("submission")
+    if submission is not None and "accuracy" in submission:
         lines.append(
-            f"submission's accuracy: {submission['accuracy']:.3f} on {submission['num_clips']} test clips, of "
-            "recordings used for nothing else"
+            f"submission's accuracy: {submission['accuracy']:.3f} on {submission['num_clips']} "
+            "test clips, of recordings used for nothing else"
         )
     lines += _generator_lines(metrics["cgan"]) if "cgan" in metrics else []
     if "generated" in metrics:
         generated = metrics["generated"]
         lines.append(
-            f"generated clips: {generated['judge_accuracy']:.3f} of {generated['num_clips']} (in generated/) are heard "
-            "by the classifier as the class they were made for"
+            f"generated clips: {generated['judge_accuracy']:.3f} of {generated['num_clips']} "
+            "(in generated/) are classified as the class they were made for"
         )
     return lines
 
 
-def _classifier_lines(cnn: dict[str, Any]) -> list[str]:
-    by_part = cnn["accuracy_by_fold"]
-    parts = f"; {', '.join(f'{part:.3f}' for part in by_part)} on each part, spread {pstdev(by_part):.3f}"
-    parts = parts if len(by_part) > 1 else ""
-    choices = ["configuration"] * (cnn["num_trials"] > 1) + ["epoch"] * (
-        cnn["network"]["schedule"] == "plateau"
-    )
-    extra = (
-        f"; trained on {cnn['num_extra_clips']} extra clips too"
-        if cnn.get("num_extra_clips")
-        else ""
-    )
+def _classifier_lines(cnn: ClassifierSection) -> list[str]:
+    by_fold = cnn["accuracy_by_fold"]
+    folds = ""
+    if len(by_fold) > 1:
+        each = ", ".join(f"{accuracy:.3f}" for accuracy in by_fold)
+        folds = f"; {each} on each fold, spread {pstdev(by_fold):.3f}"
+    choices = ["configuration"] * (cnn["num_trials"] > 1)
+    choices += ["epoch"] * (cnn["network"]["schedule"] == "plateau")
     chosen = f"; the same clips chose the {' and the '.join(choices)}" if choices else ""
+    num_extra = cnn.get("num_extra_clips")
+    extra = f"; trained on {num_extra} extra clips too" if num_extra else ""
     line = (
         f"classifier's accuracy: {cnn['accuracy']:.3f} on {cnn['num_clips']} validation clips of "
-        f"{cnn['num_recordings']} recordings ({cnn['split']}{parts}){chosen}{extra}"
+        f"{cnn['num_recordings']} recordings ({cnn['split']}{folds}){chosen}{extra}"
     )
     return [line, cnn["audit"]["sentence"]] if "audit" in cnn else [line]
 
 
-def _generator_lines(cgan: dict[str, Any]) -> list[str]:
+def _generator_lines(cgan: GeneratorSection) -> list[str]:
     line = (
-        f"generator: epoch {cgan['generator_epoch']} of {cgan['epoch']}; at the end loss_D {cgan['loss_D']:.3f}, "
-        f"loss_G {cgan['loss_G']:.3f}"
+        f"generator: epoch {cgan['generator_epoch']} of {cgan['epoch']}; at the end "
+        f"loss_D {cgan['loss_D']:.3f}, loss_G {cgan['loss_G']:.3f}"
     )
     if "judge" not in cgan:
         return [line]
-    ours, real = cgan["judge"]["overall"], cgan["floor"]["overall"]
+    return [line, _judge_line(cgan["judge"], cgan["floor"])]
+
+
+def _judge_line(judge: JudgmentSection, floor: JudgmentSection) -> str:
+    generated, real = judge["overall"], floor["overall"]
     distances = [
-        f"{name} {ours[name]:.3f} ({real[name]:.3f})"
+        f"{name} {generated[name]:.3f} ({real[name]:.3f})"
         for name in _DISTANCES
-        if None not in (ours[name], real[name])
+        if None not in (generated[name], real[name])
     ]
-    heard = (
-        f"its clips: {ours['accuracy']:.3f} of {cgan['judge']['num_clips']} are heard as their class (real ones: "
-        f"{real['accuracy']:.3f}); {', '.join(distances)}; {cgan['judge']['note']}"
+    return (
+        f"generator's clips: {generated['accuracy']:.3f} of {judge['num_clips']} are classified "
+        f"as their class (real clips: {real['accuracy']:.3f}); {', '.join(distances)}; "
+        f"{judge['note']}"
     )
-    return [line, heard]
 
 
-def _judge_curves(epochs: pd.DataFrame, floor: dict[str, float]) -> np.ndarray:
-    """What the judge found at each judgment, and of real clips."""
+def _draw_generator_plots(run: Location, cgan: GeneratorSection) -> None:
+    """Plot the losses by epoch and, if there was a judge, its metrics beside real clips'."""
+    epochs = _read_table(run / layout.CGAN_EPOCHS_NAME)
+    losses = {name: epochs[name].tolist() for name in ("loss_D", "loss_G")}
+    picture = plots.curves(losses, "conditional GAN", "epoch", "loss")
+    (run / layout.FIGURES_DIR / "cgan_losses.png").write_bytes(plots.png(picture))
+    if "judge" not in cgan:
+        return
     judged = epochs.dropna(subset="judge/accuracy")
+    real = cgan["floor_of_epochs"]
     series = {
-        name: (judged[f"judge/{name}"].tolist(), floor[name])
+        name: (judged[f"judge/{name}"].tolist(), floor)
         for name in ("accuracy", *_DISTANCES)
-        if f"judge/{name}" in judged and floor[name] is not None  # few clips have no such distance
+        # With few clips, a distance cannot be computed.
+        if f"judge/{name}" in judged and (floor := real[name]) is not None
     }
     title = "generated clips, by freqquest's own classifier"
-    return plots.curves_with_references(series, title, "epoch", "real clips", judged["epoch"].tolist())
-
-
-def _summarize(run: Location, metrics: dict[str, dict[str, Any]]) -> str:
-    places = {
-        "report": REPORT_NAME,
-        "classifier": "best_model.keras",
-        "submission": "submission.csv",
-        "generator": "generator.safetensors",
-        "generated clips": "generated",
-        "clips by epoch": "samples",
-        "pictures": "spectrograms",
-        "TensorBoard logs": TENSORBOARD_DIR,
-    }
-    refused = metrics.get("dataset", {}).get("num_quarantined", 0)
-    return "\n".join(
-        [
-            "",
-            *_class_table(metrics),
-            *headlines(metrics),
-            *(
-                [f"refused clips: {refused}, listed in {run / 'dataset' / 'quarantine.csv'}"]
-                if refused
-                else []
-            ),
-            "",
-            *(
-                f"{name + ':':<18}{run / place}"
-                for name, place in places.items()
-                if (run / place).exists()
-            ),
-            f"{'look at it:':<18}{_tensorboard_command(run)}",
-        ]
+    picture = plots.curves_with_references(
+        series, title, "epoch", "real clips", judged["epoch"].tolist()
     )
+    (run / layout.FIGURES_DIR / "cgan_judge.png").write_bytes(plots.png(picture))
 
 
-def _class_table(metrics: dict[str, dict[str, Any]]) -> list[str]:
-    """The classification report of the validation clips."""
+def _summarize(run: Location, metrics: RunMetrics) -> str:
+    lines = ["", *_class_table(metrics), *headlines(metrics)]
+    if "dataset" in metrics and (refused := metrics["dataset"]["num_quarantined"]):
+        table = run / layout.DATASET_DIR / "quarantine.csv"
+        lines.append(f"refused clips: {refused}, listed in {table}")
+    outputs = {name: run / path for name, path in _OUTPUTS.items()}
+    lines += ["", *(f"{name + ':':<18}{path}" for name, path in outputs.items() if path.exists())]
+    lines.append(f"{'look at it:':<18}{_tensorboard_command(run)}")
+    return "\n".join(lines)
+
+
+def _class_table(metrics: RunMetrics) -> list[str]:
+    """Return the lines of the classification report of the validation clips."""
     if "cnn" not in metrics:
         return []
     rows = [
@@ -181,27 +181,30 @@ def _class_table(metrics: dict[str, dict[str, Any]]) -> list[str]:
 
 def _tensorboard_command(run: Location) -> str:
     if run.is_local:
-        return f"{Path(sys.executable).parent / 'tensorboard'} --logdir {run / TENSORBOARD_DIR}"
-    return f"python jobs/watch.py --run-dir {run}"
+        tensorboard = Path(sys.executable).parent / "tensorboard"
+        return f"{tensorboard} --logdir {run / layout.TENSORBOARD_DIR}"
+    return f"python -m freqquest watch --run-dir {run}"
 
 
-def _read_table(place: Location) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(place.read_bytes()))
+def _read_table(file: Location) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(file.read_bytes()))
 
 
-def _shown_epoch(run: Location, kept: int | None) -> int | None:
-    """The epoch whose generator is kept, or the last one, of those that left a picture and sounds."""
-    places = (run / "spectrograms").list_dir()
-    epochs = {int(match[1]) for place in places if (match := _PICTURE_NAME.fullmatch(place.name))}
+def _shown_epoch(run: Location, cgan: GeneratorSection | None) -> int | None:
+    """Return the epoch whose generator is kept if it left a picture, else the last that did."""
+    pictures = (run / layout.SPECTROGRAMS_DIR).list_dir()
+    matches = (_PICTURE_NAME.fullmatch(picture.name) for picture in pictures)
+    epochs = {int(match[1]) for match in matches if match}
+    kept = cgan["generator_epoch"] if cgan is not None else None
     return kept if kept in epochs else max(epochs, default=None)
 
 
 def _sounds(run: Location, epoch: int | None) -> dict[str, str]:
-    """Each class, and its WAV file of an epoch."""
-    folder, ending = run / "samples", f"_ep{epoch}.wav"
-    names = [place.name for place in folder.list_dir()]
+    """Return the path of each class's WAV file of an epoch, relative to the run folder."""
+    ending = f"_ep{epoch}.wav"
+    names = [file.name for file in (run / layout.SAMPLES_DIR).list_dir()]
     return {
-        name.removesuffix(ending): f"{folder.name}/{name}"
+        name.removesuffix(ending): f"{layout.SAMPLES_DIR}/{name}"
         for name in names
         if name.endswith(ending)
     }

@@ -1,4 +1,4 @@
-"""Write CSV files that are safe to open in a spreadsheet."""
+"""CSV files that are safe to open in a spreadsheet."""
 
 import pandas as pd
 
@@ -7,13 +7,13 @@ from freqquest.storage import Location
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_csv(table: pd.DataFrame, place: Location) -> None:
-    """Write a table; text cells that a spreadsheet would run as a formula get an apostrophe in front.
+def write_csv(table: pd.DataFrame, file: Location) -> None:
+    """Write a table, with an apostrophe before text that a spreadsheet would run as a formula.
 
     Source: OWASP, "CSV Injection".
     """
     safe = table.map(_neutralize)
-    place.write_text(safe.to_csv(index=False, lineterminator="\n"))
+    file.write_text(safe.to_csv(index=False, lineterminator="\n"))
 
 
 def _neutralize(cell: object) -> object:

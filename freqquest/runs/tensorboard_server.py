@@ -1,4 +1,4 @@
-"""TensorBoard on logs in remote storage, which its own readers mostly cannot open.
+"""TensorBoard on a run's logs, also in remote storage, which its own readers mostly cannot open.
 
 Light to import: `--help` reads the settings.
 """
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WatchConfig:
-    """TensorBoard, on this machine alone (127.0.0.1)."""
+    """Settings of a TensorBoard that answers this machine alone (127.0.0.1)."""
 
     run_dir: str
-    """Run folder, or a folder of them: a path or a URI."""
+    """Run folder, or a folder of run folders: a path or a URI."""
 
     port: int = 6006
-    """Where TensorBoard answers; 0 takes a free one."""
+    """Port of TensorBoard; 0 takes a free one."""
 
     interval_s: float = 30.0
-    """Time between two looks at remote storage."""
+    """Seconds between two looks at remote storage."""
 
     def __post_init__(self) -> None:
         if self.interval_s <= 0:
-            raise ValueError(f"interval_s={self.interval_s} must be above 0")
+            raise ValueError(f"`interval_s={self.interval_s}` must be above 0")
         if not 0 <= self.port < 2**16:
-            raise ValueError(f"port={self.port} must be from 0 to {2**16 - 1}")
+            raise ValueError(f"`port={self.port}` must be from 0 to {2**16 - 1}")
 
     @property
     def requirements(self) -> Requirements:
-        """What is asked of the cluster."""
+        """What the job reads."""
         return Requirements(reads={"run_dir": self.run_dir})
 
 
 def watch(config: WatchConfig) -> None:
-    """Run TensorBoard until it is ended (Ctrl+C).
+    """Run TensorBoard until Ctrl+C. Of remote logs it shows a copy that follows them.
 
     Raises:
         UserError: The folder does not exist, or TensorBoard ended with an error.
@@ -55,35 +55,15 @@ def watch(config: WatchConfig) -> None:
 
     source = locate(config.run_dir)
     if not source.is_dir():
-        raise UserError(f"--run-dir {source} does not exist or is not a folder")
+        raise UserError(f"`run_dir={source}` does not exist or is not a folder")
     with tempfile.TemporaryDirectory(prefix="freqquest-tensorboard-") as copy:
         folder = Path(source.path) if source.is_local else Path(copy)
         follow(source, folder)
-        tensorboard = Path(sys.executable).parent / "tensorboard"
-        command = [
-            str(tensorboard),
-            "--logdir",
-            str(folder),
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(config.port),
-        ]
-        signal.signal(
-            signal.SIGTERM, signal.default_int_handler
-        )  # TensorBoard ends with this process
-        with subprocess.Popen(command) as process:
+        # TensorBoard ends with this process.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with subprocess.Popen(_command(folder, config.port)) as process:
             try:
-                while process.poll() is None:
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(config.interval_s)
-                    try:
-                        follow(source, folder)
-                    except OSError as error:
-                        print(
-                            f"{source} cannot be read now, and is looked at again: {error}",
-                            file=sys.stderr,
-                        )
+                _follow_until_end(process, source, folder, config.interval_s)
             except KeyboardInterrupt:
                 return
             finally:
@@ -92,22 +72,40 @@ def watch(config: WatchConfig) -> None:
             raise UserError(f"TensorBoard ended with code {process.returncode}")
 
 
-def follow(source: "Location", folder: Path) -> None:
-    """Bring a local copy of the event files below a folder up to date.
+def _command(folder: Path, port: int) -> list[str]:
+    tensorboard = Path(sys.executable).parent / "tensorboard"
+    flags = f"--host 127.0.0.1 --port {port}".split()
+    return [str(tensorboard), "--logdir", str(folder), *flags]
 
-    Event files only grow, and TensorBoard keeps them open: what is new is added at their ends. Those of a trial that
-    began again go.
+
+def _follow_until_end(
+    process: subprocess.Popen[bytes], source: "Location", folder: Path, interval_s: float
+) -> None:
+    while process.poll() is None:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(interval_s)
+        try:
+            follow(source, folder)
+        except OSError as error:
+            print(f"{source} cannot be read now, and is tried again: {error}", file=sys.stderr)
+
+
+def follow(source: "Location", folder: Path) -> None:
+    """Bring a local copy of the event files in a remote folder up to date.
+
+    Event files only grow, and TensorBoard keeps them open, so new bytes are appended. Files that
+    are gone, as those of a trial that began again, are removed from the copy.
     """
     if source.is_local:
         return
     entries = {entry.path: entry for entry in source.walk() if "tfevents" in entry.path}
     for path, entry in entries.items():
         copy = folder / path
-        num_there = copy.stat().st_size if copy.exists() else 0
-        if entry.num_bytes > num_there:
+        num_copied = copy.stat().st_size if copy.exists() else 0
+        if entry.num_bytes > num_copied:
             copy.parent.mkdir(parents=True, exist_ok=True)
             with (source / path).open() as stream, copy.open("ab") as file:
-                stream.seek(num_there)
+                stream.seek(num_copied)
                 shutil.copyfileobj(stream, file)
     for copy in folder.rglob("*tfevents*"):
         if copy.relative_to(folder).as_posix() not in entries:

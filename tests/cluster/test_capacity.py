@@ -1,4 +1,4 @@
-"""Fitting workers to the nodes there are, with nodes that exist only in the test."""
+"""Shares of the cluster, with nodes that exist only in the test."""
 
 import math
 from pathlib import Path
@@ -14,6 +14,8 @@ from freqquest.errors import UserError
 
 @pytest.fixture
 def nodes(monkeypatch):
+    """Replace the nodes of the cluster."""
+
     def pretend(*resources):
         monkeypatch.setattr(
             ray, "nodes", lambda: [{"Alive": True, "Resources": each} for each in resources]
@@ -23,7 +25,7 @@ def nodes(monkeypatch):
     return pretend
 
 
-def test_workers_share_a_nodes_cores(nodes):
+def test_workers_share_the_cores_of_a_node(nodes):
     nodes({"CPU": 8.0})
     assert capacity.worker_resources(Requirements()) == {"CPU": 8, "GPU": 0}
     assert capacity.worker_resources(Requirements(num_workers=3)) == {"CPU": 2, "GPU": 0}
@@ -34,7 +36,7 @@ def test_workers_share_a_nodes_cores(nodes):
     assert capacity.worker_resources(Requirements(cpus_per_worker=64)) == {"CPU": 8, "GPU": 0}
 
 
-def test_workers_fit_the_nodes_that_have_the_gpus(nodes):
+def test_workers_fit_the_nodes_with_gpus(nodes):
     nodes({"CPU": 64.0}, {"CPU": 64.0}, {"CPU": 8.0, "GPU": 4.0})
     assert capacity.worker_resources(Requirements(num_workers=4, use_gpu=True)) == {
         "CPU": 2,
@@ -42,7 +44,7 @@ def test_workers_fit_the_nodes_that_have_the_gpus(nodes):
     }
 
 
-def test_trainings_share_out_cores_memory_and_gpus(nodes):
+def test_trainings_share_cores_memory_and_gpus(nodes):
     nodes({"CPU": 16.0, "memory": 64e9, "GPU": 2.0}, {"CPU": 4.0, "memory": 1e9})
     few = capacity.trial_resources(4, cpus_each=None, use_gpu=True, sharing_gpu=4)
     assert few == {"CPU": 4, "GPU": 0.25, "memory": 3 * 2**30}
@@ -53,29 +55,28 @@ def test_trainings_share_out_cores_memory_and_gpus(nodes):
         "memory": 3 * 2**30,
     }
     nodes({"CPU": 2.0, "memory": 1e9})
-    assert (
-        capacity.trial_resources(1, cpus_each=None, use_gpu=False)["memory"] == 1e9
-    )  # more would wait forever
+    # More than a node has would wait forever.
+    assert capacity.trial_resources(1, cpus_each=None, use_gpu=False)["memory"] == 1e9
     with pytest.raises(UserError, match="the cluster has 0"):
         capacity.trial_resources(1, cpus_each=None, use_gpu=True)
 
 
-def test_more_than_the_cluster_has_is_refused_with_what_it_has(nodes):
+def test_more_than_the_cluster_has_is_refused_with_its_resources(nodes):
     nodes({"CPU": 2.0})
     with pytest.raises(
-        UserError, match=r"--use-gpu with 2 worker\(s\) needs 2 GPU\(s\), the cluster has 0"
+        UserError, match=r"`use_gpu` with 2 worker\(s\) needs 2 GPU\(s\), the cluster has 0"
     ):
         capacity.worker_resources(Requirements(num_workers=2, use_gpu=True))
     with pytest.raises(UserError, match="3 workers need a CPU core each, the cluster has 2"):
         capacity.worker_resources(Requirements(num_workers=3))
 
 
-def test_without_an_autoscaler_no_more_trainings_find_room_later(nodes):
+def test_without_an_autoscaler_no_more_trainings_fit_later(nodes):
     nodes({"CPU": 8.0})
     assert capacity.num_addable_trials({"CPU": 1, "GPU": 0, "memory": 1}, 100) == 0
 
 
-def test_what_is_busy_is_told(nodes):
+def test_busy_resources_are_named(nodes):
     nodes({"CPU": 2.0, "GPU": 1.0})
     assert capacity.describe() == "1 node(s): 2 cores, 1 GPUs (busy now: 1 cores, 1 GPUs)"
     nodes({"CPU": 1.0})
@@ -88,12 +89,12 @@ def test_nodes_that_the_autoscaler_may_add_count(nodes, monkeypatch, tmp_path):
     with pytest.raises(UserError, match="the cluster has 0"):
         capacity.worker_resources(Requirements())
 
-    config = yaml.safe_load((Path(__file__).parent.parent / "cluster.yaml").read_text())
+    config = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())
     for kind, resources in {
         "cpu": {"CPU": 16, "memory": 64e9},
         "gpu": {"CPU": 4, "GPU": 1, "memory": 16e9},
     }.items():
-        config["available_node_types"][kind]["resources"] = resources  # which `ray up` asks AWS for
+        config["available_node_types"][kind]["resources"] = resources  # added by `ray up`
     (tmp_path / "ray_bootstrap_config.yaml").write_text(yaml.safe_dump(config))
     assert capacity.worker_resources(Requirements(num_workers=8, use_gpu=True)) == {
         "CPU": 4,
@@ -112,9 +113,8 @@ def test_nodes_that_the_autoscaler_may_add_count(nodes, monkeypatch, tmp_path):
     assert capacity.num_addable_trials({"CPU": 8, "GPU": 0, "memory": 1}, 100) == 8
     assert capacity.num_addable_trials({"CPU": 1, "GPU": 0.25, "memory": 1}, 100) == 32
     assert capacity.num_addable_trials({"CPU": 8, "GPU": 0, "memory": 1}, 5) == 5
-    nodes(
-        {"node:__internal_head__": 1.0}, {"CPU": 16.0, "memory": 60e9}, {"CPU": 8.0}
-    )  # one from elsewhere
+    of_another_type = {"CPU": 8.0}
+    nodes({"node:__internal_head__": 1.0}, {"CPU": 16.0, "memory": 60e9}, of_another_type)
     assert capacity.num_addable_trials({"CPU": 8, "GPU": 0, "memory": 1}, 100) == 6
     assert capacity.num_cores() == 104
     assert capacity.can_replace_nodes()
@@ -122,7 +122,7 @@ def test_nodes_that_the_autoscaler_may_add_count(nodes, monkeypatch, tmp_path):
         capacity.worker_resources(Requirements(num_workers=9, use_gpu=True))
 
 
-def test_where_kubernetes_adds_nodes_only_it_knows_how_many(nodes, monkeypatch):
+def test_with_kubernetes_the_number_of_nodes_is_unknown(nodes, monkeypatch):
     nodes({"node:__internal_head__": 1.0})
     monkeypatch.setenv("KUBERAY_GEN_RAY_START_CMD", "ray start --head --no-monitor --num-cpus=0")
     assert capacity.worker_resources(

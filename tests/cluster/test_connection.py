@@ -1,11 +1,15 @@
+import logging
+import os
+import socket
+
 import pytest
 import ray
 
-from freqquest.cluster import connection
+from freqquest.cluster import connection, ray_internals
 from freqquest.errors import UserError
 
 
-def test_a_cluster_of_another_version_is_refused_in_a_line(monkeypatch):
+def test_a_cluster_of_another_version_is_refused_in_one_line(monkeypatch):
     def refuse(**_):
         raise RuntimeError(
             "Version mismatch: The cluster was started with:\n    Ray: 2.50.0\n    Python: 3.12.1\n"
@@ -19,3 +23,48 @@ def test_a_cluster_of_another_version_is_refused_in_a_line(monkeypatch):
         match=r"started with: Ray: 2.50.0 Python: 3.12.1 Run the job with the cluster's own",
     ):
         connection.connect()
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("ray://head:10001", "a job runs inside the cluster; send it there with ray job submit"),
+        ("127.0.0.1:1", "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:1 .*refused.*: check"),
+        ("127.0.0.1:x", "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:x"),
+    ],
+)
+def test_an_address_of_no_cluster_is_refused_with_the_fix(monkeypatch, address, problem):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(UserError, match=problem):
+        connection.connect()
+
+
+def test_a_server_that_is_no_cluster_is_refused(monkeypatch):
+    def refuse(**_):
+        raise ConnectionError("no answer")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        monkeypatch.setattr(ray, "is_initialized", lambda: False)
+        monkeypatch.setattr(ray, "init", refuse)
+        with pytest.raises(UserError, match=f"at {address} is no Ray cluster.* RAY_AUTH_MODE"):
+            connection.connect()
+
+
+def test_settings_of_the_environment_win_over_ours(monkeypatch):
+    for name in ray_internals.QUIET_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AIR_NEW_OUTPUT", "1")
+    connection.prepare_environment()
+    assert os.environ["RAY_AIR_NEW_OUTPUT"] == "1"
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_ray_data_is_silenced():
+    from ray.data import DataContext
+
+    connection.silence("data")
+    assert logging.getLogger("ray.data").level == logging.ERROR
+    assert not DataContext.get_current().enable_progress_bars

@@ -7,9 +7,10 @@ import pytest
 
 from freqquest.audio import demo_clips as demo
 from freqquest.errors import UserError
-from freqquest.pipeline import run_pipeline
+from freqquest.pipeline import run_stages
 from freqquest.pipeline_config import PipelineConfig
-from freqquest.runs.folder import METRICS_NAME, read_sections
+from freqquest.runs.folder import read_sections
+from freqquest.runs.layout import METRICS_NAME
 from freqquest.storage import locate
 
 
@@ -55,7 +56,7 @@ def test_without_a_folder_all_is_done_with_demo_clips_in_one_run_folder_and_noth
         f"submission's accuracy: {right:.3f} on 5 test clips",
         "(recordings never heard in training)",
         audit["sentence"],
-        "(in generated/) are heard by the classifier",
+        "(in generated/) are classified as",
         f"--logdir {run}/tensorboard",
     ):
         assert part in done.stdout
@@ -79,7 +80,7 @@ def test_a_bad_sample_submission_is_refused_before_any_work(
 ):
     (tmp_path / "sample.csv").write_text("ID\nmissing.wav\n")
     with pytest.raises(UserError, match="line 2: ID 'missing.wav' has no file"):
-        run_pipeline(
+        run_stages(
             PipelineConfig(
                 audio_dir=str(audio_dir),
                 test_dir=str(unlabeled_dir),
@@ -91,9 +92,9 @@ def test_a_bad_sample_submission_is_refused_before_any_work(
 
 
 def test_the_demo_needs_no_folder_and_a_sample_needs_its_clips():
-    with pytest.raises(ValueError, match="need --audio-dir: the demo brings its own clips"):
+    with pytest.raises(ValueError, match="need `audio_dir`: the demo brings its own clips"):
         PipelineConfig(test_dir="test")
-    with pytest.raises(ValueError, match="--sample-submission needs --test-dir"):
+    with pytest.raises(ValueError, match="`sample_submission` needs `test_dir`"):
         PipelineConfig(audio_dir="train", sample_submission="sample.csv")
     with pytest.raises(ValueError, match="epochs=0 must be 1 or more"):
         PipelineConfig(epochs=0)

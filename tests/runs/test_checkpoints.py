@@ -10,19 +10,16 @@ def checkpoints(tmp_path):
 
 
 def names(checkpoints):
-    return [
-        place.name.split("_")[1]
-        for place in checkpoints.folder.list_dir()
-        if place.name.endswith(".pt")
-    ]
+    files = checkpoints.folder.list_dir()
+    return [file.name.split("_")[1] for file in files if file.name.endswith(".pt")]
 
 
-def test_an_empty_folder_has_none(checkpoints):
+def test_an_empty_folder_has_no_checkpoint(checkpoints):
     assert checkpoints.last() is None
     assert checkpoints.best() is None
 
 
-def test_the_last_two_and_the_best_stay(checkpoints):
+def test_the_last_two_and_the_best_are_kept(checkpoints):
     scores = {1: 0.1, 2: 0.7, 3: None, 4: 0.3, 5: 0.7}
     for epoch, score in scores.items():
         checkpoints.save(epoch, f"state {epoch}".encode(), score)
@@ -35,7 +32,7 @@ def test_the_last_two_and_the_best_stay(checkpoints):
 @pytest.mark.parametrize(
     "damage", [lambda content: content[:-1], lambda content: b"?" + content[1:], lambda _: b""]
 )
-def test_a_damaged_one_is_named_and_the_one_before_it_is_taken(checkpoints, capsys, damage):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(checkpoints, capsys, damage):
     for epoch in (1, 2):
         checkpoints.save(epoch, f"state {epoch}".encode())
     newest = checkpoints.folder.list_dir()[-1]
@@ -44,7 +41,7 @@ def test_a_damaged_one_is_named_and_the_one_before_it_is_taken(checkpoints, caps
     assert f"{newest} is damaged and is left out" in capsys.readouterr().err
 
 
-def test_when_the_best_is_damaged_the_next_best_that_is_there_is_taken(checkpoints, capsys):
+def test_if_the_best_is_damaged_the_next_best_is_taken(checkpoints, capsys):
     for epoch, score in {1: 0.9, 2: 0.5, 3: 0.8}.items():
         checkpoints.save(epoch, f"state {epoch}".encode(), score)
     damaged = checkpoints.folder.list_dir()[0]
@@ -54,7 +51,7 @@ def test_when_the_best_is_damaged_the_next_best_that_is_there_is_taken(checkpoin
 
 
 @pytest.mark.parametrize("attempt", range(8))
-def test_an_epoch_trained_again_takes_the_place_of_the_first(checkpoints, attempt):
+def test_an_epoch_trained_again_replaces_the_first(checkpoints, attempt):
     checkpoints.save(1, b"first attempt", 0.5)
     checkpoints.folder.list_dir()[0].write_bytes(b"damaged")
     again = f"attempt {attempt}".encode()  # its hash comes before or after the first one's

@@ -22,7 +22,7 @@ def test_each_stage_has_its_section_and_finishes_once(tmp_path, capsys):
     assert config == {"cnn": {"seed": 0, "shape": [1, 2]}, "cgan": {"seed": 1}}
 
 
-def test_of_other_contents_the_first_digits_are_named(tmp_path):
+def test_other_contents_are_named_by_the_first_digits_of_their_hash(tmp_path):
     RunFolder(str(tmp_path / "run"), "cgan", {"judge_sha256": "0123456789abcdef"}).begin()
     with pytest.raises(
         UserError, match=r"other settings: judge_sha256=not given \(there: 01234567\); choose"
@@ -30,20 +30,23 @@ def test_of_other_contents_the_first_digits_are_named(tmp_path):
         RunFolder(str(tmp_path / "run"), "cgan", {"judge_sha256": None})
 
 
-def test_other_settings_are_refused_naming_which(tmp_path):
+def test_other_settings_are_refused_by_name(tmp_path):
     RunFolder(str(tmp_path / "run"), "cnn", {"seed": 0, "preset": "default"}).begin()
     with pytest.raises(
         UserError,
-        match=r"cnn run with other settings: seed=1 \(there: 0\); choose another --run-dir",
+        match=r"cnn run with other settings: seed=1 \(there: 0\); choose another `run_dir`",
     ):
         RunFolder(str(tmp_path / "run"), "cnn", {"seed": 1, "preset": "default"})
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(UserError, match=r"holds thesis.tex and is no run folder"):
+    with pytest.raises(
+        UserError,
+        match=r"holds thesis.tex and is not a run folder: choose an empty or new `run_dir`",
+    ):
         RunFolder(str(tmp_path), "cnn", {})
-    with pytest.raises(UserError, match="is a file: choose another --run-dir"):
+    with pytest.raises(UserError, match="is a file: choose another `run_dir`"):
         RunFolder(str(tmp_path / "thesis.tex"), "cnn", {})
 
 

@@ -2,26 +2,26 @@ import json
 
 import pytest
 
-from freqquest.runs.report import write_report
+from freqquest.runs.report import headlines, write_report
 
 
 @pytest.mark.parametrize(("kept", "shown"), [(2, 2), (3, 4)], ids=["kept", "last"])
-def test_the_kept_generator_is_heard_where_it_left_sounds_else_the_last_one(tmp_path, kept, shown):
+def test_the_kept_epoch_is_shown_if_it_left_sounds_else_the_last_one(tmp_path, kept, shown):
     for epoch in (2, 4):
-        for place in (f"samples/a_ep1_ep{epoch}.wav", f"spectrograms/epoch_{epoch:03d}.png"):
-            (tmp_path / place).parent.mkdir(exist_ok=True)
-            (tmp_path / place).write_bytes(b"")
+        for path in (f"samples/a_ep1_ep{epoch}.wav", f"spectrograms/epoch_{epoch:03d}.png"):
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+            (tmp_path / path).write_bytes(b"")
     (tmp_path / "cgan_epochs.csv").write_text(
         "epoch,loss_D,loss_G\n1,0.5,2\n2,0.4,3\n3,0.4,3\n4,0.4,3\n"
     )
-    figures = {
+    metrics = {
         "epoch": 4,
         "generator_epoch": kept,
         "loss_D": 0.4,
         "loss_G": 3.0,
         "machine": "this one",
     }
-    (tmp_path / "metrics.json").write_text(json.dumps({"cgan": figures}))
+    (tmp_path / "metrics.json").write_text(json.dumps({"cgan": metrics}))
     write_report(str(tmp_path))
     page = (tmp_path / "report.html").read_text()
     assert f"<th>epoch {shown}</th>" in page
@@ -31,3 +31,48 @@ def test_the_kept_generator_is_heard_where_it_left_sounds_else_the_last_one(tmp_
     )
     assert f"spectrograms/epoch_{shown:03d}.png" in page
     assert f"ep{6 - shown}.wav" not in page
+
+
+CNN = {
+    "accuracy": 0.75,
+    "accuracy_by_fold": [0.7, 0.8],
+    "num_clips": 20,
+    "num_recordings": 10,
+    "num_trials": 4,
+    "network": {"schedule": "one_cycle"},
+    "split": "2 folds",
+    "num_extra_clips": 3,
+    "audit": {"sentence": "leakage audit: none"},
+}
+
+
+def test_the_classifiers_headline_names_the_data_it_was_measured_on():
+    assert headlines({"cnn": CNN}) == [
+        "classifier's accuracy: 0.750 on 20 validation clips of 10 recordings (2 folds; 0.700, "
+        "0.800 on each fold, spread 0.050); the same clips chose the configuration; "
+        "trained on 3 extra clips too",
+        "leakage audit: none",
+    ]
+
+
+def test_the_generators_headlines_compare_with_real_clips():
+    generated = {"accuracy": 0.5, "frechet": 2.0, "kernel": None, "diversity": 0.9}
+    real = {"accuracy": 0.9, "frechet": 1.0, "kernel": 0.1, "diversity": 1.0}
+    cgan = {
+        "epoch": 20,
+        "generator_epoch": 10,
+        "loss_D": 1.0,
+        "loss_G": 2.0,
+        "judge": {"overall": generated, "num_clips": 80, "note": "by our own classifier"},
+        "floor": {"overall": real},
+    }
+    submission = {"accuracy": 0.6, "num_clips": 5}
+    clips = {"judge_accuracy": 0.25, "num_clips": 8}
+    assert headlines({"submission": submission, "cgan": cgan, "generated": clips}) == [
+        "submission's accuracy: 0.600 on 5 test clips, of recordings used for nothing else",
+        "generator: epoch 10 of 20; at the end loss_D 1.000, loss_G 2.000",
+        "generator's clips: 0.500 of 80 are classified as their class (real clips: 0.900); "
+        "frechet 2.000 (1.000), diversity 0.900 (1.000); by our own classifier",
+        "generated clips: 0.250 of 8 (in generated/) are classified as the class they were made "
+        "for",
+    ]

@@ -31,9 +31,9 @@ from freqquest.cnn.search.trial import (
     run_trial,
 )
 from freqquest.errors import UserError
+from freqquest.runs import layout
 from freqquest.storage import Location
 
-_TRIALS_DIR = "trials"
 _STATE_NAME = re.compile(r"experiment_state-.*\.json")
 _ERROR_LINE = re.compile(r"[\w.]+(Error|Exception|Exit)\b")
 
@@ -113,7 +113,7 @@ def run_trials(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(
         max(1, capacity.num_addable_trials(resources, config.effective_num_trials))
     )
-    place = run / _TRIALS_DIR
+    place = run / layout.TRIALS_DIR
     if can_resume(place):
         # A trial keeps no optimizer state: an unfinished one starts again, or it would be given too few epochs.
         restart = tune.ResumeConfig(
@@ -198,7 +198,7 @@ def _tuner(config: TuneConfig, task: TrialTask, trainable: Any, run: Location) -
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name=_TRIALS_DIR,
+            name=layout.TRIALS_DIR,
             storage_path=run.path,
             storage_filesystem=run.filesystem,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),

@@ -1,0 +1,190 @@
+"""The jobs: each parses its settings, calls one function, and prints where the results lie.
+
+`freqquest <job>`, `python -m freqquest <job>` and the job's file in a checkout run the same code.
+Light to import: settings and stages are loaded by the job that needs them.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from freqquest import cli, help_layout
+from freqquest.cluster import preflight
+
+if TYPE_CHECKING:
+    from freqquest.benchmark.base_config import BenchmarkConfig
+    from freqquest.benchmark.registry import Benchmark
+    from freqquest.cgan.config import GenerateConfig, TrainConfig
+    from freqquest.cnn.config import PredictConfig, TuneConfig
+    from freqquest.dataset.config import PreprocessConfig
+    from freqquest.pipeline_config import PipelineConfig
+    from freqquest.runs.tensorboard_server import WatchConfig
+
+
+def preprocess(config: "PreprocessConfig") -> None:
+    """Turn a folder of labeled clips into a sharded spectrogram dataset (Ray Data)."""
+    from freqquest.dataset.write import preprocess
+
+    print(preprocess(config))
+
+
+def tune_cnn(config: "TuneConfig") -> None:
+    """Search for the classifier that is best on unseen recordings (Ray Tune, Keras)."""
+    from freqquest import stages
+
+    stages.tune(config)
+    _print_report(config.run_dir)
+
+
+def predict(config: "PredictConfig") -> None:
+    """Classify a folder of clips into a submission (Ray Data)."""
+    preflight.connect(config.requirements)
+    from freqquest.cnn.predict import predict_submission
+
+    predictions = predict_submission(config)
+    unreadable = int((predictions["reason"] != "").sum())
+    if unreadable:
+        print(f"{unreadable} clip(s) could not be read: see {config.output}.unreadable.csv")
+    print(f"submission: {config.output} ({len(predictions)} rows)")
+
+
+def train_cgan(config: "TrainConfig") -> None:
+    """Train a generator of new clips of each class of a dataset (Ray Train, PyTorch)."""
+    from freqquest import stages
+
+    stages.train_generator(config)
+    _print_report(config.run_dir)
+
+
+def generate(config: "GenerateConfig") -> None:
+    """Generate new clips of a class with a trained generator."""
+    preflight.connect(config.requirements)
+    from freqquest.cgan.generate import generate_clips
+
+    clips = generate_clips(config)
+    print(f"{len(clips)} clips in {config.output_dir}, the first is {clips[0].name}")
+
+
+def pipeline(config: "PipelineConfig") -> None:
+    """Run every stage: dataset, classifier, submission, generator, new clips, report.
+
+    Without a folder of clips, run on demo clips.
+    """
+    from freqquest import stages
+
+    print(stages.run_pipeline(config))
+
+
+def watch(config: "WatchConfig") -> None:
+    """Open TensorBoard on a run's logs; of remote storage it shows a copy that follows them."""
+    from freqquest.runs.tensorboard_server import watch
+
+    watch(config)
+
+
+def _print_report(run_dir: str) -> None:
+    from freqquest.runs.report import write_report
+
+    print(write_report(run_dir))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job of the command line."""
+
+    config: str
+    """Settings class, as `module:name`."""
+
+    run: Callable[..., None]
+    """Function that does the job, given its settings. Its docstring describes it in `--help`."""
+
+    def config_type(self) -> type[cli.JobConfig]:
+        """Return the settings class."""
+        module, _, name = self.config.partition(":")
+        config_type: type[cli.JobConfig] = getattr(import_module(module), name)
+        return config_type
+
+
+JOBS = {
+    "preprocess": Job("freqquest.dataset.config:PreprocessConfig", preprocess),
+    "tune_cnn": Job("freqquest.cnn.config:TuneConfig", tune_cnn),
+    "predict": Job("freqquest.cnn.config:PredictConfig", predict),
+    "train_cgan": Job("freqquest.cgan.config:TrainConfig", train_cgan),
+    "generate": Job("freqquest.cgan.config:GenerateConfig", generate),
+    "pipeline": Job("freqquest.pipeline_config:PipelineConfig", pipeline),
+    "watch": Job("freqquest.runs.tensorboard_server:WatchConfig", watch),
+}
+"""All jobs but `benchmark`, whose first argument names a benchmark."""
+
+_BENCHMARK_SUMMARY = "Measure freqquest against the published recipes, and against its limits."
+
+
+def summaries() -> dict[str, str]:
+    """Return the summary of each job."""
+    jobs = {name: _first_line(job.run.__doc__) for name, job in JOBS.items()}
+    return jobs | {"benchmark": _BENCHMARK_SUMMARY}
+
+
+def run_job(name: str, arguments: Sequence[str], prog: str) -> None:
+    """Run a job, given its name and its command line.
+
+    Args:
+        name: Name of the job, one of `summaries()`.
+        arguments: Command line after the job's name.
+        prog: Command that started the job, for `--help`.
+    """
+    config, run = parse_job(name, arguments, prog)
+    with cli.report_errors(type(config)):
+        run(config)
+
+
+def run_file(name: str) -> None:
+    """Run a job that was started as a file of that name."""
+    run_job(name, sys.argv[1:], f"python {sys.argv[0]}")
+
+
+def parse_job(
+    name: str, arguments: Sequence[str], prog: str = "freqquest"
+) -> tuple[cli.JobConfig, Callable[..., None]]:
+    """Return the settings of a job, from its command line, and the function that does it."""
+    if name == "benchmark":
+        return _parse_benchmark(arguments, prog)
+    job = JOBS[name]
+    description, examples = job.run.__doc__ or "", help_layout.EXAMPLES[name]
+    config = cli.parse(
+        job.config_type(), arguments, prog=prog, description=description, examples=examples
+    )
+    return config, job.run
+
+
+def _parse_benchmark(
+    arguments: Sequence[str], prog: str
+) -> tuple[cli.JobConfig, Callable[..., None]]:
+    from freqquest.benchmark.registry import BENCHMARKS
+
+    summaries = {name: _first_line(entry.config_type.__doc__) for name, entry in BENCHMARKS.items()}
+    name = cli.choose(
+        arguments, summaries, prog=prog, kind="benchmark", description=_BENCHMARK_SUMMARY
+    )
+    benchmark = BENCHMARKS[name]
+    config = cli.parse(
+        benchmark.config_type,
+        arguments[1:],
+        prog=f"{prog} {name}",
+        description=benchmark.config_type.__doc__ or "",
+        examples=help_layout.EXAMPLES[f"benchmark {name}"],
+    )
+    return config, partial(_run_benchmark, benchmark)
+
+
+def _run_benchmark(benchmark: "Benchmark", config: "BenchmarkConfig") -> None:
+    if benchmark.on_ray:
+        preflight.connect(config.requirements)
+    print(benchmark.run(config))
+
+
+def _first_line(doc: str | None) -> str:
+    return (doc or "").partition("\n")[0]

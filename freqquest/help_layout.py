@@ -1,0 +1,165 @@
+"""Layout of `--help`: groups of options, placeholders for their values, and examples.
+
+The settings' dataclasses are the documentation; this module only arranges them. Light to import.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, get_args, get_origin
+
+ADVANCED = "advanced"
+"""Group of the settings that no other group names."""
+
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "PreprocessConfig": {
+        "input and output": "audio_dir metadata dataset_dir test_dir overwrite verify",
+        "split": "split validation_fraction validation_fold recording_pattern",
+        "augmentation": "num_augmented_copies augmentations",
+        ADVANCED: "max_quarantined_fraction clips_per_shard seed",
+    },
+    "TuneConfig": {
+        "input and output": "dataset_dir run_dir extra_clips",
+        "search": "preset num_trials max_epochs num_folds only",
+        "final model": "num_members audit_leakage",
+        "cluster": "use_gpu trials_per_gpu cpus_per_trial",
+        ADVANCED: "seed",
+    },
+    "PredictConfig": {
+        "input and output": "model audio_dir output sample_submission probabilities overwrite",
+    },
+    "TrainConfig": {
+        "input and output": "dataset_dir run_dir",
+        "training": "preset epochs batch_size sample_every",
+        "judge": "judge judge_every judge_clips",
+        "cluster": "use_gpu num_workers cpus_per_worker",
+        ADVANCED: "seed",
+    },
+    "GenerateConfig": {
+        "input and output": "generator label output_dir num_clips overwrite",
+        "cluster": "use_gpu",
+        ADVANCED: "seed",
+    },
+    "PipelineConfig": {
+        "input and output": "audio_dir metadata test_dir sample_submission run_dir num_clips",
+        "training": "preset num_trials max_epochs num_members epochs",
+        "cluster": "use_gpu num_workers",
+        ADVANCED: "recording_pattern seed",
+    },
+    "WatchConfig": {
+        "input and output": "run_dir",
+        "server": "port interval_s",
+    },
+}
+"""Fields of each settings class, by group, the most used first."""
+
+_PLACEHOLDERS: Mapping[str, str] = {
+    "metadata": "CSV",
+    "sample_submission": "CSV",
+    "extra_clips": "DIR",
+    "model": "FILE",
+    "judge": "FILE",
+    "generator": "FILE",
+    "output": "FILE",
+    "label": "CLASS",
+    "recording_pattern": "REGEX",
+    "num_workers": "N|MIN:MAX",
+    "only": "NAME=VALUE[,VALUE...] ...",
+    "folds": "FOLD ...",
+    "port": "PORT",
+}
+"""What stands for a field's value, where neither its name's ending nor its type says it."""
+
+EXAMPLES: Mapping[str, tuple[str, str]] = {
+    "preprocess": (
+        "--audio-dir clips --dataset-dir data/clips",
+        "--audio-dir s3://bucket/clips --metadata clips.csv --dataset-dir s3://bucket/dataset",
+    ),
+    "tune_cnn": (
+        "--dataset-dir data/clips --run-dir results/clips",
+        "--dataset-dir data/clips --run-dir results/folds --num-folds 5 --num-trials 16 --use-gpu",
+    ),
+    "predict": (
+        "--model results/clips/best_model.keras --audio-dir test --output submission.csv",
+        "--model results/clips/best_model.keras --audio-dir test --output submission.csv "
+        "--sample-submission sample_submission.csv --probabilities",
+    ),
+    "train_cgan": (
+        "--dataset-dir data/clips --run-dir results/clips",
+        "--dataset-dir data/clips --run-dir results/clips --judge results/clips/best_model.keras "
+        "--num-workers 1:4 --use-gpu",
+    ),
+    "generate": (
+        "--generator results/clips/generator.safetensors --label siren --output-dir sounds",
+        "--generator results/clips/generator.safetensors --label all --num-clips 100 --seed 1 "
+        "--output-dir sounds",
+    ),
+    "pipeline": (
+        "",
+        "--audio-dir clips --test-dir test --run-dir results/clips",
+    ),
+    "watch": (
+        "--run-dir results/clips",
+        "--run-dir s3://bucket/results --port 0",
+    ),
+    "benchmark preprocess": ("", "--audio-dir clips --num-clips 1000 --num-runs 1"),
+    "benchmark cnn": (
+        "--dataset-dir data/clips",
+        "--dataset-dir data/clips --folds 1 2 --num-seeds 1",
+    ),
+    "benchmark extra": (
+        "--dataset-dir data/clips --extra-clips sounds",
+        "--dataset-dir data/clips --extra-clips sounds --num-seeds 5",
+    ),
+    "benchmark tune": (
+        "--dataset-dir data/clips",
+        "--dataset-dir data/clips --num-trials 32",
+    ),
+    "benchmark inversion": ("", "--audio-dir clips --clips-per-class 16"),
+    "benchmark cgan": (
+        "--dataset-dir data/clips",
+        "--dataset-dir data/clips --use-gpu --num-runs 5",
+    ),
+    "benchmark scale": ("", "--audio-dir clips --num-nodes 1 2 4"),
+}
+"""Two command lines for each job."""
+
+
+def groups_of(config_name: str, fields: Mapping[str, object]) -> dict[str, list[str]]:
+    """Return the groups of a settings class, without empty ones; each field stands in one group."""
+    if config_name in GROUPS:
+        groups = {title: names.split() for title, names in GROUPS[config_name].items()}
+    else:
+        groups = _benchmark_groups(fields)
+    listed = {name for names in groups.values() for name in names}
+    groups.setdefault(ADVANCED, []).extend(name for name in fields if name not in listed)
+    present = {title: [name for name in names if name in fields] for title, names in groups.items()}
+    return {title: names for title, names in present.items() if names}
+
+
+def _benchmark_groups(fields: Mapping[str, object]) -> dict[str, list[str]]:
+    """Return the groups of a benchmark's settings."""
+    paths = [name for name in fields if placeholder(name, str) in ("DIR", "FILE", "CSV")]
+    measured = [name for name in fields if name not in (*paths, "use_gpu")]
+    return {"input and output": paths, "measurement": measured, "cluster": ["use_gpu"]}
+
+
+def placeholder(name: str, kind: object) -> str | None:
+    """Return what stands for a field's value in `--help`; None leaves it to the parser.
+
+    Args:
+        name: Name of the field.
+        kind: Type of the field, without None.
+    """
+    if name in _PLACEHOLDERS:
+        return _PLACEHOLDERS[name]
+    if name.endswith("_dir"):
+        return "DIR"
+    if kind is int:
+        return "N"
+    if kind is float:
+        return "SECONDS" if name.endswith("_s") else "X"
+    if get_origin(kind) is tuple:
+        first, *others = get_args(kind)
+        if get_origin(first) is Literal:
+            return f"{{{','.join(get_args(first))}}} ..."
+        return "N N" if others == [int] else "N ..."
+    return None

@@ -1,0 +1,76 @@
+"""The stages as functions, for notebooks and services; the jobs call the same ones.
+
+Each takes the settings of its job, and connects to Ray, or starts it here, by itself.
+Light to import: Ray and the frameworks are loaded by the functions.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from freqquest.cluster import preflight
+
+if TYPE_CHECKING:
+    from freqquest.cgan.config import TrainConfig
+    from freqquest.cnn.config import TuneConfig
+    from freqquest.dataset.config import PreprocessConfig
+    from freqquest.dataset.dataset import Dataset
+    from freqquest.pipeline_config import PipelineConfig
+
+
+def preprocess(config: "PreprocessConfig") -> "Dataset":
+    """Make a dataset, or verify one, and open it; a finished one is left as it is.
+
+    Raises:
+        UserError: The clips cannot make a dataset, too many of them are unreadable, or the folder
+            holds something else.
+    """
+    from freqquest.dataset.dataset import Dataset
+    from freqquest.dataset.write import preprocess
+
+    preprocess(config)  # connects to Ray if there is work to do
+    return Dataset.open(config.dataset_dir)
+
+
+def tune(config: "TuneConfig") -> dict[str, Any]:
+    """Search for the best classifier, and save the final model; a finished run is left as it is.
+
+    Returns:
+        The metrics of the best configuration.
+
+    Raises:
+        UserError: The dataset, the run folder or the cluster cannot be used, or no trial finished.
+    """
+    preflight.connect(config.requirements)
+    from freqquest.cnn.tune import tune_cnn
+
+    return tune_cnn(config)
+
+
+def train_generator(config: "TrainConfig") -> dict[str, Any]:
+    """Train a generator; a run that was interrupted continues, a finished one is left as it is.
+
+    Returns:
+        The metrics of the last epoch, and the judge's.
+
+    Raises:
+        UserError: The dataset, the run folder, the judge or the cluster cannot be used, a batch is
+            larger than the dataset, or the training diverged.
+    """
+    preflight.connect(config.requirements)
+    from freqquest.pipeline import train_with_judge
+
+    return train_with_judge(config)
+
+
+def run_pipeline(config: "PipelineConfig") -> str:
+    """Run every stage that the run folder does not hold yet.
+
+    Returns:
+        The closing summary.
+
+    Raises:
+        UserError: A setting, a file or the cluster cannot be used.
+    """
+    preflight.connect(config.requirements)
+    from freqquest.pipeline import run_stages
+
+    return run_stages(config)

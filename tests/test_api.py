@@ -1,0 +1,77 @@
+"""The Python API: names, lazy loading, and stages that connect by themselves."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+import freqquest
+from freqquest import stages
+from freqquest.cgan.config import TrainConfig
+from freqquest.cnn.config import TuneConfig
+from freqquest.errors import UserError
+
+HEAVY = {"ray", "tensorflow", "keras", "torch", "pandas", "pyarrow", "numpy"}
+
+
+def loaded_by(code):
+    report = f"{code}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    loaded = loaded_by("import freqquest; dir(freqquest); freqquest.__version__")
+    assert not HEAVY & loaded
+
+
+@pytest.mark.parametrize(
+    "name", ["UserError", "PredictConfig", "PipelineConfig", "tune", "run_pipeline"]
+)
+def test_settings_and_stages_load_no_framework(name):
+    assert not HEAVY - {"numpy"} & loaded_by(f"import freqquest; freqquest.{name}")
+
+
+def test_all_names_are_listed_and_belong_to_modules_that_exist():
+    assert {*freqquest._MODULES, "__version__"} == set(freqquest.__all__) == set(dir(freqquest))
+    for module in freqquest._MODULES.values():
+        assert find_spec(module), module
+
+
+@pytest.mark.parametrize("name", sorted(freqquest._MODULES))
+def test_each_name_can_be_used(name):
+    assert getattr(freqquest, name).__name__ == name
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'freqquest' has no attribute 'nope'"):
+        freqquest.nope  # noqa: B018
+
+
+def test_without_an_installed_package_the_version_is_unknown(monkeypatch):
+    monkeypatch.setattr(freqquest, "__name__", "not-installed-anywhere")
+    assert freqquest._read_version() == "unknown"
+
+
+def test_types_are_shipped():
+    assert find_spec("freqquest").submodule_search_locations
+    from importlib.resources import files
+
+    assert (files("freqquest") / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("stage", ["tune", "train_generator", "run_pipeline"])
+def test_a_stage_connects_with_its_requirements_before_any_work(monkeypatch, stage):
+    def refuse(requirements):
+        raise UserError(f"asked for {requirements}")
+
+    configs = {
+        "tune": TuneConfig(dataset_dir="none", run_dir="run", use_gpu=True),
+        "train_generator": TrainConfig(dataset_dir="none", run_dir="run", num_workers="2"),
+        "run_pipeline": freqquest.PipelineConfig(num_workers="3"),
+    }
+    monkeypatch.setattr(stages.preflight, "connect", refuse)
+    with pytest.raises(UserError, match="asked for [123] worker"):
+        getattr(stages, stage)(configs[stage])
