@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from freqquest import commands, help_layout
+from freqquest.benchmark.registry import BENCHMARKS
 
 COMMANDS = list(help_layout.EXAMPLES)
 
@@ -14,12 +15,12 @@ COMMANDS = list(help_layout.EXAMPLES)
 def config_type_of(command):
     job, _, benchmark = command.partition(" ")
     if benchmark:
-        return commands.benchmark_types()[benchmark]
+        return BENCHMARKS[benchmark].config_type
     return commands.JOBS[job].config_type()
 
 
 def test_every_job_and_benchmark_has_examples():
-    benchmarks = [f"benchmark {name}" for name in commands.benchmark_types()]
+    benchmarks = [f"benchmark {name}" for name in BENCHMARKS]
     assert {*commands.JOBS, *benchmarks} == set(COMMANDS)
 
 

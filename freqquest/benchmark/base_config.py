@@ -4,18 +4,19 @@ Light to import, as every `<name>_config.py` is, because `--help` reads them.
 """
 
 import posixpath
+from dataclasses import dataclass
 
 from freqquest.cluster.requirements import Requirements
 
 _INPUTS = ("dataset_dir", "audio_dir", "extra_clips")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BenchmarkConfig:
     """Base class of the settings of each benchmark."""
 
-    __slots__ = ()
-
     output: str
+    """File that the results are written to."""
 
     @property
     def requirements(self) -> Requirements:
