@@ -1,6 +1,6 @@
 """The model file: a `.keras` archive with a card, which holds all that prediction needs.
 
-Keras is imported inside the functions; no Ray.
+Keras is imported inside the functions; no Ray. Shapes: S samples, M mel bands, T frames.
 """
 
 import dataclasses
@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.spectrogram import SpectrogramConfig
+from freqquest.audio.decode import fit_waveform
+from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.cnn.metrics import Settings
 from freqquest.dataset.manifest import Normalization
 from freqquest.errors import UserError
@@ -55,6 +58,16 @@ class ModelCard:
     num_extra_clips: int = 0
     """Training clips from outside the dataset; missing in files that predate them."""
     version: int = _CARD_VERSION
+
+    @property
+    def probability_columns(self) -> list[str]:
+        """Names of the columns with each class's probabilities, in tables of predictions."""
+        return [f"probability_{label}" for label in self.classes]
+
+    def spectrogram(self, waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+        """Return the model's input `[M, T]` for a mono waveform `[S]`, padded or cut to length."""
+        clip = fit_waveform(waveform, sample_rate_hz, self.clip)
+        return log_mel(clip, self.view, self.clip.sample_rate_hz)
 
 
 def add_card(keras_file: bytes, card: ModelCard) -> bytes:
