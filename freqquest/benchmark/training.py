@@ -53,7 +53,9 @@ def train_and_test(
         `accuracy`, `confusions` `[K, K]`, by epoch the training's `seconds` and, where the last epoch counts,
         `accuracies`; `rows` `[N]` and `probabilities` `[N, K]`.
     """
-    from freqquest.cnn.training import fit, predict_probabilities, prepare_tensorflow
+    from freqquest.cnn.devices import prepare_tensorflow
+    from freqquest.cnn.network import predict_probabilities
+    from freqquest.cnn.training import fit
 
     prepare_tensorflow(1, use_gpu=False)
     seconds: list[float] = []

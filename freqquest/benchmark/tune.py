@@ -10,7 +10,7 @@ from freqquest.benchmark.work import work_folder
 from freqquest.cluster.capacity import trial_resources
 from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.labeled_clips import dataset_split, load_labeled
-from freqquest.cnn.tune import run_search
+from freqquest.cnn.search.run import run_search
 from freqquest.dataset.manifest import load_manifest
 from freqquest.storage import locate
 
