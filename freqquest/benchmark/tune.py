@@ -10,8 +10,8 @@ from freqquest.benchmark.work_folder import work_folder
 from freqquest.cluster.capacity import trial_resources
 from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.labeled_clips import dataset_split, load_labeled
-from freqquest.cnn.search.run import Outcome
-from freqquest.cnn.tune import run_search
+from freqquest.cnn.search.outcome import Outcome
+from freqquest.cnn.search.run import run_search
 from freqquest.dataset.manifest import load_manifest
 from freqquest.storage import locate
 

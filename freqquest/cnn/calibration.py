@@ -1,4 +1,7 @@
-"""TODO: say what this module is for."""
+"""Calibration of class probabilities: temperature scaling, and how far confidence is from accuracy.
+
+NumPy and SciPy only. Shapes: N clips, K classes.
+"""
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -6,12 +9,18 @@ from scipy.optimize import minimize_scalar
 from freqquest.cnn.network import SMALLEST_PROBABILITY
 
 _TEMPERATURES = 0.1, 10.0
+"""Range of the search for a temperature."""
 
 
 def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """What to divide log probabilities by so that the likelihood of the true classes is largest (Guo et al., 2017).
+    """Return the temperature with the highest likelihood of the true classes (Guo et al., 2017).
 
-    As in Platt, 1999, each clip counts as right to (N + 1) / (N + K) only: a few clips, all right, prove little.
+    Each clip counts as (N + 1) / (N + K) of its true class, after Platt, 1999: a few clips, all
+    classified correctly, prove little.
+
+    Args:
+        probabilities: `[N, K]`.
+        truth: Class indices `[N]`.
     """
     num_clips, num_classes = probabilities.shape
     targets = (np.eye(num_classes)[truth] * num_clips + 1) / (num_clips + num_classes)
@@ -25,14 +34,18 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
 
 
 def soften(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities `[N, K]` with their logarithms divided by a temperature; above 1 they become less sure."""
+    """Divide the logarithms of probabilities `[N, K]` by a temperature; above 1 softens them."""
     logs = np.log(probabilities + SMALLEST_PROBABILITY) / temperature
     powers = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    softened: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return softened
 
 
 def calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Expected calibration error: how far confidence and accuracy are apart, over ten bins weighted by their clips."""
+    """Return the expected calibration error: |confidence - accuracy|, averaged over ten bins.
+
+    Bins are weighted by their number of clips.
+    """
     confidence, accuracy, counts = reliability_bins(probabilities, truth)
     return float((np.abs(confidence - accuracy) * counts).sum() / counts.sum())
 
@@ -40,14 +53,13 @@ def calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:
 def reliability_bins(
     probabilities: np.ndarray, truth: np.ndarray, num_bins: int = 10
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean confidence, accuracy, and number of clips, in each bin of confidence that has any."""
+    """Return mean confidence, accuracy and number of clips of each nonempty confidence bin."""
     confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == truth
-    places = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
-    filled = np.unique(places)
-    means = [[values[places == place].mean() for place in filled] for values in (confidence, right)]
+    is_correct = probabilities.argmax(axis=1) == truth
+    bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
+    filled = np.unique(bins)
     return (
-        np.array(means[0]),
-        np.array(means[1]),
-        np.array([(places == place).sum() for place in filled]),
+        np.array([confidence[bins == number].mean() for number in filled]),
+        np.array([is_correct[bins == number].mean() for number in filled]),
+        np.array([(bins == number).sum() for number in filled]),
     )

@@ -1,4 +1,7 @@
-"""Settings of the classifier. Light to import: `--help` reads it."""
+"""Settings of the classifier and of its two stages, tune and predict.
+
+Light to import, because `--help` reads it.
+"""
 
 import posixpath
 from dataclasses import dataclass
@@ -8,146 +11,140 @@ from freqquest.cluster.requirements import Requirements
 from freqquest.presets import Preset
 
 FLOOR_DB = -80.0
-"""The quietest that the stored view holds, in decibels below the clip's maximum."""
+"""Floor of the stored spectrograms, in dB below each clip's maximum."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CnnConfig:
-    """One classifier and how it is trained: a point of the search. The defaults are the preset `default`."""
+    """One classifier and its training: a point in the search space. The defaults are a preset."""
 
     network: Literal["residual", "plain"] = "residual"
-    """`plain`: blocks of 3 x 3 convolution, ReLU, batch normalization and 2 x 2 maximum pooling. `residual`: blocks of
-    two 3 x 3 convolutions beside a shortcut, after a strided 5 x 5 one (He et al., 2016)."""
+    """Architecture. plain: blocks of 3 x 3 convolution, ReLU, batch normalization and 2 x 2 max
+    pooling. residual: a strided 5 x 5 convolution, then blocks of two 3 x 3 convolutions with a
+    shortcut (He et al., 2016)."""
 
     num_blocks: int = 3
-    """Blocks, each of which halves the spectrogram's sides (the first residual one does not)."""
+    """Number of blocks. Each but the first residual block halves both sides of its input."""
 
     num_filters: int = 24
-    """Output channels of the first block; each further block has twice as many."""
+    """Output channels of the first block; each following block has twice as many."""
 
     input_pooling: int = 2
-    """The network sees averages over squares of this side; 1 leaves the spectrogram as it is."""
+    """Side of the squares over which the input is averaged; 1 keeps the full resolution."""
 
     pooling: Literal["average", "average_max"] = "average"
-    """How the last block's map becomes one vector: averages, or these plus maxima over time of averages over bands."""
+    """Pooling of the last block's output: its average, or also the maximum over time of its average
+    over bands."""
 
     block_dropout: float = 0.0
-    """Share of each block's outputs dropped in training (the recipe's second author used it)."""
+    """Dropout rate after each block (used by the recipe's second author)."""
 
     dense_units: int = 0
-    """Units of a hidden layer before the last; 0 is none."""
+    """Units of a hidden layer before the last layer; 0 for none."""
 
     dropout: float = 0.3
-    """Share of the last layer's inputs dropped in training."""
+    """Dropout rate before the last layer."""
 
     batch_norm_momentum: float = 0.9
-    """Memory of the running statistics. Keras' own 0.99 lags for hundreds of steps, and inference with it."""
+    """Momentum of the running statistics. Keras' 0.99 makes them lag by hundreds of steps."""
 
     normalization: Literal["none", "dataset", "band", "clip", "clip_band", "dataset+clip_band"] = (
         "dataset+clip_band"
     )
-    """What the network sees: decibels below the clip's maximum (`none`), or these scaled by mean and deviation of the
-    dataset's training split (`dataset`), the same for each mel band (`band`), with each clip's own mean taken off
-    (`clip`), or that of each of its bands, which a microphone and a place color (`clip_band`). `a+b` is a network for
-    each, side by side, trained as one: their scores are averaged before the softmax."""
+    """Normalization of the input. none: dB below the clip's maximum. dataset: scaled by mean and
+    standard deviation of the training split. band: the same for each mel band. clip: minus the
+    clip's mean. clip_band: minus the mean of each band of the clip, which removes the coloration of
+    microphone and room. a+b: one network for each, trained jointly; their logits are averaged."""
 
     floor_db: float = -60.0
-    """What is quieter than this below the clip's maximum is not seen: it tells more of the recording than of the
-    source. -80 is as stored."""
+    """Floor of the input, in dB below the clip's maximum; -80 keeps what is stored. Quieter parts
+    say more about the recording than about the source."""
 
     time_shift: bool = True
-    """Turn each training clip in time by any number of frames."""
+    """Rotate each training clip in time by a random number of frames."""
 
     band_shift: int = 3
-    """Most mel bands by which a training clip is moved up or down."""
+    """Largest shift of a training clip up or down, in mel bands."""
 
     equalizer_db: float = 6.0
-    """Largest gain or loss of a random smooth filter, as other microphones and places would have (Nam et al., 2022,
-    FilterAugment)."""
+    """Largest gain or attenuation of a random smooth filter, which imitates other microphones and
+    rooms (FilterAugment, Nam et al., 2022)."""
 
     noise_db: float = 0.0
-    """Top of the range, above the floor of -80 dB, from which the level of an added colored noise is drawn."""
+    """Highest level of added colored noise, in dB above the floor of -80 dB; 0 for no noise."""
 
     num_masks: int = 2
-    """Stripes blanked out over bands, and over time (Park et al., 2019, SpecAugment)."""
+    """Number of masks over bands, and as many over time (SpecAugment, Park et al., 2019)."""
 
     mixup: float = 0.3
-    """Clips are mixed in shares drawn from Beta(mixup, mixup) (Zhang et al., 2018); 0 mixes none."""
+    """Parameter of Beta(mixup, mixup), the distribution of mixing shares; 0 for no mixing (Zhang et
+    al., 2018)."""
 
     recording_balance: float = 0.5
-    """A clip whose recording has n clips is drawn in proportion to n to the power of minus this, so that a long
-    recording does not count for many. 0 takes all clips of a class alike; so does a dataset without recordings."""
+    """Exponent that keeps long recordings from dominating: a clip of a recording with n clips is
+    drawn in proportion to n^-recording_balance. With 0, or in a dataset without recordings, all
+    clips of a class are drawn equally often."""
 
     class_balance: bool = True
-    """Draw clips of each class equally often. False keeps to each class's share of the clips."""
+    """Draw all classes equally often. If false, keep each class's share of the clips."""
 
     copies: Literal["draw", "all"] = "draw"
-    """Where the dataset has varied copies of its training clips: an epoch sees one of each clip's (`draw`), or all of
-    them (`all`, as in the recipe)."""
+    """Use of the augmented copies in the dataset. draw: one random version of each clip per epoch.
+    all: every copy in every epoch, as in the recipe."""
 
     optimizer: Literal["adam", "adamw"] = "adamw"
-    """`adamw` is Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019)."""
+    """Optimizer. adamw is Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
     learning_rate: float = 2e-3
-    """Largest step size."""
+    """Peak learning rate."""
 
     weight_decay: float = 0.02
-    """Of adamw, on kernels alone."""
+    """Weight decay of adamw, applied to kernels only."""
 
     schedule: Literal["one_cycle", "plateau"] = "one_cycle"
-    """`one_cycle`: the step size rises over a tenth of the training, and falls as a cosine; the last epoch's model
-    counts. `plateau`: the recipe's callbacks, which look at the validation clips; the best epoch's model counts."""
+    """Learning rate schedule. one_cycle: linear warm-up over a tenth of the training, then cosine
+    decay; the model of the last epoch is kept. plateau: the recipe's callbacks, which use the
+    validation clips; the model of the best epoch is kept."""
 
     label_smoothing: float = 0.1
-    """Share of the target that is spread over all classes."""
+    """Share of each target that is spread over all classes."""
 
     weight_average: float = 0.99
-    """Memory of the running average of the weights, whose model counts; 0 is none (Polyak averaging)."""
+    """Momentum of the weights' running average, which is kept (Polyak averaging); 0 for none."""
 
     batch_size: int = 32
-    """Clips in a training step."""
+    """Clips in one training step."""
 
     min_steps: int = 20
-    """Least number of steps that count as an epoch: few clips are gone through several times, varied anew. 0 takes an
-    epoch as it is, with a smaller last batch."""
+    """Minimum steps per epoch: small datasets are repeated, with new augmentation. 0 for one pass
+    over the clips, with a smaller last batch."""
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(CnnConfig).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 raise ValueError(
-                    f"{name}={getattr(self, name)!r} is none of {', '.join(get_args(kind))}"
+                    f"`{name}={getattr(self, name)}` must be one of: {', '.join(get_args(kind))}"
                 )
         if not 1 <= self.num_blocks <= 6:
             raise ValueError(
-                f"num_blocks={self.num_blocks} must be from 1 to 6: each halves the spectrogram's sides"
+                f"`num_blocks={self.num_blocks}` must be from 1 to 6: each block halves its input"
             )
-        for name in (
-            "block_dropout",
-            "dropout",
-            "batch_norm_momentum",
-            "label_smoothing",
-            "weight_average",
-        ):
+        shares = "block_dropout dropout batch_norm_momentum label_smoothing weight_average"
+        for name in shares.split():
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be from 0 to below 1")
+                raise ValueError(f"`{name}={getattr(self, name)}` must be at least 0 and below 1")
         if not FLOOR_DB <= self.floor_db < 0:
             raise ValueError(
-                f"floor_db={self.floor_db} must be from {FLOOR_DB} (all that is stored) to below 0"
+                f"`floor_db={self.floor_db}` must be at least {FLOOR_DB}, the floor of the stored "
+                "spectrograms, and below 0"
             )
         for name in ("num_filters", "input_pooling", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be above 0")
-        counts = ("dense_units", "band_shift", "num_masks", "min_steps")
-        for name in (
-            *counts,
-            "equalizer_db",
-            "noise_db",
-            "mixup",
-            "recording_balance",
-            "weight_decay",
-        ):
+                raise ValueError(f"`{name}={getattr(self, name)}` must be above 0")
+        counts = "dense_units band_shift num_masks min_steps"
+        for name in f"{counts} equalizer_db noise_db mixup recording_balance weight_decay".split():
             if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
+                raise ValueError(f"`{name}={getattr(self, name)}` must be 0 or more")
 
 
 PRESETS: dict[Preset, CnnConfig] = {
@@ -179,97 +176,105 @@ PRESETS: dict[Preset, CnnConfig] = {
 }
 
 NUM_TRIALS: dict[Preset, int] = {"default": 4, "reference": 1}
-"""Configurations tried when the user names no number."""
+"""Default of `TuneConfig.num_trials`."""
 
 MAX_EPOCHS: dict[Preset, int] = {"default": 25, "reference": 40}
-"""Longest training when the user names no number. On few recordings, longer training learns these by heart."""
+"""Default of `TuneConfig.max_epochs`. With few recordings, longer training overfits."""
 
 NUM_MEMBERS: dict[Preset, int] = {"default": 3, "reference": 0}
-"""Networks of the final model that are trained on all labeled clips, when the user names no number."""
+"""Default of `TuneConfig.num_members`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TuneConfig:
-    """Search for the classifier that hears unseen recordings best."""
+    """Search for the classifier with the best accuracy on unseen recordings."""
 
     dataset_dir: str
-    """Dataset made by jobs/preprocess.py."""
+    """Dataset made by the preprocess job."""
 
     run_dir: str
-    """Run folder for the model, tables, pictures and logs."""
+    """Run folder for the model, tables, plots and logs."""
 
     extra_clips: str | None = None
-    """Folder of clips, generated ones for instance, to train on and never to be judged by: one folder a class, or named
-    <label>_<seed>_<index>.wav, as by jobs/generate.py. A generator that has learned from clips that judge here (with
-    num_folds, all do) flatters the accuracy."""
+    """Folder of additional training clips, such as generated ones, on which nothing is evaluated:
+    one folder per class, or files named <label>_<seed>_<index>.wav as the generate job names them.
+    Clips of a generator that was trained on evaluated clips inflate the accuracy; with `num_folds`,
+    all clips are evaluated."""
 
     preset: Preset = "default"
-    """`default`: our best configuration first, then the published recipe's, then others that the search chooses.
-    `reference`: the published recipe exactly (further trials only change its seed)."""
+    """Start of the search. default: our best configuration, then the published recipe, then
+    configurations chosen by the search. reference: the published recipe exactly (further trials
+    only change its seed)."""
 
     num_trials: int | None = None
-    """Configurations to try: 1 for reference and 4 for default, if not given."""
+    """Configurations to try. Default: 4, or 1 with `preset=reference`."""
 
     max_epochs: int | None = None
-    """Longest training of one configuration, in epochs: 25 for default and 40 for reference, if not given."""
+    """Longest training of a trial, in epochs. Default: 25, or 40 with `preset=reference`."""
 
     num_folds: int | None = None
-    """Judge each configuration by cross-validation: this many parts of whole recordings (the dataset's own folds where
-    it has them) are held out in turn. By default once, on the dataset's validation clips."""
+    """Number of cross-validation folds, made of whole recordings (or of the dataset's own folds).
+    Default: evaluate once, on the dataset's validation clips."""
 
     only: tuple[str, ...] = ()
-    """Narrow the search: name=value or name=value,value,... for settings in freqquest/cnn/space.py."""
+    """Values that the search may use: name=value or name=value,value,... for settings of the
+    classifier (freqquest/cnn/search/space.py lists those that are searched)."""
 
     num_members: int | None = None
-    """Networks of the best configuration, each trained on all labeled clips, whose average is the final model: 3 for
-    default, if not given. 0 keeps what the best trial trained, without the validation clips (0 for reference); so does
-    a configuration whose training looks at validation clips (schedule=plateau)."""
+    """Networks in the final model: the best configuration, trained this many times on all labeled
+    clips; their predictions are averaged. With 0, the final model is what the best trial trained,
+    without the validation clips. Default: 3, or 0 with `preset=reference`. Always 0 for a
+    configuration whose training uses validation clips (schedule=plateau)."""
 
     audit_leakage: bool = False
-    """Fit the best configuration also on a random split, and report how much that flatters."""
+    """Also train the best configuration on a random split, and report how much higher its accuracy
+    is than on unseen recordings."""
 
     cpus_per_trial: int | None = None
-    """CPU cores of a trial; by default the cores are shared out among the trials."""
+    """CPU cores of each trial. Default: the cores are divided among the trials."""
 
     trials_per_gpu: int = 1
-    """Trials that share a GPU."""
+    """Trials that share one GPU."""
 
     use_gpu: bool = False
     """Train on GPUs."""
 
     seed: int = 0
-    """Seed of the search, of initial weights, and of the order of clips."""
+    """Seed of the search, the initial weights, and the order of clips."""
 
     def __post_init__(self) -> None:
         for name in ("num_trials", "max_epochs", "cpus_per_trial", "trials_per_gpu"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name}={value} must be 1 or more")
+                raise ValueError(f"`{name}={value}` must be 1 or more")
         if self.only and self.preset == "reference":
-            raise ValueError("--only has nothing to narrow: the reference varies its seed alone")
+            raise ValueError(
+                "`only` has no effect with `preset=reference`, which varies its seed alone: leave "
+                "out one of the two"
+            )
         if self.num_folds is not None and self.num_folds < 2:
-            raise ValueError(f"num_folds={self.num_folds} must be 2 or more")
+            raise ValueError(f"`num_folds={self.num_folds}` must be 2 or more")
         if self.num_members is not None and self.num_members < 0:
-            raise ValueError(f"num_members={self.num_members} must be 0 or more")
+            raise ValueError(f"`num_members={self.num_members}` must be 0 or more")
 
     @property
     def effective_num_trials(self) -> int:
-        """Configurations to try."""
+        """Configurations to try, with the preset's default resolved."""
         return self.num_trials or NUM_TRIALS[self.preset]
 
     @property
     def effective_max_epochs(self) -> int:
-        """Longest training of one configuration."""
+        """Longest training of one configuration, with the preset's default resolved."""
         return self.max_epochs or MAX_EPOCHS[self.preset]
 
     @property
     def effective_num_members(self) -> int:
-        """Networks of the final model that are trained on all clips."""
+        """Networks trained on all clips, with the preset's default resolved."""
         return NUM_MEMBERS[self.preset] if self.num_members is None else self.num_members
 
     @property
     def requirements(self) -> Requirements:
-        """What is asked of the cluster."""
+        """Paths and resources that the job needs."""
         return Requirements(
             reads={"dataset_dir": self.dataset_dir, "extra_clips": self.extra_clips},
             writes={"run_dir": self.run_dir},
@@ -283,26 +288,27 @@ class PredictConfig:
     """Classify a folder of clips."""
 
     model: str
-    """best_model.keras of a run; it carries its classes and spectrogram settings."""
+    """Classifier: best_model.keras of a run. It carries its classes and spectrogram settings."""
 
     audio_dir: str
     """Folder of clips."""
 
     output: str
-    """CSV to write: ID, Class."""
+    """CSV file to write, with columns ID and Class."""
 
     sample_submission: str | None = None
-    """CSV with a column ID (file names), which fixes the rows and their order; else every clip, sorted."""
+    """CSV file with a column ID (file names), which sets the rows and their order. Default: every
+    clip, sorted by name."""
 
     probabilities: bool = False
-    """Add a column with each class's probability."""
+    """Add a column with the probability of each class."""
 
     overwrite: bool = False
-    """Replace an output file that exists."""
+    """Replace an existing output file."""
 
     @property
     def requirements(self) -> Requirements:
-        """What is asked of the cluster."""
+        """Paths and resources that the job needs."""
         reads = {
             "model": self.model,
             "audio_dir": self.audio_dir,

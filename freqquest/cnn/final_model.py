@@ -1,76 +1,182 @@
-"""Fit networks side by side, as Ray tasks, outside of any search. The driver stays free of TensorFlow."""
+"""The final model: the best configuration trained on all labeled clips, averaged and calibrated.
 
+The driver plans and waits; Ray tasks train (`freqquest.cnn.final_model_worker`). It never loads
+TensorFlow.
+"""
+
+import sys
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import ray
 
 from freqquest.cluster import capacity
-from freqquest.cnn.config import CnnConfig
-from freqquest.cnn.final_model_worker import fit_network
-from freqquest.cnn.labeled_clips import SplitRows
+from freqquest.cnn.config import CnnConfig, TuneConfig
+from freqquest.cnn.final_model_worker import fit_network, save_final_model
+from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
+from freqquest.cnn.leakage_audit import RECORDING
+from freqquest.cnn.metrics import CnnMetrics
+from freqquest.cnn.model_file import ModelCard
+from freqquest.cnn.search.outcome import Outcome
+from freqquest.dataset.manifest import Manifest
 from freqquest.progress import Progress
+from freqquest.runs import layout
 from freqquest.storage import Location
+
+Predictions = dict[str, np.ndarray | None]
+"""By name of a network: probabilities `[N, K]` of its validation clips; None if it diverged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitTask:
     """One network to train."""
 
-    network: CnnConfig
+    cnn_config: CnnConfig
     part: SplitRows
     max_epochs: int
     seed: int
 
 
+def fit_final_and_audit_networks(
+    config: TuneConfig,
+    clips: LabeledClips,
+    shared_clips: ray.ObjectRef,
+    best: Outcome,
+    audit: dict[str, SplitRows],
+    run: Location,
+) -> tuple[Predictions, list[Location]]:
+    """Train the networks of the final model and of the leakage audit, side by side.
+
+    Args:
+        config: Settings of the stage.
+        clips: All labeled clips.
+        shared_clips: The same clips in Ray's object store.
+        best: The chosen trial.
+        audit: Splits of the leakage audit, by name.
+        run: The run folder.
+
+    Returns:
+        Predictions of the networks, and the files of those that make the final model: those trained
+        on all labeled clips or, if there are none, those of the best trial.
+    """
+    # A training that uses validation clips cannot be repeated on all clips.
+    num_members = config.effective_num_members if best.cnn_config.schedule == "one_cycle" else 0
+    seed = best.seed
+    members = {
+        f"member_{number}": (all_clips(clips), seed + number) for number in range(num_members)
+    }
+    known: Predictions = {}
+    if RECORDING in audit and np.array_equal(best.predictions[0], audit[RECORDING].validation):
+        known[RECORDING] = best.predictions[1]  # the trial was the same training
+    wanted = members | {name: (part, seed) for name, part in audit.items() if name not in known}
+    folder = run / layout.NETWORKS_DIR / best.trial_id
+    tasks = {
+        name: FitTask(
+            cnn_config=best.cnn_config, part=part, max_epochs=config.effective_max_epochs, seed=seed
+        )
+        for name, (part, seed) in wanted.items()
+    }
+    predictions = fit_all(
+        tasks, shared_clips, folder, cpus_per_fit=config.cpus_per_trial, use_gpu=config.use_gpu
+    )
+    networks = [folder / f"{name}.keras" for name in members if predictions[name] is not None]
+    if len(networks) < len(members):
+        num_lost = len(members) - len(networks)
+        print(f"the final model lacks {num_lost} networks, which diverged", file=sys.stderr)
+    if not networks:
+        assert best.checkpoint is not None
+        networks = [
+            best.checkpoint / f"model_{number}.keras" for number in range(config.num_folds or 1)
+        ]
+    return known | predictions, networks
+
+
 def fit_all(
-    fits: dict[str, FitTask],
-    clips: Any,
+    tasks: dict[str, FitTask],
+    shared_clips: ray.ObjectRef,
     folder: Location,
     *,
     cpus_per_fit: int | None,
     use_gpu: bool,
-) -> dict[str, np.ndarray | None]:
-    """Train networks and save each as `<folder>/<name>.keras`; those that are there already are not trained again.
+) -> Predictions:
+    """Train networks and save each as `<folder>/<name>.keras`, except for those already there.
 
     Args:
-        fits: What to train, by name.
-        clips: LabeledClips in Ray's object store.
-        folder: Where the networks go.
-        cpus_per_fit: Cores of each; None shares them out.
-        use_gpu: One GPU for each.
-
-    Returns:
-        By name: the probabilities `[N, K]` that it gives its part's validation clips; None where the loss did not stay
-        finite.
+        tasks: Networks to train, by name.
+        shared_clips: LabeledClips in Ray's object store.
+        folder: Folder of the networks.
+        cpus_per_fit: Cores of each; None divides the cluster's cores among them.
+        use_gpu: Give each a GPU.
     """
-    if not fits:
+    if not tasks:
         return {}
-    resources = capacity.trial_resources(len(fits), cpus_each=cpus_per_fit, use_gpu=use_gpu)
-    # One training a process (max_calls): TensorFlow's memory goes with it, and its threads are set once.
-    task = ray.remote(
+    resources = capacity.trial_resources(len(tasks), cpus_each=cpus_per_fit, use_gpu=use_gpu)
+    # One training per process (max_calls), which frees TensorFlow's memory and can set its threads.
+    remote_fit = ray.remote(
         num_cpus=resources["CPU"],
         num_gpus=resources["GPU"],
         memory=resources["memory"],
         max_calls=1,
     )(fit_network)
     waiting = {
-        task.remote(
-            clips,
-            fit.network,
-            fit.part,
-            fit.max_epochs,
-            fit.seed,
+        remote_fit.remote(
+            shared_clips,
+            task.cnn_config,
+            task.part,
+            task.max_epochs,
+            task.seed,
             int(resources["CPU"]),
             folder / f"{name}.keras",
         ): name
-        for name, fit in fits.items()
+        for name, task in tasks.items()
     }
-    predictions: dict[str, np.ndarray | None] = {}
-    with Progress("fit the final model", len(fits), "networks") as progress:
+    predictions: Predictions = {}
+    with Progress("fit the final model", len(tasks), "networks") as progress:
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
             predictions[waiting.pop(done)] = ray.get(done)
             progress.update(1)
     return predictions
+
+
+def describe_training_clips(
+    config: TuneConfig, best: Outcome, networks: list[Location], num_extra: int
+) -> str:
+    """Describe which clips the final model's networks were trained on, for people."""
+    extra = f" and {num_extra} extra clips" if num_extra else ""
+    if best.checkpoint is None or networks[0].parent != best.checkpoint:
+        return f"all labeled clips{extra}"
+    if config.num_folds:
+        return f"all labeled clips but its own part{extra}"
+    return f"the training clips{extra}, not the validation clips"
+
+
+def save(
+    networks: list[Location], manifest: Manifest, metrics: CnnMetrics, model_file: Location
+) -> None:
+    """Average the networks into the model file, in a Ray task."""
+    remote_save = ray.remote(num_cpus=1, max_calls=1)(save_final_model)
+    ray.get(remote_save.remote(networks, _card(manifest, metrics), model_file))
+
+
+def _card(manifest: Manifest, metrics: CnnMetrics) -> ModelCard:
+    train_clips = manifest.num_clips["train"]
+    return ModelCard(
+        classes=manifest.classes,
+        clip=manifest.clip,
+        view=manifest.views["cnn"],
+        most_frequent_class=max(train_clips, key=lambda label: train_clips[label]),
+        normalization=manifest.normalization["cnn"],
+        dataset_sha256=manifest.content_sha256,
+        scores={
+            "accuracy": metrics["accuracy"],
+            "accuracy_by_fold": metrics["accuracy_by_fold"],
+            "split": metrics["split"],
+            "num_clips": metrics["num_clips"],
+        },
+        cnn_config=metrics["network"],
+        num_members=metrics["num_members"],
+        trained_on=metrics["trained_on"],
+        num_extra_clips=metrics["num_extra_clips"],
+        temperature=metrics["temperature"],
+    )

@@ -1,6 +1,6 @@
-"""What a classifier learns from: a dataset's labeled clips in memory, and which of them it may see.
+"""A dataset's labeled clips in memory, and their division into training and validation rows.
 
-NumPy, pandas and scikit-learn. Shapes: N rows, M mel bands, T frames.
+NumPy, pandas and scikit-learn; no Ray. Shapes: N rows, M mel bands, T frames.
 """
 
 from dataclasses import dataclass, replace
@@ -17,40 +17,40 @@ from freqquest.storage import Location
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabeledClips:
-    """All labeled rows of a dataset but its test split, then extra ones; in Ray's object store once for all trials."""
+    """Training and validation rows of a dataset, followed by extra clips."""
 
     spectrograms: np.ndarray
     """`[N, M, T]`, float16."""
     class_indices: np.ndarray
     """`[N]`, int64."""
     only_trains: np.ndarray
-    """`[N]`, bool: varied copies and extra clips, which nothing is judged by."""
+    """`[N]`, bool: augmented copies and extra clips, on which nothing is evaluated."""
     clip_ids: np.ndarray
-    """`[N]`, str; a copy has its clip's."""
+    """`[N]`, str; an augmented copy has the ID of its original."""
     recordings: np.ndarray
     """`[N]`, str."""
     groups: np.ndarray
-    """`[N]`, str: what must not be divided between training and validation: the fold, else the recording."""
+    """`[N]`, str: the fold, else the recording: never divided between training and validation."""
     is_validation: np.ndarray
-    """`[N]`, bool: the dataset's own split."""
+    """`[N]`, bool: membership in the dataset's validation split."""
     paths: np.ndarray
-    """`[N]`, str: the audio files."""
+    """`[N]`, str: audio files."""
     classes: tuple[str, ...]
     normalization: Normalization
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitRows:
-    """Row numbers of one split of the clips."""
+    """Row numbers of one division of the clips."""
 
     train: np.ndarray
-    """Copies and extra clips included."""
+    """Rows to train on, augmented copies and extra clips included."""
     validation: np.ndarray
-    """Without them; may be empty."""
+    """Rows to evaluate on, originals only; may be empty."""
 
 
 def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
-    """Read the training and validation clips into memory.
+    """Read a dataset's training and validation clips into memory.
 
     Raises:
         UserError: A shard is missing or damaged.
@@ -73,22 +73,22 @@ def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
 
 
 def add_extra(clips: LabeledClips, extra: pd.DataFrame, spectrograms: np.ndarray) -> LabeledClips:
-    """Clips with more of them at the end, which are in every part's training rows and in no validation rows.
+    """Append extra clips, which are in the training rows of every division and never in validation.
 
-    Each counts as a recording of its own, and the dataset's normalization stays.
+    Each counts as its own recording; the dataset's normalization is kept.
 
     Args:
-        clips: Of a dataset.
-        extra: Table of clips: `path` and `label`, of `find_extra`.
-        spectrograms: `[N, M, T]` of these, as the dataset has them.
+        clips: Clips of a dataset.
+        extra: Columns `path` and `label`, as returned by `find_extra`.
+        spectrograms: `[N, M, T]` of the extra clips, in the dataset's view.
 
     Raises:
-        UserError: An extra clip is one of the dataset's own.
+        UserError: An extra clip is in the dataset already.
     """
     shared = set(extra["path"]) & set(clips.paths)
     if shared:
         raise UserError(
-            f"--extra-clips: {min(shared)} is a clip of the dataset already: name a folder of other clips"
+            f"`extra_clips`: {min(shared)} is in the dataset already: give a folder of other clips"
         )
     names = np.array([f"extra clip {path}" for path in extra["path"]])
     return replace(
@@ -107,48 +107,50 @@ def add_extra(clips: LabeledClips, extra: pd.DataFrame, spectrograms: np.ndarray
 
 
 def dataset_split(clips: LabeledClips) -> SplitRows:
-    """The dataset's own split."""
+    """Return the dataset's own split."""
     return SplitRows(
         train=np.flatnonzero(~clips.is_validation), validation=np.flatnonzero(clips.is_validation)
     )
 
 
 def all_clips(clips: LabeledClips) -> SplitRows:
-    """All to learn from, nothing to be judged by."""
+    """Return all rows as training rows, and no validation rows."""
     return SplitRows(train=np.arange(len(clips.class_indices)), validation=np.arange(0))
 
 
 def hold_out(clips: LabeledClips, rows: np.ndarray) -> SplitRows:
-    """These rows to be judged by; all others but their copies to learn from."""
+    """Hold out these rows for validation; train on all others except their augmented copies."""
     train = ~np.isin(clips.clip_ids, clips.clip_ids[rows])
     return SplitRows(train=np.flatnonzero(train), validation=rows)
 
 
 def fewest_groups(clips: LabeledClips) -> int:
-    """Recordings or folds of the class that has the fewest."""
+    """Return the number of groups (recordings or folds) of the class that has the fewest."""
     groups, labels = clips.groups[~clips.only_trains], clips.class_indices[~clips.only_trains]
     return min(len(set(groups[labels == index])) for index in range(len(clips.classes)))
 
 
 def cross_validation(clips: LabeledClips, num_folds: int, seed: int) -> list[SplitRows]:
-    """Parts in each of which other whole groups are held out; every clip is held out once.
+    """Return folds that hold out whole groups, so that every original clip is held out once.
 
-    The groups are the dataset's folds where it has them, else recordings, dealt out such that classes are balanced.
+    The groups are the dataset's own folds if it has any, else its recordings, distributed so that
+    the classes are balanced.
 
     Raises:
-        UserError: A class has fewer groups than there are parts, or a recording is in two folds.
+        UserError: A class has fewer groups than `num_folds`, or a recording is in two folds.
     """
     if fewest_groups(clips) < num_folds:
         raise UserError(
-            f"--num-folds {num_folds} needs as many recordings (or folds, where the dataset has them) of each class; "
-            f"one has {fewest_groups(clips)}"
+            f"`num_folds={num_folds}` needs as many recordings (or folds of the dataset) of each "
+            f"class, and one class has {fewest_groups(clips)}: use fewer folds"
         )
     originals = np.flatnonzero(~clips.only_trains)
     groups, labels = clips.groups[originals], clips.class_indices[originals]
-    homes = pd.Series(groups).groupby(clips.recordings[originals]).nunique()
-    if homes.max() > 1:
+    num_groups = pd.Series(groups).groupby(clips.recordings[originals]).nunique()
+    if num_groups.max() > 1:
         raise UserError(
-            f"--num-folds: recording {homes.idxmax()} is in {homes.max()} folds: correct the metadata"
+            f"`num_folds`: recording {num_groups.idxmax()} is in {num_groups.max()} folds: correct "
+            "the metadata"
         )
     if len(set(groups)) == num_folds:
         return [hold_out(clips, originals[groups == group]) for group in sorted(set(groups))]

@@ -1,6 +1,10 @@
-"""How much a random split flatters: the same configuration, fitted and judged on one and on a split of recordings."""
+"""Leakage audit: how much a random split overstates the accuracy on unseen recordings.
 
-from typing import Any
+The same configuration is trained and evaluated on a random split and on a split by recordings.
+NumPy and scikit-learn; no Ray.
+"""
+
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -13,19 +17,23 @@ from freqquest.cnn.labeled_clips import (
     fewest_groups,
     hold_out,
 )
+from freqquest.cnn.metrics import AuditMetrics
 
 _NUM_FOLDS = 5
-"""Parts of a split by recordings, where the dataset's own is none."""
+"""Folds of a split by recordings, if the dataset's own split is not one."""
 
 RANDOM, RECORDING = "audit_random", "audit_recording"
 
 
 def audit_parts(clips: LabeledClips, seed: int) -> dict[str, SplitRows]:
-    """The two splits, with as many clips held out in each; none where recordings are not known, or too few.
+    """Return a random split and a split by recordings, with equally many clips held out.
 
     Args:
         clips: All labeled clips.
-        seed: Of the random split.
+        seed: Seed of the splits.
+
+    Returns:
+        The splits by name; empty if recordings are unknown or too few.
     """
     originals = np.flatnonzero(~clips.only_trains)
     if len(set(clips.recordings[originals])) == len(originals):
@@ -46,39 +54,49 @@ def audit_parts(clips: LabeledClips, seed: int) -> dict[str, SplitRows]:
 
 
 def audit_report(
-    clips: LabeledClips, parts: dict[str, SplitRows], predictions: dict[str, np.ndarray | None]
-) -> dict[str, Any]:
-    """What the two networks heard, and a sentence on it.
+    clips: LabeledClips,
+    parts: Mapping[str, SplitRows],
+    predictions: Mapping[str, np.ndarray | None],
+) -> AuditMetrics:
+    """Compare the accuracy of the two networks, in numbers and in a sentence.
 
     Args:
         clips: All labeled clips.
-        parts: Of `audit_parts`.
-        predictions: Probabilities `[N, K]` for the validation clips of each.
+        parts: The splits, as returned by `audit_parts`.
+        predictions: Probabilities `[N, K]` for the validation clips of each split; None for a
+            training that diverged.
     """
     if not parts:
-        return {"sentence": "leakage audit: not possible, as recordings are not known, or too few"}
+        return {
+            "sentence": "leakage audit: not possible, because recordings are unknown or too few"
+        }
     accuracy = {
-        name: float((said.argmax(axis=1) == clips.class_indices[parts[name].validation]).mean())
-        for name, said in predictions.items()
-        if said is not None and name in parts
+        name: float(
+            (probabilities.argmax(axis=1) == clips.class_indices[parts[name].validation]).mean()
+        )
+        for name, probabilities in predictions.items()
+        if probabilities is not None and name in parts
     }
     if len(accuracy) < len(parts):
-        return {
-            "sentence": "leakage audit: not possible, as the loss of a training did not stay finite"
-        }
+        return {"sentence": "leakage audit: not possible, because a training diverged"}
+    num_clips = len(parts[RANDOM].validation)
     return {
         "random_split_accuracy": accuracy[RANDOM],
         "recording_split_accuracy": accuracy[RECORDING],
         "difference": accuracy[RANDOM] - accuracy[RECORDING],
-        "num_clips": len(parts[RANDOM].validation),
-        "sentence": (
-            f"leakage audit: the same classifier scores {accuracy[RANDOM]:.3f} where clips of one recording are in "
-            f"both training and test (a random split), and {accuracy[RECORDING]:.3f} on recordings it never heard. "
-            f"The second figure, from {len(parts[RECORDING].validation)} clips, is the one to go by: "
-            + (
-                "the first counts remembering as hearing."
-                if accuracy[RANDOM] > accuracy[RECORDING]
-                else "here nothing was gained by remembering, as on clips that are easy to hear, or few."
-            )
-        ),
+        "num_clips": num_clips,
+        "sentence": _describe(accuracy[RANDOM], accuracy[RECORDING], num_clips),
     }
+
+
+def _describe(random: float, recording: float, num_clips: int) -> str:
+    conclusion = (
+        "the first includes memorized recordings"
+        if random > recording
+        else "here memorized recordings made no difference, as with easy or few clips"
+    )
+    return (
+        f"leakage audit: the same classifier scores {random:.3f} on a random split, where training "
+        f"and test share recordings, and {recording:.3f} on unseen recordings. Trust the second "
+        f"number, from {num_clips} clips: {conclusion}."
+    )

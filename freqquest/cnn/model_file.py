@@ -1,6 +1,6 @@
-"""The classifier's network, and its file: a `.keras` archive that also carries all that prediction needs.
+"""The model file: a `.keras` archive with a card, which holds all that prediction needs.
 
-Shapes: N clips, M mel bands, T frames, K classes.
+Keras is imported inside the functions; no Ray. Shapes: S samples, M mel bands, T frames.
 """
 
 import dataclasses
@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.spectrogram import SpectrogramConfig
+from freqquest.audio.decode import fit_waveform
+from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
+from freqquest.cnn.metrics import Settings
 from freqquest.dataset.manifest import Normalization
 from freqquest.errors import UserError
 from freqquest.storage import Location
@@ -20,41 +24,54 @@ from freqquest.storage import Location
 if TYPE_CHECKING:
     import keras
 
-
 _CARD_NAME = "freqquest.json"
-_CARD_VERSION = 2
+_CARD_VERSION = 3
+_RENAMED_FIELDS = {"network": "cnn_config", "normalisation": "normalization"}
+"""Fields of a version 2 card, and their names since version 3."""
+_RENAMED_SETTINGS = {"normalisation": "normalization", "equaliser_db": "equalizer_db"}
+"""Settings in a version 2 card, and their names since version 3."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
-    """What a model was made from; stored inside its file."""
+    """Description of a model, stored inside its file."""
 
     classes: list[str]
     clip: ClipConfig
     view: SpectrogramConfig
     most_frequent_class: str
-    """Answer for a clip that cannot be read."""
-    network: dict[str, Any]
-    """CnnConfig of the model."""
+    """Prediction for a clip that cannot be read."""
+    cnn_config: Settings
+    """`CnnConfig` of the networks."""
     num_members: int
-    """Networks that are averaged in it."""
+    """Number of networks that are averaged."""
     trained_on: str
-    """Which clips it learned from."""
+    """Description of the training clips."""
     temperature: float
-    """What divides its log probabilities, fitted to what one such network said of the validation clips."""
+    """Divisor of the log probabilities, fitted to a network's predictions of validation clips."""
     normalization: Normalization
-    """Of the dataset's training split; the network's first layers apply it."""
+    """Statistics of the dataset's training split, which the first layers apply."""
     dataset_sha256: str
     """Hash of the dataset's rows."""
-    scores: dict[str, Any]
-    """Accuracy and the split it belongs to."""
+    scores: dict[str, object]
+    """Accuracy, and the split that it belongs to."""
     num_extra_clips: int = 0
-    """Clips from elsewhere that it learned from too; files of earlier versions do not tell, as there were none."""
+    """Training clips from outside the dataset; missing in files that predate them."""
     version: int = _CARD_VERSION
+
+    @property
+    def probability_columns(self) -> list[str]:
+        """Names of the columns with each class's probabilities, in tables of predictions."""
+        return [f"probability_{label}" for label in self.classes]
+
+    def spectrogram(self, waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+        """Return the model's input `[M, T]` for a mono waveform `[S]`, padded or cut to length."""
+        clip = fit_waveform(waveform, sample_rate_hz, self.clip)
+        return log_mel(clip, self.view, self.clip.sample_rate_hz)
 
 
 def add_card(keras_file: bytes, card: ModelCard) -> bytes:
-    """A `.keras` file with the card inside; Keras ignores it when loading."""
+    """Add the card to a `.keras` file; Keras ignores it when loading."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(keras_file)
@@ -63,40 +80,66 @@ def add_card(keras_file: bytes, card: ModelCard) -> bytes:
         return path.read_bytes()
 
 
-def read_card(model_file: Location, option: str = "--model") -> ModelCard:
-    """What the model was made from, without loading Keras.
+def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
+    """Read a model's card, without loading Keras.
 
     Args:
-        model_file: The classifier.
-        option: Which option named it, for the text of errors.
+        model_file: File of the classifier.
+        parameter: Name of the parameter that gave the path, for error messages.
 
     Raises:
-        UserError: The file is missing, no freqquest model, or of another version.
+        UserError: The file is missing, not a freqquest model, or of an unknown version.
     """
     if not model_file.is_file():
         raise UserError(
-            f"{option} {model_file} does not exist: jobs/tune_cnn.py makes best_model.keras"
+            f"`{parameter}={model_file}` does not exist: give the best_model.keras of a tune_cnn "
+            "run"
         )
     try:
         with model_file.open() as stream, zipfile.ZipFile(stream) as archive:
             content = json.loads(archive.read(_CARD_NAME))
+        if content["version"] == 2:
+            content = _from_version_2(content)
         if content["version"] != _CARD_VERSION:
             raise UserError(
-                f"{option} {model_file} is of version {content['version']}; this freqquest reads {_CARD_VERSION}"
+                f"`{parameter}={model_file}` has model version {content['version']}, but this "
+                f"freqquest reads 2 and {_CARD_VERSION}: run tune_cnn again, or use the freqquest "
+                "that made it"
             )
-        types = {"clip": ClipConfig, "view": SpectrogramConfig, "normalization": Normalization}
-        return ModelCard(**content | {name: make(**content[name]) for name, make in types.items()})
+        parts = {
+            "clip": ClipConfig(**content["clip"]),
+            "view": SpectrogramConfig(**content["view"]),
+            "normalization": Normalization(**content["normalization"]),
+        }
+        return ModelCard(**content | parts)
     except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError) as error:
         raise UserError(
-            f"{option} {model_file} is not a model saved by jobs/tune_cnn.py: {error}"
+            f"`{parameter}={model_file}` is not a readable model file ({error}): give the "
+            "best_model.keras of a tune_cnn run"
         ) from error
 
 
+def _from_version_2(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a version 2 card with the names of version 3."""
+    card = {_RENAMED_FIELDS.get(name, name): value for name, value in content.items()}
+    settings = card["cnn_config"].items()
+    card["cnn_config"] = {_RENAMED_SETTINGS.get(name, name): value for name, value in settings}
+    return card | {"version": 3}
+
+
 def load_model(model_file: Location) -> "keras.Model":
-    """The network, for inference; code inside the file is refused (Keras' safe mode)."""
+    """Load the network for inference; code inside the file is refused (Keras' safe mode)."""
     import keras
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(model_file.read_bytes())
         return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def to_bytes(model: "keras.Model") -> bytes:
+    """Return a model as the bytes of a `.keras` file, without a card."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        return path.read_bytes()

@@ -1,6 +1,10 @@
-"""TODO: say what this module is for."""
+"""The classifier's network: built from Keras' own layers, averaged, and opened up for its features.
 
-from typing import TYPE_CHECKING, Any
+Keras is imported inside the functions; no Ray.
+Shapes: N clips, M mel bands, T frames, K classes, D features.
+"""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,46 +14,48 @@ from freqquest.dataset.manifest import Normalization
 if TYPE_CHECKING:
     import keras
 
-
 SMALLEST_PROBABILITY = 1e-7
-"""Added before a logarithm."""
+"""Added to probabilities before taking a logarithm."""
+
+_PREDICTION_BATCH = 64
 
 
 def build_model(
     config: CnnConfig, num_classes: int, input_shape: tuple[int, int], normalization: Normalization
 ) -> "keras.Model":
-    """The network: spectrograms `[N, M, T, 1]` to class probabilities `[N, K]`.
+    """Build the network: spectrograms `[N, M, T, 1]` to class probabilities `[N, K]`.
 
-    Only Keras' own layers, so that the saved file loads anywhere, in safe mode.
+    It uses only Keras' own layers, so that the saved file loads anywhere in safe mode.
 
     Args:
-        config: Kind, size and regularization.
+        config: Architecture, size and regularization.
         num_classes: K.
         input_shape: (M, T).
-        normalization: Of the training clips, in the view's unit.
+        normalization: Statistics of the training clips, in the unit of the view.
     """
     from keras import Input, Model, layers, ops
 
     inputs = Input((*input_shape, 1))
-    heard = ops.maximum(inputs, config.floor_db) if config.floor_db > FLOOR_DB else inputs
-    kinds = config.normalization.split("+")
-    scores = [
-        _network(_normalize(heard, kind, normalization), config, num_classes) for kind in kinds
+    floored = ops.maximum(inputs, config.floor_db) if config.floor_db > FLOOR_DB else inputs
+    logits = [
+        _logits(_normalize(floored, kind, normalization), config, num_classes)
+        for kind in config.normalization.split("+")
     ]
     return Model(
-        inputs, layers.Softmax()(layers.Average()(scores) if len(scores) > 1 else scores[0])
+        inputs, layers.Softmax()(layers.Average()(logits) if len(logits) > 1 else logits[0])
     )
 
 
-def _network(outputs: Any, config: CnnConfig, num_classes: int) -> Any:
-    """Normalized spectrograms `[N, M, T, 1]` to scores `[N, K]`, whose softmax are probabilities."""
+def _logits(
+    outputs: "keras.KerasTensor", config: CnnConfig, num_classes: int
+) -> "keras.KerasTensor":
+    """Map normalized spectrograms `[N, M, T, 1]` to logits `[N, K]`."""
     from keras import layers, ops
 
     if config.input_pooling > 1:
         outputs = layers.AveragePooling2D(config.input_pooling)(outputs)
-    outputs = {"plain": _plain_blocks, "residual": _residual_blocks}[config.network](
-        outputs, config
-    )
+    blocks = {"plain": _plain_blocks, "residual": _residual_blocks}[config.network]
+    outputs = blocks(outputs, config)
     vector = layers.GlobalAveragePooling2D()(outputs)
     if config.pooling == "average_max":
         loudest = ops.max(ops.mean(outputs, axis=1), axis=1)
@@ -59,18 +65,18 @@ def _network(outputs: Any, config: CnnConfig, num_classes: int) -> Any:
     return layers.Dense(num_classes)(layers.Dropout(config.dropout)(vector))
 
 
-def _normalize(decibels: Any, kind: str, normalization: Normalization) -> Any:
-    """Decibels as a network sees them: one of the kinds of `CnnConfig.normalization`."""
+def _normalize(
+    decibels: "keras.KerasTensor", kind: str, normalization: Normalization
+) -> "keras.KerasTensor":
+    """Apply one of the kinds of `CnnConfig.normalization`."""
     from keras import layers, ops
 
     scale = 1 / max(normalization.standard_deviation, 1e-6)
     if kind == "dataset":
         return layers.Rescaling(scale, offset=-normalization.mean * scale)(decibels)
     if kind == "band":
-        means, deviations = (
-            normalization.band_means,
-            np.maximum(normalization.band_standard_deviations, 1e-3),
-        )
+        means = normalization.band_means
+        deviations = np.maximum(normalization.band_standard_deviations, 1e-3)
         return layers.Normalization(axis=1, mean=means, variance=np.square(deviations))(decibels)
     if kind in ("clip", "clip_band"):
         axes = (1, 2) if kind == "clip" else 2
@@ -78,8 +84,8 @@ def _normalize(decibels: Any, kind: str, normalization: Normalization) -> Any:
     return decibels
 
 
-def _plain_blocks(outputs: Any, config: CnnConfig) -> Any:
-    """The recipe's blocks."""
+def _plain_blocks(outputs: "keras.KerasTensor", config: CnnConfig) -> "keras.KerasTensor":
+    """Apply the recipe's blocks."""
     from keras import layers
 
     for block in range(config.num_blocks):
@@ -93,22 +99,24 @@ def _plain_blocks(outputs: Any, config: CnnConfig) -> Any:
     return outputs
 
 
-def _residual_blocks(outputs: Any, config: CnnConfig) -> Any:
-    """A strided convolution of half the first block's channels, then blocks with shortcuts (He et al., 2016).
+def _residual_blocks(outputs: "keras.KerasTensor", config: CnnConfig) -> "keras.KerasTensor":
+    """Apply a strided convolution with half the first block's channels, then residual blocks.
 
-    Kernels begin uniform in +-1 / sqrt(inputs): smaller than Keras would, so that steps weigh more.
+    Source: He et al., 2016, "Deep Residual Learning". Kernels are initialized uniformly in
+    +-1 / sqrt(inputs): smaller than Keras' default, so that each step has more effect.
     """
     from keras import initializers, layers
 
-    def convolve(values: Any, num_filters: int, size: int, strides: int = 1) -> Any:
-        start = initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+    def convolve(
+        values: "keras.KerasTensor", num_filters: int, size: int, strides: int = 1
+    ) -> "keras.KerasTensor":
         convolution = layers.Conv2D(
             num_filters,
             size,
             strides=strides,
             padding="same",
             use_bias=False,
-            kernel_initializer=start,
+            kernel_initializer=initializers.VarianceScaling(1 / 3, "fan_in", "uniform"),
         )
         return layers.BatchNormalization(momentum=config.batch_norm_momentum, epsilon=1e-5)(
             convolution(values)
@@ -129,30 +137,31 @@ def _residual_blocks(outputs: Any, config: CnnConfig) -> Any:
 
 
 def average(members: list["keras.Model"], temperature: float) -> "keras.Model":
-    """One model whose probabilities are the members' geometric mean, made more or less sure of itself.
+    """Build one model whose probabilities are the calibrated geometric mean of its members'.
 
     Args:
-        members: Networks of the same input and classes.
-        temperature: Divides the log probabilities (Guo et al., 2017, "On Calibration of Modern Neural Networks").
+        members: Networks with the same input shape and classes.
+        temperature: Divisor of the log probabilities (Guo et al., 2017, "On Calibration of Modern
+            Neural Networks").
     """
     from keras import Input, Model
 
     for number, member in enumerate(members):
-        member.name = f"member_{number}"  # loaded from files, all have the same
+        member.name = f"member_{number}"  # networks loaded from files share one name
     inputs = Input(members[0].input_shape[1:])
     return Model(inputs, _geometric_mean([member(inputs) for member in members], temperature))
 
 
 def with_features(model: "keras.Model", temperature: float) -> "keras.Model":
-    """An averaged model that also tells what its answer rests on.
+    """Build a model that also returns the features behind an averaged model's probabilities.
 
     Args:
-        model: As `average` makes it, also if loaded from a file.
-        temperature: The one it was made with.
+        model: Model made by `average`, possibly loaded from a file.
+        temperature: The temperature that it was made with.
 
     Returns:
-        Spectrograms `[N, M, T, 1]` to the same probabilities `[N, K]`, and features `[N, D]`: of each network, and each
-        of its sides, the vector that its last dense layer weighs.
+        Model from spectrograms `[N, M, T, 1]` to the same probabilities `[N, K]` and features
+        `[N, D]`: the inputs of the last dense layer, of each member and each of its normalizations.
     """
     from keras import Input, Model, activations, layers, ops
 
@@ -160,20 +169,31 @@ def with_features(model: "keras.Model", temperature: float) -> "keras.Model":
     probabilities, vectors = [], []
     for member in (layer for layer in model.layers if isinstance(layer, Model)):
         dense = [layer for layer in member.layers if isinstance(layer, layers.Dense)]
-        last = [
-            layer.input for layer in dense if layer.activation is not activations.relu
-        ]  # those before have it
-        probability, *inner = Model(member.input, [member.output, *last])(inputs)
+        # Hidden dense layers have a ReLU, the last ones do not.
+        last = [layer.input for layer in dense if layer.activation is not activations.relu]
+        probability, *features = Model(member.input, [member.output, *last])(inputs)
         probabilities.append(probability)
-        vectors += inner
-    features = ops.concatenate(vectors, axis=-1) if len(vectors) > 1 else vectors[0]
-    return Model(inputs, [_geometric_mean(probabilities, temperature), features])
+        vectors += features
+    joined = ops.concatenate(vectors, axis=-1) if len(vectors) > 1 else vectors[0]
+    return Model(inputs, [_geometric_mean(probabilities, temperature), joined])
 
 
-def _geometric_mean(probabilities: list[Any], temperature: float) -> Any:
-    """Several networks' probabilities `[N, K]` as one, whose logarithms are divided by the temperature."""
+def _geometric_mean(
+    probabilities: list["keras.KerasTensor"], temperature: float
+) -> "keras.KerasTensor":
+    """Average the log probabilities of several networks `[N, K]`, divided by the temperature."""
     from keras import layers, ops
 
     logs = [ops.log(probability + SMALLEST_PROBABILITY) for probability in probabilities]
     mean = layers.Average()(logs) if len(logs) > 1 else logs[0]
     return layers.Softmax()(layers.Rescaling(1 / temperature)(mean))
+
+
+def predict_probabilities(model: "keras.Model", spectrograms: np.ndarray) -> np.ndarray:
+    """Return class probabilities `[N, K]` of spectrograms `[N, M, T]`, computed in batches."""
+    starts = range(0, len(spectrograms), _PREDICTION_BATCH)
+    batches = (
+        spectrograms[start : start + _PREDICTION_BATCH].astype(np.float32)[..., None]
+        for start in starts
+    )
+    return np.concatenate([model.predict_on_batch(batch) for batch in batches])

@@ -1,9 +1,7 @@
-"""Classify clips with Ray Data: tasks decode and analyze them, actors hold the model.
+"""The predict stage, on Ray Data: tasks decode and analyze clips, actors hold the model.
 
 TensorFlow is loaded in the actors only. Shapes: N clips, K classes.
 """
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +10,9 @@ import ray.data
 from freqquest.audio.decode import is_audio
 from freqquest.cluster import capacity
 from freqquest.cnn.config import PredictConfig
-from freqquest.cnn.model_file import ModelCard, read_card
+from freqquest.cnn.devices import prepare_tensorflow
+from freqquest.cnn.model_file import ModelCard, load_model, read_card
+from freqquest.cnn.network import predict_probabilities
 from freqquest.dataset.metadata import is_inside, read_csv
 from freqquest.dataset.sources import find_unlabeled
 from freqquest.dataset.spectrogram_stream import stream_spectrograms
@@ -25,19 +25,21 @@ _MODEL_BATCH = 64
 
 
 def predict_submission(config: PredictConfig) -> pd.DataFrame:
-    """Write a submission: columns ID and Class, one row for each ID, in the sample's order.
+    """Write a submission: columns ID and Class, one row per ID, in the order of the sample.
 
-    A clip that cannot be read gets the training clips' most frequent class and a line in `<output>.unreadable.csv`.
+    A clip that cannot be read gets the most frequent class of the training clips, and a line in
+    `<output>.unreadable.csv`.
 
     Returns:
-        The predictions, as `predict_clips` gives them, with the column ID.
+        The predictions of `predict_clips`, with the column ID.
 
     Raises:
-        UserError: Model, folder or sample are not usable, an ID has no file, or the output exists.
+        UserError: The model, folder or sample is not usable, an ID has no file, or the output
+            exists.
     """
     output = locate(config.output)
     if output.exists() and not config.overwrite:
-        raise UserError(f"--output {output} exists: choose another, or --overwrite it")
+        raise UserError(f"`output={output}` exists: choose another path, or pass `overwrite=True`")
     model_file = locate(config.model)
     card = read_card(model_file)
     wanted = list_wanted(config.audio_dir, config.sample_submission)
@@ -45,8 +47,8 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
         model_file, card, wanted["path"].tolist(), wanted["reason"].tolist()
     )
     predictions.insert(0, "ID", wanted["ID"].to_numpy())
-    columns = [probability_column(label) for label in card.classes] if config.probabilities else []
-    # As float64: six decimals of a float32 would be written with its rounding error.
+    columns = card.probability_columns if config.probabilities else []
+    # As float64, because rounding a float32 to six decimals would write more digits than that.
     table = predictions[["ID", "Class", *columns]].astype(dict.fromkeys(columns, float))
     write_csv(table.round(dict.fromkeys(columns, 6)), output)
     unreadable = predictions[predictions["reason"] != ""]
@@ -55,11 +57,13 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
 
 
 def list_wanted(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
-    """The clips to classify: columns `ID`, `path`, and `reason` (why it must not be read, else empty), in the order of
-    the submission.
+    """List the clips to classify, in the order of the submission.
+
+    Returns:
+        Columns `ID`, `path`, and `reason`: why a clip must not be read, else empty.
 
     Raises:
-        UserError: The folder or the sample is not usable, or an ID names no file of the folder.
+        UserError: The folder or the sample is not usable, or an ID has no file in the folder.
     """
     sources = find_unlabeled(audio_dir)
     root = f"{locate(audio_dir)}/"
@@ -73,18 +77,17 @@ def list_wanted(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
         return clips
     sample = read_csv(sample_submission, ["ID"], "sample_submission")
     if sample.empty:
-        raise UserError(f"--sample-submission {sample_submission} names no ID below its first line")
+        raise UserError(f"`sample_submission={sample_submission}` has no ID below its header")
     known = set(clips["ID"])
     for line, clip_id in sample["ID"].items():
         if clip_id not in known:
-            inside = is_inside(clip_id)
             problem = (
                 f"has no file in {audio_dir}"
-                if inside
+                if is_inside(clip_id)
                 else "is not the name of a file inside the folder"
             )
             raise UserError(
-                f"--sample-submission {sample_submission} line {line}: ID {clip_id!r} {problem}"
+                f"`sample_submission={sample_submission}`, line {line}: ID {clip_id!r} {problem}"
             )
     return clips.set_index("ID").loc[sample["ID"]].reset_index()
 
@@ -92,21 +95,23 @@ def list_wanted(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
 def predict_clips(
     model_file: Location, card: ModelCard, paths: list[str], reasons: list[str] | None = None
 ) -> pd.DataFrame:
-    """Classify clips, in the order given. Only the results are held in memory: some 100 bytes a clip and class.
+    """Classify clips, in the order given.
 
-    Needs an initialized Ray.
+    Needs an initialized Ray. Only the results are held in memory: about 100 bytes per clip and
+    class.
 
     Args:
-        model_file: The classifier.
-        card: Its card.
+        model_file: File of the classifier.
+        card: Card of the classifier.
         paths: Audio files.
-        reasons: For each, why it must not be read, or an empty text.
+        reasons: Why each file must not be read, or an empty text.
 
     Returns:
-        Columns `path`, `Class`, `probability` (of that class), `reason` (why a clip could not be read; empty where it
-        could), and a `probability_column` for each class; probabilities are 0 where a clip could not be read.
+        Columns `path`, `reason` (why a clip could not be read, else empty), `Class`, `probability`
+        (of that class), and `ModelCard.probability_columns`. A clip that could not be read has the
+        most frequent class of the training clips, and probabilities of 0.
     """
-    # Not the same for both: Ray Data would fuse the stages, and decode in the actors.
+    # Different numbers of cores, or Ray Data would fuse the stages and decode in the actors.
     decode_cpus, model_cpus = (1, 0.99) if capacity.num_cores() > 1 else (0.5, 0.49)
     results = pd.DataFrame({"path": paths, "reason": reasons or [""] * len(paths)})
     probabilities = np.zeros((len(paths), len(card.classes)), np.float32)
@@ -116,7 +121,7 @@ def predict_clips(
         pipeline = stream_spectrograms(
             rows, card.clip, card.view, num_cpus=decode_cpus
         ).map_batches(
-            _Classifier,
+            _PredictionActor,
             fn_constructor_args=(model_file,),
             batch_size=_MODEL_BATCH,
             num_cpus=model_cpus,
@@ -130,46 +135,38 @@ def predict_clips(
                     if reason:
                         results.loc[row, "reason"] = reason
                 progress.update(len(batch["row"]))
-    return _named(results, probabilities, card)
+    return _add_predictions(results, probabilities, card)
 
 
-def probability_column(label: str) -> str:
-    """Name of the column with a class's probabilities."""
-    return f"probability_{label}"
-
-
-def _named(results: pd.DataFrame, probabilities: np.ndarray, card: ModelCard) -> pd.DataFrame:
-    """The likeliest class of each clip by its name; the most frequent one where there was nothing to hear."""
+def _add_predictions(
+    results: pd.DataFrame, probabilities: np.ndarray, card: ModelCard
+) -> pd.DataFrame:
+    """Add the most probable class of each clip, or the most frequent one if it is unreadable."""
     classes = np.array(card.classes, object)[probabilities.argmax(axis=1)]
     results["Class"] = np.where(results["reason"] == "", classes, card.most_frequent_class)
     results["probability"] = probabilities.max(axis=1)
-    results[[probability_column(label) for label in card.classes]] = probabilities
+    results[card.probability_columns] = probabilities
     return results
 
 
 def _max_restarts() -> int:
-    """Actors of a lost node start again elsewhere; on a single node they could not, and Ray would warn of it."""
+    """Let actors of a lost node restart elsewhere; on a single node, Ray would warn about it."""
     return -1 if capacity.can_replace_nodes() else 0
 
 
 def _max_actors(num_clips: int) -> int:
-    """No more copies of the model than there are batches for, or cores beside those that decode."""
+    """Limit the copies of the model by the number of batches, and by half of the cores."""
     return int(max(1, min(capacity.num_cores() / 2, num_clips // (4 * _MODEL_BATCH))))
 
 
-class _Classifier:
-    """An actor that holds the model."""
+class _PredictionActor:
+    """An actor of Ray Data that holds the model."""
 
     def __init__(self, model_file: Location) -> None:
-        from freqquest.cnn.model_file import load_model
-        from freqquest.cnn.training import prepare_tensorflow
-
         prepare_tensorflow(1, use_gpu=False)
         self._model = load_model(model_file)
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        from freqquest.cnn.training import predict_probabilities
-
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         probabilities = predict_probabilities(self._model, batch["spectrogram"])
         probabilities[batch["reason"] != ""] = 0.0
         return {"row": batch["row"], "probabilities": probabilities, "reason": batch["reason"]}

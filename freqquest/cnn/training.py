@@ -1,14 +1,12 @@
-"""Fit one configuration. Knows nothing of Ray, so a test, a notebook and a trial run the same function.
+"""Training of one configuration. No Ray: a test, a notebook and a trial run the same function.
 
-Shapes: N clips, M mel bands, T frames, K classes.
+Shapes: N clips, B clips of a batch, M mel bands, T frames, K classes.
 """
 
 import math
 import time
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,17 +15,18 @@ import tensorflow as tf
 from freqquest.cnn.augment import augment
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
-from freqquest.cnn.network import build_model
+from freqquest.cnn.network import build_model, predict_probabilities
 
-_PREDICTION_BATCH = 64
+EpochMetrics = dict[str, float]
+"""Losses, accuracies, learning rate, and the seconds of training so far."""
 
-OnEpoch = Callable[[np.ndarray, dict[str, float]], None]
-"""Is told the probabilities `[N, K]` of the validation clips, by the model as it would be if training ended here (empty
-where there are none), and losses, accuracies, learning rate and the seconds that training took."""
+OnEpoch = Callable[[np.ndarray, EpochMetrics], None]
+"""Receives the validation probabilities `[N, K]` (empty without validation clips) of the model that
+would be kept if training ended now, and the epoch's metrics."""
 
 
 class DivergedError(Exception):
-    """The loss is no finite number any more."""
+    """Raised when the loss becomes NaN or infinite."""
 
 
 def fit(
@@ -43,17 +42,18 @@ def fit(
 
     Args:
         config: Network and training settings.
-        clips: Where the rows lie.
-        part: Rows to learn from, and rows to be judged by; without any of these, the last epoch counts.
+        clips: Clips that the rows refer to.
+        part: Rows to train on and rows to evaluate on; without the latter, the last epoch is kept.
         max_epochs: Longest training.
-        seed: Of initial weights, dropout, order and augmentation.
+        seed: Seed of initial weights, dropout, order and augmentation.
         on_epoch: Called after each epoch.
 
     Returns:
-        The model that counts: of averaged weights, and of the best epoch, where the configuration says so.
+        The model to keep: with averaged weights, and of the best epoch, if the configuration says
+        so.
 
     Raises:
-        DivergedError: The loss is not finite.
+        DivergedError: The loss becomes NaN or infinite.
     """
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
@@ -67,74 +67,71 @@ def fit(
         metrics=["accuracy"],
     )
     averaging = [AveragedWeights(model, config.weight_average)] if config.weight_average else []
-    counted = averaging[0].averaged if averaging else model
-    judge = _EpochEvaluation(
-        counted, clips, part.validation, on_epoch, keep_best=config.schedule == "plateau"
+    kept = averaging[0].averaged if averaging else model
+    evaluation = _EpochEvaluation(
+        kept, clips, part.validation, on_epoch, keep_best=config.schedule == "plateau"
     )
     plateau = recipe_callbacks() if config.schedule == "plateau" and len(part.validation) else []
-    # The judge comes before the recipe's callbacks, which read its figures.
+    # The evaluation comes before the recipe's callbacks, which read its metrics.
     model.fit(
         batches,
         epochs=max_epochs,
-        callbacks=[*averaging, judge, *plateau],
+        callbacks=[*averaging, evaluation, *plateau],
         shuffle=False,
         verbose=0,
     )
-    judge.restore_best()
-    return counted
+    evaluation.restore_best()
+    return kept
 
 
 def recipe_callbacks() -> list[keras.callbacks.Callback]:
-    """The recipe's callbacks, with its values. Its third, ModelCheckpoint, is what `_Judge` does in memory."""
+    """Return the recipe's callbacks, with its values.
+
+    Its third one, ModelCheckpoint, is done in memory by `_EpochEvaluation`.
+    """
     return [
         keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=4, min_lr=1e-6),
         keras.callbacks.EarlyStopping(monitor="val_loss", patience=10, restore_best_weights=True),
     ]
 
 
-def predict_probabilities(model: Any, spectrograms: np.ndarray) -> np.ndarray:
-    """Class probabilities `[N, K]` of spectrograms `[N, M, T]`, a batch at a time."""
-    starts = range(0, len(spectrograms), _PREDICTION_BATCH)
-    batches = (
-        spectrograms[start : start + _PREDICTION_BATCH].astype(np.float32)[..., None]
-        for start in starts
-    )
-    return np.concatenate([model.predict_on_batch(batch) for batch in batches])
+class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is untyped
+    """Shuffled, augmented batches `[B, M, T, 1]` with targets `[B, K]`.
 
-
-class TrainingBatches(keras.utils.PyDataset):
-    """Shuffled, varied batches `[B, M, T, 1]` with targets `[B, K]`, given by (seed, epoch, step) alone.
-
-    The clips stay where they are (shared memory, in a trial), so their size does not multiply with trials.
+    They depend on (seed, epoch, step) alone. The clips are not copied: trials share them in memory.
     """
 
     def __init__(self, clips: LabeledClips, rows: np.ndarray, config: CnnConfig, seed: int) -> None:
         super().__init__()
         self._clips, self._config, self._seed, self._epoch = clips, config, seed, 0
         self._targets = np.eye(len(clips.classes), dtype=np.float32)
-        self._choices = [np.array([row]) for row in rows]
+        self._versions = [np.array([row]) for row in rows]
+        """Rows of each clip, one of which is drawn."""
         if config.copies == "draw":
             by_clip: dict[str, list[int]] = {}
             for row in rows:
                 by_clip.setdefault(clips.clip_ids[row], []).append(row)
-            self._choices = [np.array(choices) for choices in by_clip.values()]
-        counts = Counter(clips.recordings[choices[0]] for choices in self._choices)
-        sizes = np.array([counts[clips.recordings[choices[0]]] for choices in self._choices])
-        labels = clips.class_indices[[choices[0] for choices in self._choices]]
-        self._ends = np.cumsum(
-            _shares(sizes**-config.recording_balance, labels, config.class_balance)
-        )
-        self._count = len(self._choices)
-        if (
-            config.min_steps
-        ):  # whole batches only: one of a clip or two would upset the batch normalization
-            self._count = (
-                max(self._count // config.batch_size, config.min_steps) * config.batch_size
-            )
+            self._versions = [np.array(versions) for versions in by_clip.values()]
+        self._shares_until = np.cumsum(self._shares())
+        self._num_drawn = len(self._versions)
+        if config.min_steps:
+            # Whole batches only: batch normalization suffers from batches of one or two clips.
+            num_steps = max(self._num_drawn // config.batch_size, config.min_steps)
+            self._num_drawn = num_steps * config.batch_size
         self._order = self._next_order()
 
+    def _shares(self) -> np.ndarray:
+        """Return the share of each clip in an epoch; they sum to 1."""
+        clips, firsts = self._clips, [versions[0] for versions in self._versions]
+        counts = Counter(clips.recordings[row] for row in firsts)
+        sizes = np.array([counts[clips.recordings[row]] for row in firsts])
+        labels = clips.class_indices[firsts]
+        return _scale_by_class(
+            sizes**-self._config.recording_balance, labels, self._config.class_balance
+        )
+
     def __len__(self) -> int:
-        return -(-self._count // self._config.batch_size)
+        return -(-self._num_drawn // self._config.batch_size)
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         rows = self._order[step * self._config.batch_size : (step + 1) * self._config.batch_size]
@@ -148,64 +145,75 @@ class TrainingBatches(keras.utils.PyDataset):
         return spectrograms[..., None], targets
 
     def on_epoch_end(self) -> None:
-        """Called by Keras after each epoch."""
+        """Draw the next epoch's rows; Keras calls this after each epoch."""
         self._epoch += 1
         self._order = self._next_order()
 
     def _next_order(self) -> np.ndarray:
-        """An epoch's rows, shuffled; clips that count alike come equally often (systematic resampling)."""
+        """Draw an epoch's rows and shuffle them.
+
+        Systematic resampling draws clips of equal share equally often.
+        """
         rng = np.random.default_rng([self._seed, self._epoch])
-        places = (np.arange(self._count) + rng.uniform(0.01, 0.99)) / self._count
-        drawn = np.minimum(np.searchsorted(self._ends, places), len(self._choices) - 1)
-        return np.array([rng.choice(self._choices[clip]) for clip in rng.permutation(drawn)])
+        quantiles = (np.arange(self._num_drawn) + rng.uniform(0.01, 0.99)) / self._num_drawn
+        drawn = np.minimum(np.searchsorted(self._shares_until, quantiles), len(self._versions) - 1)
+        return np.array([rng.choice(self._versions[clip]) for clip in rng.permutation(drawn)])
 
 
-class AveragedWeights(keras.callbacks.Callback):
-    """Keeps a second model, whose weights and running statistics are exponential averages of the first one's."""
+def _scale_by_class(weights: np.ndarray, labels: np.ndarray, is_balanced: bool) -> np.ndarray:
+    """Scale weights `[N]` so that each class sums to its share of the clips, or all to the same."""
+    sums, counts = np.bincount(labels, weights), np.bincount(labels)
+    class_shares = (counts > 0) / np.count_nonzero(counts) if is_balanced else counts / len(labels)
+    shares: np.ndarray = weights / sums[labels] * class_shares[labels]
+    return shares
 
-    def __init__(self, model: keras.Model, memory: float) -> None:
+
+class AveragedWeights(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
+    """Keeps a second model with exponential averages of the first one's weights and statistics."""
+
+    def __init__(self, model: keras.Model, momentum: float) -> None:
         super().__init__()
         self.averaged: keras.Model = keras.models.clone_model(model)
         self.averaged.set_weights(model.get_weights())
         self._pairs = list(zip(self.averaged.weights, model.weights, strict=True))
-        self._memory, self._step = memory, 0
+        self._momentum, self._step = momentum, 0
         self._update = tf.function(self._move)
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Move a little towards the trained weights; at first more, so that the start is soon forgotten."""
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Move towards the trained weights; faster at first, to forget the initial ones."""
         self._step += 1
-        self._update(tf.constant(1 - min(self._memory, self._step / (9 + self._step))))
+        self._update(tf.constant(1 - min(self._momentum, self._step / (9 + self._step))))
 
     def _move(self, share: tf.Tensor) -> None:
         for averaged, trained in self._pairs:
             averaged.assign_add(share * (trained - averaged))
 
 
-class _EpochEvaluation(keras.callbacks.Callback):
-    """After each epoch: scores of the model that counts, into Keras' own logs and to whoever asked for them."""
+class _EpochEvaluation(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
+    """Evaluates the model to keep after each epoch, for Keras' own logs and for `on_epoch`."""
 
     def __init__(
         self,
-        counted: keras.Model,
+        kept: keras.Model,
         clips: LabeledClips,
         rows: np.ndarray,
         on_epoch: OnEpoch | None,
         keep_best: bool,
     ) -> None:
         super().__init__()
-        self._counted, self._on_epoch, self._keep_best = counted, on_epoch, keep_best
+        self._kept, self._on_epoch, self._keep_best = kept, on_epoch, keep_best
         self._spectrograms, self._classes = clips.spectrograms[rows], clips.class_indices[rows]
         self._best_accuracy, self._best_weights = -1.0, None
         self._seconds, self._started = 0.0, 0.0
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._started = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         assert logs is not None
         self._seconds += time.perf_counter() - self._started
         _require_finite(logs["loss"], epoch)
-        figures = {
+        metrics = {
             "train/loss": float(logs["loss"]),
             "train/accuracy": float(logs["accuracy"]),
             "train/learning_rate": float(self.model.optimizer.learning_rate),
@@ -213,28 +221,21 @@ class _EpochEvaluation(keras.callbacks.Callback):
         }
         probabilities = np.zeros((0, 0))
         if len(self._classes):
-            probabilities = predict_probabilities(self._counted, self._spectrograms)
-            right = probabilities[np.arange(len(self._classes)), self._classes]
-            logs["val_loss"] = float(-np.log(right + keras.backend.epsilon()).mean())
+            probabilities = predict_probabilities(self._kept, self._spectrograms)
+            of_truth = probabilities[np.arange(len(self._classes)), self._classes]
+            logs["val_loss"] = float(-np.log(of_truth + keras.backend.epsilon()).mean())
             _require_finite(logs["val_loss"], epoch)
             accuracy = float((probabilities.argmax(axis=1) == self._classes).mean())
-            figures |= {"validation/loss": logs["val_loss"], "validation/accuracy": accuracy}
+            metrics |= {"validation/loss": logs["val_loss"], "validation/accuracy": accuracy}
             if self._keep_best and accuracy > self._best_accuracy:
-                self._best_accuracy, self._best_weights = accuracy, self._counted.get_weights()
+                self._best_accuracy, self._best_weights = accuracy, self._kept.get_weights()
         if self._on_epoch is not None:
-            self._on_epoch(probabilities, figures)
+            self._on_epoch(probabilities, metrics)
 
     def restore_best(self) -> None:
-        """Give the model the weights of its best epoch, where that one counts."""
+        """Give the model the weights of its best epoch, if that one is to be kept."""
         if self._best_weights is not None:
-            self._counted.set_weights(self._best_weights)
-
-
-def _shares(weights: np.ndarray, labels: np.ndarray, balanced: bool) -> np.ndarray:
-    """Weights `[N]` scaled to sum to 1, and over each class to its share of the clips, or all classes to the same."""
-    sums, counts = np.bincount(labels, weights), np.bincount(labels)
-    of_class = (counts > 0) / np.count_nonzero(counts) if balanced else counts / len(labels)
-    return weights / sums[labels] * of_class[labels]
+            self._kept.set_weights(self._best_weights)
 
 
 def _require_finite(loss: float, epoch: int) -> None:
@@ -243,10 +244,10 @@ def _require_finite(loss: float, epoch: int) -> None:
 
 
 def _optimizer(config: CnnConfig, num_steps: int) -> keras.optimizers.Optimizer:
-    step_size: Any = config.learning_rate
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.schedule == "one_cycle":
         warm_up = max(1, num_steps // 10)
-        step_size = keras.optimizers.schedules.CosineDecay(
+        learning_rate = keras.optimizers.schedules.CosineDecay(
             config.learning_rate / 10,
             max(1, num_steps - warm_up),
             alpha=1e-3,
@@ -254,19 +255,7 @@ def _optimizer(config: CnnConfig, num_steps: int) -> keras.optimizers.Optimizer:
             warmup_steps=warm_up,
         )
     if config.optimizer == "adam":
-        return keras.optimizers.Adam(step_size)
-    optimizer = keras.optimizers.AdamW(step_size, weight_decay=config.weight_decay)
+        return keras.optimizers.Adam(learning_rate)
+    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
-
-
-@cache
-def prepare_tensorflow(num_threads: int, use_gpu: bool) -> None:
-    """Keep TensorFlow to its task's cores, and off the GPUs or to the GPU memory it uses; before any operation."""
-    tf.config.threading.set_intra_op_parallelism_threads(num_threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    if not use_gpu:  # Ray hides the GPUs only from tasks that asked for some
-        tf.config.set_visible_devices([], "GPU")
-        return
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)

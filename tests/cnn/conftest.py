@@ -1,6 +1,4 @@
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,15 +7,16 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.labeled_clips import LabeledClips
-from freqquest.cnn.model_file import ModelCard, add_card
+from freqquest.cnn.model_file import ModelCard, add_card, to_bytes
 from freqquest.cnn.network import average, build_model
 from freqquest.dataset.manifest import Normalization
+from freqquest.storage import locate
 
 
 def make_clips(
     num_recordings: int = 8, clips_per_recording: int = 4, num_copies: int = 0, folds: int = 0
-):
-    """Two classes, one loud in some bands, the other in some frames; every other recording is of the other class."""
+) -> LabeledClips:
+    """Clips of two classes, one loud in some bands, one in some frames; recordings alternate."""
     rng = np.random.default_rng(0)
     num_clips = num_recordings * clips_per_recording
     recordings = np.repeat(np.arange(num_recordings), clips_per_recording)
@@ -51,45 +50,50 @@ def clips():
     return make_clips()
 
 
-CLIP_NORMALISATION = Normalization(
+CLIP_NORMALIZATION = Normalization(
     mean=-40.0,
     standard_deviation=20.0,
     band_means=[-40.0] * 128,
     band_standard_deviations=[20.0] * 128,
 )
+CLASSES = ["low", "middle", "high"]
 SMALLEST = replace(PRESETS["default"], num_filters=2, normalization="dataset+clip_band")
 
 
-def make_card(classes, normalization=CLIP_NORMALISATION):
+def make_card(classes, normalization=CLIP_NORMALIZATION):
     return ModelCard(
         classes=classes,
         clip=ClipConfig(),
         view=CNN_VIEW,
         most_frequent_class=classes[0],
-        network={},
+        cnn_config={},
         num_members=2,
         trained_on="nothing",
         temperature=0.7,
         normalization=normalization,
         dataset_sha256="0",
-        scores={"accuracy": 0.5, "split": "recordings never heard in training"},
+        scores={"accuracy": 0.5, "split": "unseen recordings"},
     )
 
 
-def write_classifier(place, classes):
-    """best_model.keras of two untrained networks of two sides each, whose answers differ from clip to clip."""
+def write_classifier(model_file, classes):
+    """Write a model of two untrained networks whose predictions differ between clips."""
     import keras
 
     keras.utils.set_random_seed(0)
     members = [
-        build_model(SMALLEST, len(classes), (128, 173), CLIP_NORMALISATION) for _ in range(2)
+        build_model(SMALLEST, len(classes), (128, 173), CLIP_NORMALIZATION) for _ in range(2)
     ]
     for seed, member in enumerate(members):
         for head in (layer for layer in member.layers if isinstance(layer, keras.layers.Dense)):
             head.kernel.assign(np.random.default_rng(seed).normal(0, 10, head.kernel.shape))
     card = make_card(classes)
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "plain.keras"
-        average(members, temperature=card.temperature).save(plain)
-        place.write_bytes(add_card(plain.read_bytes(), card))
-    return place
+    model = average(members, temperature=card.temperature)
+    model_file.write_bytes(add_card(to_bytes(model), card))
+    return model_file
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory):
+    """The file of a classifier of CLASSES."""
+    return write_classifier(locate(tmp_path_factory.mktemp("model") / "best_model.keras"), CLASSES)

@@ -17,7 +17,7 @@ from freqquest.storage import locate
 from tests.cnn.conftest import make_clips
 
 
-def test_a_dataset_is_read_with_what_it_says_of_its_clips(dataset_dir):
+def test_a_dataset_is_read_with_the_columns_of_its_clips(dataset_dir):
     dataset = locate(dataset_dir)
     clips = load_labeled(dataset, load_manifest(dataset))
     assert clips.spectrograms.shape == (20 + 16, 128, 173)
@@ -34,7 +34,7 @@ def test_a_dataset_is_read_with_what_it_says_of_its_clips(dataset_dir):
     np.testing.assert_array_equal(clips.groups, clips.recordings)  # there are no folds
 
 
-def test_every_clip_is_held_out_once_and_no_recording_is_divided():
+def test_cross_validation_holds_out_every_clip_once_and_divides_no_recording():
     clips = make_clips(num_recordings=12)
     parts = cross_validation(clips, 3, seed=0)
     held_out = np.concatenate([part.validation for part in parts])
@@ -45,32 +45,31 @@ def test_every_clip_is_held_out_once_and_no_recording_is_divided():
         assert set(clips.class_indices[part.validation]) == {0, 1}
 
 
-def test_the_datasets_own_folds_are_used_where_it_has_them():
+def test_cross_validation_uses_the_datasets_own_folds():
     clips = make_clips(num_recordings=12, folds=3)
     parts = cross_validation(clips, 3, seed=0)
     assert [set(clips.groups[part.validation]) for part in parts] == [{"1"}, {"2"}, {"3"}]
-    for part in cross_validation(
-        clips, 2, seed=0
-    ):  # fewer parts than folds: whole folds are put together
+    for part in cross_validation(clips, 2, seed=0):  # joins whole folds
         assert not set(clips.groups[part.train]) & set(clips.groups[part.validation])
 
 
-def test_more_parts_than_a_class_has_recordings_are_refused():
+def test_more_folds_than_recordings_of_a_class_are_refused():
     with pytest.raises(
-        UserError, match="--num-folds 5 needs as many recordings .* of each class; one has 4"
+        UserError,
+        match="`num_folds=5` needs as many recordings .* one class has 4: use fewer folds",
     ):
         cross_validation(make_clips(num_recordings=8), 5, seed=0)
 
 
 def test_folds_that_divide_a_recording_are_refused_with_its_name():
     clips = make_clips(num_recordings=12, folds=3)
-    clips.recordings[:8] = "both"  # the first recordings of the first fold's classes
+    clips.recordings[:8] = "both"
     clips.groups[:4] = "2"
     with pytest.raises(UserError, match="recording both is in 2 folds: correct the metadata"):
         cross_validation(clips, 3, seed=0)
 
 
-def test_copies_are_learned_from_only_and_never_of_a_clip_that_is_held_out():
+def test_augmented_copies_are_for_training_only_and_never_of_a_held_out_clip():
     clips = make_clips(num_copies=2)
     part = hold_out(clips, np.array([0, 5]))
     assert part.validation.tolist() == [0, 5]
@@ -80,7 +79,7 @@ def test_copies_are_learned_from_only_and_never_of_a_clip_that_is_held_out():
     assert len(all_clips(clips).validation) == 0
 
 
-def test_the_datasets_own_split_is_taken_as_it_is(clips):
+def test_the_datasets_own_split_is_kept(clips):
     part = dataset_split(clips)
     assert clips.is_validation[part.validation].all()
     assert not clips.is_validation[part.train].any()
@@ -94,7 +93,7 @@ def with_extra(clips, num_extra=5):
 
 
 @pytest.mark.parametrize("folds", [0, 4], ids=["recordings", "folds"])
-def test_extra_clips_are_in_every_parts_training_rows_and_in_no_validation_rows(folds):
+def test_extra_clips_are_always_trained_on_and_never_evaluated(folds):
     plain = make_clips(num_recordings=16, num_copies=1, folds=folds)
     clips = with_extra(plain)
     extra = set(range(len(plain.class_indices), len(clips.class_indices)))
@@ -114,7 +113,7 @@ def test_extra_clips_are_in_every_parts_training_rows_and_in_no_validation_rows(
         assert sorted(set(part.train) - extra) == sorted(same.train)
 
 
-def test_extra_clips_keep_their_class_and_count_as_a_recording_each(clips):
+def test_extra_clips_keep_their_class_and_count_as_one_recording_each(clips):
     joined = with_extra(clips)
     assert {joined.classes[index] for index in joined.class_indices[-5:]} == {"clicks"}
     assert joined.spectrograms.dtype == np.float16
@@ -124,14 +123,12 @@ def test_extra_clips_keep_their_class_and_count_as_a_recording_each(clips):
     assert joined.normalization == clips.normalization
 
 
-def test_extra_clips_do_not_stand_in_for_recordings_that_a_class_lacks():
-    with pytest.raises(UserError, match="one has 4"):
+def test_extra_clips_do_not_count_as_recordings_for_cross_validation():
+    with pytest.raises(UserError, match="one class has 4"):
         cross_validation(with_extra(make_clips(num_recordings=8), num_extra=20), 5, seed=0)
 
 
-def test_clips_of_the_dataset_are_no_extra_clips(clips):
+def test_clips_of_the_dataset_are_refused_as_extra_clips(clips):
     extra = pd.DataFrame({"path": ["nowhere.wav"], "label": ["clicks"]})
-    with pytest.raises(
-        UserError, match="--extra-clips: nowhere.wav is a clip of the dataset already"
-    ):
+    with pytest.raises(UserError, match="`extra_clips`: nowhere.wav is in the dataset already"):
         add_extra(clips, extra, np.zeros((1, 16, 20), np.float16))

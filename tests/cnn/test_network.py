@@ -1,5 +1,3 @@
-import json
-import zipfile
 from dataclasses import replace
 
 import keras
@@ -7,17 +5,13 @@ import numpy as np
 import pytest
 
 from freqquest.cnn.config import PRESETS, CnnConfig
-from freqquest.cnn.model_file import ModelCard, add_card, load_model, read_card
-from freqquest.cnn.network import average, build_model
+from freqquest.cnn.model_file import load_model
+from freqquest.cnn.network import average, build_model, with_features
 from freqquest.dataset.manifest import Normalization
-from freqquest.errors import UserError
-from freqquest.storage import locate
-from tests.cnn.conftest import make_card
+from tests.cnn.conftest import CLIP_NORMALIZATION, SMALLEST
 
 SHAPE = (128, 173)
-
-
-NORMALISATION = Normalization(
+NORMALIZATION = Normalization(
     mean=-40.0,
     standard_deviation=20.0,
     band_means=[-40.0 - 0.1 * band for band in range(128)],
@@ -26,23 +20,14 @@ NORMALISATION = Normalization(
 
 
 def build(config: CnnConfig) -> keras.Model:
-    return build_model(config, num_classes=5, input_shape=SHAPE, normalization=NORMALISATION)
+    return build_model(config, num_classes=5, input_shape=SHAPE, normalization=NORMALIZATION)
 
 
 def random_clips(count: int = 3) -> np.ndarray:
     return np.random.default_rng(0).uniform(-80, 0, (count, *SHAPE, 1)).astype(np.float32)
 
 
-def card() -> ModelCard:
-    return make_card(["a", "b"], NORMALISATION)
-
-
-def save(model: keras.Model, tmp_path) -> bytes:
-    model.save(tmp_path / "plain.keras")
-    return (tmp_path / "plain.keras").read_bytes()
-
-
-def test_the_reference_is_the_recipes_network_layer_for_layer():
+def test_the_reference_has_the_layers_of_the_recipe():
     model = build(PRESETS["reference"])
     layers = [(type(layer).__name__, layer.output.shape[1:]) for layer in model.layers[1:]]
     assert layers == [
@@ -78,7 +63,7 @@ def test_the_reference_is_the_recipes_network_layer_for_layer():
     ]
 
 
-def test_the_references_parameters_are_counted():
+def test_the_reference_has_as_many_parameters_as_the_recipe():
     model = build(PRESETS["reference"])
     convolutions = (9 * 1 * 32 + 32) + (9 * 32 * 64 + 64) + (9 * 64 * 128 + 128)
     batch_norms = 4 * (32 + 64 + 128)
@@ -96,7 +81,7 @@ def test_the_references_parameters_are_counted():
         ("clip_band", [-0.5, 0.0, 0.5]),
     ],
 )
-def test_what_the_network_sees_of_a_clip(normalization, expected):
+def test_each_normalization_scales_the_input_as_described(normalization, expected):
     model = build(replace(PRESETS["default"], normalization=normalization, floor_db=-80.0))
     pooling = next(
         layer for layer in model.layers if isinstance(layer, keras.layers.AveragePooling2D)
@@ -112,33 +97,35 @@ def test_what_the_network_sees_of_a_clip(normalization, expected):
 
 
 @pytest.mark.parametrize(
-    ("normalization", "is_deaf_to_color"), [("clip", False), ("clip_band", True)]
+    ("normalization", "removes_coloration"), [("clip", False), ("clip_band", True)]
 )
-def test_a_clips_loudness_is_taken_off_or_also_its_color(normalization, is_deaf_to_color):
+def test_normalization_by_clip_removes_loudness_and_by_band_also_coloration(
+    normalization, removes_coloration
+):
     model = build(replace(PRESETS["default"], normalization=normalization, floor_db=-80.0))
     clips = random_clips()
     color = np.linspace(-20, 20, SHAPE[0], dtype=np.float32)[:, None, None]
     plain, louder, colored = (np.array(model(seen)) for seen in (clips, clips + 3, clips + color))
     np.testing.assert_allclose(louder, plain, atol=1e-4)
-    assert (np.abs(colored - plain).max() < 1e-4) == is_deaf_to_color
+    assert (np.abs(colored - plain).max() < 1e-4) == removes_coloration
 
 
-def test_two_normalizations_are_two_networks_whose_scores_are_averaged():
-    both, one = (
+def test_two_normalizations_give_two_networks_whose_logits_are_averaged():
+    both, single = (
         build(replace(PRESETS["default"], normalization=kind))
         for kind in ("dataset+clip_band", "dataset")
     )
-    assert both.count_params() == 2 * one.count_params()
+    assert both.count_params() == 2 * single.count_params()
     clips = random_clips()
     heads = [layer.output for layer in both.layers if isinstance(layer, keras.layers.Dense)]
-    scores = np.array(keras.Model(both.input, heads)(clips))
-    assert np.abs(scores[0] - scores[1]).max() > 1e-3
+    logits = np.array(keras.Model(both.input, heads)(clips))
+    assert np.abs(logits[0] - logits[1]).max() > 1e-3
     np.testing.assert_allclose(
-        np.array(both(clips)), keras.ops.softmax(scores.mean(axis=0)), atol=1e-5
+        np.array(both(clips)), keras.ops.softmax(logits.mean(axis=0)), atol=1e-5
     )
 
 
-def test_what_is_below_the_floor_is_not_seen():
+def test_values_below_the_floor_do_not_matter():
     model = build(replace(PRESETS["default"], floor_db=-60.0))
     clips = random_clips()
     np.testing.assert_allclose(
@@ -157,7 +144,7 @@ def test_outputs_are_probabilities(network, pooling):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def test_the_default_is_several_times_leaner_than_the_reference():
+def test_the_default_needs_less_than_a_third_of_the_references_multiplications():
     def multiplications(model: keras.Model) -> int:
         convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
         return sum(
@@ -171,7 +158,7 @@ def test_the_default_is_several_times_leaner_than_the_reference():
     )
 
 
-def test_an_average_is_the_geometric_mean_made_more_or_less_sure():
+def test_an_average_is_the_geometric_mean_divided_by_the_temperature():
     members = [build(replace(PRESETS["default"], num_filters=4)) for _ in range(2)]
     clips = random_clips()
     logs = np.mean([np.log(np.array(member(clips))) for member in members], axis=0)
@@ -183,55 +170,27 @@ def test_an_average_is_the_geometric_mean_made_more_or_less_sure():
         )
 
 
-def test_a_saved_model_carries_its_card_and_loads_in_safe_mode(tmp_path):
-    members = []
-    for normalization in ("clip", "band"):
-        keras.backend.clear_session()  # as in a process of its own, so that names repeat
-        members.append(
-            build(replace(PRESETS["default"], normalization=normalization, pooling="average_max"))
-        )
-    model = average(members, temperature=0.5)
-    place = locate(tmp_path / "best_model.keras")
-    place.write_bytes(add_card(save(model, tmp_path), card()))
-    assert read_card(place) == card()
-    clips = random_clips()
-    np.testing.assert_allclose(
-        np.array(load_model(place)(clips)), np.array(model(clips)), atol=1e-6
-    )
-    assert keras.models.load_model(place.path, safe_mode=True) is not None
+def test_features_are_the_inputs_of_the_last_dense_layers(model_file):
+    model = load_model(model_file)
+    clips = np.random.default_rng(0).uniform(-60, 0, (4, 128, 173, 1)).astype(np.float32)
+    probabilities, features = with_features(model, 0.7).predict_on_batch(clips)
+    np.testing.assert_allclose(probabilities, model.predict_on_batch(clips), atol=1e-5)
+    members = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    logits, inputs = [], np.split(features, 4, axis=1)
+    for member in members:
+        for head in (layer for layer in member.layers if isinstance(layer, keras.layers.Dense)):
+            logits.append(inputs[len(logits)] @ head.kernel.numpy() + head.bias.numpy())
+    logs = [
+        np.log(np.array(keras.ops.softmax((logits[i] + logits[i + 1]) / 2)) + 1e-7) for i in (0, 2)
+    ]
+    expected = np.array(keras.ops.softmax(np.mean(logs, axis=0) / 0.7))
+    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
 
 
-def test_code_inside_a_model_is_refused(tmp_path):
-    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Lambda(lambda x: x)])
-    place = locate(tmp_path / "evil.keras")
-    place.write_bytes(add_card(save(model, tmp_path), card()))
-    with pytest.raises(ValueError, match=r"[Ll]ambda"):
-        load_model(place)
-
-
-def test_files_that_are_no_model_are_refused(tmp_path):
-    with pytest.raises(UserError, match="does not exist: jobs/tune_cnn.py makes best_model.keras"):
-        read_card(locate(tmp_path / "nowhere.keras"))
-    junk = locate(tmp_path / "junk.keras")
-    junk.write_bytes(b"junk")
-    with pytest.raises(UserError, match="is not a model saved by jobs/tune_cnn.py"):
-        read_card(junk)
-    with zipfile.ZipFile(tmp_path / "new.keras", "w") as archive:
-        archive.writestr("freqquest.json", json.dumps({"version": 99}))
-    with pytest.raises(UserError, match="is of version 99; this freqquest reads 2"):
-        read_card(locate(tmp_path / "new.keras"))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"num_blocks": 9}, "num_blocks=9 must be from 1 to 6"),
-        ({"dropout": 1.0}, "dropout=1.0 must be from 0 to below 1"),
-        ({"batch_size": 0}, "batch_size=0 must be above 0"),
-        ({"mixup": -1.0}, "mixup=-1.0 must be 0 or more"),
-        ({"floor_db": -90.0}, "floor_db=-90.0 must be from -80.0"),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        CnnConfig(**settings)
+def test_features_come_after_a_hidden_dense_layer():
+    config = replace(SMALLEST, normalization="dataset", dense_units=5)
+    model = average([build_model(config, 3, (128, 173), CLIP_NORMALIZATION)], temperature=1.0)
+    clips = np.zeros((2, 128, 173, 1), np.float32)
+    probabilities, features = with_features(model, 1.0).predict_on_batch(clips)
+    assert features.shape == (2, 5)
+    np.testing.assert_allclose(probabilities, model.predict_on_batch(clips), atol=1e-5)

@@ -17,24 +17,24 @@ def write_sample(folder, *ids):
     return str(path)
 
 
-def test_the_sample_fixes_the_rows_and_their_order(clips):
-    wanted = list_wanted(str(clips), write_sample(clips, "c.flac", "a.wav", "c.flac"))
-    assert wanted["ID"].tolist() == ["c.flac", "a.wav", "c.flac"]
-    assert wanted["path"].tolist() == [str(clips / name) for name in ("c.flac", "a.wav", "c.flac")]
+def test_the_sample_sets_the_rows_and_their_order(clips):
+    listed = list_wanted(str(clips), write_sample(clips, "c.flac", "a.wav", "c.flac"))
+    assert listed["ID"].tolist() == ["c.flac", "a.wav", "c.flac"]
+    assert listed["path"].tolist() == [str(clips / name) for name in ("c.flac", "a.wav", "c.flac")]
 
 
-def test_without_a_sample_every_clip_is_wanted_sorted(clips):
+def test_without_a_sample_all_clips_are_listed_by_name(clips):
     assert list_wanted(str(clips), None)["ID"].tolist() == ["a.wav", "b.wav", "c.flac"]
 
 
-def test_a_link_out_of_the_folder_keeps_its_row_and_is_not_read(clips, tmp_path_factory):
+def test_a_link_out_of_the_folder_is_listed_but_not_read(clips, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "secret.wav").write_bytes(b"")
     (clips / "b2.wav").symlink_to(elsewhere / "secret.wav")
     (clips / "folder").symlink_to(elsewhere)
-    wanted = list_wanted(str(clips), None)
-    assert wanted["ID"].tolist() == ["a.wav", "b.wav", "b2.wav", "c.flac"]
-    assert wanted.set_index("ID")["reason"].astype(bool).to_dict() == {
+    listed = list_wanted(str(clips), None)
+    assert listed["ID"].tolist() == ["a.wav", "b.wav", "b2.wav", "c.flac"]
+    assert listed.set_index("ID")["reason"].astype(bool).to_dict() == {
         "a.wav": False,
         "b.wav": False,
         "b2.wav": True,
@@ -54,13 +54,13 @@ def test_a_link_out_of_the_folder_keeps_its_row_and_is_not_read(clips, tmp_path_
         ("a\nb.wav", r"is not the name of a file inside"),
     ],
 )
-def test_an_id_without_a_file_is_named_with_its_line(clips, bad_id, message):
+def test_an_id_without_a_file_is_reported_with_its_line(clips, bad_id, message):
     with pytest.raises(UserError, match=message):
         list_wanted(str(clips), write_sample(clips, "a.wav", bad_id))
 
 
-def test_a_sample_without_an_id_is_refused(clips):
-    with pytest.raises(UserError, match="names no ID below its first line"):
+def test_a_sample_without_ids_is_refused(clips):
+    with pytest.raises(UserError, match="`sample_submission=.*` has no ID below its header"):
         list_wanted(str(clips), write_sample(clips))
     (clips / "sample.csv").write_text("")
     with pytest.raises(UserError, match="is empty; it needs a first line with the column.s. ID"):

@@ -36,7 +36,7 @@ RESIDUAL = replace(
     equalizer_db=0.0,
     num_masks=0,
 )
-TWO = replace(RESIDUAL, normalization=CnnConfig().normalization)
+TWO_NETWORKS = replace(RESIDUAL, normalization=CnnConfig().normalization)
 
 
 def test_the_recipes_callbacks_have_its_values():
@@ -52,7 +52,7 @@ def test_the_recipes_callbacks_have_its_values():
     assert (stop.monitor, stop.patience, stop.restore_best_weights) == ("val_loss", 10, True)
 
 
-def test_the_reference_trains_as_the_recipe_does():
+def test_the_reference_has_the_settings_of_the_recipe():
     reference = PRESETS["reference"]
     assert (reference.optimizer, reference.learning_rate, reference.batch_size) == (
         "adam",
@@ -69,9 +69,9 @@ def test_the_reference_trains_as_the_recipe_does():
 
 
 @pytest.mark.parametrize(
-    "config", [PLAIN, RESIDUAL, TWO], ids=["plain", "residual", "two networks"]
+    "config", [PLAIN, RESIDUAL, TWO_NETWORKS], ids=["plain", "residual", "two networks"]
 )
-def test_a_fit_learns_and_tells_of_every_epoch(clips, config):
+def test_a_fit_learns_and_reports_every_epoch(clips, config):
     epochs = []
     model = fit(
         config,
@@ -79,7 +79,7 @@ def test_a_fit_learns_and_tells_of_every_epoch(clips, config):
         dataset_split(clips),
         max_epochs=6,
         seed=0,
-        on_epoch=lambda _, figures: epochs.append(figures),
+        on_epoch=lambda _, metrics: epochs.append(metrics),
     )
     assert len(epochs) == 6
     assert epochs[0].keys() == {
@@ -96,11 +96,11 @@ def test_a_fit_learns_and_tells_of_every_epoch(clips, config):
     ).argmax(axis=1)
     accuracy = (predicted == clips.class_indices[validation]).mean()
     assert accuracy > 0.8
-    counts = max if config.schedule == "plateau" else lambda accuracies: accuracies[-1]
-    assert accuracy == pytest.approx(counts([epoch["validation/accuracy"] for epoch in epochs]))
+    kept = max if config.schedule == "plateau" else lambda accuracies: accuracies[-1]
+    assert accuracy == pytest.approx(kept([epoch["validation/accuracy"] for epoch in epochs]))
 
 
-def test_without_validation_clips_the_last_epoch_counts(clips):
+def test_without_validation_clips_the_last_epoch_is_kept(clips):
     model = fit(RESIDUAL, clips, all_clips(clips), max_epochs=1, seed=0)
     assert model.output_shape == (None, 2)
 
@@ -114,8 +114,8 @@ def test_the_same_seed_trains_the_same_model(clips):
         np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-4)
 
 
-def test_a_loss_that_is_not_finite_ends_the_fit(clips):
-    told = []
+def test_a_loss_that_becomes_nan_ends_the_fit(clips):
+    reported = []
     with pytest.raises(DivergedError, match="epoch 1: the loss is nan"):
         fit(
             replace(PLAIN, learning_rate=1e30),
@@ -123,12 +123,12 @@ def test_a_loss_that_is_not_finite_ends_the_fit(clips):
             dataset_split(clips),
             max_epochs=5,
             seed=0,
-            on_epoch=lambda *figures: told.append(figures),
+            on_epoch=lambda *epoch: reported.append(epoch),
         )
-    assert not told
+    assert not reported
 
 
-def test_batches_hold_every_clip_once_in_another_order_each_epoch():
+def test_an_epoch_has_every_clip_once_in_a_new_order():
     clips = make_clips()
     clips.spectrograms[:] = -np.arange(32)[:, None, None]  # a clip's number in each of its values
     batches = TrainingBatches(
@@ -152,14 +152,14 @@ def test_batches_hold_every_clip_once_in_another_order_each_epoch():
     assert first != second
 
 
-def test_copies_are_drawn_or_all_used():
+def test_one_version_of_each_clip_is_drawn_or_all_are_used():
     clips = make_clips(num_copies=2)
     rows = np.arange(len(clips.class_indices))
     drawn = TrainingBatches(
         clips, rows, replace(PRESETS["default"], batch_size=32, min_steps=0), seed=0
     )
-    everyone = TrainingBatches(clips, rows, replace(PRESETS["reference"], batch_size=32), seed=0)
-    assert (len(drawn), len(everyone)) == (1, 3)
+    every_copy = TrainingBatches(clips, rows, replace(PRESETS["reference"], batch_size=32), seed=0)
+    assert (len(drawn), len(every_copy)) == (1, 3)
     order = drawn._order
     assert sorted(clips.clip_ids[order]) == sorted(set(clips.clip_ids))
     assert clips.only_trains[order].any()
@@ -167,11 +167,8 @@ def test_copies_are_drawn_or_all_used():
 
 def test_clips_of_long_recordings_are_drawn_less_often_and_classes_keep_their_shares():
     clips = make_clips(num_recordings=4, clips_per_recording=8)
-    clips.recordings[:14] = [
-        *["long"] * 7,
-        "short",
-        *["other"] * 6,
-    ]  # of the classes low (8 clips) and high
+    # Eight clips of one class, then six of the other.
+    clips.recordings[:14] = [*["long"] * 7, "short", *["other"] * 6]
     config = replace(
         PRESETS["default"], recording_balance=1.0, class_balance=False, batch_size=32, min_steps=0
     )
@@ -187,9 +184,8 @@ def test_clips_of_long_recordings_are_drawn_less_often_and_classes_keep_their_sh
 
 def test_a_rare_class_is_drawn_as_often_as_the_others():
     clips = make_clips(num_recordings=4, clips_per_recording=8)
-    rows = np.flatnonzero(
-        (clips.class_indices != 0) | (np.arange(32) == 0)
-    )  # one clip of the first class
+    only_first = (clips.class_indices != 0) | (np.arange(32) == 0)
+    rows = np.flatnonzero(only_first)  # one clip of the first class
     config = replace(PRESETS["default"], recording_balance=0.0, batch_size=32, min_steps=3)
     drawn = np.bincount(clips.class_indices[TrainingBatches(clips, rows, config, seed=0)._order])
     assert drawn.max() - drawn.min() <= 1
@@ -198,7 +194,7 @@ def test_a_rare_class_is_drawn_as_often_as_the_others():
     assert drawn[0] < drawn[1] / 4
 
 
-def test_few_clips_are_gone_through_several_times_an_epoch(clips):
+def test_few_clips_are_repeated_within_an_epoch(clips):
     config = replace(PRESETS["default"], recording_balance=0.0, batch_size=8, min_steps=12)
     batches = TrainingBatches(clips, np.arange(32), config, seed=0)
     assert len(batches) == 12
@@ -208,10 +204,10 @@ def test_few_clips_are_gone_through_several_times_an_epoch(clips):
     assert [len(targets) for _, targets in (many[step] for step in range(len(many)))] == [9, 9, 9]
 
 
-def test_averaged_weights_forget_the_start_and_then_move_slowly():
+def test_averaged_weights_move_fast_at_first_and_then_slowly():
     model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.set_weights([np.array([[0.0]])])
-    averaging = AveragedWeights(model, memory=0.5)
+    averaging = AveragedWeights(model, momentum=0.5)
     model.set_weights([np.array([[1.0]])])
     averaging.on_train_batch_end(0)
     assert averaging.averaged.get_weights()[0].item() == pytest.approx(1 - 1 / 10)
@@ -219,8 +215,8 @@ def test_averaged_weights_forget_the_start_and_then_move_slowly():
     assert averaging.averaged.get_weights()[0].item() == pytest.approx(0.9 + 0.1 * (1 - 2 / 11))
 
 
-def test_a_part_may_be_any_rows(clips):
+def test_any_rows_can_be_trained_and_evaluated_on(clips):
     part = SplitRows(train=np.arange(0, 32, 2), validation=np.arange(1, 32, 2))
-    told = []
-    fit(PLAIN, clips, part, max_epochs=1, seed=0, on_epoch=lambda _, figures: told.append(figures))
-    assert 0 <= told[0]["validation/accuracy"] <= 1
+    epochs = []
+    fit(PLAIN, clips, part, max_epochs=1, seed=0, on_epoch=lambda _, epoch: epochs.append(epoch))
+    assert 0 <= epochs[0]["validation/accuracy"] <= 1

@@ -1,67 +1,75 @@
-"""What Ray Tune is told of a search: when a trial ends early, what is tried next, and how it is shown."""
+"""Extensions of Ray Tune: its scheduler, its search algorithm, and its progress display."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from freqquest.cnn.search.trial import OBJECTIVE
+from freqquest.cluster import ray_internals
+from freqquest.cnn.metrics import Settings
+from freqquest.cnn.search.outcome import OBJECTIVE, TrialReport
 from freqquest.progress import Progress
 
+if TYPE_CHECKING:
+    from ray.tune.experiment import Trial
 
-def position(params: dict[str, Any], points: list[dict[str, Any]]) -> int:
-    """Which of the points that the search began with these settings are; behind them, where they are none."""
+
+def index_of_point(params: Settings, points: Sequence[Settings]) -> int:
+    """Return the index of the first point that these settings match, or the number of points."""
     matches = [all(params.get(name) == value for name, value in point.items()) for point in points]
     return matches.index(True) if True in matches else len(points)
 
 
-class Scheduler(ASHAScheduler):
-    """ASHA, but for the first point, the preset: it runs to its end, as all others must beat it."""
+class ProtectedASHA(ASHAScheduler):  # type: ignore[misc]  # Ray is untyped
+    """ASHA that never stops one point early: the preset, which all others must beat."""
 
-    def __init__(self, first_point: dict[str, Any], **settings: Any) -> None:
-        super().__init__(**settings)
-        self._first_point = first_point
+    def __init__(self, protected: Settings, *, max_t: int, **settings: object) -> None:
+        super().__init__(max_t=max_t, **settings)
+        self._protected, self._last_epoch = protected, max_t
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: object, trial: "Trial", result: TrialReport) -> str:
         action = super().on_trial_result(tune_controller, trial, result)
-        if position(trial.config, [self._first_point]) == 0 and result["epoch"] < self._max_t:
+        is_protected = index_of_point(trial.config, [self._protected]) == 0
+        if is_protected and result["epoch"] < self._last_epoch:
             return str(self.CONTINUE)
         return str(action)
 
 
-class Proposer(OptunaSearch):
-    """Optuna's TPE. A killed search may leave trials that its last saved state does not know: it learns nothing of
-    them, instead of failing.
+class ResumableOptunaSearch(OptunaSearch):  # type: ignore[misc]  # Ray is untyped
+    """Optuna's TPE for searches that can be interrupted.
+
+    A killed search may leave trials that the last saved state does not contain. They are ignored
+    instead of failing the resumed search.
     """
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """TPE learns from final scores alone; Optuna would warn of each epoch of a trial that began again."""
+    def on_trial_result(self, trial_id: str, result: TrialReport) -> None:
+        """Ignore epochs: TPE learns from final scores, and warns about restarted trials."""
 
     def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+        self, trial_id: str, result: TrialReport | None = None, error: bool = False
     ) -> None:
-        if trial_id in self._ot_trials:
+        if ray_internals.knows_trial(self, trial_id):
             super().on_trial_complete(trial_id, result, error)
 
 
-class Watch(tune.Callback):
+class SearchProgress(tune.Callback):  # type: ignore[misc]  # Ray is untyped
     """Shows the search's progress in the driver, in epochs of all trials."""
 
     def __init__(self, num_trials: int, num_epochs: int) -> None:
         self._num_trials, self._num_epochs = num_trials, num_epochs
-        self._progress: Progress | None = (
-            None  # made when the search starts: this object is saved with it
-        )
+        # Created when the search starts, because Ray Tune saves this object with the search.
+        self._progress: Progress | None = None
         self._done: dict[str, int] = {}
-        self._num_ended, self._num_begun_again, self._best = 0, 0, 0.0
+        self._num_ended, self._num_restarted, self._best = 0, 0, 0.0
 
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+    def on_step_begin(self, iteration: int, trials: list["Trial"], **info: object) -> None:
         if self._progress is None:
             self._begin(trials)
 
-    def _begin(self, trials: list[Any]) -> Progress:
-        """Trials that an interrupted search had finished are done."""
+    def _begin(self, trials: list["Trial"]) -> Progress:
+        """Show the progress, with the trials that an interrupted search had finished."""
         self._progress = Progress("tune", self._num_trials * self._num_epochs, "epochs")
         kept = [trial for trial in trials if trial.is_finished()]
         self._done = {trial.trial_id: self._num_epochs for trial in kept}
@@ -71,35 +79,49 @@ class Watch(tune.Callback):
         return self._progress
 
     def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+        self,
+        iteration: int,
+        trials: list["Trial"],
+        trial: "Trial",
+        result: TrialReport,
+        **info: object,
     ) -> None:
         self._best = max(self._best, result[OBJECTIVE])
         self._advance(trial, min(result["epoch"], self._num_epochs))
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._num_begun_again += 1
+    def on_trial_recover(
+        self, iteration: int, trials: list["Trial"], trial: "Trial", **info: object
+    ) -> None:
+        self._num_restarted += 1
         self._advance(trial, 0)
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_complete(
+        self, iteration: int, trials: list["Trial"], trial: "Trial", **info: object
+    ) -> None:
         self._end(trial)
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_error(
+        self, iteration: int, trials: list["Trial"], trial: "Trial", **info: object
+    ) -> None:
         self._end(trial)
 
-    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+    def on_experiment_end(self, trials: list["Trial"], **info: object) -> None:
         (self._progress or self._begin(trials)).close()
 
-    def _end(self, trial: Any) -> None:
-        """An early end makes the remaining work less."""
+    def _end(self, trial: "Trial") -> None:
+        """Count the epochs that an early end skips as done."""
         self._num_ended += 1
         self._advance(trial, self._num_epochs)
 
-    def _advance(self, trial: Any, epoch: int) -> None:
+    def _advance(self, trial: "Trial", epoch: int) -> None:
         if self._progress is not None:
             self._progress.update(epoch - self._done.get(trial.trial_id, 0), self._note)
             self._done[trial.trial_id] = epoch
 
     @property
     def _note(self) -> str:
-        again = f", {self._num_begun_again} lost and begun again" if self._num_begun_again else ""
-        return f"{self._num_ended}/{self._num_trials} trials done{again}, best validation accuracy {self._best:.3f}"
+        restarted = f", {self._num_restarted} lost and restarted" if self._num_restarted else ""
+        return (
+            f"{self._num_ended}/{self._num_trials} trials done{restarted}, best validation "
+            f"accuracy {self._best:.3f}"
+        )

@@ -1,11 +1,11 @@
-"""Judge the trials of a search: which one wins, how good it is, how sure it may be.
+"""Choice of the best trial, its metrics, and plots of the search.
 
-No TensorFlow: the trials left their predictions. Shapes: N clips, K classes.
+No Ray and no TensorFlow: the trials saved their predictions. Shapes: N clips, K classes.
 """
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.metrics import classification_report
@@ -13,47 +13,47 @@ from sklearn.metrics import classification_report
 from freqquest import plots
 from freqquest.cnn.calibration import calibration_error, fit_temperature, reliability_bins, soften
 from freqquest.cnn.labeled_clips import LabeledClips
-from freqquest.cnn.search.run import Outcome
+from freqquest.cnn.metrics import SearchMetrics, Setting
+from freqquest.cnn.search.outcome import FINISHED, Outcome
 from freqquest.cnn.search.space import SPACE, LogRange
-from freqquest.cnn.search.trial import FINISHED
+
+if TYPE_CHECKING:
+    import optuna
 
 
 def choose(outcomes: Sequence[Outcome], clips: LabeledClips) -> Outcome:
-    """The first trial, unless another one is better by more than chance explains.
+    """Return the first trial, unless another one is better by more than chance explains.
 
-    The best of many is partly the luckiest. So the preset, which was chosen on other grounds, stays unless the best
-    trial's lead is above one standard error of the difference (Breiman et al., 1984, rule of one standard error), for
-    which whole recordings, not clips, count as independent.
+    The best of many trials is partly the luckiest. So the preset, which was chosen on other
+    grounds, stays unless the best trial's lead exceeds one standard error of the difference (one
+    standard error rule, Breiman et al., 1984), where recordings, not clips, count as
+    independent.
     """
     finished = [outcome for outcome in outcomes if outcome.state == FINISHED]
     first, best = finished[0], max(finished, key=lambda outcome: outcome.score)
     if first is not outcomes[0] or first is best:
         return best
-    lead = _right(best, clips).astype(float) - _right(first, clips)
-    return (
-        best if lead.sum() > standard_error(lead, clips.recordings[first.predictions[0]]) else first
-    )
+    lead = _is_correct(best, clips).astype(float) - _is_correct(first, clips)
+    chance = standard_error(lead, clips.recordings[first.predictions[0]])
+    return best if lead.sum() > chance else first
 
 
 def standard_error(lead: np.ndarray, recordings: np.ndarray) -> float:
-    """Of the sum of figures of clips `[N]`, where whole recordings, not clips, count as independent."""
+    """Return the standard error of a sum over clips `[N]`, where recordings are independent."""
     sums = [lead[recordings == recording].sum() for recording in np.unique(recordings)]
     return float(np.sqrt(np.square(sums).sum()))
 
 
 def evaluate(
     outcomes: Sequence[Outcome], best: Outcome, clips: LabeledClips, split: str
-) -> dict[str, Any]:
-    """Figures of the chosen configuration on the clips that it was not trained on.
+) -> SearchMetrics:
+    """Compute the metrics of the chosen configuration on the clips that it was not trained on.
 
     Args:
         outcomes: All trials.
         best: The chosen one.
-        clips: Where its rows lie.
-        split: What the rows have in common.
-
-    Returns:
-        JSON-compatible; `accuracy` is over all validation clips together.
+        clips: Clips that its rows refer to.
+        split: Description of the split that the accuracy belongs to.
     """
     rows, probabilities = best.predictions
     truth, labels = clips.class_indices[rows], range(len(clips.classes))
@@ -77,7 +77,7 @@ def evaluate(
         "num_failed_trials": sum(not outcome.is_valid for outcome in outcomes),
         "trial": best.trial_id,
         "is_first_trial": best is outcomes[0],
-        "network": dataclasses.asdict(best.network),
+        "network": dataclasses.asdict(best.cnn_config),
         "by_class": {label: report[label] for label in clips.classes},
         "temperature": temperature,
         "calibration_error": {
@@ -88,9 +88,9 @@ def evaluate(
 
 
 def draw(
-    outcomes: Sequence[Outcome], best: Outcome, clips: LabeledClips, metrics: dict[str, Any]
+    outcomes: Sequence[Outcome], best: Outcome, clips: LabeledClips, metrics: SearchMetrics
 ) -> dict[str, np.ndarray]:
-    """Pictures of the search and of the chosen trial with its metrics, RGB `[H, W, 3]`, by name."""
+    """Plot the search and the chosen trial: RGB pictures `[H, W, 3]`, by name."""
     rows, probabilities = best.predictions
     truth = clips.class_indices[rows]
     counts = plots.count_confusions(truth, probabilities.argmax(axis=1), len(clips.classes))
@@ -125,54 +125,59 @@ def draw(
 
 
 def importance(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """Share of the score's variance that each setting explains, by a random forest (fANOVA, Hutter et al., 2014).
+    """Return the share of the score's variance that each setting explains.
+
+    Source: fANOVA, by a random forest (Hutter et al., 2014).
 
     Returns:
-        Largest first; empty with fewer than eight trials, from which nothing can be said.
+        Largest first; empty with fewer than eight valid trials, which allow no conclusion.
     """
     import optuna
 
-    sound = [outcome for outcome in outcomes if outcome.is_valid]
-    if len(sound) < 8:
+    valid = [outcome for outcome in outcomes if outcome.is_valid]
+    if len(valid) < 8:
         return {}
     varied = {
-        name: sorted({outcome.params[name] for outcome in sound}, key=str)
-        for name in sound[0].params
-        if len({outcome.params[name] for outcome in sound}) > 1
+        name: sorted({outcome.params[name] for outcome in valid}, key=str)
+        for name in valid[0].params
+        if len({outcome.params[name] for outcome in valid}) > 1
     }
     distributions = {name: _distribution(name, values) for name, values in varied.items()}
     study = optuna.create_study(direction="maximize")
-    for outcome in sound:
+    for outcome in valid:
         params = {name: outcome.params[name] for name in varied}
         study.add_trial(
             optuna.trial.create_trial(
                 params=params, distributions=distributions, value=outcome.score
             )
         )
-    if len({outcome.score for outcome in sound}) < 2:
+    if len({outcome.score for outcome in valid}) < 2:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
 
 
-def _right(outcome: Outcome, clips: LabeledClips) -> np.ndarray:
+def _is_correct(outcome: Outcome, clips: LabeledClips) -> np.ndarray:
     rows, probabilities = outcome.predictions
-    return probabilities.argmax(axis=1) == clips.class_indices[rows]
+    is_correct: np.ndarray = probabilities.argmax(axis=1) == clips.class_indices[rows]
+    return is_correct
 
 
 def _draw_progress(outcomes: Sequence[Outcome]) -> np.ndarray:
-    sound = sorted(
+    valid = sorted(
         (outcome for outcome in outcomes if outcome.is_valid),
         key=lambda outcome: outcome.history[-1]["time"],
     )
-    start = min(outcome.history[0]["time"] for outcome in sound)
-    minutes = [(outcome.history[-1]["time"] - start) / 60 for outcome in sound]
-    return plots.best_so_far(minutes, [outcome.score for outcome in sound], "the search")
+    start = min(outcome.history[0]["time"] for outcome in valid)
+    minutes = [(outcome.history[-1]["time"] - start) / 60 for outcome in valid]
+    return plots.best_so_far(minutes, [outcome.score for outcome in valid], "the search")
 
 
-def _distribution(name: str, values: list[Any]) -> Any:
+def _distribution(name: str, values: list[Setting]) -> "optuna.distributions.BaseDistribution":
     import optuna
 
     if isinstance(SPACE.get(name), LogRange):
-        return optuna.distributions.FloatDistribution(min(values), max(values), log=True)
+        return optuna.distributions.FloatDistribution(
+            float(min(values)), float(max(values)), log=True
+        )
     return optuna.distributions.CategoricalDistribution(values)

@@ -1,33 +1,40 @@
-"""What the search may vary. Light to import, but for `as_domains`.
+"""The search space. Light to import; `as_domains` loads Ray Tune.
 
-Both presets lie in the space, so that the search can begin with them.
+Both presets lie in the space, so that the search can start from them.
 """
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from freqquest.cnn.config import FLOOR_DB, CnnConfig
-from freqquest.errors import UserError
+from freqquest.cnn.metrics import Setting, Settings
+from freqquest.errors import UserError, render_parameters
+
+if TYPE_CHECKING:
+    from ray.tune.search.sample import Domain
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One of several values."""
 
-    values: tuple[Any, ...]
+    values: tuple[Setting, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class LogRange:
-    """Any value between two, all orders of magnitude alike."""
+    """A value between two limits, distributed uniformly on a logarithmic scale."""
 
     low: float
     high: float
 
 
-SPACE: dict[str, Choice | LogRange] = {
-    # the network
+Space = dict[str, Choice | LogRange]
+"""Values that each setting may take, by name."""
+
+SPACE: Space = {
+    # network
     "network": Choice(("residual", "plain")),
     "num_blocks": Choice((3, 4)),
     "num_filters": Choice((16, 24, 32)),
@@ -37,7 +44,7 @@ SPACE: dict[str, Choice | LogRange] = {
     "batch_norm_momentum": Choice((0.9, 0.99)),
     "normalization": Choice(("none", "dataset", "band", "clip", "clip_band", "dataset+clip_band")),
     "floor_db": Choice((FLOOR_DB, -60.0)),
-    # the clips it sees
+    # input clips and augmentation
     "time_shift": Choice((True, False)),
     "band_shift": Choice((0, 3, 6)),
     "equalizer_db": Choice((0.0, 6.0, 12.0)),
@@ -47,13 +54,13 @@ SPACE: dict[str, Choice | LogRange] = {
     "recording_balance": Choice((0.0, 0.5, 1.0)),
     "class_balance": Choice((True, False)),
     "copies": Choice(("draw", "all")),
-    # how it learns
+    # training
     "optimizer": Choice(("adam", "adamw")),
     "learning_rate": LogRange(3e-4, 5e-3),
     "schedule": Choice(("one_cycle", "plateau")),
     "batch_size": Choice((16, 32, 64)),
     "min_steps": Choice((0, 20)),
-    # what keeps it from learning by heart
+    # regularization
     "weight_decay": Choice((0.0, 0.01, 0.02, 0.05)),
     "dropout": Choice((0.2, 0.3, 0.5)),
     "block_dropout": Choice((0.0, 0.1, 0.2)),
@@ -62,14 +69,14 @@ SPACE: dict[str, Choice | LogRange] = {
 }
 
 
-def narrow(only: tuple[str, ...]) -> dict[str, Choice | LogRange]:
-    """The space with some settings held to the values that a user names.
+def narrow(only: tuple[str, ...]) -> Space:
+    """Restrict settings of the space to the values that a user lists.
 
     Args:
         only: `name=value` or `name=value,value,...`.
 
     Raises:
-        UserError: A name is no setting, or a value none that it can have.
+        UserError: A name is not a setting, or a value is not valid for it.
     """
     types = {
         field.name: type(getattr(CnnConfig(), field.name))
@@ -80,20 +87,28 @@ def narrow(only: tuple[str, ...]) -> dict[str, Choice | LogRange]:
         name, _, listed = entry.partition("=")
         if name not in types:
             raise UserError(
-                f"--only {entry}: {name} is no setting of the classifier; settings: {', '.join(types)}"
+                f"`only={entry}`: {name} must be a setting of the classifier, one of: "
+                f"{', '.join(types)}"
             )
         values = tuple(_parse(value, types[name], entry) for value in listed.split(","))
         for value in values:
             try:
-                dataclasses.replace(CnnConfig(), **{name: value})
+                cnn_config_of({name: value})
             except ValueError as error:
-                raise UserError(f"--only {entry}: {error}") from error
+                problem = render_parameters(str(error), lambda setting, value: f"{setting}={value}")
+                raise UserError(f"`only={entry}`: {problem}") from error
         space[name] = Choice(values)
     return space
 
 
-def as_domains(space: dict[str, Choice | LogRange]) -> dict[str, Any]:
-    """The space in Ray Tune's terms."""
+def cnn_config_of(params: Settings) -> CnnConfig:
+    """Return the configuration at a point of the space; a trial's seed is ignored."""
+    settings: dict[str, Any] = {name: value for name, value in params.items() if name != "seed"}
+    return CnnConfig(**settings)
+
+
+def as_domains(space: Space) -> dict[str, "Domain"]:
+    """Convert the space to domains of Ray Tune."""
     from ray import tune
 
     return {
@@ -104,8 +119,8 @@ def as_domains(space: dict[str, Choice | LogRange]) -> dict[str, Any]:
     }
 
 
-def nearest(space: dict[str, Choice | LogRange], config: CnnConfig) -> dict[str, Any]:
-    """The point of the space that has a configuration's values wherever the space allows them."""
+def nearest(space: Space, config: CnnConfig) -> Settings:
+    """Return the point of the space with a configuration's values, as far as the space allows."""
     point = dataclasses.asdict(config)
     return {
         name: min(max(point[name], values.low), values.high)
@@ -115,8 +130,8 @@ def nearest(space: dict[str, Choice | LogRange], config: CnnConfig) -> dict[str,
     }
 
 
-def _parse(text: str, kind: type, entry: str) -> Any:
+def _parse(text: str, kind: type, entry: str) -> Setting:
     try:
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as error:
-        raise UserError(f"--only {entry}: {text!r} is no {kind.__name__}") from error
+        raise UserError(f"`only={entry}`: {text!r} is not of type {kind.__name__}") from error

@@ -1,4 +1,7 @@
-"""A trial's TensorBoard logs, by TensorFlow's own writer. Shapes: N clips, K classes, S samples."""
+"""A trial's TensorBoard logs, written by TensorFlow. No Ray.
+
+Shapes: N clips, K classes, S samples.
+"""
 
 import dataclasses
 import json
@@ -16,17 +19,17 @@ from freqquest.runs.log_dir import LogDir
 from freqquest.storage import Location, locate
 
 _NUM_MISTAKES = 6
-"""Clips shown of those that a model is most surely wrong about."""
+"""Misclassified clips that are shown, the most confident first."""
 
 
 class TrialLogs:
-    """Scalars of every epoch, the configuration as text and as hyperparameters, pictures and sounds."""
+    """Scalars of every epoch, the configuration as text and hyperparameters, plots and sounds."""
 
-    def __init__(self, place: Location) -> None:
-        """Open the logs; those of the same trial's lost attempt would be shown as a second curve, and are removed."""
-        for earlier in place.list_dir():
+    def __init__(self, folder: Location) -> None:
+        """Open the logs, and remove those of a lost attempt, which would show a second curve."""
+        for earlier in folder.list_dir():
             earlier.remove_file()
-        self._folder = LogDir(place)
+        self._folder = LogDir(folder)
         self._writer = tf.summary.create_file_writer(str(self._folder.path))
 
     def log_config(self, config: CnnConfig, trial_id: str) -> None:
@@ -37,19 +40,19 @@ class TrialLogs:
             hparams.hparams(settings, trial_id=trial_id)
 
     def log_scalars(self, metrics: dict[str, float], epoch: int) -> None:
-        """Write an epoch's figures."""
+        """Write the metrics of an epoch."""
         with self._writer.as_default(step=epoch):
             for name, value in metrics.items():
                 tf.summary.scalar(name, value)
         self.sync()
 
     def log_picture(self, name: str, picture: np.ndarray, epoch: int) -> None:
-        """Write a picture `[H, W, 3]`, uint8."""
+        """Write an RGB picture `[H, W, 3]`, uint8."""
         with self._writer.as_default(step=epoch):
             tf.summary.image(name, picture[None])
         self.sync()
 
-    def log_judgment(
+    def log_predictions(
         self,
         clips: LabeledClips,
         rows: np.ndarray,
@@ -57,14 +60,14 @@ class TrialLogs:
         clip: ClipConfig,
         epoch: int,
     ) -> None:
-        """Show which classes are taken for which, and what the worst mistakes look and sound like.
+        """Write the confusion matrix, and spectrograms and sounds of the worst mistakes.
 
         Args:
-            clips: Where the rows lie.
-            rows: `[N]`, of the validation clips.
-            probabilities: `[N, K]`, what the model says of them.
-            clip: How their audio files are read.
-            epoch: After which this is so.
+            clips: Clips that the rows refer to.
+            rows: Rows `[N]` of the validation clips.
+            probabilities: Their predictions `[N, K]`.
+            clip: Form in which their audio files are decoded.
+            epoch: Epochs done.
         """
         counts = plots.count_confusions(
             clips.class_indices[rows], probabilities.argmax(axis=1), len(clips.classes)
@@ -76,27 +79,27 @@ class TrialLogs:
         )
         mistakes = worst_mistakes(clips.class_indices[rows], probabilities)[:_NUM_MISTAKES]
         spectrograms, captions = {}, []
-        for place, index in enumerate(mistakes, start=1):
-            row, heard = rows[index], probabilities[index].argmax()
+        for number, index in enumerate(mistakes, start=1):
+            row, predicted = rows[index], probabilities[index].argmax()
             title = (
-                f"{place}. {clips.classes[clips.class_indices[row]]}, heard as {clips.classes[heard]} "
-                f"({probabilities[index, heard]:.0%})"
+                f"{number}. {clips.classes[clips.class_indices[row]]}, predicted as "
+                f"{clips.classes[predicted]} ({probabilities[index, predicted]:.0%})"
             )
             spectrograms[title] = clips.spectrograms[row].astype(np.float32)
             captions.append(f"{title}: {clips.clip_ids[row]}")
-            self._log_sound(f"mistakes/{place}", clips.paths[row], clip, epoch)
-        # TensorBoard shows a tag's first description at all steps, so the sounds' captions are texts of their own.
+            self._log_sound(f"mistakes/{number}", clips.paths[row], clip, epoch)
+        # The captions are text, because TensorBoard shows a sound's first description at all steps.
         with self._writer.as_default(step=epoch):
             tf.summary.text("mistakes/captions", "\n".join(captions) or "no mistakes")
         if not captions:
             return
         picture = plots.spectrogram_grid(
-            spectrograms, f"most surely wrong after epoch {epoch}", clip.duration_s
+            spectrograms, f"most confident mistakes after epoch {epoch}", clip.duration_s
         )
         self.log_picture("validation/mistakes", picture, epoch)
 
     def _log_sound(self, name: str, path: str, clip: ClipConfig, epoch: int) -> None:
-        """A clip's sound, if its file is still there."""
+        """Write a clip's sound, if its file still exists."""
         try:
             with locate(path).open() as stream:
                 waveform = load_clip(stream, clip).waveform
@@ -106,17 +109,17 @@ class TrialLogs:
             tf.summary.audio(name, waveform[None, :, None], clip.sample_rate_hz)
 
     def close(self) -> None:
-        """End the logs."""
+        """Close the logs."""
         self._writer.close()
         self._folder.sync()
 
     def sync(self) -> None:
-        """Make what was written visible."""
+        """Make everything written so far visible."""
         self._writer.flush()
         self._folder.sync()
 
 
 def worst_mistakes(class_indices: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Which of N clips a model is wrong about, the surest first."""
+    """Return the indices of the misclassified clips of N, the most confident first."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != class_indices)
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]

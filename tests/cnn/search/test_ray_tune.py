@@ -1,22 +1,33 @@
-"""What Ray Tune is told, without Ray."""
-
+import inspect
+import os
 from types import SimpleNamespace
 
+import optuna
+from ray import tune
+from ray.train._internal.storage import StorageContext
+from ray.tune.constants import TUNE_ENV_VARS
+
+from freqquest.cluster import ray_internals
 from freqquest.cnn.config import TuneConfig
-from freqquest.cnn.search.ray_tune import Scheduler, Watch, position
+from freqquest.cnn.search.ray_tune import (
+    ProtectedASHA,
+    ResumableOptunaSearch,
+    SearchProgress,
+    index_of_point,
+)
 from freqquest.cnn.search.run import first_points
 
 
-def test_the_preset_is_known_by_its_values_whatever_the_order_in_which_a_resumed_search_gives_the_trials():
+def test_points_are_found_by_their_values():
     points = first_points(TuneConfig(dataset_dir="unused", run_dir="unused"))
     others = {"seed": 0, "copies": "draw"}
-    assert position(others | points[0], points) == 0
-    assert position(others | points[1], points) == 1
-    assert position(points[0] | {"mixup": 1.0}, points) == 2
+    assert index_of_point(others | points[0], points) == 0
+    assert index_of_point(others | points[1], points) == 1
+    assert index_of_point(points[0] | {"mixup": 1.0}, points) == 2
 
 
-def test_the_scheduler_ends_what_falls_behind_but_never_the_preset():
-    scheduler = Scheduler(
+def test_the_scheduler_stops_weak_trials_early_but_never_the_protected_one():
+    scheduler = ProtectedASHA(
         {"mixup": 0.3},
         metric="score",
         mode="max",
@@ -37,43 +48,63 @@ def test_the_scheduler_ends_what_falls_behind_but_never_the_preset():
     for number in range(4):
         decisions(number, 0.0, 0.9)
     assert decisions(4, 0.0, 0.1)[0] == "STOP"
-    assert decisions(5, 0.3, 0.1) == ["CONTINUE", "STOP"]  # and at its end, as all
+    assert decisions(5, 0.3, 0.1) == ["CONTINUE", "STOP"]  # at its end, like all
 
 
-def test_progress_goes_back_with_a_trial_that_begins_again(capsys):
-    watch, trial = Watch(num_trials=2, num_epochs=4), SimpleNamespace(trial_id="a")
-    watch.on_step_begin(0, [])
+def test_progress_goes_back_when_a_trial_restarts(capsys):
+    progress, trial = SearchProgress(num_trials=2, num_epochs=4), SimpleNamespace(trial_id="a")
+    progress.on_step_begin(0, [])
     for epoch in (1, 2, 3):
-        watch.on_trial_result(0, [], trial, {"epoch": epoch, "validation/score": 0.5})
-    watch.on_trial_recover(0, [], trial)
-    watch.on_trial_result(0, [], trial, {"epoch": 1, "validation/score": 0.5})
-    watch.on_experiment_end([])
+        progress.on_trial_result(0, [], trial, {"epoch": epoch, "validation/score": 0.5})
+    progress.on_trial_recover(0, [], trial)
+    progress.on_trial_result(0, [], trial, {"epoch": 1, "validation/score": 0.5})
+    progress.on_experiment_end([])
     last = capsys.readouterr().err.splitlines()[-1]
     assert "1/8" in last
-    assert "0/2 trials done, 1 lost and begun again, best validation accuracy 0.500" in last
+    assert "0/2 trials done, 1 lost and restarted, best validation accuracy 0.500" in last
 
 
-def test_what_an_interrupted_search_had_finished_counts_as_done(capsys):
+def test_trials_that_an_interrupted_search_finished_count_as_done(capsys):
     kept = SimpleNamespace(
         trial_id="a", is_finished=lambda: True, last_result={"validation/score": 0.75}
     )
     new = SimpleNamespace(trial_id="b", is_finished=lambda: False, last_result={})
-    watch = Watch(num_trials=2, num_epochs=4)
-    watch.on_step_begin(0, [kept, new])
+    progress = SearchProgress(num_trials=2, num_epochs=4)
+    progress.on_step_begin(0, [kept, new])
     first = capsys.readouterr().err.splitlines()[-1]
     assert "4/8" in first
     assert "1/2 trials done, best validation accuracy 0.750" in first
-    watch.on_trial_result(0, [], new, {"epoch": 4, "validation/score": 0.5})
-    watch.on_trial_complete(0, [], new)
-    watch.on_experiment_end([kept, new])
+    progress.on_trial_result(0, [], new, {"epoch": 4, "validation/score": 0.5})
+    progress.on_trial_complete(0, [], new)
+    progress.on_experiment_end([kept, new])
     last = capsys.readouterr().err.splitlines()[-1]
     assert "8/8" in last
     assert "2/2 trials done, best validation accuracy 0.750" in last
 
 
-def test_a_search_that_had_finished_all_says_so(capsys):
+def test_a_search_without_remaining_trials_shows_them_as_done(capsys):
     kept = SimpleNamespace(
         trial_id="a", is_finished=lambda: True, last_result={"validation/score": 0.75}
     )
-    Watch(num_trials=1, num_epochs=4).on_experiment_end([kept])
+    SearchProgress(num_trials=1, num_epochs=4).on_experiment_end([kept])
     assert "1/1 trials done, best validation accuracy 0.750" in capsys.readouterr().err
+
+
+def test_results_of_trials_that_optuna_did_not_propose_are_ignored():
+    search = ResumableOptunaSearch(sampler=optuna.samplers.RandomSampler(seed=0))
+    search.set_search_properties("score", "max", {"mixup": tune.uniform(0.0, 1.0)})
+    assert search.suggest("known") is not None
+    assert ray_internals.knows_trial(search, "known")
+    assert not ray_internals.knows_trial(search, "unknown")
+    for trial_id in ("known", "unknown"):
+        search.on_trial_complete(trial_id, {"score": 0.5})
+    assert [finished.value for finished in search._ot_study.trials] == [0.5]
+
+
+def test_ray_tune_still_has_the_private_names_that_are_used(monkeypatch):
+    assert "_resume_config" in inspect.signature(tune.Tuner.restore).parameters
+    monkeypatch.setattr(os, "environ", {})
+    ray_internals.set_max_pending_trials(3)
+    ray_internals.wait_for_stopped_trials()
+    assert set(os.environ) <= TUNE_ENV_VARS
+    assert isinstance(StorageContext.trial_fs_path, property)

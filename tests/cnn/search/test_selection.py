@@ -1,86 +1,42 @@
 import numpy as np
-import pytest
 
-from freqquest.cnn.calibration import calibration_error, fit_temperature, reliability_bins, soften
-from freqquest.cnn.leakage_audit import RANDOM, RECORDING, audit_parts, audit_report
-from freqquest.cnn.search.trial_logs import worst_mistakes
+from freqquest.cnn.search.selection import choose, importance
 from tests.cnn.conftest import make_clips
+from tests.cnn.search.conftest import make_outcome
 
 
-def unsure(num_clips=4000, temperature=2.0):
-    """Probabilities of two classes that are right as often as they say, then made too sure or too unsure."""
-    rng = np.random.default_rng(0)
-    honest = rng.uniform(0.02, 0.98, num_clips)
-    truth = (rng.random(num_clips) < honest).astype(int)
-    return soften(np.stack([1 - honest, honest], axis=1), temperature), truth
-
-
-@pytest.mark.parametrize("temperature", [0.5, 2.0])
-def test_the_temperature_undoes_what_made_a_model_too_sure_or_unsure(temperature):
-    probabilities, truth = unsure(temperature=temperature)
-    found = fit_temperature(probabilities, truth)
-    assert found == pytest.approx(1 / temperature, rel=0.1)
-    before, after = (
-        calibration_error(p, truth) for p in (probabilities, soften(probabilities, found))
+def test_the_first_trial_is_chosen_unless_another_one_is_better_by_more_than_chance():
+    clips = make_clips()  # eight recordings of four clips
+    preset = make_outcome("preset", np.arange(32) % 4 != 0)
+    one_recording_better = make_outcome(
+        "lucky", (np.arange(32) % 4 != 0) | (clips.recordings == "0")
     )
-    assert after < 0.02 < before
-
-
-def test_a_few_clips_all_right_do_not_make_a_model_certain():
-    probabilities = np.array([[0.6, 0.4], [0.55, 0.45], [0.3, 0.7], [0.4, 0.6]])
-    truth = np.array([0, 0, 1, 1])
-    certain = soften(probabilities, fit_temperature(probabilities, truth))
-    assert certain.max() < 0.98
-
-
-def test_reliability_has_a_point_for_each_bin_with_clips():
-    confidence, accuracy, counts = reliability_bins(
-        np.array([[0.95, 0.05], [0.93, 0.07], [0.4, 0.6]]), np.array([0, 1, 1])
-    )
-    np.testing.assert_allclose(confidence, [0.6, 0.94])
-    np.testing.assert_allclose(accuracy, [1.0, 0.5])
-    assert counts.tolist() == [1, 2]
-
-
-def test_the_worst_mistake_is_the_surest_one():
-    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
-    assert worst_mistakes(np.array([1, 1, 1]), probabilities).tolist() == [0, 1]
-
-
-def test_the_audit_holds_out_as_many_clips_in_both_splits():
-    clips = make_clips()
-    parts = audit_parts(clips, seed=0)
-    by_recording, random = parts[RECORDING], parts[RANDOM]
-    assert not set(clips.recordings[by_recording.train]) & set(
-        clips.recordings[by_recording.validation]
-    )
-    assert set(clips.recordings[random.train]) & set(clips.recordings[random.validation])
-    assert len(random.validation) == len(by_recording.validation)
-    right = np.eye(2)[clips.class_indices]
-    predictions = {RANDOM: right[random.validation], RECORDING: 1 - right[by_recording.validation]}
-    report = audit_report(clips, parts, predictions)
-    assert (report["random_split_accuracy"], report["recording_split_accuracy"]) == (1.0, 0.0)
-    assert report["difference"] == 1.0
-    assert "scores 1.000 where clips of one recording are in both" in report["sentence"]
-    assert "and 0.000 on recordings it never heard" in report["sentence"]
-    assert report["sentence"].endswith("the first counts remembering as hearing.")
-    predictions[RECORDING] = right[by_recording.validation]
+    every_recording_better = make_outcome("better", np.ones(32, bool))
+    assert choose([preset, one_recording_better], clips).trial_id == "preset"
     assert (
-        "nothing was gained by remembering" in audit_report(clips, parts, predictions)["sentence"]
+        choose([preset, one_recording_better, every_recording_better], clips).trial_id == "better"
     )
-    assert "not possible" in audit_report(clips, parts, predictions | {RANDOM: None})["sentence"]
+    assert choose([preset], clips).trial_id == "preset"
 
 
-def test_the_audit_makes_its_own_split_where_the_dataset_s_is_random():
-    clips = make_clips(num_recordings=12)
-    clips.is_validation[:] = np.arange(48) % 4 == 0
-    by_recording = audit_parts(clips, seed=0)[RECORDING]
-    assert not set(clips.recordings[by_recording.train]) & set(
-        clips.recordings[by_recording.validation]
-    )
+def test_only_finished_trials_can_be_chosen():
+    clips = make_clips()
+    weak = make_outcome("weak", np.arange(32) % 2 == 0)
+    for state in ("epoch 3: the loss is nan", "stopped early", "RuntimeError: out of memory"):
+        failed = make_outcome("failed", np.ones(32, bool), state=state)
+        assert choose([failed, weak], clips).trial_id == "weak"
 
 
-def test_the_audit_says_so_where_recordings_are_not_known():
-    clips = make_clips(num_recordings=8, clips_per_recording=1)
-    assert audit_parts(clips, seed=0) == {}
-    assert "not possible" in audit_report(clips, {}, {})["sentence"]
+def test_importance_finds_the_setting_that_matters_and_needs_enough_trials():
+    trials = [
+        make_outcome(
+            str(number),
+            np.arange(32) < 16 + 14 * (number % 2),
+            {"mixup": number % 2 / 2, "num_masks": number // 2 % 3},
+        )
+        for number in range(12)
+    ]
+    shares = importance(trials)
+    assert next(iter(shares)) == "mixup"
+    assert shares["mixup"] > 0.8
+    assert importance(trials[:4]) == {}

@@ -1,0 +1,156 @@
+"""The classifier for notebooks and services: predicts in this process, without Ray.
+
+Keras is loaded by `Classifier.load`. Shapes: N clips, S samples, K classes.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import pandas as pd
+
+from freqquest.audio.decode import UnreadableClipError
+from freqquest.cnn.model_file import ModelCard, load_model, read_card
+from freqquest.cnn.network import predict_probabilities
+from freqquest.dataset.load_clip import load
+from freqquest.storage import locate
+
+if TYPE_CHECKING:
+    import keras
+
+_BATCH = 64
+"""Clips that are decoded before they are classified together."""
+
+
+class Classifier:
+    """A classifier trained by the tune stage.
+
+    ```python
+    classifier = Classifier.load("runs/demo/best_model.keras")
+    table = classifier.predict(["a.wav", "b.flac"])
+    table = classifier.predict(waveforms, sample_rate_hz=44_100)
+    ```
+    """
+
+    def __init__(self, model: "keras.Model", card: ModelCard) -> None:
+        """Use a model that is in memory; `load` reads one from its file."""
+        self._model, self.card = model, card
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Load the best_model.keras of a run from a path or a URI.
+
+        Raises:
+            UserError: The file is missing, not a freqquest model, or of an unknown version.
+        """
+        model_file = locate(path)
+        card = read_card(model_file, "path")
+        return cls(load_model(model_file), card)
+
+    @property
+    def classes(self) -> list[str]:
+        """Labels of the classes, in the order of the probability columns."""
+        return self.card.classes
+
+    def predict(
+        self,
+        clips: str | Path | np.ndarray | Sequence[str | Path | np.ndarray],
+        *,
+        sample_rate_hz: int | None = None,
+    ) -> pd.DataFrame:
+        """Classify audio files or waveforms, with the same probabilities as the predict job.
+
+        Clips are mixed to mono, resampled, and padded or cut to the length that the classifier was
+        trained on.
+
+        Args:
+            clips: Paths or URIs of audio files (or a single one), or mono floating-point waveforms
+                with full scale 1.0: `[N, S]`, `[S]`, or a list of `[S]` of any lengths.
+            sample_rate_hz: Sample rate of the waveforms; files have their own.
+
+        Returns:
+            One row a clip, in the order given: `label` (the most probable class), its
+            `probability`, and `probability_<class>` for each class. For files also `path` and
+            `reason`: why a file could not be read, else empty. The label of an unreadable file is
+            missing, and its probabilities are NaN.
+
+        Raises:
+            ValueError: `sample_rate_hz` is missing for waveforms or given for files, or a waveform
+                is not mono, not floating-point, empty, or has NaN or infinite samples.
+            OSError: The storage fails, or a file's folder does not exist.
+        """
+        if isinstance(clips, str | os.PathLike):
+            clips = [clips]
+        elif isinstance(clips, np.ndarray) and clips.ndim == 1 and clips.dtype.kind not in "OSUT":
+            clips = clips[None]
+        paths = [os.fspath(clip) for clip in clips if isinstance(clip, str | os.PathLike)]
+        if sample_rate_hz is None:
+            if len(paths) < len(clips):
+                raise ValueError("waveforms need `sample_rate_hz`, the rate of their samples")
+            return self._predict_files(paths)
+        if paths:
+            raise ValueError("audio files have their own rate: leave out `sample_rate_hz`")
+        return self._predict_waveforms([np.asarray(clip) for clip in clips], sample_rate_hz)
+
+    def _predict_files(self, paths: list[str]) -> pd.DataFrame:
+        reasons = [""] * len(paths)
+        probabilities = self._no_probabilities(len(paths))
+        for start in range(0, len(paths), _BATCH):
+            rows, spectrograms = [], []
+            for row in range(start, min(start + _BATCH, len(paths))):
+                try:
+                    waveform = load(paths[row], self.card.clip).waveform
+                except UnreadableClipError as error:
+                    reasons[row] = str(error)
+                    continue
+                rows.append(row)
+                spectrograms.append(self.card.spectrogram(waveform, self.card.clip.sample_rate_hz))
+            if rows:
+                probabilities[rows] = predict_probabilities(self._model, np.stack(spectrograms))
+        table = self._table(probabilities)
+        table.insert(0, "path", paths)
+        table.insert(3, "reason", reasons)
+        return table
+
+    def _predict_waveforms(self, waveforms: list[np.ndarray], sample_rate_hz: int) -> pd.DataFrame:
+        for number, waveform in enumerate(waveforms):
+            _require_usable(waveform, number)
+        probabilities = self._no_probabilities(len(waveforms))
+        for start in range(0, len(waveforms), _BATCH):
+            spectrograms = [
+                self.card.spectrogram(waveform.astype(np.float32), sample_rate_hz)
+                for waveform in waveforms[start : start + _BATCH]
+            ]
+            probabilities[start : start + _BATCH] = predict_probabilities(
+                self._model, np.stack(spectrograms)
+            )
+        return self._table(probabilities)
+
+    def _no_probabilities(self, num_clips: int) -> np.ndarray:
+        return np.full((num_clips, len(self.classes)), np.nan, np.float32)
+
+    def _table(self, probabilities: np.ndarray) -> pd.DataFrame:
+        labels = np.array(self.classes, object)[probabilities.argmax(axis=1)]
+        labels[np.isnan(probabilities[:, 0])] = None
+        table = pd.DataFrame(probabilities, columns=self.card.probability_columns)
+        table.insert(0, "label", labels)
+        table.insert(1, "probability", probabilities.max(axis=1))
+        return table
+
+
+def _require_usable(waveform: np.ndarray, number: int) -> None:
+    """Refuse what is not a mono floating-point waveform with finite samples."""
+    if waveform.ndim != 1 or not len(waveform):
+        raise ValueError(
+            f"waveform {number} has shape {waveform.shape}, but must be mono, [S], with at least "
+            "one sample"
+        )
+    if waveform.dtype.kind != "f":
+        raise ValueError(
+            f"waveform {number} has dtype {waveform.dtype}, but must be floating-point with full "
+            "scale 1.0: divide integer samples by their largest value"
+        )
+    if not np.isfinite(waveform).all():
+        raise ValueError(f"waveform {number} has NaN or infinite samples: remove them")

@@ -1,0 +1,69 @@
+"""The metrics of the tune stage, as metrics.json holds them and the report reads them."""
+
+from typing import NotRequired, TypedDict
+
+Setting = bool | int | float | str
+"""Value of one setting of the classifier."""
+
+Settings = dict[str, Setting]
+"""Settings of the classifier by name."""
+
+
+class CalibrationErrors(TypedDict):
+    """Expected calibration error on the validation clips."""
+
+    before: float
+    after: float
+
+
+class ClassMetrics(TypedDict):
+    """Metrics of one class; the keys are scikit-learn's."""
+
+    precision: float
+    recall: float
+    support: float
+
+
+class AuditMetrics(TypedDict):
+    """Result of the leakage audit; only the sentence if the audit was not possible."""
+
+    sentence: str
+    random_split_accuracy: NotRequired[float]
+    recording_split_accuracy: NotRequired[float]
+    difference: NotRequired[float]
+    num_clips: NotRequired[int]
+
+
+class SearchMetrics(TypedDict):
+    """Metrics of the configuration that a search chose, on clips that it was not trained on."""
+
+    accuracy: float
+    """Accuracy over all validation clips of all folds."""
+    accuracy_by_fold: list[float]
+    split: str
+    """Description of the split that the accuracy belongs to."""
+    num_clips: int
+    num_recordings: int
+    num_trials: int
+    num_failed_trials: int
+    trial: str
+    """ID of the chosen trial."""
+    is_first_trial: bool
+    network: Settings
+    """The chosen `CnnConfig`."""
+    by_class: dict[str, ClassMetrics]
+    temperature: float
+    calibration_error: CalibrationErrors
+
+
+class CnnMetrics(SearchMetrics):
+    """Metrics of the whole stage."""
+
+    audit: NotRequired[AuditMetrics]
+    num_members: int
+    """Networks in the final model."""
+    num_extra_clips: int
+    trained_on: str
+    """Description of the clips that the final model was trained on."""
+    machine: NotRequired[str]
+    """Description of the machine, added when the run folder records the metrics."""

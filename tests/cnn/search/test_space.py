@@ -1,0 +1,56 @@
+import dataclasses
+
+import pytest
+
+from freqquest.cnn.config import PRESETS
+from freqquest.cnn.search.space import SPACE, Choice, as_domains, cnn_config_of, narrow, nearest
+from freqquest.errors import UserError
+
+
+def test_both_presets_lie_in_the_space():
+    for preset in PRESETS.values():
+        point = nearest(SPACE, preset)
+        assert point == {
+            name: value for name, value in dataclasses.asdict(preset).items() if name in point
+        }
+
+
+def test_every_point_of_the_space_is_a_valid_configuration():
+    domains = as_domains(SPACE)
+    for _ in range(20):
+        assert cnn_config_of({name: domain.sample() for name, domain in domains.items()})
+
+
+def test_a_user_can_narrow_the_space():
+    narrowed = narrow(
+        ("num_filters=8", "network=residual,plain", "time_shift=true", "learning_rate=0.001")
+    )
+    assert narrowed["num_filters"] == Choice((8,))
+    assert narrowed["network"] == Choice(("residual", "plain"))
+    assert narrowed["time_shift"] == Choice((True,))
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        (
+            "filters=8",
+            "`only=filters=8`: filters must be a setting of the classifier, one of: network, num_",
+        ),
+        ("num_filters=many", "`only=num_filters=many`: 'many' is not of type int"),
+        ("time_shift=perhaps", "'perhaps' is not of type bool"),
+        ("network=transformer", ": network=transformer must be one of: residual, plain"),
+        ("dropout=1.5", "`only=dropout=1.5`: dropout=1.5 must be at least 0 and below 1"),
+    ],
+)
+def test_invalid_restrictions_are_refused(only, message):
+    with pytest.raises(UserError, match=message) as refused:
+        narrow((only,))
+    assert refused.value.fields == ("only",)
+
+
+def test_a_trials_seed_is_no_setting():
+    assert (
+        cnn_config_of(dataclasses.asdict(PRESETS["reference"]) | {"seed": 3})
+        == (PRESETS["reference"])
+    )

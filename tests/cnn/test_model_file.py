@@ -1,0 +1,77 @@
+import dataclasses
+import json
+import zipfile
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from freqquest.cnn.config import PRESETS
+from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
+from freqquest.cnn.network import average, build_model
+from freqquest.errors import UserError
+from freqquest.storage import locate
+from tests.cnn.conftest import CLIP_NORMALIZATION, make_card
+
+CARD = make_card(["a", "b"])
+
+
+def write_archive(path, card):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("freqquest.json", json.dumps(card))
+    return locate(path)
+
+
+def test_a_saved_model_carries_its_card_and_loads_in_safe_mode(tmp_path):
+    members = []
+    for normalization in ("clip", "band"):
+        keras.backend.clear_session()  # as in separate processes, so that layer names repeat
+        config = replace(PRESETS["default"], normalization=normalization, pooling="average_max")
+        members.append(build_model(config, 5, (128, 173), CLIP_NORMALIZATION))
+    model = average(members, temperature=0.5)
+    model_file = locate(tmp_path / "best_model.keras")
+    model_file.write_bytes(add_card(to_bytes(model), CARD))
+    assert read_card(model_file) == CARD
+    clips = np.random.default_rng(0).uniform(-80, 0, (3, 128, 173, 1)).astype(np.float32)
+    np.testing.assert_allclose(
+        np.array(load_model(model_file)(clips)), np.array(model(clips)), atol=1e-6
+    )
+    assert keras.models.load_model(model_file.path, safe_mode=True) is not None
+
+
+def test_code_inside_a_model_is_refused(tmp_path):
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Lambda(lambda x: x)])
+    model_file = locate(tmp_path / "evil.keras")
+    model_file.write_bytes(add_card(to_bytes(model), CARD))
+    with pytest.raises(ValueError, match=r"[Ll]ambda"):
+        load_model(model_file)
+
+
+def test_a_card_of_version_2_is_read_with_its_new_names(tmp_path):
+    card = dataclasses.asdict(CARD) | {"version": 2}
+    del card["cnn_config"]
+    card["normalisation"] = card.pop("normalization")
+    card["network"] = {"network": "plain", "normalisation": "band", "equaliser_db": 6.0}
+    settings = {"network": "plain", "normalization": "band", "equalizer_db": 6.0}
+    read = read_card(write_archive(tmp_path / "old.keras", card))
+    assert read == replace(CARD, cnn_config=settings)
+
+
+def test_other_versions_are_refused_by_name(tmp_path):
+    for version in (1, 99):
+        with pytest.raises(UserError, match=f"version {version}, but this freqquest reads 2 and 3"):
+            read_card(write_archive(tmp_path / "other.keras", {"version": version}))
+
+
+def test_files_that_are_not_models_are_refused(tmp_path):
+    with pytest.raises(
+        UserError, match="`model=.*nowhere.keras` does not exist: give the best_model.keras of"
+    ):
+        read_card(locate(tmp_path / "nowhere.keras"))
+    junk = locate(tmp_path / "junk.keras")
+    junk.write_bytes(b"junk")
+    with pytest.raises(UserError, match="`judge=.*junk.keras` is not a readable model file"):
+        read_card(junk, "judge")
+    with pytest.raises(UserError, match="is not a readable model file"):
+        read_card(write_archive(tmp_path / "empty.keras", {"version": 3}))
