@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from freqquest.dataset.config import ViewName
 from freqquest.dataset.manifest import Manifest, Shard, load_manifest, sha256
+from freqquest.dataset.order import epoch_rows
 from freqquest.errors import UserError
 from freqquest.storage import Location, locate
 
@@ -179,29 +180,10 @@ class SplitReader:
 
         Args and order are those of `batches`.
         """
-        length = num_steps(len(self), batch_size)
-        parts = rank_slice(batch_size, rank, world_size)
-        yield from map(
-            np.array,
-            zip(
-                *(self._stretch(part * length, length, seed, epoch) for part in parts), strict=True
-            ),
+        sizes = [shard.num_rows for shard in self._shards]
+        return epoch_rows(
+            sizes, batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
         )
-
-    def _stretch(self, start: int, length: int, seed: int, epoch: int) -> Iterator[int]:
-        """So many row numbers of the epoch's row of clips, from `start` on."""
-        order = np.random.default_rng([seed, epoch]).permutation(len(self._shards))
-        ends = np.cumsum([self._shards[index].num_rows for index in order])
-        while length > 0:
-            start %= len(self)
-            place = int(np.searchsorted(ends, start, side="right"))
-            index = int(order[place])
-            num_rows = self._shards[index].num_rows
-            rows = np.random.default_rng([seed, epoch, index]).permutation(num_rows)[
-                start - ends[place] :
-            ][:length]
-            yield from (rows + self._ends[index] - num_rows).tolist()
-            start, length = start + len(rows), length - len(rows)
 
     def _read(self, index: int) -> SplitArrays:
         """A shard, verified when it is read for the first time."""
@@ -210,16 +192,6 @@ class SplitReader:
         )
         self._verified.add(index)
         return arrays
-
-
-def num_steps(num_clips: int, batch_size: int) -> int:
-    """Batches of an epoch: whole ones only, and one at least; the clips left over are others in each epoch."""
-    return max(1, num_clips // batch_size)
-
-
-def rank_slice(batch_size: int, rank: int, world_size: int) -> range:
-    """Which places of a batch belong to one of several processes; sizes differ by one at most."""
-    return range(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
 
 
 def epoch_order(num_clips: int, seed: int, epoch: int) -> np.ndarray:

@@ -5,12 +5,11 @@ import pytest
 
 from freqquest.dataset import read
 from freqquest.dataset.manifest import load_manifest
+from freqquest.dataset.order import num_steps, rank_slice
 from freqquest.dataset.read import (
     SplitReader,
     epoch_order,
     example_of_each_class,
-    num_steps,
-    rank_slice,
     read_split,
     verify_dataset,
 )
