@@ -91,7 +91,7 @@ class OurRun:
 
     def batches(self) -> Iterator[Batch]:
         """One epoch after the other."""
-        size = self.trainer.config.batch_size
+        size = self.trainer.cgan_config.batch_size
         for epoch in itertools.count():
             yield from self._clips.epoch(size, seed=0, epoch=epoch, worker=self._worker)
 
@@ -100,7 +100,7 @@ class OurRun:
         train_epoch(
             self.trainer, batches, epoch=0, seed=0, worker=self._worker, on_step=lambda _: None
         )
-        return num_steps * self.trainer.config.batch_size
+        return num_steps * self.trainer.cgan_config.batch_size
 
 
 class BareRun:
@@ -128,7 +128,7 @@ class BareRun:
             real_logits = model.discriminator(self._real, labels)
             fake_logits = model.discriminator(fake.detach(), labels)
         loss = discriminator_loss(real_logits, fake_logits).mean()
-        if model.config.r1 > 0 and self._num_steps % PENALTY_EVERY == 0:
+        if model.cgan_config.r1 > 0 and self._num_steps % PENALTY_EVERY == 0:
             loss = loss + gradient_penalty(model.discriminator, self._real, labels).mean()
         _update(model.discriminator_optimizer, loss)
         model.discriminator.requires_grad_(False)
@@ -208,7 +208,7 @@ def _naive_losses(run: OurRun, num_steps: int) -> dict[str, list[float]]:
 def _fresh(run: OurRun) -> CganTrainer:
     """A training of the same networks that has not begun."""
     model = run.trainer
-    return CganTrainer(model.config, model.num_classes, model.scale, model.device, seed=0)
+    return CganTrainer(model.cgan_config, model.num_classes, model.scale, model.device, seed=0)
 
 
 def _shared_steps(run: OurRun, num_steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
