@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 import torch
 from scipy.linalg import pinv
-from torchaudio.functional import griffinlim
 
 from freqquest.audio.phase import Stft, griffin_lim
 from freqquest.audio.spectrogram import SpectrogramConfig, mel_filter_bank
@@ -178,6 +177,8 @@ def _invert_recipe(
     mel_power: torch.Tensor, config: SpectrogramConfig, sample_rate_hz: int, seeds: Sequence[int]
 ) -> torch.Tensor:
     """The smallest spectra that fit, and Griffin-Lim from random phases: mel power `[N, M, T]` to `[N, S]`."""
+    from torchaudio.functional import griffinlim
+
     device = mel_power.device
     power = (_inverse_filters(config, sample_rate_hz).to(device) @ mel_power).clamp_(min=0)
     waveforms = []

@@ -5,7 +5,7 @@ been initialized. Shapes: B clips of this process, C channels, H x W a map.
 """
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -96,9 +96,13 @@ class WideLinear(nn.Linear):
             num_rows = torch.tensor(len(inputs), device=inputs.device)
             distributed.all_reduce(num_rows, distributed.ReduceOp.MAX)
             self._most_rows = int(num_rows)
-        all_rows = cast(Tensor, _GatherRows.apply(inputs, self._most_rows))  # type: ignore[no-untyped-call]
-        outputs = super().forward(all_rows)
-        return cast(Tensor, _SelectRows.apply(outputs, len(inputs)))  # type: ignore[no-untyped-call]
+        all_rows: Tensor = _GatherRows.apply(  # type: ignore[no-untyped-call]
+            inputs, self._most_rows
+        )
+        outputs: Tensor = _SelectRows.apply(  # type: ignore[no-untyped-call]
+            super().forward(all_rows), len(inputs)
+        )
+        return outputs
 
 
 class _GatherRows(torch.autograd.Function):
@@ -152,7 +156,8 @@ class BatchNorm2d(nn.BatchNorm2d):
             inputs, self.weight, self.bias, self.eps
         )
         self._update_running_statistics(mean, variance)
-        return cast(Tensor, normalized)
+        outputs: Tensor = normalized
+        return outputs
 
     @torch.no_grad()
     def _update_running_statistics(self, mean: Tensor, variance: Tensor) -> None:

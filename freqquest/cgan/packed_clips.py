@@ -17,7 +17,7 @@ from torch import Tensor
 
 from freqquest.cgan.batches import ClipSource
 from freqquest.cgan.images import MAX_LEVEL, ImageScale
-from freqquest.dataset.order import epoch_rows
+from freqquest.dataset.order import batch_rows
 
 _VERSION = 1
 
@@ -114,8 +114,8 @@ class PackedClips:
     def rows(
         self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
     ) -> Iterator[np.ndarray]:
-        """Yield the row numbers of one process's share of each batch (`order.epoch_rows`)."""
-        return epoch_rows(
+        """Yield the row numbers of one process's share of each batch (`order.batch_rows`)."""
+        return batch_rows(
             self._shard_sizes, batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
         )
 

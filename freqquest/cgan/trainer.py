@@ -221,7 +221,7 @@ class CganTrainer:
 def _computes_bfloat16(device: torch.device) -> bool:
     """Return whether the device has instructions for bfloat16."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return torch_internals.cpu_computes_bfloat16()
 
 

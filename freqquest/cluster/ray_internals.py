@@ -64,3 +64,12 @@ def is_scaled_by_kuberay() -> bool:
 def is_submitted_with_code() -> bool:
     """Return whether this job came by `ray job submit` with a working directory of its own."""
     return '"working_dir"' in os.environ.get(JOB_CONFIG_VARIABLE, "")
+
+
+WORKER_START_TIMEOUT_VARIABLE = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+"""Environment variable with the seconds that Ray Train waits for room for all workers."""
+
+
+def is_lost_worker(failure: Exception) -> bool:
+    """Return whether a worker's failure in Ray Train means that its process or node was lost."""
+    return hasattr(failure, "health_check_failure")

@@ -1,7 +1,12 @@
-"""Order of a split's clips in an epoch, and each process's share of it.
+"""Order of a split's clips in training, given by (seed, epoch) alone.
 
-NumPy only, so that training runs where neither pyarrow nor pandas is installed.
-Shapes: B clips of a batch, W processes.
+NumPy only, so that clips packed in one file are trained on in the same order as those that
+`read.SplitReader` streams from shards.
+
+The clips are shuffled by shard, and within each shard, into one long row. The row is cut into B
+stretches of equal length, B being the batch size; each step takes one clip of each stretch. Of W
+processes that train together, each takes B / W neighboring stretches, and so reads only its part of
+the shards; their batches together are the same for any W.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,19 +15,24 @@ import numpy as np
 
 
 def num_steps(num_clips: int, batch_size: int) -> int:
-    """Return the number of whole batches in an epoch, at least one.
+    """Return the number of batches in an epoch: only full ones, but at least one.
 
-    Each epoch leaves other clips over.
+    The clips left over differ from epoch to epoch.
     """
     return max(1, num_clips // batch_size)
 
 
 def rank_slice(batch_size: int, rank: int, world_size: int) -> range:
-    """Return one process's positions in a batch; the processes' shares differ by one at most."""
+    """Return the positions in a batch that belong to one process; sizes differ by at most one."""
     return range(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
 
 
-def epoch_rows(
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Return a permutation of `count` shards or clips."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def batch_rows(
     shard_sizes: Sequence[int],
     batch_size: int,
     *,
@@ -31,40 +41,39 @@ def epoch_rows(
     rank: int = 0,
     world_size: int = 1,
 ) -> Iterator[np.ndarray]:
-    """Yield one process's row numbers `[B / W]` of each batch.
-
-    The rows are shuffled by shard, and inside each shard, into one long sequence, which is cut into
-    B stretches of equal length. Each batch takes one row of each stretch. A process reads B / W
-    neighboring stretches, and so only its part of the shards; the batch of all processes is the
-    same for any W. Rows repeat if there are fewer than a batch.
+    """Yield one epoch's batches as row numbers. A split smaller than a batch repeats clips.
 
     Args:
-        shard_sizes: Number of rows of each shard.
-        batch_size: B, over all processes.
+        shard_sizes: Number of clips in each shard. Rows are counted through the shards in order.
+        batch_size: Batch size B, over all processes.
         seed: Seed of the order.
-        epoch: Number of the epoch; each has another order.
-        rank: Rank of this process.
-        world_size: W, the number of processes.
+        epoch: Number of the epoch; each has its own order.
+        rank: Number of this process.
+        world_size: Number of processes W.
+
+    Yields:
+        This process's part of each batch, `[B / W]`.
     """
     length = num_steps(sum(shard_sizes), batch_size)
-    parts = rank_slice(batch_size, rank, world_size)
-    stretches = (_stretch(shard_sizes, part * length, length, seed, epoch) for part in parts)
+    stretches = [
+        _stretch(shard_sizes, position * length, length, seed, epoch)
+        for position in rank_slice(batch_size, rank, world_size)
+    ]
     yield from map(np.array, zip(*stretches, strict=True))
 
 
 def _stretch(
     shard_sizes: Sequence[int], start: int, length: int, seed: int, epoch: int
 ) -> Iterator[int]:
-    """Yield `length` row numbers of the epoch's sequence, from position `start` on."""
-    ends = np.cumsum(shard_sizes)
-    order = np.random.default_rng([seed, epoch]).permutation(len(shard_sizes))
-    shuffled_ends = np.cumsum([shard_sizes[index] for index in order])
+    """Yield `length` row numbers of the epoch's shuffled row of clips, from `start` on."""
+    shard_starts = np.cumsum([0, *shard_sizes])
+    order = epoch_order(len(shard_sizes), seed, epoch)
+    ends = np.cumsum([shard_sizes[shard] for shard in order])
     while length > 0:
         start %= int(ends[-1])
-        position = int(np.searchsorted(shuffled_ends, start, side="right"))
-        index = int(order[position])
-        num_rows = shard_sizes[index]
-        rows = np.random.default_rng([seed, epoch, index]).permutation(num_rows)
-        rows = rows[start - shuffled_ends[position] :][:length]
-        yield from (rows + ends[index] - num_rows).tolist()
+        position = int(np.searchsorted(ends, start, side="right"))
+        shard = int(order[position])
+        shuffled = np.random.default_rng([seed, epoch, shard]).permutation(shard_sizes[shard])
+        rows = shuffled[start - ends[position] :][:length]  # from the end of the shard backward
+        yield from (rows + shard_starts[shard]).tolist()
         start, length = start + len(rows), length - len(rows)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from freqquest.dataset.config import ViewName
 from freqquest.dataset.manifest import Manifest, Shard, load_manifest, sha256
-from freqquest.dataset.order import epoch_rows
+from freqquest.dataset.order import batch_rows
 from freqquest.errors import UserError
 from freqquest.storage import Location, locate
 
@@ -181,7 +181,7 @@ class SplitReader:
         Args and order are those of `batches`.
         """
         sizes = [shard.num_rows for shard in self._shards]
-        return epoch_rows(
+        return batch_rows(
             sizes, batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
         )
 
