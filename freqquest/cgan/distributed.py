@@ -106,7 +106,7 @@ class WideLinear(nn.Linear):
 
 
 class _GatherRows(torch.autograd.Function):
-    """Rows of all processes, padded with zeros to the same number; backward selects the own ones."""
+    """Rows of all processes, padded with zeros to equal numbers; backward selects the own ones."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, most_rows: int) -> Tensor:

@@ -121,8 +121,8 @@ def _read_card(content: bytes, source: str) -> GeneratorCard:
         fields = _from_version_2(fields)
     if fields["version"] != _CARD_VERSION:
         raise UserError(
-            f"{source} has version {fields['version']}; this freqquest reads 2 and {_CARD_VERSION}: "
-            "generate with the freqquest that made it, or train again"
+            f"{source} has version {fields['version']}; this freqquest reads versions 2 and "
+            f"{_CARD_VERSION}: use the freqquest that made it, or train again"
         )
     cgan_config = fields["cgan_config"]
     cgan_config["adam_betas"] = tuple(cgan_config["adam_betas"])  # JSON has only lists

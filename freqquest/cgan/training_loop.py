@@ -1,7 +1,7 @@
 """A whole training, in one of its processes.
 
-No Ray: a script without it can call the same function. All state lies in the run folder, so a training survives the loss of a worker, the driver or the
-machine.
+No Ray: a script without it can call the same function. All state lies in the run folder, so a
+training survives the loss of a worker, the driver or the machine.
 """
 
 import time
