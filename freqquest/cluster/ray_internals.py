@@ -50,6 +50,10 @@ DATA_CONTEXT_SETTINGS = {
 """Attributes of Ray Data's `DataContext`, and the values we prefer."""
 
 
+WORKER_START_TIMEOUT_VARIABLE = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+"""Environment variable with the seconds that Ray Train waits for room for all workers."""
+
+
 def launcher_config_file() -> Path | None:
     """Return the configuration of the cluster that `ray up` started, if this is its head node."""
     file = Path(LAUNCHER_CONFIG).expanduser()
@@ -64,10 +68,6 @@ def is_scaled_by_kuberay() -> bool:
 def is_submitted_with_code() -> bool:
     """Return whether this job came by `ray job submit` with a working directory of its own."""
     return '"working_dir"' in os.environ.get(JOB_CONFIG_VARIABLE, "")
-
-
-WORKER_START_TIMEOUT_VARIABLE = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
-"""Environment variable with the seconds that Ray Train waits for room for all workers."""
 
 
 def is_lost_worker(failure: Exception) -> bool:

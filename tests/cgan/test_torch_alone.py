@@ -1,10 +1,8 @@
 """Training and generation on a machine with torch, NumPy, SciPy and safetensors alone."""
 
-import io
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from freqquest.audio.clip import ClipConfig

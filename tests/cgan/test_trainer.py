@@ -118,7 +118,7 @@ def test_a_step_without_finite_gradients_changes_no_weights_and_is_not_counted()
 
 
 @BOTH_PRESETS
-def test_the_networks_survive_a_step_whose_images_are_nan(preset):
+def test_networks_stay_finite_after_a_step_with_nan_noise(preset):
     model = trainer(small(preset))
     epoch(model)
     images, labels = next(batches(model, Worker()))

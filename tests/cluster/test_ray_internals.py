@@ -1,0 +1,95 @@
+"""Each private name of Ray that we use is still Ray's; a new version of Ray is checked here."""
+
+import dataclasses
+import inspect
+from pathlib import Path
+
+import pytest
+import ray
+
+from freqquest.cluster import ray_internals
+
+
+def sources(folder):
+    return "".join(path.read_text() for path in (Path(ray.__file__).parent / folder).rglob("*.py"))
+
+
+def test_the_version_is_the_one_that_was_checked():
+    assert ray.__version__ == ray_internals.CHECKED_VERSION
+
+
+def test_the_head_node_has_its_resource(local_ray):
+    (node,) = ray.nodes()
+    assert ray_internals.HEAD_NODE_RESOURCE in node["Resources"]
+
+
+def test_ray_up_leaves_its_configuration_on_the_head():
+    from ray.autoscaler._private import commands
+
+    assert f'"{ray_internals.LAUNCHER_CONFIG}"' in inspect.getsource(commands)
+
+
+def test_a_submitted_job_has_its_configuration_in_the_environment(monkeypatch):
+    from ray._private.runtime_env import constants
+
+    assert constants.RAY_JOB_CONFIG_JSON_ENV_VAR == ray_internals.JOB_CONFIG_VARIABLE
+    assert not ray_internals.is_submitted_with_code()
+    monkeypatch.setenv(
+        ray_internals.JOB_CONFIG_VARIABLE, '{"runtime_env": {"working_dir": "gcs://code.zip"}}'
+    )
+    assert ray_internals.is_submitted_with_code()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *ray_internals.QUIET_VARIABLES,
+        ray_internals.OBJECT_STORE_VARIABLE,
+        ray_internals.CONNECTION_ATTEMPTS_VARIABLE,
+        ray_internals.KEEP_GPUS_VARIABLE,
+    ],
+)
+def test_ray_reads_each_environment_variable(name, ray_sources):
+    is_read = f'"{name}"' in ray_sources
+    assert is_read
+
+
+@pytest.fixture(scope="module")
+def ray_sources():
+    return sources("_common/usage") + sources("_private") + sources("tune")
+
+
+def test_ray_data_has_our_settings():
+    from ray.data import DataContext
+
+    fields = {field.name for field in dataclasses.fields(DataContext)}
+    assert set(ray_internals.DATA_CONTEXT_SETTINGS) <= fields
+
+
+def test_ray_data_warns_with_the_text_that_we_silence():
+    assert ray_internals.RAY_REMOTE_ARGS_WARNING in sources("data").replace("``", "`")
+
+
+def test_an_error_of_a_worker_carries_its_cause(local_ray):
+    @ray.remote
+    def fail():
+        raise ValueError("of the worker")
+
+    with pytest.raises(ValueError, match="of the worker") as raised:
+        ray.get(fail.remote())
+    assert str(raised.value.cause) == "of the worker"
+
+
+def test_ray_train_reads_the_time_that_it_waits_for_workers():
+    from ray.train.v2._internal import constants
+
+    variable = constants.WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
+    assert variable == ray_internals.WORKER_START_TIMEOUT_VARIABLE
+
+
+def test_a_failed_health_check_in_ray_train_is_a_lost_worker():
+    from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+
+    lost = WorkerHealthCheckFailedError("health check failed", RuntimeError("actor died"))
+    assert ray_internals.is_lost_worker(lost)
+    assert not ray_internals.is_lost_worker(RuntimeError("no space"))
