@@ -11,6 +11,7 @@ from freqquest.cluster import preflight
 if TYPE_CHECKING:
     from freqquest.cgan.config import TrainConfig
     from freqquest.cnn.config import TuneConfig
+    from freqquest.cnn.metrics import CnnMetrics
     from freqquest.dataset.config import PreprocessConfig
     from freqquest.dataset.dataset import Dataset
     from freqquest.pipeline_config import PipelineConfig
@@ -30,7 +31,7 @@ def preprocess(config: "PreprocessConfig") -> "Dataset":
     return Dataset.open(config.dataset_dir)
 
 
-def tune(config: "TuneConfig") -> dict[str, Any]:
+def tune(config: "TuneConfig") -> "CnnMetrics":
     """Search for the best classifier, and save the final model; a finished run is left as it is.
 
     Returns:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from freqquest.benchmark.preprocess_recipe import cgan_spectrogram, mel_transform
-from freqquest.cgan.networks.recipe import Discriminator, Generator
+from freqquest.cgan.networks.recipe import RecipeDiscriminator, RecipeGenerator
 
 NOISE_DIM, BATCH_SIZE = 100, 16
 
@@ -43,8 +43,8 @@ class RecipeTraining:
 
     def __init__(self, num_classes: int, device: torch.device) -> None:
         self.device = device
-        self.generator = Generator(num_classes, NOISE_DIM).to(device)
-        self.discriminator = Discriminator(num_classes).to(device)
+        self.generator = RecipeGenerator(num_classes, NOISE_DIM).to(device)
+        self.discriminator = RecipeDiscriminator(num_classes).to(device)
         self._loss = nn.BCEWithLogitsLoss()
         self._generator_optimizer, self._discriminator_optimizer = (
             torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))

@@ -91,7 +91,7 @@ class FreqquestRun:
 
     def batches(self) -> Iterator[Batch]:
         """Yield the batches of one epoch after the other."""
-        size = self.trainer.config.batch_size
+        size = self.trainer.cgan_config.batch_size
         for epoch in itertools.count():
             yield from self._clips.epoch(size, seed=0, epoch=epoch, worker=self._worker)
 
@@ -100,13 +100,13 @@ class FreqquestRun:
         train_epoch(
             self.trainer, batches, epoch=0, seed=0, worker=self._worker, on_step=lambda _: None
         )
-        return num_steps * self.trainer.config.batch_size
+        return num_steps * self.trainer.cgan_config.batch_size
 
     def new_trainer(self) -> CganTrainer:
         """Return an untrained trainer of the same networks."""
         trainer = self.trainer
         return CganTrainer(
-            trainer.config, trainer.num_classes, trainer.scale, trainer.device, seed=0
+            trainer.cgan_config, trainer.num_classes, trainer.scale, trainer.device, seed=0
         )
 
 
@@ -120,7 +120,7 @@ class BareRun:
     def __init__(self, full: FreqquestRun) -> None:
         self._real, self._labels = next(full.batches())
         self._trainer = full.new_trainer()
-        noise_dim = self._trainer.config.noise_dim
+        noise_dim = self._trainer.cgan_config.noise_dim
         self._noise = torch.randn(len(self._labels), noise_dim, device=self._trainer.device)
         self._num_steps = 0
 
@@ -136,7 +136,7 @@ class BareRun:
             real_logits = trainer.discriminator(self._real, labels)
             fake_logits = trainer.discriminator(fake.detach(), labels)
         loss = discriminator_loss(real_logits, fake_logits).mean()
-        if trainer.config.r1 > 0 and self._num_steps % PENALTY_EVERY == 0:
+        if trainer.cgan_config.r1 > 0 and self._num_steps % PENALTY_EVERY == 0:
             loss = loss + gradient_penalty(trainer.discriminator, self._real, labels).mean()
         _update(trainer.discriminator_optimizer, loss)
         trainer.discriminator.requires_grad_(False)

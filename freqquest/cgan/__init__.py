@@ -1,8 +1,8 @@
-"""The conditional GAN: the only room that trains in PyTorch."""
+"""Conditional GAN; the only room that trains in PyTorch."""
 
 import sys
 from types import ModuleType
 
-# TensorBoard loads TensorFlow to write its files, unless a module of this name exists (tensorboard/compat): its own
-# writer does as well, and no process should load both frameworks.
+# TensorBoard loads TensorFlow to write its files, unless a module of this name exists
+# (tensorboard/compat). Its own writer does as well, and no process should load both frameworks.
 sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))

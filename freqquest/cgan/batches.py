@@ -1,11 +1,12 @@
-"""A split's batches as images on the device: kept there when they fit, else streamed. Knows nothing of Ray.
+"""Batches of a split as images on the training device: kept there if they fit, else streamed.
 
-Shapes: N clips, B clips of this worker in a step, M mel bands, T frames of an image.
+torch and NumPy only, no Ray.
+Shapes: N clips, B clips of this worker in a step, M mel bands, T frames, W frames of an image.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -13,66 +14,104 @@ from torch import Tensor
 
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.images import ImageScale
-from freqquest.dataset.read import SplitReader
 
 Batch = tuple[Tensor, Tensor]
-"""Images `[B, 1, M, T]`, float32, and their class indices `[B]`."""
+"""Images `[B, 1, M, W]`, float32, and their class indices `[B]`."""
 
 _RESIDENT_SHARE = 0.3
-"""Of a GPU's free memory; the networks' activations take the rest."""
+"""Share of a GPU's free memory for resident clips; the networks' activations take the rest."""
 
 _RESIDENT_BYTES_ON_CPU = 2**30
-"""About 11,000 clips."""
+"""Memory for resident clips on a CPU: about 11,000 clips."""
+
+
+class ClipArrays(Protocol):
+    """Several clips as arrays."""
+
+    @property
+    def spectrograms(self) -> np.ndarray:
+        """Spectrograms `[N, M, T]`, ln(1 + power)."""
+
+    @property
+    def class_indices(self) -> np.ndarray:
+        """Class indices `[N]`."""
+
+
+class ClipSource(Protocol):
+    """Clips of a split, such as `freqquest.dataset.read.SplitReader` or `PackedClips`."""
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+
+    def shards(self) -> Iterator[ClipArrays]:
+        """Yield all clips in order of their row numbers, some at a time."""
+
+    def rows(
+        self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
+    ) -> Iterator[np.ndarray]:
+        """Yield the row numbers of one process's share of each batch of an epoch."""
+
+    def batches(
+        self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
+    ) -> Iterator[ClipArrays]:
+        """Yield the clips of these rows."""
 
 
 class ClipBatches:
-    """The clips of a split in the order of the dataset's reader, wherever they lie."""
+    """Batches of a clip source, in its order.
 
-    def __init__(self, reader: SplitReader, scale: ImageScale, device: torch.device) -> None:
-        """Read the split into the device's memory, if it fits.
+    ```python
+    clips = ClipBatches(source, scale, torch.device("cuda"))
+    for images, labels in clips.epoch(16, seed=0, epoch=0, worker=Worker()):
+        ...
+    ```
+    """
+
+    def __init__(self, source: ClipSource, scale: ImageScale, device: torch.device) -> None:
+        """Load all clips into the device's memory, if they fit.
 
         Raises:
             UserError: A shard is missing or damaged.
         """
-        self._reader, self._scale, self._device = reader, scale, device
-        num_bytes = 2 * len(reader) * scale.num_mels * scale.image_frames
+        self._source, self._scale, self._device = source, scale, device
+        num_bytes = 2 * len(source) * scale.num_mels * scale.image_frames
         self.is_resident = num_bytes <= _available_bytes(device)
         if self.is_resident:
-            shape = (len(reader), 1, scale.num_mels, scale.image_frames)
-            self._images = torch.empty(shape, dtype=torch.float16, device=device)
-            self._labels = torch.empty(len(reader), dtype=torch.int64, device=device)
-            start = 0
-            for shard in reader.shards():
-                rows = slice(start, start + len(shard.clip_ids))
-                self._images[rows] = self._encode(shard.spectrograms)
-                self._labels[rows] = self._send(
-                    shard.class_indices.copy()
-                )  # Arrow lends it read-only
-                start = rows.stop
+            self._load_all()
 
     def epoch(self, batch_size: int, *, seed: int, epoch: int, worker: Worker) -> Iterator[Batch]:
-        """The part of each batch that is this worker's, in an order given by (seed, epoch) alone.
+        """Yield this worker's share of each batch, in an order that depends on (seed, epoch) only.
 
         Raises:
             UserError: A shard is missing or damaged.
         """
-        places = {
-            "seed": seed,
-            "epoch": epoch,
-            "rank": worker.rank,
-            "world_size": worker.world_size,
-        }
+        rank, world_size = worker.rank, worker.world_size
         if self.is_resident:
-            for rows in self._reader.rows(batch_size, **places):
-                wanted = self._send(rows)
-                yield self._images[wanted].float(), self._labels[wanted]
+            for rows in self._source.rows(
+                batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
+            ):
+                selected = self._send(rows)
+                yield self._images[selected].float(), self._labels[selected]
         else:
-            for clips in _ahead(self._reader.batches(batch_size, **places)):
-                # Rounded as resident ones are: where they lie must not change the training.
-                yield (
-                    self._encode(clips.spectrograms).half().float(),
-                    self._send(clips.class_indices),
+            for clips in _prefetch(
+                self._source.batches(
+                    batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
                 )
+            ):
+                # Rounded as resident clips are, so that both train the same model.
+                images = self._encode(clips.spectrograms).half().float()
+                yield images, self._send(clips.class_indices)
+
+    def _load_all(self) -> None:
+        shape = (len(self._source), 1, self._scale.num_mels, self._scale.image_frames)
+        self._images = torch.empty(shape, dtype=torch.float16, device=self._device)
+        self._labels = torch.empty(len(self._source), dtype=torch.int64, device=self._device)
+        start = 0
+        for shard in self._source.shards():
+            rows = slice(start, start + len(shard.class_indices))
+            self._images[rows] = self._encode(shard.spectrograms)
+            self._labels[rows] = self._send(shard.class_indices.copy())  # Arrow's is read-only
+            start = rows.stop
 
     def _encode(self, spectrograms: np.ndarray) -> Tensor:
         return self._scale.encode(self._send(spectrograms).float())
@@ -90,10 +129,10 @@ def _available_bytes(device: torch.device) -> float:
 _Item = TypeVar("_Item")
 
 
-def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """The same items, the next one being fetched while one is used."""
+def _prefetch(items: Iterator[_Item]) -> Iterator[_Item]:
+    """Yield the same items, while a thread fetches the next one."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        waiting = thread.submit(next, items, None)
-        while (item := waiting.result()) is not None:
-            waiting = thread.submit(next, items, None)
+        upcoming = thread.submit(next, items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = thread.submit(next, items, None)
             yield item

@@ -1,4 +1,7 @@
-"""Settings of the generator. Light to import: `--help` reads it."""
+"""Settings of the generator and of its two stages, train_cgan and generate.
+
+Light to import, because `--help` reads it.
+"""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,49 +13,53 @@ from freqquest.presets import Preset
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CganConfig:
-    """Networks and optimization. The defaults are the preset `default`."""
+    """Architecture and optimization of both networks. The defaults are the preset `default`."""
 
     architecture: Literal["recipe", "projection"] = "projection"
-    """`projection`: noise and class modulate each layer of the generator, and the discriminator compares the class with
-    what it found (Miyato and Koyama, 2018). `recipe`: both networks take the class as an input."""
+    """Architecture. projection: noise and class modulate each layer of the generator, and the
+    discriminator compares the class with its features (Miyato and Koyama, 2018). recipe: both
+    networks take the class as an input."""
 
     noise_dim: int = 128
     """Length of the noise vector, drawn from a standard normal distribution."""
 
     generator_channels: int = 128
-    """Of its smallest map (projection networks)."""
+    """Channels of the generator's smallest map (projection only)."""
 
     discriminator_channels: int = 128
-    """Of its smallest map (projection networks)."""
+    """Channels of the discriminator's smallest map (projection only)."""
 
     floor: float = 1e-4
-    """Networks see ln(1 + power / floor), in which quiet clips have as much to show as loud ones, and no frames behind
-    a clip's end; 0 shows them ln(1 + power), as stored."""
+    """Power floor of the networks' images, ln(1 + power / floor), which show quiet clips as clearly
+    as loud ones and end where the clips end. With 0, images are ln(1 + power), as stored."""
 
     augment: bool = True
-    """Turn, mask, and change the level of what the discriminator sees, real or generated (Zhao et al., 2020)."""
+    """Rotate, mask, and change the level of the discriminator's inputs, real or generated (Zhao et
+    al., 2020)."""
 
     r1: float = 0.25
-    """Weight of the penalty on the discriminator's gradient at real clips (R1, Mescheder et al., 2018); 0 is none."""
+    """Weight of the R1 penalty on the discriminator's gradient at real clips (Mescheder et al.,
+    2018); 0 for none."""
 
     learning_rate: float = 2e-4
-    """Adam's step size, for both networks."""
+    """Learning rate of both Adam optimizers."""
 
     adam_betas: tuple[float, float] = (0.0, 0.99)
-    """Decay of Adam's two running means."""
+    """Decay rates of Adam's two running means."""
 
     batch_size: int = 16
-    """Clips in a step, over all workers."""
+    """Clips in one training step, over all workers."""
 
     ema_decay: float = 0.995
-    """Decay of the running mean of the generator's weights that is saved and heard; 0 saves the weights themselves."""
+    """Decay of the running average of the generator's weights, which is saved and judged; 0 for the
+    weights themselves."""
 
     precision: Literal["float32", "bfloat16"] = "bfloat16"
-    """Type of the convolutions' arithmetic, where the device has instructions for it; weights and losses stay
+    """Arithmetic of the networks, where the device has instructions for it. Weights and losses stay
     float32."""
 
     inversion: Literal["default", "recipe"] = "default"
-    """How spectrograms become sound (freqquest/audio/invert.py)."""
+    """Method that turns spectrograms into waveforms (freqquest/audio/invert.py)."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -63,17 +70,19 @@ class CganConfig:
             "batch_size",
         ):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be above 0")
+                raise ValueError(f"`{name}={getattr(self, name)}` must be above 0")
         if self.r1 < 0:
-            raise ValueError(f"r1={self.r1} must be 0 or more")
+            raise ValueError(f"`r1={self.r1}` must be 0 or more")
         if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay={self.ema_decay} must be from 0 to below 1")
+            raise ValueError(f"`ema_decay={self.ema_decay}` must be at least 0 and below 1")
         if self.floor < 0 or (self.floor == 0) != (self.architecture == "recipe"):
             raise ValueError(
-                f"floor={self.floor} must be 0 for the recipe's networks, and above 0 for the others"
+                f"`floor={self.floor}` must be 0 for the recipe's networks, and above 0 for others"
             )
         if self.augment and self.architecture == "recipe":
-            raise ValueError("augment is for the projection networks: the recipe changes nothing")
+            raise ValueError(
+                "`augment=True` must be False for the recipe's networks, which augment nothing"
+            )
 
 
 PRESETS: dict[Preset, CganConfig] = {
@@ -93,7 +102,7 @@ PRESETS: dict[Preset, CganConfig] = {
 
 
 EPOCHS: dict[Preset, int] = {"default": 200, "reference": 50}
-"""Passes over the training clips when the user names no number."""
+"""Number of epochs of each preset."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,46 +110,50 @@ class TrainConfig:
     """Train a generator of new clips for each class of a dataset."""
 
     dataset_dir: str
-    """Dataset made by jobs/preprocess.py."""
+    """Dataset of the preprocess job."""
 
     run_dir: str
     """Run folder for the generator, checkpoints, sounds, pictures and logs."""
 
     preset: Preset = "default"
-    """`reference`: the published recipe exactly. `default`: the best that was measured."""
+    """Settings of networks and optimization. reference: the published recipe exactly. default: the
+    best that was measured."""
 
     epochs: int | None = None
-    """Passes over the training split: 50 for reference and 200 for default, if not given."""
+    """Passes over the training split. Default: 50 for reference, 200 for default."""
 
     batch_size: int | None = None
-    """Clips in a step, over all workers: 16, if not given. Large GPUs want more, which gives another model."""
+    """Clips in one training step, over all workers. Default: 16. Large GPUs benefit from more,
+    which gives a different model."""
 
     judge: str | None = None
-    """best_model.keras of jobs/tune_cnn.py for the same classes: it hears generated clips while the training goes on,
-    and the epoch that it finds nearest to real clips is kept."""
+    """Classifier (best_model.keras of a tune_cnn run for the same classes) that scores generated
+    clips during the training. The epoch closest to real clips by its features is kept."""
 
     judge_every: int | None = None
-    """Epochs between two judgments; by default such that there are ten, or a few more."""
+    """Epochs between two judgments. Default: a tenth of all epochs."""
 
     judge_clips: int = 8
-    """Clips of each class for a judgment while training; the final one takes four times as many."""
+    """Clips of each class in a judgment during the training; the final one takes four times as
+    many."""
 
     sample_every: int | None = None
-    """Epochs between two sets of sounds and pictures: 1 up to 50 epochs, above that such that there are some 40, if not
-    given."""
+    """Epochs between two sets of sounds and pictures. Default: 1 for up to 50 epochs, else about a
+    fortieth of all epochs."""
 
     num_workers: str = "1"
-    """Processes that share each batch, or MIN:MAX for as many as there is room for, more or fewer when nodes come and
-    go. One uses all cores of its node; several are for GPUs, or several nodes."""
+    """Number of processes that share each batch, or MIN:MAX to use as many as there is room for
+    while nodes come and go. One worker uses all cores of its node; use several for GPUs or several
+    nodes."""
 
     use_gpu: bool = False
     """Give each worker a GPU."""
 
     cpus_per_worker: int | None = None
-    """CPU cores of each worker; by default the cluster's cores shared among them."""
+    """CPU cores of each worker. Default: an equal share of the cluster's cores."""
 
     seed: int = 0
-    """Seed of initial weights, noise, and the order of clips."""
+    """Seed of initial weights, noise, and order of clips."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -153,38 +166,40 @@ class TrainConfig:
         ):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name}={value} must be 1 or more")
+                raise ValueError(f"`{name}={value}` must be 1 or more")
         if self.seed < 0:
-            raise ValueError(f"seed={self.seed} must be 0 or more")
+            raise ValueError(f"`seed={self.seed}` must be 0 or more")
         fewest, most = self.workers
         if most < fewest:
             raise ValueError(
-                f"num_workers={self.num_workers} must name the fewest first, as in {most}:{fewest}"
+                f"`num_workers={self.num_workers}` must give the minimum first: {most}:{fewest}"
             )
         if not 1 <= fewest <= most <= self.cgan_config.batch_size:
             raise ValueError(
-                f"num_workers={self.num_workers} must be from 1 to {self.cgan_config.batch_size}, the clips of a batch, "
-                "which workers share"
+                f"`num_workers={self.num_workers}` must be from 1 to "
+                f"{self.cgan_config.batch_size}, the clips of a batch: each worker needs one"
             )
 
     @property
     def cgan_config(self) -> CganConfig:
-        """Networks and optimization of the preset."""
+        """Networks and optimization of the preset, with this batch size."""
         preset = PRESETS[self.preset]
         return dataclasses.replace(preset, batch_size=self.batch_size or preset.batch_size)
 
     @property
     def workers(self) -> tuple[int, int]:
-        """Fewest and most workers."""
+        """Minimum and maximum number of workers."""
         fewest, colon, most = self.num_workers.partition(":")
         most = most if colon else fewest
         if not fewest.isdecimal() or not most.isdecimal():
-            raise ValueError(f"num_workers={self.num_workers} must be a number, or two as in 2:8")
+            raise ValueError(
+                f"`num_workers={self.num_workers}` must be a number, or two such as 2:8"
+            )
         return int(fewest), int(most)
 
     @property
     def effective_epochs(self) -> int:
-        """Passes over the training split."""
+        """Number of epochs."""
         return self.epochs or EPOCHS[self.preset]
 
     @property
@@ -201,12 +216,12 @@ class TrainConfig:
 
     @property
     def final_judge_clips(self) -> int:
-        """Clips of each class for the final judgment."""
+        """Clips of each class in the final judgment."""
         return 4 * self.judge_clips
 
     @property
     def requirements(self) -> Requirements:
-        """What is asked of the cluster."""
+        """Requirements on cluster and storage."""
         fewest, most = self.workers
         return Requirements(
             reads={"dataset_dir": self.dataset_dir, "judge": self.judge},
@@ -220,22 +235,23 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GenerateConfig:
-    """Make new clips of a class."""
+    """Generate new clips of a class."""
 
     generator: str
-    """generator.safetensors of a run; it carries its classes and spectrogram settings."""
+    """Generator (generator.safetensors of a train_cgan run); it holds its classes and spectrogram
+    settings."""
 
     label: str
-    """Class of the clips, or `all`."""
+    """Class of the clips, or all."""
 
     output_dir: str
-    """Folder for the WAV files, named <label>_<seed>_<index>.wav."""
+    """Folder for the WAV files, which are named LABEL_SEED_INDEX.wav."""
 
     num_clips: int = 8
-    """Clips of each class."""
+    """Number of clips of each class."""
 
     seed: int = 0
-    """The same seed gives the same clips."""
+    """Seed of the noise; the same seed gives the same clips."""
 
     use_gpu: bool = False
     """Compute on a GPU."""
@@ -245,13 +261,13 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         if self.num_clips < 1:
-            raise ValueError(f"num_clips={self.num_clips} must be 1 or more")
+            raise ValueError(f"`num_clips={self.num_clips}` must be 1 or more")
         if self.seed < 0:
-            raise ValueError(f"seed={self.seed} must be 0 or more")
+            raise ValueError(f"`seed={self.seed}` must be 0 or more")
 
     @property
     def requirements(self) -> Requirements:
-        """What is asked of the cluster."""
+        """Requirements on cluster and storage."""
         return Requirements(
             reads={"generator": self.generator},
             writes={"output_dir": self.output_dir},

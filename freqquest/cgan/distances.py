@@ -1,30 +1,39 @@
-"""TODO: say what this module is for."""
+"""Distances between two sets of clips, each clip being a point.
+
+NumPy and SciPy; scikit-learn for the Frechet distance only. Shapes: N, M clips, A axes.
+"""
 
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
-from sklearn.covariance import ledoit_wolf
 
-_MOST_PAIRED = 2_000
-"""Where each clip is compared with each, so many are enough; chosen evenly."""
+_MAX_PAIRED = 2_000
+"""Number of clips, evenly spaced, that are compared pairwise; more would not change the result."""
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Frechet distance of two normal distributions fitted to `[N, A]` and `[M, A]`; never negative.
+    """Return the Frechet distance of normal distributions fitted to `[N, A]` and `[M, A]`.
 
-    |mean_a - mean_b|^2 + trace(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2) (Dowson and Landau, 1982), which compares
-    images by a network's features in Heusel et al. (2017), and audio in Kilgour et al. (2019). Covariances are shrunk
-    (Ledoit and Wolf, 2004) and roots are taken of eigenvalues: a general matrix root can turn complex.
+    |mean_a - mean_b|^2 + trace(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2) (Dowson and Landau, 1982),
+    which compares images by a network's features in Heusel et al. (2017), and audio in Kilgour et
+    al. (2019); never negative. Covariances are shrunk (Ledoit and Wolf, 2004), and roots are those
+    of eigenvalues, because a general matrix root can become complex.
 
-    Few clips look far from anything. Between two draws of the same real training clips, on `RealClips`' axes, it is on
-    average:
+    Few clips have a large distance from any others. Between two draws of the same real training
+    clips, on the axes of `RealClips`, the mean is:
 
-    | clips, against 180 | 16 | 40 | 80 | 160 | 400 | | of one class, against 100 | 4 | 8 | 16 | 32 |
-    | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-    | distance | 0.27 | 0.11 | 0.06 | 0.04 | 0.03 | | distance | 0.27 | 0.15 | 0.09 | 0.06 |
+    | clips, against 180 | 16 | 40 | 80 | 160 | 400 |
+    | --- | --- | --- | --- | --- | --- |
+    | distance | 0.27 | 0.11 | 0.06 | 0.04 | 0.03 |
 
-    which is an error to be added to a true distance, of 0.18 between one fold of UrbanSound8K and three others, all
-    classes together. So take 80 clips or more, 16 of each class, and always the same number.
+    | clips of one class, against 100 | 4 | 8 | 16 | 32 |
+    | --- | --- | --- | --- | --- |
+    | distance | 0.27 | 0.15 | 0.09 | 0.06 |
+
+    This error adds to the true distance, which is 0.18 between one fold of UrbanSound8K and three
+    others, over all classes. So compare at least 80 clips, 16 of each class, and always as many.
     """
+    from sklearn.covariance import ledoit_wolf  # only this distance needs scikit-learn
+
     covariance_a, covariance_b = ledoit_wolf(a)[0], ledoit_wolf(b)[0]
     values, vectors = np.linalg.eigh(covariance_a)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
@@ -36,17 +45,18 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray, width: float) -> float:
-    """Squared maximum mean discrepancy of `[N, A]` and `[M, A]`, without bias: 0 on average between equals, or below.
+    """Return the unbiased squared maximum mean discrepancy of `[N, A]` and `[M, A]`.
 
-    With a Gaussian kernel, as wide as the median distance of reference clips, it is the kernel audio distance (Chung et
-    al., 2025, "KAD: No More FAD!"), without its scaling factor. At most 2.
+    It is 0 on average, and sometimes negative, for clips of the same distribution, and at most 2.
+    With a Gaussian kernel as wide as the median distance of reference clips, it is the kernel audio
+    distance (Chung et al., 2025, "KAD: No More FAD!") without its scaling factor.
 
     Args:
         a: Two points or more.
         b: Two points or more.
-        width: The kernel's, always the same for figures that are to be compared.
+        width: Width of the kernel; only values of the same width are comparable.
     """
-    a, b = _thinned(a), _thinned(b)
+    a, b = thin(a), thin(b)
 
     def kernel(distances: np.ndarray) -> np.ndarray:
         weights: np.ndarray = np.exp(-np.square(distances) / (2 * width**2))
@@ -56,12 +66,17 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, width: float) -> float:
 
 
 def diversity(points: np.ndarray, reference: np.ndarray) -> float | None:
-    """Mean distance between clips of one class `[N, A]`, over that of real ones `[M, A]`; 0 where all are the same."""
+    """Return the mean distance within `[N, A]`, relative to that within real clips `[M, A]`.
+
+    It is 0 if all points are equal, and None if there are too few or if all real clips are equal.
+    """
     if min(len(points), len(reference)) < 2:
         return None
-    usual = pdist(_thinned(reference)).mean()
-    return float(pdist(_thinned(points)).mean() / usual) if usual > 0 else None
+    usual = pdist(thin(reference)).mean()
+    return float(pdist(thin(points)).mean() / usual) if usual > 0 else None
 
 
-def _thinned(points: np.ndarray) -> np.ndarray:
-    return points[np.linspace(0, len(points) - 1, min(len(points), _MOST_PAIRED)).astype(int)]
+def thin(points: np.ndarray) -> np.ndarray:
+    """Return at most 2,000 of the points `[N, A]`, evenly spaced."""
+    rows = np.linspace(0, len(points) - 1, min(len(points), _MAX_PAIRED)).astype(int)
+    return np.asarray(points[rows])

@@ -1,7 +1,7 @@
-"""Several processes that train one model: the same global batch, whatever their number. Knows nothing of Ray.
+"""Layers and sums for several processes that train one model on the same batches as one would.
 
-torch.distributed's process group must have been initialized where there is more than one process. Shapes: B clips of
-this process, C channels.
+torch only, no Ray. If there is more than one process, torch.distributed's process group must have
+been initialized. Shapes: B clips of this process, C channels, H x W a map.
 """
 
 from dataclasses import dataclass
@@ -12,60 +12,66 @@ from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from freqquest.cgan import torch_internals
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
-    """One process among all that train together."""
+    """One of the processes that train together."""
 
     rank: int = 0
     world_size: int = 1
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Return the number of processes that train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def sum_gradients(network: nn.Module) -> None:
-    """Replace each gradient by its sum over all processes, but for those of `WideLinear`, which are sums already.
+    """Replace each gradient by its sum over all processes, except the sums of `WideLinear`.
 
-    One message for the whole network, after its backward pass. DistributedDataParallel would send while it computes,
-    but wants one forward pass for each backward pass; a discriminator has several (real, generated, and again for the
-    generator). These networks are small.
+    Sends one message for the whole network, after its backward pass. DistributedDataParallel would
+    overlap sending and computing, but requires one forward pass per backward pass; a discriminator
+    has several (real, generated, and generated again for the generator). These networks are small.
     """
     if world_size() == 1:
         return
     summed = {
         id(value)
-        for part in network.modules()
-        if isinstance(part, WideLinear)
-        for value in part.parameters()
+        for layer in network.modules()
+        if isinstance(layer, WideLinear)
+        for value in layer.parameters()
     }
-    parts = (value.grad for value in network.parameters() if id(value) not in summed)
-    gradients = [gradient for gradient in parts if gradient is not None]
+    all_gradients = (value.grad for value in network.parameters() if id(value) not in summed)
+    gradients = [gradient for gradient in all_gradients if gradient is not None]
     message = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(message)
-    sums = message.split([gradient.numel() for gradient in gradients])
-    torch._foreach_copy_(
+    sums = torch.split(message, [gradient.numel() for gradient in gradients])
+    torch_internals.copy_each(
         gradients,
         [total.view(gradient.shape) for total, gradient in zip(sums, gradients, strict=True)],
     )
 
 
 def sum_over_workers(values: Tensor) -> Tensor:
-    """The sum of each value over all processes, for a few values.
+    """Return the sum of each of a few values over all processes.
 
-    Every process adds all up itself: on CPUs, a small message takes its time for being sent, and all_reduce sends two.
+    Every process adds up all values itself: on CPUs, sending dominates the time of a small message,
+    and all_reduce sends two.
     """
     if world_size() == 1:
         return values
-    everyones = values.new_empty(world_size() * len(values), *values.shape[1:])
-    distributed.all_gather_into_tensor(everyones, values)
-    return everyones.view(world_size(), *values.shape).sum(dim=0)
+    gathered = values.new_empty(world_size() * len(values), *values.shape[1:])
+    distributed.all_gather_into_tensor(gathered, values)
+    return gathered.view(world_size(), *values.shape).sum(dim=0)
 
 
 def from_first_worker(content: bytes | None) -> bytes | None:
-    """What the process of rank 0 gives, in all of them: only it need see the storage, and none starts elsewhere."""
+    """Return the content that the process of rank 0 passes, in all processes.
+
+    Only that process needs to see the storage, and all of them start from the same state.
+    """
     box = [content]
     if world_size() > 1:
         distributed.broadcast_object_list(box)
@@ -73,83 +79,88 @@ def from_first_worker(content: bytes | None) -> bytes | None:
 
 
 class WideLinear(nn.Linear):
-    """A linear layer with far more weights than a batch has values, computed for the whole batch in each process.
+    """Linear layer with many more weights than a batch has values.
 
-    So each has the whole gradient, and inputs and outputs' gradients go from one to the other, `B (in + out)` values,
-    instead of `in * out`. As such a layer reads its weights longer than it computes, it takes no longer.
+    Each process computes the whole batch and so has the whole gradient. Processes exchange inputs
+    and gradients of outputs, `B (in + out)` values, instead of `in * out` weights. This takes no
+    longer, because reading the weights takes longer than computing with them.
     """
 
     _most_rows: int | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Rows `[B, in]` of this process, as many in each step, to `[B, out]`."""
+        """Map rows `[B, in]` of this process, equally many in each step, to `[B, out]`."""
         if not self.training or world_size() == 1:
             return super().forward(inputs)
-        if self._most_rows is None:  # asked once, as reading it waits for the device
+        if self._most_rows is None:  # computed once, because reading it waits for the device
             num_rows = torch.tensor(len(inputs), device=inputs.device)
             distributed.all_reduce(num_rows, distributed.ReduceOp.MAX)
             self._most_rows = int(num_rows)
-        all_clips: Tensor = _AllRows.apply(inputs, self._most_rows)
-        outputs: Tensor = _OwnRows.apply(super().forward(all_clips), len(inputs))
+        all_rows: Tensor = _GatherRows.apply(  # type: ignore[no-untyped-call]
+            inputs, self._most_rows
+        )
+        outputs: Tensor = _SelectRows.apply(  # type: ignore[no-untyped-call]
+            super().forward(all_rows), len(inputs)
+        )
         return outputs
 
 
-class _AllRows(torch.autograd.Function):
-    """All processes' rows, those of a process with fewer filled up with zeros; back: the own ones."""
+class _GatherRows(torch.autograd.Function):
+    """Rows of all processes, padded with zeros to equal numbers; backward selects the own ones."""
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor, most: int) -> Tensor:
-        ctx.num_own = len(own)
-        return _gather(own, most)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _take_own(gradient, ctx.num_own), None
-
-
-class _OwnRows(torch.autograd.Function):
-    """Of all processes' rows, the own ones; back: all."""
-
-    @staticmethod
-    def forward(ctx: Any, all_clips: Tensor, num_own: int) -> Tensor:
-        ctx.most = len(all_clips) // world_size()
-        return _take_own(all_clips, num_own)
+    def forward(ctx: Any, rows: Tensor, most_rows: int) -> Tensor:
+        ctx.num_rows = len(rows)
+        return _gather(rows, most_rows)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _gather(gradient, ctx.most), None
+        return _select(gradient, ctx.num_rows), None
 
 
-def _gather(own: Tensor, most: int) -> Tensor:
-    padded = functional.pad(own, (0, 0, 0, most - len(own))).contiguous()
-    all_clips = padded.new_empty(world_size() * most, own.shape[1])
-    distributed.all_gather_into_tensor(all_clips, padded)
-    return all_clips
+class _SelectRows(torch.autograd.Function):
+    """Own rows among those of all processes; backward gathers all."""
+
+    @staticmethod
+    def forward(ctx: Any, all_rows: Tensor, num_rows: int) -> Tensor:
+        ctx.most_rows = len(all_rows) // world_size()
+        return _select(all_rows, num_rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _gather(gradient, ctx.most_rows), None
 
 
-def _take_own(all_clips: Tensor, num_own: int) -> Tensor:
-    start = distributed.get_rank() * (len(all_clips) // world_size())
-    return all_clips[start : start + num_own].clone()
+def _gather(rows: Tensor, most_rows: int) -> Tensor:
+    padded = functional.pad(rows, (0, 0, 0, most_rows - len(rows))).contiguous()
+    all_rows = padded.new_empty(world_size() * most_rows, rows.shape[1])
+    distributed.all_gather_into_tensor(all_rows, padded)
+    return all_rows
+
+
+def _select(all_rows: Tensor, num_rows: int) -> Tensor:
+    start = distributed.get_rank() * (len(all_rows) // world_size())
+    return all_rows[start : start + num_rows].clone()
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization over the clips of all processes, on CPUs too (torch's SyncBatchNorm wants GPUs)."""
+    """Batch normalization over the clips of all processes; torch's SyncBatchNorm requires GPUs."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Activations `[B, C, H, W]`, normalized."""
+        """Normalize activations `[B, C, H, W]`."""
         if not self.training or world_size() == 1:
             return super().forward(inputs)
-        normalized, mean, variance = _SharedNormalization.apply(
+        normalized, mean, variance = _SharedNormalization.apply(  # type: ignore[no-untyped-call]
             inputs, self.weight, self.bias, self.eps
         )
-        self._remember(mean, variance)
+        self._update_running_statistics(mean, variance)
         outputs: Tensor = normalized
         return outputs
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -160,30 +171,35 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class _SharedNormalization(torch.autograd.Function):
-    """Normalize by mean and variance over the clips of all processes.
+    """Normalization by mean and variance over the clips of all processes.
 
-    torch's own kernels do the work, told these figures as if they were running ones: general sums over channels-last
-    activations take a CPU ten times as long. The gradient is that of Ioffe and Szegedy, "Batch normalization", 2015.
+    torch's kernels take these as if they were running statistics, which is faster than general
+    operations. The gradient is that of Ioffe and Szegedy, "Batch normalization", 2015.
     """
 
     @staticmethod
     def forward(
         ctx: Any, inputs: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Activations `[B, C, H, W]`, normalized; mean `[C]`, and variance `[C]` as running statistics want it."""
-        mean, variance = torch.zeros(2, inputs.shape[1], device=inputs.device)
-        torch.native_batch_norm(inputs, None, None, mean, variance, True, 1.0, eps)
-        own = inputs.numel() / inputs.shape[1]
-        # Whole numbers and squares in double precision, as their differences are small.
-        mean, variance = mean.double(), variance.double() * (own - 1) / own
+        """Return normalized activations `[B, C, H, W]`, mean `[C]`, and unbiased variance `[C]`."""
+        mean, variance = torch_internals.batch_statistics(inputs, eps)
+        local_count = inputs.numel() / inputs.shape[1]
+        # In double precision: the difference of mean square and squared mean is small.
+        mean, variance = mean.double(), variance.double() * (local_count - 1) / local_count
         totals = sum_over_workers(
-            torch.stack([torch.full_like(mean, own), own * mean, own * (variance + mean.square())])
+            torch.stack(
+                [
+                    torch.full_like(mean, local_count),
+                    local_count * mean,
+                    local_count * (variance + mean.square()),
+                ]
+            )
         )
         count, mean = totals[0].float(), totals[1] / totals[0]
         mean, variance = mean.float(), (totals[2] / totals[0] - mean.square()).clamp(min=0).float()
         ctx.save_for_backward(inputs, weight, mean, variance, count)
         ctx.eps = eps
-        outputs = torch.native_batch_norm(inputs, weight, bias, mean, variance, False, 0.0, eps)[0]
+        outputs = torch_internals.normalize(inputs, weight, bias, mean, variance, eps)
         unbiased = variance * count / (count - 1)
         ctx.mark_non_differentiable(mean, unbiased)
         return outputs, mean, unbiased
@@ -193,17 +209,15 @@ class _SharedNormalization(torch.autograd.Function):
     def backward(
         ctx: Any, gradient: Tensor, *_: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
-        """Gradients by activations, and this process's part of those by weight and bias."""
+        """Return gradients by inputs, and this process's share of those by weight and bias."""
         inputs, weight, mean, variance, count = ctx.saved_tensors
-        steepness = torch.rsqrt(variance + ctx.eps)
+        inverse_deviation = torch.rsqrt(variance + ctx.eps)
         scale = torch.ones_like(mean) if weight is None else weight
-        direct, by_scale, by_shift = torch.ops.aten.native_batch_norm_backward(
-            gradient, inputs, scale, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        direct, by_scale, by_shift = torch_internals.normalize_backward(
+            gradient, inputs, scale, mean, variance, ctx.eps
         )
         totals = sum_over_workers(torch.stack([by_scale, by_shift]))
-        # Mean and variance depend on the activations too.
-        slope, shift = -scale * steepness * totals / count
-        indirect = torch.native_batch_norm(
-            inputs, slope, shift, mean, variance, False, 0.0, ctx.eps
-        )[0]
+        # Mean and variance depend on the inputs too.
+        slope, shift = -scale * inverse_deviation * totals / count
+        indirect = torch_internals.normalize(inputs, slope, shift, mean, variance, ctx.eps)
         return direct + indirect, *((None, None) if weight is None else (by_scale, by_shift)), None

@@ -1,7 +1,12 @@
-"""The generator's file: safetensors that also carry all that generation needs."""
+"""Generator files: safetensors whose header holds everything that generation needs.
+
+torch and safetensors only; contents are bytes, so that any storage serves. A file holds no code.
+Shapes: B clips, Z noise values, M mel bands, T frames.
+"""
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import safetensors
 import torch
@@ -13,26 +18,39 @@ from freqquest.cgan.config import CganConfig
 from freqquest.cgan.images import ImageScale
 from freqquest.cgan.networks.build import build_generator
 from freqquest.errors import UserError
-from freqquest.storage import Location
 
 _CARD_NAME = "freqquest"
-_CARD_VERSION = 2
+"""Key of the card in the header's metadata."""
+
+_CARD_VERSION = 3
+"""Version 2 is read too; it named the configuration `networks`, and its architecture likewise."""
+
+FIX = "give the generator.safetensors of a train_cgan run"
+"""End of all errors about an unusable generator file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeneratorCard:
-    """What a generator makes; stored in its file's header."""
+    """Description of a generator, stored in its file's header."""
 
     classes: list[str]
+    """Class names, in order of the class indices."""
     sample_rate_hz: int
+    """Sample rate of the generated clips."""
     view: SpectrogramConfig
+    """Analysis whose spectrograms the generator imitates."""
     scale: ImageScale
+    """Scale of the network's images."""
     cgan_config: CganConfig
+    """Networks and optimization."""
     preset: str
+    """Name of the preset."""
     epochs: int
-    """Passes over the training clips behind it."""
+    """Number of training epochs."""
     dataset_sha256: str
+    """Hash of the training dataset's content."""
     version: int = _CARD_VERSION
+    """Version of the card's format."""
 
     def __post_init__(self) -> None:
         for label in self.classes:
@@ -42,70 +60,83 @@ class GeneratorCard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedGenerator:
-    """A generator ready for use, and its card."""
+    """Network of a generator file, ready for use, and its card."""
 
     network: nn.Module
     card: GeneratorCard
 
     @torch.no_grad()
     def spectrograms(self, noise: Tensor, labels: Tensor) -> Tensor:
-        """Noise `[B, Z]` and class indices `[B]` to spectrograms `[B, M, T]`, ln(1 + power), float32."""
+        """Return spectrograms `[B, M, T]`, ln(1 + power), float32.
+
+        Args:
+            noise: `[B, Z]`.
+            labels: Class indices `[B]`.
+        """
         return self.card.scale.decode(self.network(noise, labels))
 
 
-def save_generator(weights: dict[str, Tensor], card: GeneratorCard, place: Location) -> None:
-    """Write weights and card as one file."""
-    content = {name: value.contiguous().cpu() for name, value in weights.items()}
-    place.write_bytes(save(content, {_CARD_NAME: json.dumps(asdict(card))}))
+def generator_bytes(weights: dict[str, Tensor], card: GeneratorCard) -> bytes:
+    """Return the content of a generator file."""
+    tensors = {name: value.contiguous().cpu() for name, value in weights.items()}
+    content: bytes = save(tensors, {_CARD_NAME: json.dumps(asdict(card))})
+    return content
 
 
-def load_generator(place: Location) -> TrainedGenerator:
-    """The generator, on the CPU.
+def read_generator(content: bytes, source: str = "the generator") -> TrainedGenerator:
+    """Return the generator of a file's content, on the CPU.
+
+    Args:
+        content: Content of the file.
+        source: Name of the file, for errors.
 
     Raises:
-        UserError: The file is missing, damaged, no generator, or of another version.
+        UserError: The content is damaged, not a generator file, or of another version.
     """
-    if not place.is_file():
-        problem = "is a folder" if place.exists() else "does not exist"
-        raise UserError(
-            f"--generator {place} {problem}: give the generator.safetensors that jobs/train_cgan.py made"
-        )
-    content = place.read_bytes()
     try:
-        card = _read_card(content, place)
-        with torch.device("meta"):  # takes no memory: a card may ask for any size
+        card = _read_card(content, source)
+        with torch.device("meta"):  # takes no memory, whatever size the card claims
             network = build_generator(card.cgan_config, len(card.classes), card.scale)
         network.load_state_dict(load(content), assign=True)
     except UserError:
         raise
     except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        # Of bytes that are no text there is nothing to tell; torch tells of each weight in a line.
-        lines = (
-            []
-            if isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
-            else str(error).splitlines()
-        )
-        detail = f" ({lines[-1].strip()})" if lines else ""
-        raise UserError(
-            f"--generator {place} is damaged, or no generator{detail}: give the generator.safetensors that "
-            "jobs/train_cgan.py made"
-        ) from error
+        problem = f"is not a readable generator file{_detail(error)}"
+        raise UserError(f"{source} {problem}: {FIX}") from error
     return TrainedGenerator(network=network.eval(), card=card)
 
 
-def _read_card(content: bytes, place: Location) -> GeneratorCard:
+def _detail(error: Exception) -> str:
+    """Return the last line of an error, as torch lists each weight in a line."""
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return ""  # these only say that bytes are not text
+    lines = str(error).splitlines()
+    return f" ({lines[-1].strip()})" if lines else ""
+
+
+def _read_card(content: bytes, source: str) -> GeneratorCard:
     header_size = int.from_bytes(content[:8], "little")
     fields = json.loads(json.loads(content[8 : 8 + header_size])["__metadata__"][_CARD_NAME])
+    if fields["version"] == 2:
+        fields = _from_version_2(fields)
     if fields["version"] != _CARD_VERSION:
         raise UserError(
-            f"--generator {place} is of version {fields['version']}; this freqquest reads {_CARD_VERSION}"
+            f"{source} has version {fields['version']}; this freqquest reads versions 2 and "
+            f"{_CARD_VERSION}: use the freqquest that made it, or train again"
         )
-    cgan_config = fields["cgan_config"] | {
-        "adam_betas": tuple(fields["cgan_config"]["adam_betas"])
-    }  # JSON has lists only
+    cgan_config = fields["cgan_config"]
+    cgan_config["adam_betas"] = tuple(cgan_config["adam_betas"])  # JSON has only lists
     parts = {
         "view": SpectrogramConfig(**fields["view"]),
         "scale": ImageScale(**fields["scale"]),
         "cgan_config": CganConfig(**cgan_config),
     }
     return GeneratorCard(**fields | parts)
+
+
+def _from_version_2(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a card of version 2 with the names of version 3."""
+    fields = dict(fields)
+    cgan_config = dict(fields.pop("networks"))
+    cgan_config["architecture"] = cgan_config.pop("networks")
+    return fields | {"cgan_config": cgan_config, "version": 3}

@@ -1,4 +1,7 @@
-"""Losses of each clip, on logits, computed in float32. Shapes: B clips, M mel bands, T frames."""
+"""Losses of each clip, computed from logits in float32. torch only.
+
+Shapes: B clips, M mel bands, T frames.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -6,22 +9,26 @@ from torch.nn.functional import softplus
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """How wrong it is to take real clips `[B]` for real and generated ones `[B]` for generated: cross-entropy `[B]`.
+    """Return the cross-entropy `[B]` of real clips `[B]` as real and generated ones `[B]` as fake.
 
-    Each is the mean of both kinds. Source: Goodfellow et al., "Generative adversarial nets", 2014.
+    Each value is the mean of both. Source: Goodfellow et al., "Generative adversarial nets", 2014.
     """
     return (softplus(-real_logits.float()) + softplus(fake_logits.float())) / 2
 
 
 def generator_loss(fake_logits: Tensor) -> Tensor:
-    """How far generated clips `[B]` are from being taken for real: `[B]`, the non-saturating form of the same paper."""
+    """Return the cross-entropy `[B]` of generated clips `[B]` as real.
+
+    This is the non-saturating loss of the same paper.
+    """
     return softplus(-fake_logits.float())
 
 
 def gradient_penalty(discriminator: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Squared norm `[B]` of the logits' gradient at real images `[B, 1, M, T]`; half of it times a weight is R1.
+    """Return the squared norm `[B]` of the logits' gradient at real images `[B, 1, M, T]`.
 
-    It keeps a discriminator that knows the few real clips from answering with a cliff at each of them.
+    Half of it, times a weight, is the R1 penalty, which keeps a discriminator that memorizes the
+    few real clips from forming a cliff around each of them.
     Source: Mescheder et al., "Which training methods for GANs do actually converge?", 2018.
     """
     images = images.detach().requires_grad_()

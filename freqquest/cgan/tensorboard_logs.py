@@ -1,14 +1,13 @@
-"""What can be seen and heard of a training: sounds, pictures, figures, in the run folder and in TensorBoard.
+"""Sounds, pictures and metrics of a training, in the run folder and in TensorBoard.
 
 Shapes: K classes, M mel bands, T frames, S samples.
 """
 
 import dataclasses
 import json
-import resource
-from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
@@ -17,11 +16,12 @@ from freqquest.audio.decode import encode_wav
 from freqquest.cgan.images import image_scale
 from freqquest.cgan.realism import NOTE, RealismMetrics
 from freqquest.cgan.train_job import TrainJob
+from freqquest.cgan.trainer import EpochMetrics
 from freqquest.dataset.read import example_of_each_class
-from freqquest.runs import layout
+from freqquest.runs.layout import SAMPLES_DIR, SPECTROGRAMS_DIR, TENSORBOARD_DIR
 from freqquest.runs.log_dir import LogDir
 
-_SCALARS = {
+_TAGS = {
     "loss_D": "loss/loss_D",
     "loss_G": "loss/loss_G",
     "accuracy_real": "discriminator/accuracy_real",
@@ -31,67 +31,61 @@ _SCALARS = {
     "num_skipped": "gradient_norm/skipped_steps",
     "clips_per_s": "speed/clips_per_s",
 }
-"""An epoch's figures by their names in TensorBoard."""
+"""TensorBoard tags of an epoch's metrics."""
 
-_LOWEST_POWER = 1e-4
-"""Of pictures."""
+_MIN_POWER = 1e-4
+"""Smallest power in pictures, hardly audible."""
 
 
 class CganLogs:
-    """Writes them; `flush` brings them to where the run lies."""
+    """Writer of a training's logs; `flush` copies them to a remote run folder."""
 
     def __init__(self, job: TrainJob, first_epoch: int) -> None:
-        """Open the logs; what an interrupted training logged from `first_epoch` on is hidden."""
-        self._run, self._manifest, self._config = job.run, job.manifest, job.cgan_config
+        """Open the logs; entries of an interrupted training from `first_epoch` on are hidden."""
+        self._run, self._manifest, self._cgan_config = job.run, job.manifest, job.cgan_config
         self._real = example_of_each_class(job.dataset, job.manifest, "cgan")
-        self._folder = LogDir(job.run / layout.TENSORBOARD_DIR / "cgan")
+        self._folder = LogDir(job.run / TENSORBOARD_DIR / "cgan")
         self._writer = SummaryWriter(str(self._folder.path), purge_step=first_epoch)
         if first_epoch == 1:
-            self._writer.add_text(
-                "config", f"```json\n{json.dumps(dataclasses.asdict(self._config), indent=1)}\n```"
-            )
+            settings = json.dumps(dataclasses.asdict(self._cgan_config), indent=1)
+            self._writer.add_text("config", f"```json\n{settings}\n```")
 
-    def add_floor(self, floor: RealismMetrics) -> None:
-        """The judge's figures of real clips, to be read beside those of generated ones."""
-        figures = {name: value for name, value in floor.overall.items() if value is not None}
-        self._writer.add_text("judge", f"{NOTE}. Of real clips: `{json.dumps(figures)}`")
+    def add_baseline(self, baseline: RealismMetrics) -> None:
+        """Write the metrics of real clips, for comparison with those of generated ones."""
+        known = {name: value for name, value in baseline.overall.items() if value is not None}
+        self._writer.add_text("judge", f"{NOTE}. Of real clips: `{json.dumps(known)}`")
 
-    def add_epoch(self, epoch: dict[str, Any], judgment: RealismMetrics | None) -> None:
-        """Write an epoch's figures."""
-        number = epoch["epoch"]
-        scalars = {name: epoch[figure] for figure, name in _SCALARS.items()}
-        scalars["memory/process_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    def add_epoch(self, epoch: int, metrics: EpochMetrics, judgment: RealismMetrics | None) -> None:
+        """Write an epoch's metrics, and the memory that the process holds now."""
+        scalars = {tag: metrics[name] for name, tag in _TAGS.items()}
+        scalars["memory/process_mib"] = psutil.Process().memory_info().rss / 2**20
         if torch.cuda.is_available():
             scalars["memory/gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
-        for name, value in (scalars | (judgment.scalars() if judgment else {})).items():
-            self._writer.add_scalar(name, value, number)
+        for tag, value in (scalars | (judgment.scalars() if judgment else {})).items():
+            self._writer.add_scalar(tag, value, epoch)
 
     def add_samples(self, spectrograms: torch.Tensor, waveforms: np.ndarray, epoch: int) -> None:
-        """Write one WAV for each class, and one picture of all.
+        """Write one WAV file for each class, and one picture of all classes.
 
         Args:
             spectrograms: `[K, M, T]`, ln(1 + power).
-            waveforms: Their sound `[K, S]`.
-            epoch: Counted from 1.
+            waveforms: Their waveforms `[K, S]`.
+            epoch: Number of the epoch, from 1.
         """
         rate = self._manifest.clip.sample_rate_hz
         for label, waveform in zip(self._manifest.classes, waveforms, strict=True):
-            (self._run / layout.SAMPLES_DIR / f"{label}_ep{epoch}.wav").write_bytes(
-                encode_wav(waveform, rate)
-            )
+            file = self._run / SAMPLES_DIR / f"{label}_ep{epoch}.wav"
+            file.write_bytes(encode_wav(waveform, rate))
             self._writer.add_audio(f"generated/{label}", waveform[None], epoch, sample_rate=rate)
-        picture = self._picture(
-            dict(zip(self._manifest.classes, spectrograms.cpu().numpy(), strict=True)), epoch
-        )
-        (self._run / layout.SPECTROGRAMS_DIR / f"epoch_{epoch:03d}.png").write_bytes(
-            plots.png(picture)
-        )
+        generated = dict(zip(self._manifest.classes, spectrograms.cpu().numpy(), strict=True))
+        picture = self._picture(generated, epoch)
+        (self._run / SPECTROGRAMS_DIR / f"epoch_{epoch:03d}.png").write_bytes(plots.png(picture))
         self._writer.add_image("generated/spectrograms", picture, epoch, dataformats="HWC")
 
     def _picture(self, generated: dict[str, np.ndarray], epoch: int) -> np.ndarray:
-        """Of each class, what is generated, and a training clip beside it, without the silence behind them."""
+        """Draw each class's generated clip beside a training clip, without trailing silence."""
         view, clip = self._manifest.views["cgan"], self._manifest.clip
-        num_frames = image_scale(view, clip, self._config.floor).filled_frames
+        num_frames = image_scale(view, clip, self._cgan_config.floor).filled_frames
         pairs = {}
         for label, spectrogram in generated.items():
             pairs[f"{label}, generated"] = spectrogram
@@ -103,28 +97,33 @@ class CganLogs:
         return plots.spectrogram_grid(levels, title, clip.duration_s, most_columns=4)
 
     def flush(self) -> None:
-        """Bring what was written to where the run lies."""
+        """Copy the logs to the run folder, if it is remote."""
         self._writer.flush()
         self._folder.sync()
 
-    def close(self, metrics: dict[str, Any]) -> None:
-        """Write the hyperparameters with the final figures."""
-        plain = {
+    def close(self, metrics: EpochMetrics, judgment: RealismMetrics | None) -> None:
+        """Write the hyperparameters with the final metrics, and close the logs.
+
+        Args:
+            metrics: Metrics of the last epoch.
+            judgment: Final judgment, if there is a judge.
+        """
+        hyperparameters = {
             name: str(value) if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(self._config).items()
+            for name, value in dataclasses.asdict(self._cgan_config).items()
         }
         final = {f"final/{name}": metrics[name] for name in ("loss_D", "loss_G")}
-        if "judge" in metrics:
+        if judgment is not None:
             final |= {
                 f"final/judge_{name}": value
-                for name, value in metrics["judge"]["overall"].items()
+                for name, value in judgment.overall.items()
                 if value is not None
             }
-        self._writer.add_hparams(plain, final, run_name=".")
+        self._writer.add_hparams(hyperparameters, final, run_name=".")
         self._writer.close()
         self._folder.sync()
 
 
 def _decibel(spectrogram: np.ndarray) -> np.ndarray:
-    """Levels of ln(1 + power), down to one that is hardly heard."""
-    return 10 * np.log10(np.maximum(np.expm1(spectrogram), _LOWEST_POWER))
+    """Return the levels in dB of a spectrogram, ln(1 + power)."""
+    return np.asarray(10 * np.log10(np.maximum(np.expm1(spectrogram), _MIN_POWER)))

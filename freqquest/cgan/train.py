@@ -1,13 +1,13 @@
-"""Train the conditional GAN with Ray Train: what the driver does.
+"""Training of the conditional GAN, in the driver: plan, start and watch.
 
-The driver plans and watches, free of torch; `freqquest.cgan.train_worker` starts and runs the workers.
+Free of torch; `freqquest.cgan.train_worker` starts and runs the workers with Ray Train.
 """
 
 import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import ray
 
@@ -19,26 +19,30 @@ from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.order import num_steps
 from freqquest.errors import UserError
 from freqquest.runs.folder import RunFolder
-from freqquest.storage import locate
+from freqquest.storage import Location, locate
+
+if TYPE_CHECKING:
+    from freqquest.cgan.judging import Judge
 
 
 def train(
-    config: TrainConfig, start_judge: Callable[[list[str]], Any] | None = None
-) -> dict[str, Any]:
-    """Train a generator; an interrupted training continues, a finished one is left as it is.
+    config: TrainConfig, start_judge: "Callable[[list[str]], Judge] | None" = None
+) -> dict[str, object]:
+    """Train a generator; continue an interrupted training, and leave a finished one as it is.
 
-    Needs an initialized Ray. Leaves generator.safetensors, checkpoints, sounds, pictures and TensorBoard logs.
+    Needs an initialized Ray. Writes the generator, checkpoints, sounds, pictures and TensorBoard
+    logs.
 
     Args:
-        config: What to train, and where.
-        start_judge: Gives the handle of an actor that hears clips, for the dataset's classes.
+        config: Settings of the training.
+        start_judge: Starts a judge for the dataset's classes.
 
     Returns:
-        The last epoch's figures, and the judge's.
+        The last epoch's metrics, and the final judgment.
 
     Raises:
-        UserError: The dataset, run folder, judge or cluster is not usable, a batch is larger than the dataset, or
-            training gave gradients that are not finite.
+        UserError: The dataset, run folder, judge or cluster is unusable, a batch is larger than the
+            dataset, or gradients did not stay finite.
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
@@ -50,8 +54,8 @@ def train(
     num_clips = manifest.num_rows["train"]
     if config.batch_size is not None and config.batch_size > num_clips:
         raise UserError(
-            f"--batch-size {config.batch_size} is more than the {num_clips} training clips of {dataset}, copies "
-            "included: give fewer"
+            f"`batch_size={config.batch_size}` must be at most {num_clips}, the number of training "
+            f"clips in {dataset}, augmented copies included"
         )
     resources = capacity.worker_resources(config.requirements)
     judge = start_judge(manifest.classes) if start_judge is not None else None
@@ -66,49 +70,64 @@ def train(
             config=config,
             progress=progress,
             resources=resources,
-            settings_sha256=hashlib.sha256(
-                json.dumps(settings, sort_keys=True).encode()
-            ).hexdigest(),
+            settings_sha256=_sha256(json.dumps(settings, sort_keys=True).encode()),
             judge=judge,
         )
-        # Ray Train puts what watches the workers onto the node of whoever starts them.
-        run_workers = ray.remote(
-            num_cpus=0, max_calls=1, scheduling_strategy=connection.on_driver_node()
-        )(_run_workers)
-        figures: dict[str, Any] = ray.get(run_workers.remote(job))
-        if "error" in figures:
-            raise UserError(f"training stopped: {figures['error']}")
-    return run.finish(figures)
+        metrics = _run_on_driver_node(job)
+        if "error" in metrics:
+            raise UserError(f"training stopped: {metrics['error']}")
+    return run.finish(metrics)
 
 
-def _settings(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
-    """What shapes the generator, the preset by its values; workers and devices do not."""
-    judge = locate(config.judge) if config.judge is not None else None
-    if judge is not None and not judge.is_file():
-        raise UserError(f"--judge {judge} does not exist: jobs/tune_cnn.py makes best_model.keras")
-    if judge is not None and not manifest.num_rows.get("validation"):
-        raise UserError(
-            "--judge compares with held-out real clips, and the dataset has no validation clips: leave it out, or make "
-            "a dataset with validation clips (jobs/preprocess.py)"
-        )
+def _settings(config: TrainConfig, manifest: Manifest) -> dict[str, object]:
+    """Return everything that shapes the generator: the preset's values, but not the workers."""
+    judge = _judge_file(config, manifest)
+    preset = dataclasses.asdict(config.cgan_config)
     return {
         "dataset_sha256": manifest.content_sha256,
         "preset": config.preset,
         "epochs": config.effective_epochs,
         "seed": config.seed,
         # The judge chooses the epoch that is kept.
-        "judge_sha256": hashlib.sha256(judge.read_bytes()).hexdigest() if judge else None,
+        "judge_sha256": _sha256(judge.read_bytes()) if judge else None,
         "judge_every": config.effective_judge_every if judge else None,
         "judge_clips": config.judge_clips if judge else None,
-        **{
-            f"preset.{name}": value
-            for name, value in dataclasses.asdict(config.cgan_config).items()
-        },
+        **{f"preset.{name}": value for name, value in preset.items()},
     }
 
 
-def _run_workers(job: TrainJob) -> dict[str, Any]:
-    """Imported where it runs, so that the driver stays free of torch, and keeps its own way to be interrupted."""
+def _judge_file(config: TrainConfig, manifest: Manifest) -> Location | None:
+    """Return the judge's file, if a judge is configured and can be used."""
+    if config.judge is None:
+        return None
+    judge = locate(config.judge)
+    if not judge.is_file():
+        raise UserError(
+            f"`judge={judge}` does not exist: give the best_model.keras of a tune_cnn run"
+        )
+    if not manifest.num_rows.get("validation"):
+        raise UserError(
+            "`judge` compares with held-out real clips, but the dataset has no validation clips: "
+            "leave it out, or preprocess the clips with a validation split"
+        )
+    return judge
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _run_on_driver_node(job: TrainJob) -> dict[str, object]:
+    """Run the training from a task on this node: Ray Train's controller stays where it starts."""
+    run = ray.remote(num_cpus=0, max_calls=1, scheduling_strategy=connection.on_driver_node())(
+        _run_workers
+    )
+    metrics: dict[str, object] = ray.get(run.remote(job))
+    return metrics
+
+
+def _run_workers(job: TrainJob) -> dict[str, object]:
+    """Run the workers; imported here, so that the driver stays free of torch and interruptible."""
     from freqquest.cgan.train_worker import run_workers
 
     return run_workers(job)

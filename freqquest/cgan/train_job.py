@@ -1,13 +1,21 @@
-"""What the driver and its workers tell each other. Free of torch."""
+"""Data that drivers and workers exchange. Imports neither torch nor Ray."""
 
 from dataclasses import dataclass
-from typing import Any
-
-from ray.util.queue import Queue
+from typing import TYPE_CHECKING, Protocol
 
 from freqquest.cgan.config import CganConfig, TrainConfig
 from freqquest.dataset.manifest import Manifest
 from freqquest.storage import Location
+
+if TYPE_CHECKING:
+    from freqquest.cgan.judging import Judge
+
+
+class ProgressChannel(Protocol):
+    """Way for a worker to report its progress to the driver."""
+
+    def put(self, message: tuple[int | None, str]) -> None:
+        """Send the number of clips done, or None to leave it, and a note."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,17 +23,21 @@ class TrainJob:
     """One training."""
 
     dataset: Location
+    """Folder of the dataset."""
     manifest: Manifest
+    """Manifest of the dataset."""
     run: Location
+    """Run folder."""
     config: TrainConfig
-    progress: Queue
-    """Where rank 0 tells how many clips are done."""
+    """Settings of the job."""
+    progress: ProgressChannel | None
+    """Channel by which the worker of rank 0 reports the number of clips done."""
     resources: dict[str, float]
-    """Of each worker."""
+    """Ray resources of each worker."""
     settings_sha256: str
-    """Of all that shapes the generator: a checkpoint of other settings is refused."""
-    judge: Any
-    """Handle of the actor that hears generated clips, or None; its methods are those of freqquest.cnn.judge.Judge."""
+    """Hash of all settings that shape the generator; checkpoints with another one are refused."""
+    judge: "Judge | None"
+    """Classifier that scores generated clips."""
 
     @property
     def cgan_config(self) -> CganConfig:
@@ -35,8 +47,11 @@ class TrainJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeneratedClip:
-    """A WAV file and the class it was made for."""
+    """WAV file of a generated clip."""
 
     label: str
+    """Class that the clip was generated for."""
     path: str
+    """Path or URI of the file."""
     name: str
+    """Name of the file."""

@@ -1,13 +1,12 @@
-"""A whole training, as one of its processes sees it. Knows nothing of Ray: a script without it can call the same.
+"""A whole training, in one of its processes.
 
-What it needs to go on lies in the run folder, so it does not matter whether a worker, the driver or the machine
-stopped.
+No Ray: a script without it can call the same function. All state lies in the run folder, so a
+training survives the loss of a worker, the driver or the machine.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -16,25 +15,27 @@ from freqquest.cgan.distributed import Worker
 from freqquest.cgan.images import image_scale
 from freqquest.cgan.recorder import Recorder, restore
 from freqquest.cgan.train_job import TrainJob
-from freqquest.cgan.trainer import CganTrainer, train_epoch
+from freqquest.cgan.trainer import CganTrainer, EpochMetrics, train_epoch
 from freqquest.dataset.order import num_steps
 from freqquest.dataset.read import SplitReader
 
+OnClips = Callable[[int, str], None]
+"""Called with the number of clips done and a note on what is going on."""
+
 
 def train_generator(
-    job: TrainJob, worker: Worker, device: torch.device, on_clips: Callable[[int, str], None]
-) -> dict[str, Any]:
-    """Train from the last whole checkpoint, or from the start, to the last epoch.
+    job: TrainJob, worker: Worker, device: torch.device, on_clips: OnClips
+) -> Mapping[str, object]:
+    """Train from the last intact checkpoint, or from the start, to the last epoch.
 
     Args:
-        job: What to train.
-        worker: Which of the processes this is; torch.distributed knows the others.
-        device: Where to train.
-        on_clips: Called with the number of clips done and a note for people: first with those of an earlier attempt,
-            then at each step, and when something else goes on.
+        job: The training.
+        worker: This process among those that train; torch.distributed knows the others.
+        device: Device to train on.
+        on_clips: Called first with the clips of an earlier attempt, then at each step.
 
     Returns:
-        The last epoch's figures.
+        The metrics of the last epoch and, in the process of rank 0, of the saved generator.
 
     Raises:
         UserError: The dataset is damaged, or the checkpoints are of another training.
@@ -45,51 +46,52 @@ def train_generator(
     scale = image_scale(job.manifest.views["cgan"], job.manifest.clip, cgan_config.floor)
     trainer = CganTrainer(cgan_config, len(job.manifest.classes), scale, device, seed=config.seed)
     history = restore(trainer, job, worker)
-    record = Recorder(job, trainer, history) if worker.rank == 0 else None
-    reader = SplitReader(job.dataset, job.manifest, "train", "cgan")
-    batches = ClipBatches(reader, scale, device)
-    clips_per_epoch = num_steps(len(reader), cgan_config.batch_size) * cgan_config.batch_size
+    recorder = Recorder(job, trainer, history) if worker.rank == 0 else None
+    source = SplitReader(job.dataset, job.manifest, "train", "cgan")
+    clips, batch_size = ClipBatches(source, scale, device), cgan_config.batch_size
+    clips_per_epoch = num_steps(len(source), batch_size) * batch_size
     on_clips(len(history) * clips_per_epoch, "")
     for epoch in range(len(history), config.effective_epochs):
-
-        def tell(
-            step: int,
-            done: int = epoch * clips_per_epoch,
-            note: str = _note(history, config.effective_epochs),
-        ) -> None:
-            on_clips(done + step * cgan_config.batch_size, note)
-
         started = time.monotonic()
-        figures = train_epoch(
+        metrics = train_epoch(
             trainer,
-            batches.epoch(cgan_config.batch_size, seed=config.seed, epoch=epoch, worker=worker),
+            clips.epoch(batch_size, seed=config.seed, epoch=epoch, worker=worker),
             epoch=epoch,
             seed=config.seed,
             worker=worker,
-            on_step=tell,
+            on_step=_step_reporter(
+                on_clips, epoch * clips_per_epoch, batch_size, _note(history, job)
+            ),
         )
         seconds = time.monotonic() - started
-        history.append(
-            {"epoch": epoch + 1}
-            | figures
-            | {"clips_per_s": clips_per_epoch / seconds, "seconds": seconds}
-        )
-        if record is not None:
-            record.end_epoch(partial(on_clips, (epoch + 1) * clips_per_epoch))
-    if record is None:
+        speed = {"clips_per_s": clips_per_epoch / seconds, "seconds": seconds}
+        history.append({"epoch": epoch + 1} | metrics | speed)
+        if recorder is not None:
+            recorder.end_epoch(partial(on_clips, (epoch + 1) * clips_per_epoch))
+    if recorder is None:
         return history[-1]
-    return record.finish(partial(on_clips, config.effective_epochs * clips_per_epoch))
+    return recorder.finish(partial(on_clips, config.effective_epochs * clips_per_epoch))
 
 
 def use_fast_kernels(device: torch.device, *, enabled: bool) -> None:
-    """On a GPU, let this process round factors of float32 products to TensorFloat32, and try convolutions out."""
+    """On a GPU, enable or disable TensorFloat32 and the choice of convolutions by trial.
+
+    TensorFloat32 rounds the factors of float32 products.
+    """
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high" if enabled else "highest")
         torch.backends.cudnn.benchmark = enabled
 
 
-def _note(history: list[dict[str, Any]], num_epochs: int) -> str:
-    note = f"epoch {len(history) + 1}/{num_epochs}"
+def _step_reporter(
+    on_clips: OnClips, clips_before: int, batch_size: int, note: str
+) -> Callable[[int], None]:
+    """Return a function that reports the number of steps done as clips."""
+    return lambda num_steps: on_clips(clips_before + num_steps * batch_size, note)
+
+
+def _note(history: list[EpochMetrics], job: TrainJob) -> str:
+    note = f"epoch {len(history) + 1}/{job.config.effective_epochs}"
     if history:
         note += f", loss_D {history[-1]['loss_D']:.3f}, loss_G {history[-1]['loss_G']:.3f}"
     judged = [epoch["judge/accuracy"] for epoch in history if "judge/accuracy" in epoch]

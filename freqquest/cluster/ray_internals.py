@@ -61,6 +61,10 @@ DATA_CONTEXT_SETTINGS = {
 """Attributes of Ray Data's `DataContext`, and the values we prefer."""
 
 
+WORKER_START_TIMEOUT_VARIABLE = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+"""Environment variable with the seconds that Ray Train waits for room for all workers."""
+
+
 def launcher_config_file() -> Path | None:
     """Return the configuration of the cluster that `ray up` started, if this is its head node."""
     file = Path(LAUNCHER_CONFIG).expanduser()
@@ -143,3 +147,8 @@ def trial_folder() -> "Location":
 
     storage = tune.get_context().get_storage()
     return Location(storage.storage_filesystem, storage.trial_fs_path)
+
+
+def is_lost_worker(failure: Exception) -> bool:
+    """Return whether a worker's failure in Ray Train means that its process or node was lost."""
+    return hasattr(failure, "health_check_failure")

@@ -30,9 +30,6 @@ from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
 from freqquest.storage import Location, locate
 
-_AT_THE_ROOT = {"confusion_matrix"}
-"""Plots that lie beside the model; the others lie in figures/."""
-
 
 def tune_cnn(config: TuneConfig) -> CnnMetrics:
     """Find the best configuration, evaluate it, and save the final model.
@@ -72,12 +69,9 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     best = choose(outcomes, clips)
     search_metrics = evaluate(outcomes, best, clips, _describe_split(config, clips, manifest))
     for name, picture in draw(outcomes, best, clips, search_metrics).items():
-        file = (
-            run / f"{name}.png"
-            if name in _AT_THE_ROOT
-            else run / layout.FIGURES_DIR / f"{name}.png"
-        )
-        file.write_bytes(plots.png(picture))
+        is_main = f"{name}.png" == layout.CONFUSION_MATRIX_NAME
+        folder = run.location if is_main else run / layout.FIGURES_DIR
+        (folder / f"{name}.png").write_bytes(plots.png(picture))
 
     predictions, networks = final_model.fit_final_and_audit_networks(
         config, clips, shared_clips, best, audit, run.location

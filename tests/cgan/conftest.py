@@ -1,6 +1,7 @@
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,19 +11,23 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW
 from freqquest.cgan.config import PRESETS, CganConfig, TrainConfig
 from freqquest.cgan.distributed import Worker
+from freqquest.cgan.generator_file import GeneratorCard
 from freqquest.cgan.images import image_scale
+from freqquest.cgan.networks.build import build_generator
 from freqquest.cgan.train_job import TrainJob
-from freqquest.cgan.trainer import CganTrainer, train_epoch
+from freqquest.cgan.trainer import CganTrainer, EpochMetrics, train_epoch
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.order import rank_slice
+from freqquest.dataset.order import batch_rows, rank_slice
 from freqquest.storage import locate
 
 CPU = torch.device("cpu")
 
+BOTH_PRESETS = pytest.mark.parametrize("preset", ["reference", "default"])
+
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """So many of torch's in this process."""
+    """Let torch use this number of threads in this process."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -33,13 +38,13 @@ def threads(number: int) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Several threads of one small task wait for each other on busy cores."""
+    """Avoid several threads for small tasks, as they wait for each other on busy cores."""
     with threads(1):
         yield
 
 
 def small(preset: str, **changes: object) -> CganConfig:
-    """A preset with small batches, and small networks where it has a choice; exact arithmetic."""
+    """Return a preset with small batches and exact arithmetic, and small networks if possible."""
     sizes = {"generator_channels": 16, "discriminator_channels": 16} if preset == "default" else {}
     return dataclasses.replace(
         PRESETS[preset],
@@ -47,46 +52,98 @@ def small(preset: str, **changes: object) -> CganConfig:
     )
 
 
-def trainer(config: CganConfig, seed: int = 0) -> CganTrainer:
-    scale = image_scale(CGAN_VIEW, ClipConfig(), config.floor)
-    return CganTrainer(config, num_classes=2, scale=scale, device=CPU, seed=seed)
+def trainer(cgan_config: CganConfig, seed: int = 0) -> CganTrainer:
+    scale = image_scale(CGAN_VIEW, ClipConfig(), cgan_config.floor)
+    return CganTrainer(cgan_config, num_classes=2, scale=scale, device=CPU, seed=seed)
 
 
 def clips(num_clips: int, seed: int = 0) -> torch.Tensor:
-    """Spectrograms `[N, M, T]` of noise."""
+    """Return spectrograms `[N, M, T]` of noise."""
     return torch.from_numpy(
         np.random.default_rng(seed).exponential(size=(num_clips, 128, 512)).astype(np.float32)
     )
 
 
+class FakeSource:
+    """Clip source of noise, in shards of the given sizes."""
+
+    def __init__(self, shard_sizes: Sequence[int]) -> None:
+        self.shard_sizes = list(shard_sizes)
+        self.spectrograms = clips(len(self)).half().numpy()
+        self.class_indices = np.arange(len(self)) % 2
+
+    def __len__(self):
+        return sum(self.shard_sizes)
+
+    def shards(self):
+        ends = np.cumsum(self.shard_sizes)
+        yield from (
+            self._select(slice(end - size, end))
+            for end, size in zip(ends, self.shard_sizes, strict=True)
+        )
+
+    def rows(self, batch_size, **order):
+        return batch_rows(self.shard_sizes, batch_size, **order)
+
+    def batches(self, batch_size, **order):
+        return map(self._select, self.rows(batch_size, **order))
+
+    def _select(self, rows):
+        return SimpleNamespace(
+            spectrograms=self.spectrograms[rows], class_indices=self.class_indices[rows]
+        )
+
+
 def batches(
     model: CganTrainer, worker: Worker, num_steps: int = 2
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """A worker's part of batches that are always the same."""
-    size = model.config.batch_size
-    mine = list(rank_slice(size, worker.rank, worker.world_size))
+    """Yield a worker's share of batches that are always the same."""
+    size = model.cgan_config.batch_size
+    share = list(rank_slice(size, worker.rank, worker.world_size))
     for step in range(num_steps):
-        yield model.scale.encode(clips(size, seed=step))[mine], torch.arange(size)[mine] % 2
+        yield model.scale.encode(clips(size, seed=step))[share], torch.arange(size)[share] % 2
 
 
 def epoch(
     model: CganTrainer, number: int = 0, worker: Worker | None = None, num_steps: int = 2
-) -> dict[str, float]:
+) -> EpochMetrics:
     worker = worker or Worker()
-    given = batches(model, worker, num_steps)
-    return train_epoch(model, given, epoch=number, seed=0, worker=worker, on_step=lambda _: None)
+    steps = batches(model, worker, num_steps)
+    return train_epoch(model, steps, epoch=number, seed=0, worker=worker)
 
 
 def weights(model: CganTrainer) -> torch.Tensor:
-    """All parameters of both networks."""
+    """Return all parameters of both networks."""
     networks = (model.generator, model.discriminator)
     return torch.cat(
         [value.detach().flatten() for network in networks for value in network.parameters()]
     )
 
 
+def card(preset: str) -> GeneratorCard:
+    cgan_config = small(preset)
+    return GeneratorCard(
+        classes=["bark", "siren"],
+        sample_rate_hz=22_050,
+        view=CGAN_VIEW,
+        scale=image_scale(CGAN_VIEW, ClipConfig(), cgan_config.floor),
+        cgan_config=cgan_config,
+        preset=preset,
+        epochs=1,
+        dataset_sha256="0",
+    )
+
+
+def loud_weights(preset: str) -> dict[str, torch.Tensor]:
+    """Return untrained weights with the last layer amplified until clips are audible."""
+    torch.manual_seed(0)
+    untrained = build_generator(small(preset), 2, card(preset).scale).state_dict()
+    last = "upsample.9.weight" if preset == "reference" else "patches.weight"
+    return untrained | {last: untrained[last] * (500 if preset == "reference" else 5)}
+
+
 def train_job(dataset_dir: object, run: object, **settings: int) -> TrainJob:
-    """A training that this process can do by itself."""
+    """Return a training that this process can run by itself."""
     dataset = locate(str(dataset_dir))
     return TrainJob(
         dataset=dataset,

@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from freqquest.audio.clip import ClipConfig
+from freqquest.audio.spectrogram import CGAN_VIEW
 from freqquest.cgan import batches
 from freqquest.cgan.batches import ClipBatches
 from freqquest.cgan.distributed import Worker
@@ -8,29 +10,28 @@ from freqquest.cgan.images import image_scale
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import SplitReader
 from freqquest.storage import locate
-from tests.cgan.conftest import CPU
+from tests.cgan.conftest import CPU, FakeSource
 
-
-@pytest.fixture
-def load(dataset_dir):
-    def make():
-        dataset = locate(dataset_dir)
-        manifest = load_manifest(dataset)
-        scale = image_scale(manifest.views["cgan"], manifest.clip, 1e-4)
-        return ClipBatches(SplitReader(dataset, manifest, "train", "cgan"), scale, CPU)
-
-    return make
+SCALE = image_scale(CGAN_VIEW, ClipConfig(), 1e-4)
 
 
 def epoch(clips, worker):
     return list(clips.epoch(4, seed=1, epoch=2, worker=worker))
 
 
+@pytest.fixture(params=["fake", "dataset"])
+def source(request):
+    if request.param == "fake":
+        return FakeSource([7, 7, 7, 7, 4])
+    dataset = locate(request.getfixturevalue("dataset_dir"))
+    return SplitReader(dataset, load_manifest(dataset), "train", "cgan")
+
+
 @pytest.mark.parametrize("worker", [Worker(), Worker(rank=1, world_size=2)])
-def test_streamed_and_resident_clips_are_the_same_in_the_same_order(load, monkeypatch, worker):
-    resident = load()
+def test_streamed_and_resident_clips_are_the_same_in_the_same_order(source, monkeypatch, worker):
+    resident = ClipBatches(source, SCALE, CPU)
     monkeypatch.setattr(batches, "_RESIDENT_BYTES_ON_CPU", 0)
-    streamed = load()
+    streamed = ClipBatches(source, SCALE, CPU)
     assert (resident.is_resident, streamed.is_resident) == (True, False)
     first, second = epoch(resident, worker), epoch(streamed, worker)
     assert len(first) == len(second) == 8  # 32 training rows
@@ -40,8 +41,8 @@ def test_streamed_and_resident_clips_are_the_same_in_the_same_order(load, monkey
         assert torch.equal(labels, other_labels)
 
 
-def test_workers_share_a_batch_without_overlap(load):
-    clips = load()
+def test_workers_share_a_batch_without_overlap():
+    clips = ClipBatches(FakeSource([5, 9]), SCALE, CPU)
     alone, *parts = (
         epoch(clips, worker)
         for worker in (Worker(), Worker(world_size=2), Worker(rank=1, world_size=2))

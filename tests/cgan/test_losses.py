@@ -11,7 +11,7 @@ def test_cross_entropy_of_an_undecided_discriminator_is_ln_2():
     assert math.isclose(generator_loss(zero).mean(), math.log(2), rel_tol=1e-6)
 
 
-def test_cross_entropy_is_torchs_on_logits():
+def test_losses_equal_torchs_cross_entropy_with_logits():
     real, fake = torch.randn(2, 6)
     loss = torch.nn.BCEWithLogitsLoss(reduction="none")
     expected = (loss(real, torch.ones(6)) + loss(fake, torch.zeros(6))) / 2
@@ -19,14 +19,14 @@ def test_cross_entropy_is_torchs_on_logits():
     torch.testing.assert_close(generator_loss(fake), loss(fake, torch.ones(6)))
 
 
-def test_losses_fall_when_their_network_wins():
+def test_a_networks_loss_is_small_if_it_wins():
     sure = torch.full((4,), 8.0)
     assert (discriminator_loss(sure, -sure) < 0.01).all()
     assert (discriminator_loss(-sure, sure) > 7).all()
     assert (generator_loss(sure) < generator_loss(-sure)).all()
 
 
-def test_losses_are_float32_whatever_the_logits_are():
+def test_losses_of_bfloat16_logits_are_float32():
     assert (
         discriminator_loss(torch.zeros(2).bfloat16(), torch.zeros(2).bfloat16()).dtype
         == torch.float32

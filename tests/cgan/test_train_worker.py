@@ -1,4 +1,4 @@
-"""What a training says of workers that it lost, without Ray Train."""
+"""Reports of lost workers, without Ray Train."""
 
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -6,7 +6,7 @@ from unittest.mock import MagicMock
 from ray.exceptions import RayActorError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
-from freqquest.cgan.train_worker import _LossNote, _reasons
+from freqquest.cgan.train_worker import _LossReporter, _reasons
 
 
 def job(workers, resources):
@@ -15,7 +15,7 @@ def job(workers, resources):
     )
 
 
-def test_a_lost_worker_is_named_but_not_those_that_failed_for_want_of_it():
+def test_a_lost_worker_is_named_but_not_those_that_failed_by_its_loss():
     lost = WorkerHealthCheckFailedError("health check failed", RayActorError())
     others = {
         0: RuntimeError("connection\nreset by peer"),
@@ -27,16 +27,17 @@ def test_a_lost_worker_is_named_but_not_those_that_failed_for_want_of_it():
     )
 
 
-def test_what_a_training_waits_for_is_said_with_how_many_workers_and_what_each_needs():
+def test_the_driver_learns_how_many_workers_wait_and_what_each_needs():
     fixed, elastic = job((3, 3), {"CPU": 2, "GPU": 1}), job((1, 3), {"CPU": 1.0, "GPU": 0})
     for each in (fixed, elastic):
-        _LossNote(each).after_exception(None, {0: RuntimeError("no space")})
+        _LossReporter(each).after_exception(None, {0: RuntimeError("no space")})
     fixed.progress.put.assert_called_with(
         (
             None,
-            "worker 0: RuntimeError: no space; 3 worker(s) with 2 CPU and 1 GPU each begin when there is room",
+            "worker 0: RuntimeError: no space; "
+            "3 worker(s) with 2 CPU and 1 GPU each start when there is room",
         )
     )
     assert elastic.progress.put.call_args.args[0][1].endswith(
-        "1 to 3 worker(s) with 1 CPU each begin when there is room"
+        "1 to 3 worker(s) with 1 CPU each start when there is room"
     )

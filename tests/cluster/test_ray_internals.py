@@ -78,3 +78,18 @@ def test_an_error_of_a_worker_carries_its_cause(local_ray):
     with pytest.raises(ValueError, match="of the worker") as raised:
         ray.get(fail.remote())
     assert str(raised.value.cause) == "of the worker"
+
+
+def test_ray_train_reads_the_time_that_it_waits_for_workers():
+    from ray.train.v2._internal import constants
+
+    variable = constants.WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
+    assert variable == ray_internals.WORKER_START_TIMEOUT_VARIABLE
+
+
+def test_a_failed_health_check_in_ray_train_is_a_lost_worker():
+    from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+
+    lost = WorkerHealthCheckFailedError("health check failed", RuntimeError("actor died"))
+    assert ray_internals.is_lost_worker(lost)
+    assert not ray_internals.is_lost_worker(RuntimeError("no space"))

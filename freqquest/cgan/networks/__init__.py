@@ -1,0 +1,1 @@
+"""Networks of the conditional GAN, by architecture. torch only."""

@@ -1,23 +1,28 @@
-"""TODO: say what this module is for."""
+"""Construction of the networks that a configuration asks for. torch only.
+
+Shapes: B clips, Z noise values, M mel bands, W frames of an image.
+"""
 
 from torch import nn
 
 from freqquest.cgan.config import CganConfig
 from freqquest.cgan.images import ImageScale
 from freqquest.cgan.networks.projection import ModulatedGenerator, ProjectionDiscriminator
-from freqquest.cgan.networks.recipe import Discriminator, Generator
+from freqquest.cgan.networks.recipe import RecipeDiscriminator, RecipeGenerator
 
 
-def build_generator(config: CganConfig, num_classes: int, scale: ImageScale) -> nn.Module:
-    """The generator of a preset: noise `[B, Z]` and class indices `[B]` to images `[B, 1, M, T]`."""
-    if config.architecture == "recipe":
-        return Generator(num_classes, config.noise_dim)
+def build_generator(cgan_config: CganConfig, num_classes: int, scale: ImageScale) -> nn.Module:
+    """Build a generator: noise `[B, Z]` and class indices `[B]` to images `[B, 1, M, W]`."""
+    if cgan_config.architecture == "recipe":
+        return RecipeGenerator(num_classes, cgan_config.noise_dim)
     image = scale.num_mels, scale.image_frames
-    return ModulatedGenerator(num_classes, config.noise_dim, config.generator_channels, image)
+    return ModulatedGenerator(
+        num_classes, cgan_config.noise_dim, cgan_config.generator_channels, image
+    )
 
 
-def build_discriminator(config: CganConfig, num_classes: int) -> nn.Module:
-    """The discriminator of a preset: images `[B, 1, M, T]` and class indices `[B]` to logits `[B]`."""
-    if config.architecture == "recipe":
-        return Discriminator(num_classes)
-    return ProjectionDiscriminator(num_classes, config.discriminator_channels)
+def build_discriminator(cgan_config: CganConfig, num_classes: int) -> nn.Module:
+    """Build a discriminator: images `[B, 1, M, W]` and class indices `[B]` to logits `[B]`."""
+    if cgan_config.architecture == "recipe":
+        return RecipeDiscriminator(num_classes)
+    return ProjectionDiscriminator(num_classes, cgan_config.discriminator_channels)

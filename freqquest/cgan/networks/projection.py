@@ -1,6 +1,8 @@
-"""Our two networks: a generator whose layers are modulated by noise and class, and a projection discriminator.
+"""Networks of the default: a generator with modulated layers, and a projection discriminator.
 
-Shapes: B clips, Z noise values, K classes, C channels, H x W a map, M mel bands, T frames of an image.
+torch only.
+Shapes: B clips, Z noise values, K classes, C channels, H x W a map, M mel bands, T frames of an
+image, D condition values.
 """
 
 import itertools
@@ -11,18 +13,18 @@ from torch.nn import functional
 
 from freqquest.cgan.distributed import BatchNorm2d, WideLinear
 
-SHRINKING = 16
-"""An image's sides are this many times those of the smallest map."""
+DOWNSCALE = 16
+"""Ratio between the sides of an image and those of the smallest map."""
 
 _FEATURE_GAIN = 22.0
-"""Averages over a map are small, and so would be what the last layers learn of them at first."""
+"""Gain of the averaged features, which are so small that the last layers would learn slowly."""
 
 _PATCH = 4
-"""The generator's last layer writes squares of this side; the discriminator's first one steps by it."""
+"""Side of the squares that the generator's last layer writes; the discriminator's first stride."""
 
 
 class ModulatedGenerator(nn.Module):
-    """Noise and a class to an image."""
+    """Network that turns noise and a class into an image."""
 
     def __init__(
         self, num_classes: int, noise_dim: int, num_channels: int, image: tuple[int, int]
@@ -32,11 +34,11 @@ class ModulatedGenerator(nn.Module):
         Args:
             num_classes: K.
             noise_dim: Z.
-            num_channels: Of the smallest map; each doubling of its sides halves them.
-            image: M and T, multiples of SHRINKING.
+            num_channels: Channels of the smallest map; each doubling of the sides halves them.
+            image: M and T, multiples of DOWNSCALE.
         """
         super().__init__()
-        self.start = num_channels, image[0] // SHRINKING, image[1] // SHRINKING
+        self.start = num_channels, image[0] // DOWNSCALE, image[1] // DOWNSCALE
         condition_dim = 2 * noise_dim
         self.embedding = nn.Embedding(num_classes, noise_dim)
         self.project = WideLinear(condition_dim, num_channels * self.start[1] * self.start[2])
@@ -49,7 +51,7 @@ class ModulatedGenerator(nn.Module):
         self.patches = nn.Conv2d(widths[-1], _PATCH**2, 3, padding=1)
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
-        """Noise `[B, Z]` and class indices `[B]` to images `[B, 1, M, T]`, without bounds."""
+        """Map noise `[B, Z]` and class indices `[B]` to unbounded images `[B, 1, M, T]`."""
         condition = torch.cat([noise, self.embedding(labels)], dim=1)
         maps = (
             self.project(condition)
@@ -65,7 +67,8 @@ class ModulatedGenerator(nn.Module):
 class _Modulation(nn.Module):
     """Batch normalization whose scale and offset come from noise and class.
 
-    Source: de Vries et al., "Modulating early visual processing by language", 2017; Miyato and Koyama, 2018.
+    Source: de Vries et al., "Modulating early visual processing by language", 2017; Miyato and
+    Koyama, 2018.
     """
 
     def __init__(self, num_channels: int, condition_dim: int) -> None:
@@ -76,18 +79,20 @@ class _Modulation(nn.Module):
         nn.init.zeros_(self.affine.bias)
 
     def forward(self, maps: Tensor, condition: Tensor) -> Tensor:
+        """Normalize and modulate maps `[B, C, H, W]` by the condition `[B, D]`."""
         scale, offset = self.affine(condition)[:, :, None, None].chunk(2, dim=1)
-        return self.normalize(maps) * (1 + scale) + offset
+        modulated: Tensor = self.normalize(maps) * (1 + scale) + offset
+        return modulated
 
 
 class ProjectionDiscriminator(nn.Module):
-    """An image and a class to one logit: is it a real clip of that class?
+    """Network that scores whether an image is a real clip of a class.
 
     Source: Miyato and Koyama, "cGANs with projection discriminator", 2018.
     """
 
     def __init__(self, num_classes: int, num_channels: int) -> None:
-        """Build the layers; `num_channels` are those of the last map."""
+        """Build the layers; `num_channels` is that of the last map."""
         super().__init__()
         widths = [num_channels // 4, num_channels // 2, num_channels]
         self.downsample = nn.Sequential(
@@ -101,17 +106,16 @@ class ProjectionDiscriminator(nn.Module):
             nn.Conv2d(widths[2], widths[2], 3, padding=1),
             nn.LeakyReLU(0.2),
         )
-        self.judge = nn.Linear(num_channels, 1)
+        self.score = nn.Linear(num_channels, 1)
         self.embedding = nn.Embedding(num_classes, num_channels)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Images `[B, 1, M, T]` and class indices `[B]` to logits `[B]`, float32."""
+        """Map images `[B, 1, M, T]` and class indices `[B]` to logits `[B]`, float32."""
         height = torch.linspace(-1, 1, images.shape[2], device=images.device, dtype=images.dtype)
         both = torch.cat([images, height[:, None].expand_as(images)], dim=1)
         maps = self.downsample(both.contiguous(memory_format=torch.channels_last))
         with torch.autocast(images.device.type, enabled=False):
             features = maps.float().mean(dim=(2, 3)) * _FEATURE_GAIN
-            logits: Tensor = self.judge(features)[:, 0] + (self.embedding(labels) * features).sum(
-                dim=1
-            )
+            by_class = (self.embedding(labels) * features).sum(dim=1)
+            logits: Tensor = self.score(features)[:, 0] + by_class
         return logits

@@ -1,4 +1,4 @@
-"""The recipe's two networks, and the choice between them and ours.
+"""The recipe's two networks. torch only.
 
 Shapes: B clips, Z noise values, K classes, M = 128 mel bands, T = 512 frames.
 """
@@ -10,17 +10,20 @@ from torch.nn import functional
 from freqquest.cgan.distributed import BatchNorm2d, WideLinear
 
 NUM_MELS, NUM_FRAMES = 128, 512
-_SEED_SHAPE = (256, 8, 32)
-"""Channels, height and width of the map that the generator starts from; four doublings make it M x T."""
+"""Size of the recipe's spectrograms."""
+
+_START_SHAPE = (256, 8, 32)
+"""Channels, height and width of the generator's first map; four doublings make it M x T."""
 
 
-class Generator(nn.Module):
-    """Noise and a class to a log-mel spectrogram."""
+class RecipeGenerator(nn.Module):
+    """Network that turns noise and a class into a log-mel spectrogram."""
 
     def __init__(self, num_classes: int, noise_dim: int = 100) -> None:
+        """Build the layers."""
         super().__init__()
         self.num_classes, self.noise_dim = num_classes, noise_dim
-        channels, height, width = _SEED_SHAPE
+        channels, height, width = _START_SHAPE
         self.project = WideLinear(noise_dim + num_classes, channels * height * width)
         self.upsample = nn.Sequential(
             nn.ConvTranspose2d(256, 128, 4, stride=2, padding=1),
@@ -37,17 +40,18 @@ class Generator(nn.Module):
         )
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
-        """Noise `[B, Z]` and class indices `[B]` to spectrograms `[B, 1, M, T]`, from 0 up."""
+        """Map noise `[B, Z]` and class indices `[B]` to spectrograms `[B, 1, M, T]`, at least 0."""
         one_hot = functional.one_hot(labels, self.num_classes).to(noise.dtype)
-        start = self.project(torch.cat([noise, one_hot], dim=1)).view(-1, *_SEED_SHAPE)
+        start = self.project(torch.cat([noise, one_hot], dim=1)).view(-1, *_START_SHAPE)
         spectrograms: Tensor = self.upsample(start)
         return spectrograms
 
 
-class Discriminator(nn.Module):
-    """A spectrogram and a class to one logit: is it a real clip of that class?"""
+class RecipeDiscriminator(nn.Module):
+    """Network that scores whether a spectrogram is a real clip of a class."""
 
     def __init__(self, num_classes: int) -> None:
+        """Build the layers."""
         super().__init__()
         self.num_classes = num_classes
         self.label_map = nn.Linear(num_classes, NUM_MELS * NUM_FRAMES)
@@ -67,7 +71,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, spectrograms: Tensor, labels: Tensor) -> Tensor:
-        """Spectrograms `[B, 1, M, T]` and class indices `[B]` to logits `[B]`."""
+        """Map spectrograms `[B, 1, M, T]` and class indices `[B]` to logits `[B]`."""
         one_hot = functional.one_hot(labels, self.num_classes).to(spectrograms.dtype)
         label_map = self.label_map(one_hot).view(-1, 1, NUM_MELS, NUM_FRAMES)
         logits: Tensor = self.downsample(

@@ -1,0 +1,128 @@
+"""Generation of clips: noise to spectrograms to waveforms.
+
+torch, NumPy, SciPy and safetensors only; pyarrow where a path is read, torchaudio for generators of
+the recipe. Shapes: N clips, Z noise values, M mel bands, T frames, S samples.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freqquest.audio.invert import invert
+from freqquest.cgan.generator_file import FIX, GeneratorCard, TrainedGenerator, read_generator
+from freqquest.errors import UserError
+
+CLIPS_AT_ONCE = 16
+"""Clips that are computed together. Another number gives other rounding."""
+
+ClipKey = tuple[int, int]
+"""Class index of a clip, and its number in the class; with a seed, they determine its noise."""
+
+
+class Generator:
+    """A trained generator of new clips.
+
+    ```python
+    generator = Generator.load("generator.safetensors")
+    waveforms = generator.generate("siren", num_clips=4, seed=0)  # [4, S]
+    soundfile.write("siren.wav", waveforms[0], generator.sample_rate_hz)
+    ```
+    """
+
+    def __init__(self, trained: TrainedGenerator, device: torch.device | str = "cpu") -> None:
+        """Move a generator (of `read_generator`) to a device."""
+        self._network, self._card = trained, trained.card
+        self._device = torch.device(device)
+        trained.network.to(self._device)
+
+    @classmethod
+    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Generator":
+        """Load a generator file.
+
+        Args:
+            path: Path or URI of the generator.safetensors of a train_cgan run.
+            device: Device to compute on.
+
+        Raises:
+            UserError: The file is missing, damaged, not a generator, or of another version.
+        """
+        from freqquest.storage import locate  # pyarrow, which generation itself does without
+
+        file = locate(path)
+        if not file.is_file():
+            problem = "is a folder" if file.exists() else "does not exist"
+            raise UserError(f"`generator={file}` {problem}: {FIX}")
+        return cls(read_generator(file.read_bytes(), f"`generator={file}`"), device)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes."""
+        return list(self._card.classes)
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sample rate of the waveforms."""
+        return self._card.sample_rate_hz
+
+    def generate(self, label: str, num_clips: int = 8, seed: int = 0) -> np.ndarray:
+        """Return new clips of a class; the generate job writes the same ones for the same seed.
+
+        Args:
+            label: One of `classes`.
+            num_clips: N.
+            seed: Seed of the noise; the same seed gives the same clips.
+
+        Returns:
+            Waveforms `[N, S]`, float32, full scale 1.0.
+
+        Raises:
+            UserError: The label is unknown, or a number is out of range.
+        """
+        if label not in self._card.classes:
+            raise UserError(f"`label={label}` must be one of: {', '.join(self._card.classes)}")
+        if num_clips < 1:
+            raise UserError(f"`num_clips={num_clips}` must be 1 or more")
+        if seed < 0:
+            raise UserError(f"`seed={seed}` must be 0 or more")
+        clips = [(self._card.classes.index(label), number) for number in range(num_clips)]
+        chunks = [
+            self.generate_clips(clips[start : start + CLIPS_AT_ONCE], seed)
+            for start in range(0, num_clips, CLIPS_AT_ONCE)
+        ]
+        return np.concatenate(chunks)
+
+    def generate_clips(self, clips: Sequence[ClipKey], seed: int) -> np.ndarray:
+        """Return the waveforms `[N, S]` of some clips, computed together."""
+        noise = draw_noise(self._card.cgan_config.noise_dim, seed, clips).to(self._device)
+        labels = torch.tensor([class_index for class_index, _ in clips], device=self._device)
+        spectrograms = self._network.spectrograms(noise, labels)
+        return to_waveforms(spectrograms, self._card, seed, clips, self._device)
+
+
+def draw_noise(noise_dim: int, seed: int, clips: Sequence[ClipKey]) -> Tensor:
+    """Return the noise `[N, Z]` of some clips; none depends on the others."""
+    rngs = [np.random.default_rng([seed, *clip]) for clip in clips]
+    return torch.from_numpy(
+        np.stack([rng.standard_normal(noise_dim, dtype=np.float32) for rng in rngs])
+    )
+
+
+def to_waveforms(
+    spectrograms: Tensor,
+    card: GeneratorCard,
+    seed: int,
+    clips: Sequence[ClipKey],
+    device: torch.device,
+) -> np.ndarray:
+    """Return the waveforms `[N, S]` of a generator's spectrograms `[N, M, T]`."""
+    return invert(
+        spectrograms[..., : card.scale.audible_frames],
+        card.view,
+        card.sample_rate_hz,
+        seeds=[int(np.random.default_rng([seed, *clip, 1]).integers(2**31)) for clip in clips],
+        method=card.cgan_config.inversion,
+        device=device,
+    )

@@ -1,0 +1,26 @@
+import torch
+
+from freqquest.cgan.networks.projection import ModulatedGenerator, ProjectionDiscriminator
+
+
+def test_outputs_have_the_documented_shapes_for_any_image():
+    labels = torch.tensor([0, 1, 2, 0])
+    images = ModulatedGenerator(3, 8, 16, (64, 96))(torch.randn(4, 8), labels)
+    assert images.shape == (4, 1, 64, 96)
+    assert ProjectionDiscriminator(3, 16)(images, labels).shape == (4,)
+
+
+def test_class_and_noise_change_images_and_the_class_changes_logits():
+    torch.manual_seed(0)
+    generator, discriminator = (
+        ModulatedGenerator(2, 8, 16, (32, 32)),
+        ProjectionDiscriminator(2, 16),
+    )
+    noise = torch.randn(1, 8).repeat(4, 1)
+    noise[3] = -noise[3]
+    images = generator(noise, torch.tensor([0, 0, 1, 0]))
+    assert torch.equal(images[0], images[1])
+    assert (images[0] != images[2]).any()
+    assert (images[0] != images[3]).any()
+    logits = discriminator(images[:1].repeat(2, 1, 1, 1), torch.tensor([0, 1]))
+    assert logits[0] != logits[1]

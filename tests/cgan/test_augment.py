@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+import torch
+
+from freqquest.cgan.augment import Augmentation
+
+AUGMENTATION = Augmentation(num_frames=345)
+
+
+def changed(images, **changes):
+    names = ["shift", "gain", "band", "bands", "frame", "frames"]
+    row = torch.tensor([[changes.get(name, 0.0) for name in names]])
+    return AUGMENTATION.apply(images, row.expand(len(images), -1))
+
+
+def test_zero_changes_leave_images_as_they_are():
+    images = torch.rand(2, 1, 128, 352) - 0.5
+    assert torch.equal(changed(images), images)
+
+
+def test_a_shift_rotates_the_frames_that_a_clip_fills():
+    images = torch.rand(2, 1, 128, 352) - 0.5
+    rotated = changed(images, shift=10.0)
+    assert torch.equal(rotated[..., 10:345], images[..., :335])
+    assert torch.equal(rotated[..., :10], images[..., 335:345])
+    assert torch.equal(rotated[..., 345:], images[..., 345:])
+
+
+def test_a_gain_leaves_silence_silent():
+    images = torch.tensor([-1.0, 0.0]).expand(1, 1, 128, 2).repeat(1, 1, 1, 176)
+    assert changed(images, gain=0.05).unique().tolist() == pytest.approx([-1.0, 0.05])
+
+
+def test_masks_blank_bands_and_frames():
+    masked = changed(torch.zeros(1, 1, 128, 352), band=120.0, bands=20.0, frame=3.0, frames=2.0)
+    assert (masked[0, 0, 120:] == -1).all()
+    assert (masked[..., 3:5] == -1).all()
+    assert (masked == -1).sum() == 8 * 352 + 120 * 2
+
+
+def test_gradients_pass_through_the_changes():
+    images = torch.zeros(1, 1, 128, 352, requires_grad=True)
+    changed(images, shift=5.0, gain=0.1, band=3.0, bands=2.0).sum().backward()
+    assert images.grad.sum() == 126 * 352
+
+
+def test_random_changes_are_in_range_and_reproducible():
+    first, second = (AUGMENTATION.draw(np.random.default_rng(1), 500, 128) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first.min(axis=0)[0] >= 0
+    assert first.max(axis=0)[0] < 345
+    assert np.abs(first[:, 1]).max() <= AUGMENTATION.gain
+    assert first[:, 3].max() <= AUGMENTATION.mask_bands
+    assert 0.3 < (first[:, 5] == 0).mean() < 0.7

@@ -1,0 +1,104 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from freqquest.cgan.config import GenerateConfig
+from freqquest.cgan.generate_worker import synthesize
+from freqquest.cgan.generator import Generator
+from freqquest.cgan.generator_file import generator_bytes
+from freqquest.errors import UserError
+from tests.cgan.conftest import BOTH_PRESETS, card, loud_weights
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A generator file of each preset."""
+    folder = tmp_path_factory.mktemp("generator")
+    paths = {preset: folder / f"{preset}.safetensors" for preset in ("reference", "default")}
+    for preset, path in paths.items():
+        path.write_bytes(generator_bytes(loud_weights(preset), card(preset)))
+    return paths
+
+
+def test_a_loaded_generator_has_classes_and_a_sample_rate(files):
+    generator = Generator.load(files["default"])
+    assert generator.classes == ["bark", "siren"]
+    assert generator.sample_rate_hz == 22_050
+
+
+def test_a_uri_is_loaded_like_a_path(files):
+    assert Generator.load(f"file://{files['default']}").classes == ["bark", "siren"]
+
+
+@BOTH_PRESETS
+def test_clips_are_audible_float32_waveforms(files, preset):
+    waveforms = Generator.load(files[preset]).generate("siren", num_clips=2)
+    num_frames = card(preset).scale.audible_frames
+    assert waveforms.shape == (2, (num_frames - 1) * 256)
+    assert waveforms.dtype == np.float32
+    peaks = np.abs(waveforms).max(axis=1)
+    assert peaks.min() > 0.001
+    assert peaks.max() < 1
+
+
+@BOTH_PRESETS
+def test_the_generate_job_writes_the_same_samples(files, preset, tmp_path):
+    synthesize(
+        GenerateConfig(
+            generator=str(files[preset]),
+            label="siren",
+            output_dir=str(tmp_path),
+            num_clips=3,
+            seed=4,
+        )
+    )
+    waveforms = Generator.load(files[preset]).generate("siren", num_clips=3, seed=4)
+    for index, waveform in enumerate(waveforms):
+        written, rate = soundfile.read(tmp_path / f"siren_4_{index:03d}.wav")
+        assert rate == 22_050
+        np.testing.assert_allclose(waveform, written, rtol=0, atol=1 / 2**15)
+
+
+def test_a_seed_gives_the_same_clips_and_another_seed_others(files):
+    generator = Generator.load(files["default"])
+    first, again = (generator.generate("siren", num_clips=1, seed=0) for _ in range(2))
+    other = generator.generate("siren", num_clips=1, seed=1)
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.01
+
+
+def test_an_unknown_label_is_refused_with_the_known_ones(files):
+    generator = Generator.load(files["default"])
+    with pytest.raises(UserError, match="`label=cat` must be one of: bark, siren$") as refused:
+        generator.generate("cat")
+    assert refused.value.fields == ("label",)
+
+
+def test_numbers_out_of_range_are_refused(files):
+    generator = Generator.load(files["default"])
+    with pytest.raises(UserError, match="`num_clips=0` must be 1 or more"):
+        generator.generate("siren", num_clips=0)
+    with pytest.raises(UserError, match="`seed=-1` must be 0 or more"):
+        generator.generate("siren", seed=-1)
+
+
+def test_a_missing_file_and_a_folder_are_refused_with_the_fix(tmp_path):
+    with pytest.raises(UserError, match="`generator=.*/none` does not exist: give the generator.s"):
+        Generator.load(tmp_path / "none")
+    with pytest.raises(UserError, match="` is a folder: give the generator.safetensors of a"):
+        Generator.load(tmp_path)
+
+
+def test_generation_imports_neither_ray_nor_tensorflow_nor_pandas(files):
+    code = (
+        "import sys; from freqquest.cgan.generator import Generator; "
+        "Generator.load(sys.argv[1]).generate('siren', num_clips=1); "
+        "print({'ray', 'tensorflow', 'pandas', 'soundfile', 'sklearn'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, files["default"]], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"

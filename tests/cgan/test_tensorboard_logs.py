@@ -1,0 +1,50 @@
+import numpy as np
+import psutil
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from freqquest.cgan.realism import RealismMetrics
+from freqquest.cgan.tensorboard_logs import _TAGS, CganLogs
+from tests.cgan.conftest import train_job
+
+
+@pytest.fixture(scope="module")
+def events(dataset_dir, tmp_path_factory):
+    """Events of two epochs, the first of which was judged; the run folder is their parent's."""
+    folder = tmp_path_factory.mktemp("logs")
+    logs = CganLogs(train_job(dataset_dir, folder), first_epoch=1)
+    metrics = dict.fromkeys(_TAGS, 0.5)
+    judgment = RealismMetrics(
+        num_clips=4,
+        overall={"accuracy": 0.25, "frechet": None},
+        by_class={"low": {"accuracy": 1.0}},
+    )
+    logs.add_baseline(judgment)
+    logs.add_epoch(1, metrics, judgment)
+    logs.add_epoch(2, metrics, None)
+    logs.add_samples(torch.rand(2, 128, 512), np.zeros((2, 1000), np.float32), epoch=2)
+    logs.close(metrics, judgment)
+    assert (folder / "samples" / "low_ep2.wav").exists()
+    assert (folder / "spectrograms" / "epoch_002.png").exists()
+    accumulator = EventAccumulator(str(folder / "tensorboard" / "cgan"))
+    accumulator.Reload()
+    return accumulator
+
+
+def test_metrics_of_epochs_and_judgments_are_scalars(events):
+    assert {*_TAGS.values(), "judge/accuracy", "judge_accuracy/low"} <= {*events.Tags()["scalars"]}
+    assert "judge/frechet" not in events.Tags()["scalars"]
+    assert [event.step for event in events.Scalars("loss/loss_D")] == [1, 2]
+    assert [event.value for event in events.Scalars("judge/accuracy")] == [0.25]
+    assert events.Scalars("final/judge_accuracy")[0].value == 0.25
+
+
+def test_the_memory_is_that_of_this_process(events):
+    mebibytes = events.Scalars("memory/process_mib")[-1].value
+    assert mebibytes == pytest.approx(psutil.Process().memory_info().rss / 2**20, rel=0.5)
+
+
+def test_samples_are_sounds_and_a_picture(events):
+    assert {"generated/high", "generated/low"} <= {*events.Tags()["audio"]}
+    assert [event.step for event in events.Images("generated/spectrograms")] == [2]

@@ -1,0 +1,47 @@
+"""What the driver refuses before it asks Ray for anything."""
+
+import pytest
+
+from freqquest.cgan import train
+from freqquest.cgan.config import TrainConfig
+from freqquest.dataset.manifest import load_manifest
+from freqquest.errors import UserError
+from freqquest.storage import locate
+
+
+def config(dataset_dir, tmp_path, **settings):
+    return TrainConfig(dataset_dir=str(dataset_dir), run_dir=str(tmp_path / "run"), **settings)
+
+
+def test_a_batch_larger_than_the_dataset_is_refused(dataset_dir, tmp_path):
+    with pytest.raises(
+        UserError, match="`batch_size=33` must be at most 32, the number of training clips in .*"
+    ):
+        train.train(config(dataset_dir, tmp_path, batch_size=33))
+
+
+def test_a_missing_judge_is_refused_with_the_fix(dataset_dir, tmp_path):
+    with pytest.raises(
+        UserError, match="`judge=/none` does not exist: give the best_model.keras of a tune_cnn run"
+    ):
+        train.train(config(dataset_dir, tmp_path, judge="/none"))
+
+
+def test_a_judge_needs_validation_clips(dataset_dir, tmp_path):
+    manifest = load_manifest(locate(dataset_dir))
+    manifest.num_rows["validation"] = 0
+    (tmp_path / "judge.keras").write_bytes(b"classifier")
+    judged = config(dataset_dir, tmp_path, judge=str(tmp_path / "judge.keras"))
+    with pytest.raises(UserError, match="`judge` compares with held-out real clips, but the datas"):
+        train._settings(judged, manifest)
+
+
+def test_settings_hold_the_preset_and_the_judge_but_not_the_workers(dataset_dir, tmp_path):
+    manifest = load_manifest(locate(dataset_dir))
+    (tmp_path / "judge.keras").write_bytes(b"classifier")
+    plain = train._settings(config(dataset_dir, tmp_path), manifest)
+    assert plain["preset.architecture"] == "projection"
+    assert plain["judge_sha256"] is None
+    assert train._settings(config(dataset_dir, tmp_path, num_workers="2:4"), manifest) == plain
+    judged = config(dataset_dir, tmp_path, judge=str(tmp_path / "judge.keras"))
+    assert len(train._settings(judged, manifest)["judge_sha256"]) == 64
