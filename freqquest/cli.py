@@ -60,20 +60,7 @@ def parse(
         description: Summary of the job.
         examples: Arguments of example commands.
     """
-    form = _form(config_type)
-    try:
-        filled = tyro.cli(
-            form,
-            args=arguments,
-            prog=prog,
-            description=inspect.cleandoc(description),
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
-    except SystemExit as end:
-        if end.code in (None, 0) and {"-h", "--help"} & set(arguments):
-            print("Examples:", *(_wrap(f"{prog} {example}") for example in examples), sep="\n")
-        raise
-    groups = dataclasses.asdict(filled)
+    groups = dataclasses.asdict(_fill_form(config_type, arguments, prog, description, examples))
     is_dry_run = groups.pop("dry_run")
     values = {name: value for group in groups.values() for name, value in group.items()}
     with report_errors(config_type):
@@ -124,6 +111,28 @@ def choose(
     sys.exit(2)
 
 
+def _fill_form(
+    config_type: type[JobConfig],
+    arguments: Sequence[str],
+    prog: str,
+    description: str,
+    examples: Sequence[str],
+) -> Any:
+    """Return a form with the values of a command line; `--help` ends with examples."""
+    try:
+        return tyro.cli(
+            _form(config_type),
+            args=arguments,
+            prog=prog,
+            description=inspect.cleandoc(description),
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    except SystemExit as end:
+        if end.code in (None, 0) and {"-h", "--help"} & set(arguments):
+            print("Examples:", *(_wrap(f"{prog} {example}") for example in examples), sep="\n")
+        raise
+
+
 def _form(config_type: type[JobConfig]) -> type[Any]:
     """Return a dataclass of the same settings in titled groups, for tyro, and of `--dry-run`."""
     hints = get_type_hints(config_type)
@@ -152,7 +161,10 @@ def _argument(
     is_optional = NoneType in get_args(hint)
     metavar = help_layout.placeholder(field.name, kinds[0] if is_optional else hint)
     shown = tyro.conf.arg(metavar=metavar, help=text, help_behavior_hint=_show_default)
-    return field.name, _ANNOTATED[hint, shown], dataclasses.field(default=field.default)
+    default: dataclasses.Field[Any] = dataclasses.field(default=field.default)
+    if field.default_factory is not dataclasses.MISSING:
+        default = dataclasses.field(default_factory=field.default_factory)
+    return field.name, _ANNOTATED[hint, shown], default
 
 
 def _wrap(command: str) -> str:

@@ -27,7 +27,7 @@ LAUNCHER_CONFIG = "~/ray_bootstrap_config.yaml"
 """Cluster configuration, on the head node of a cluster that `ray up` started."""
 
 KUBERAY_START_COMMAND_VARIABLE = "KUBERAY_GEN_RAY_START_CMD"
-"""Environment variable with the command by which KubeRay's operator (1.4) started this node."""
+"""Environment variable with the command by which KubeRay's operator started this node."""
 
 JOB_CONFIG_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Environment variable with the configuration of a job that `ray job submit` started."""
