@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: synthesized clips, a dataset of them, one local Ray, and real clips if there are any."""
+"""Fixtures that all tests share: synthesized clips, a dataset of them, one Ray, real clips."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ def tone(pitch_hz: float, duration_s: float = 4.0, seed: int = 0) -> np.ndarray:
 
 
 def write_clips(root: Path, num_recordings: int = 5, clips_per_recording: int = 2) -> Path:
-    """Write clips of two classes, low and high tones, named as in UrbanSound8K; return the folder."""
+    """Write clips of low and high tones, named as in UrbanSound8K; return the folder."""
     for class_index, (label, pitch_hz) in enumerate({"low": 200.0, "high": 3000.0}.items()):
         (root / label).mkdir(parents=True)
         for recording in range(num_recordings):
@@ -46,7 +46,7 @@ MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 @pytest.fixture(scope="session")
 def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
-    """A function that makes a folder in the first xdist worker that asks for it, for all workers."""
+    """A function that makes a folder once, for all xdist workers."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -95,7 +95,7 @@ def s3_clips(audio_dir: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[str]:
-    """Address of one Ray with two cores, shared by all tests of this process and by the jobs they start."""
+    """Address of a Ray with two cores for all tests of this process and for the jobs they start."""
     from freqquest.cluster import connection
 
     connection.prepare_environment()
@@ -111,10 +111,8 @@ def local_ray() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def dataset_dir(
-    local_ray: str, make_once: MakeOnce, audio_dir: Path, unlabeled_dir: Path
-) -> Path:
-    """A dataset of 32 training rows in five shards, 4 validation rows, 3 test rows; not to be changed."""
+def dataset_dir(local_ray: str, make_once: MakeOnce, audio_dir: Path, unlabeled_dir: Path) -> Path:
+    """A dataset of 32 training rows in five shards, 4 validation and 3 test rows; read only."""
     from freqquest.dataset.config import PreprocessConfig
     from freqquest.dataset.write import write_dataset
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 DEADLINE_S = 900
-"""Seconds after which a wait counts as hung. Tests wait for events, so a slow machine does not fail them."""
+"""Seconds after which a wait counts as hung. Tests wait for events, however long they take."""
 
 
 def free_port() -> int:
@@ -85,7 +85,7 @@ def s3_server(bucket: str) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def refusing_server(status: int, reason: str, refused: tuple[str, ...]) -> Iterator[str]:
-    """Run a server that speaks just enough S3 to refuse some methods and to find nothing for others."""
+    """Run a server that refuses some S3 methods and finds nothing for the others."""
 
     class Refusing(BaseHTTPRequestHandler):
         def answer(self) -> None:

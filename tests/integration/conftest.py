@@ -1,11 +1,12 @@
 """Ways to run a job and to look at what it does."""
 
 import io
+import json
 import os
 import runpy
 import subprocess
 import sys
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,10 +26,13 @@ SMALL = {"num_filters": 4, "input_pooling": 2, "min_steps": 1, "normalization": 
 TINY = ("--only", *(f"{name}={value}" for name, value in SMALL.items()))
 """The same for jobs in other processes."""
 
+SAVE_EVERY_EVENT = ("TUNE_GLOBAL_CHECKPOINT_S", "0")
+"""Environment variable with which Ray Tune saves its state at every event, for `ended_trials`."""
+
 
 @pytest.fixture(scope="session")
 def command(local_ray):
-    """A function that runs a job as a process on the session's Ray, as a user does on any cluster."""
+    """A function that runs a job as a process on the session's Ray, as on any cluster."""
 
     def run(name, *arguments, expect=0):
         with start(local_ray, name, *arguments, stdout=subprocess.PIPE) as process:
@@ -101,3 +105,12 @@ def events_of(folder):
     )
     accumulator.Reload()
     return accumulator
+
+
+def ended_trials(run):
+    """Return the trials that have ended by Ray Tune's saved state."""
+    for path in run.glob("trials/experiment_state-*.json"):
+        with suppress(json.JSONDecodeError):  # it is being written
+            trials = [json.loads(trial) for trial, _ in json.loads(path.read_text())["trial_data"]]
+            return [trial["trial_id"] for trial in trials if trial["status"] == "TERMINATED"]
+    return []

@@ -1,4 +1,4 @@
-"""A training that is killed and resumed, or that fails; `test_pipeline.py` shows what a training leaves."""
+"""A training that is killed or fails; `test_pipeline.py` shows what a training leaves."""
 
 import os
 import shutil

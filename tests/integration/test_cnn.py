@@ -1,8 +1,7 @@
-"""The search beyond what the pipeline shows: folds, extra clips, trials that fail, interruptions; its benchmarks."""
+"""What `test_pipeline.py` does not show of the search: folds, extra clips, failures; benchmarks."""
 
 import json
 import shutil
-from contextlib import suppress
 from dataclasses import replace
 
 import pandas as pd
@@ -17,7 +16,7 @@ from freqquest.runs.folder import describe_machine
 from freqquest.runs.report import write_report
 from freqquest.storage import locate
 from tests.conftest import RATE_HZ, tone
-from tests.integration.conftest import TINY, start
+from tests.integration.conftest import SAVE_EVERY_EVENT, TINY, ended_trials, start
 from tests.servers import wait_until
 
 
@@ -112,9 +111,9 @@ def test_a_search_over_folds_whose_driver_was_killed_keeps_its_finished_trials(
     run = tmp_path / "run"
     arguments = ["--run-dir", run, "--num-trials", 3, "--num-members", 0, "--num-folds", 2, *TINY]
     budget = ["--dataset-dir", dataset_dir, "--max-epochs", 1]
-    monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "0")  # Ray Tune saves its state at every event
+    monkeypatch.setenv(*SAVE_EVERY_EVENT)
     with start(local_ray, "tune_cnn", *budget, *arguments) as first:
-        finished = wait_until(first, lambda: finished_trials(run))
+        finished = wait_until(first, lambda: ended_trials(run))
         first.kill()
     assert not (run / "metrics.json").exists()
     kept = [path for trial in finished for path in run.glob(f"trials/{trial}/*/predictions.npz")]
@@ -145,20 +144,11 @@ def test_a_search_over_folds_whose_driver_was_killed_keeps_its_finished_trials(
     assert message in refused.stderr
 
 
-def finished_trials(run):
-    """Return the trials that Ray Tune's saved state calls finished."""
-    for path in run.glob("trials/experiment_state-*.json"):
-        with suppress(json.JSONDecodeError):  # it is being written
-            trials = [json.loads(trial) for trial, _ in json.loads(path.read_text())["trial_data"]]
-            return [trial["trial_id"] for trial in trials if trial["status"] == "TERMINATED"]
-    return []
-
-
 def test_trials_that_fail_are_named_with_their_configuration_and_another_one_wins(
     job, dataset_dir, tmp_path
 ):
     run = tmp_path / "run"
-    # The preset gets the first rate and the recipe the first pooling, which are not their own; the third is drawn.
+    # The preset gets the first rate and the recipe the first pooling; the third trial is drawn.
     rates, poolings = "1e30,11e-4,12e-4,13e-4,14e-4,15e-4,16e-4,17e-4,18e-4", "200,2,3,4,5,6,7,8,9"
     only = ["num_filters=4", "min_steps=1", f"learning_rate={rates}", f"input_pooling={poolings}"]
     budget = ["--num-trials", 3, "--max-epochs", 1, "--num-members", 0]

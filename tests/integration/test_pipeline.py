@@ -1,4 +1,4 @@
-"""The main job on a few demo clips, what each stage leaves, and what predict and generate make of it."""
+"""The main job on a few demo clips, what its stages leave, and what predict and generate do."""
 
 import shutil
 from contextlib import contextmanager
@@ -209,7 +209,9 @@ def test_predict_writes_the_samples_rows_in_its_order(
     cells = output.read_text().replace("\n", ",").split(",")
     assert max(map(len, cells)) <= max(map(len, table.columns))  # rounded
     sums = table.drop(columns="Class").sum(axis=1).round(3)
-    assert sums.to_dict() == {name.replace("=1", "'=1"): float(name != "broken.wav") for name in names}
+    assert sums.to_dict() == {
+        name.replace("=1", "'=1"): float(name != "broken.wav") for name in names
+    }
 
 
 def test_generate_makes_clips_and_lists_the_labels_it_knows(command, job, pipeline, tmp_path):
