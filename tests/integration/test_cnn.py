@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from dataclasses import replace
 
 import pandas as pd
@@ -17,7 +18,7 @@ from freqquest.runs.report import write_report
 from freqquest.storage import locate
 from tests.conftest import RATE_HZ, tone
 from tests.integration.conftest import SAVE_EVERY_EVENT, TINY, ended_trials, start
-from tests.servers import wait_until
+from tests.servers import DEADLINE_S, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +106,21 @@ def test_a_search_trains_on_extra_clips_and_refuses_other_ones_in_their_place(
     assert not (tmp_path / "other").exists()
 
 
-def test_a_search_over_folds_whose_driver_was_killed_keeps_its_finished_trials(
+def test_a_search_over_folds_that_ctrl_c_ended_keeps_its_finished_trials(
     job, local_ray, dataset_dir, tmp_path, monkeypatch
 ):
     run = tmp_path / "run"
     arguments = ["--run-dir", run, "--num-trials", 3, "--num-members", 0, "--num-folds", 2, *TINY]
     budget = ["--dataset-dir", dataset_dir, "--max-epochs", 1]
     monkeypatch.setenv(*SAVE_EVERY_EVENT)
+    # The job inherits it; without, it would ignore the signal as the jobs of a background shell do.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with start(local_ray, "tune_cnn", *budget, *arguments) as first:
         finished = wait_until(first, lambda: ended_trials(run))
-        first.kill()
+        first.send_signal(signal.SIGINT)
+        _, errors = first.communicate(timeout=DEADLINE_S)
+    assert first.returncode == 130, errors
+    assert errors.splitlines()[-1].startswith("error: interrupted; finished stages are kept")
     assert not (run / "metrics.json").exists()
     kept = [path for trial in finished for path in run.glob(f"trials/{trial}/*/predictions.npz")]
     before = {path: path.stat().st_mtime_ns for path in kept}

@@ -1,14 +1,12 @@
-"""What all jobs share: help, clear errors, and what Ctrl+C does."""
+"""What all jobs share: help and clear errors."""
 
 import re
-import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.integration.conftest import ROOT, start
-from tests.servers import DEADLINE_S, wait_until
+from tests.integration.conftest import ROOT
 
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py"))
 
@@ -25,20 +23,6 @@ def test_help_comes_from_the_settings_without_loading_a_framework(name):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--help" in done.stdout
-
-
-def test_ctrl_c_ends_a_search_in_one_line_and_finishes_nothing(local_ray, dataset_dir, tmp_path):
-    # `test_queue.py` interrupts a training.
-    run = tmp_path / "run"
-    # The job inherits it, and a background shell's jobs ignore the signal.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    with start(local_ray, "tune_cnn", "--dataset-dir", dataset_dir, "--run-dir", run) as process:
-        wait_until(process, lambda: list(run.glob("tensorboard/**/events*")))  # training begins
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 130, errors
-    assert errors.splitlines()[-1].startswith("error: interrupted; finished stages are kept")
-    assert not (run / "metrics.json").exists()
 
 
 @pytest.mark.parametrize(
