@@ -27,7 +27,7 @@ TINY = ("--only", *(f"{name}={value}" for name, value in SMALL.items()))
 """The same for jobs in other processes."""
 
 SAVE_EVERY_EVENT = ("TUNE_GLOBAL_CHECKPOINT_S", "0")
-"""Environment variable with which Ray Tune saves its state at every event, for `ended_trials`."""
+"""Environment variable with which Ray Tune saves its state at every event, for `trial_states`."""
 
 
 @pytest.fixture(scope="session")
@@ -107,10 +107,15 @@ def events_of(folder):
     return accumulator
 
 
-def ended_trials(run):
-    """Return the trials that have ended by Ray Tune's saved state."""
+def trial_states(run):
+    """Return the state of each trial by Ray Tune's last save, in the order in which they began."""
     for path in run.glob("trials/experiment_state-*.json"):
         with suppress(json.JSONDecodeError):  # it is being written
             trials = [json.loads(trial) for trial, _ in json.loads(path.read_text())["trial_data"]]
-            return [trial["trial_id"] for trial in trials if trial["status"] == "TERMINATED"]
-    return []
+            return {trial["trial_id"]: trial["status"] for trial in trials}
+    return {}
+
+
+def ended_trials(run):
+    """Return the trials that have ended by Ray Tune's last save."""
+    return [trial for trial, state in trial_states(run).items() if state == "TERMINATED"]

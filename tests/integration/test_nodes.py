@@ -20,7 +20,14 @@ from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.write import write_dataset
 from freqquest.storage import locate
 from tests.conftest import write_clips
-from tests.integration.conftest import SAVE_EVERY_EVENT, TINY, ended_trials, events_of, start
+from tests.integration.conftest import (
+    SAVE_EVERY_EVENT,
+    TINY,
+    ended_trials,
+    events_of,
+    start,
+    trial_states,
+)
 from tests.servers import DEADLINE_S, running, wait_until
 
 NUM_NODES = 2
@@ -153,7 +160,8 @@ def test_a_node_lost_during_the_search_costs_only_its_trial(
 
     def preset_that_has_logged():
         """The preset is the first trial, and the only one that always runs to its end."""
-        return [trial for trial in logs() if trial.endswith("_00000") and epochs_logged(trial)]
+        first = list(trial_states(folder))[:1]
+        return [trial for trial in first if trial in logs() and epochs_logged(trial)]
 
     with run(cluster, "tune_cnn", *budget, *arguments) as job:
         (lost,) = wait_until(job, preset_that_has_logged)
