@@ -1,25 +1,34 @@
-"""What tests share: synthesized clips, one Ray for the whole session, the real clips where there are any."""
+"""Fixtures that all tests share: synthesized clips, a dataset of them, one Ray, real clips."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from filelock import FileLock
 
 RATE_HZ = 22_050
 
+# Threads that wait for work by spinning would take the cores from the other xdist worker.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the integration tests first, so that the many short files fill the gap at the end."""
+    items.sort(key=lambda item: "integration" not in item.path.parts)
+
 
 def tone(pitch_hz: float, duration_s: float = 4.0, seed: int = 0) -> np.ndarray:
-    """A tone with some noise, `[S]`."""
+    """Return a tone with some noise, `[S]`."""
     time = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
     noise = np.random.default_rng(seed).standard_normal(time.shape[0])
     return (0.3 * np.sin(2 * np.pi * pitch_hz * time) + 0.01 * noise).astype(np.float32)
 
 
 def write_clips(root: Path, num_recordings: int = 5, clips_per_recording: int = 2) -> Path:
-    """A folder of two classes, low and high tones, with UrbanSound8K-style names; returns the folder."""
+    """Write clips of low and high tones, named as in UrbanSound8K; return the folder."""
     for class_index, (label, pitch_hz) in enumerate({"low": 200.0, "high": 3000.0}.items()):
         (root / label).mkdir(parents=True)
         for recording in range(num_recordings):
@@ -32,25 +41,48 @@ def write_clips(root: Path, num_recordings: int = 5, clips_per_recording: int = 
     return root
 
 
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def audio_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """A function that makes a folder once, for all xdist workers."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        path, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                make(path)
+                done.touch()
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def audio_dir(make_once: MakeOnce) -> Path:
     """Twenty clips of two classes and ten recordings; not to be changed."""
-    return write_clips(tmp_path_factory.mktemp("audio") / "train")
+    return make_once("audio", write_clips)
 
 
 @pytest.fixture(scope="session")
-def unlabeled_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four unlabeled clips, one of which is no audio; not to be changed."""
-    root = tmp_path_factory.mktemp("test_clips")
-    for name, pitch_hz in {"c.wav": 210.0, "a.wav": 3050.0, "b.WAV": 205.0}.items():
-        soundfile.write(root / name, tone(pitch_hz), RATE_HZ)
-    (root / "broken.wav").write_bytes(b"no audio at all")
-    return root
+def unlabeled_dir(make_once: MakeOnce) -> Path:
+    """Three unlabeled clips and a file that is not audio; not to be changed."""
+
+    def make(root: Path) -> None:
+        root.mkdir()
+        for name, pitch_hz in {"c.wav": 210.0, "a.wav": 3050.0, "b.WAV": 205.0}.items():
+            soundfile.write(root / name, tone(pitch_hz), RATE_HZ)
+        (root / "broken.wav").write_bytes(b"no audio at all")
+
+    return make_once("unlabeled", make)
 
 
 @pytest.fixture(scope="session")
 def s3_clips(audio_dir: Path) -> Iterator[str]:
-    """The same clips on a server that speaks S3, which the environment names; the value is their URI."""
+    """URI of the same clips on an S3 server; the environment names the server."""
     from freqquest.storage import locate, upload_dir
     from tests.servers import s3_server
 
@@ -63,13 +95,12 @@ def s3_clips(audio_dir: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[str]:
-    """One Ray on two cores for all tests that need one; the value is its address, for jobs in other processes."""
+    """Address of a Ray with two cores for all tests of this process and for the jobs they start."""
     from freqquest.cluster import connection
 
     connection.prepare_environment()
-    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = (
-        "0"  # as if every trial took longer to end than Ray waits
-    )
+    # As if every trial took longer to end than Ray waits.
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "0"
     import ray
 
     ray.init(
@@ -80,24 +111,23 @@ def local_ray() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def dataset_dir(
-    local_ray: str, audio_dir: Path, unlabeled_dir: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A dataset of 32 training rows in five shards, 4 validation rows, 3 test rows; not to be changed."""
+def dataset_dir(local_ray: str, make_once: MakeOnce, audio_dir: Path, unlabeled_dir: Path) -> Path:
+    """A dataset of 32 training rows in five shards, 4 validation and 3 test rows; read only."""
     from freqquest.dataset.config import PreprocessConfig
     from freqquest.dataset.write import write_dataset
 
-    folder = tmp_path_factory.mktemp("dataset") / "dataset"
-    write_dataset(
-        PreprocessConfig(
-            audio_dir=str(audio_dir),
-            dataset_dir=str(folder),
-            test_dir=str(unlabeled_dir),
-            num_augmented_copies=1,
-            clips_per_shard=7,
+    def make(folder: Path) -> None:
+        write_dataset(
+            PreprocessConfig(
+                audio_dir=str(audio_dir),
+                dataset_dir=str(folder),
+                test_dir=str(unlabeled_dir),
+                num_augmented_copies=1,
+                clips_per_shard=7,
+            )
         )
-    )
-    return folder
+
+    return make_once("dataset", make)
 
 
 @pytest.fixture(scope="session")

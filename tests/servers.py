@@ -1,4 +1,4 @@
-"""Servers for tests, which end with them."""
+"""Servers and waits of the tests."""
 
 import os
 import signal
@@ -11,32 +11,48 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+DEADLINE_S = 900
+"""Seconds after which a wait counts as hung. Tests wait for events, however long they take."""
 
 
 def free_port() -> int:
+    """Return a port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def answers(port: int) -> bool:
+    """Return whether something listens on the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def wait_until(process: subprocess.Popen, condition: Callable[[], Found]) -> Found:
+    """Return what the condition returns, as soon as it is true, while the process runs."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := condition()):
+        assert process.poll() is None, f"ended before: {process.communicate()[1]}"
+        assert time.monotonic() < deadline, "hung"
+        time.sleep(0.05)
+    return found
+
+
 @contextmanager
-def running(command: list[str], env: dict[str, str], is_up: Callable[[], bool]) -> Iterator[None]:
-    """A server, as long as the block runs."""
+def running(
+    command: list[str], env: dict[str, str], is_up: Callable[[], bool]
+) -> Iterator[subprocess.Popen]:
+    """Run a server as long as the block runs."""
     with subprocess.Popen(
         command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            deadline = time.monotonic() + 120
-            while not is_up():
-                assert process.poll() is None, "the server ended"
-                assert time.monotonic() < deadline, "the server does not answer"
-                time.sleep(0.2)
-            yield
+            wait_until(process, is_up)
+            yield process
         finally:
             process.send_signal(signal.SIGINT)  # Ray takes half a minute to end by SIGTERM
             try:
@@ -51,7 +67,7 @@ def running(command: list[str], env: dict[str, str], is_up: Callable[[], bool]) 
 
 @contextmanager
 def s3_server(bucket: str) -> Iterator[dict[str, str]]:
-    """An S3 server with one bucket; gives the environment by which it is reached."""
+    """Run an S3 server with one bucket; yield the environment variables that point to it."""
     port = free_port()
     env = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
@@ -69,7 +85,7 @@ def s3_server(bucket: str) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def refusing_server(status: int, reason: str, refused: tuple[str, ...]) -> Iterator[str]:
-    """Speaks as much S3 as to refuse some methods; to others, nothing is there."""
+    """Run a server that refuses some S3 methods and finds nothing for the others."""
 
     class Refusing(BaseHTTPRequestHandler):
         def answer(self) -> None:

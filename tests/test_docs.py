@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from freqquest.benchmark.registry import BENCHMARKS
-from freqquest.commands import JOBS
 
 from freqquest import cli
+from freqquest.benchmark.registry import BENCHMARKS
+from freqquest.commands import JOBS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

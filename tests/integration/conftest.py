@@ -1,12 +1,12 @@
-"""Ways to run a job, and to look at what it does."""
+"""Ways to run a job and to look at what it does."""
 
 import io
+import json
 import os
 import runpy
 import subprocess
 import sys
-import time
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,20 +16,27 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.search.space import SPACE, Choice
+from tests.servers import DEADLINE_S
 
 ROOT = Path(__file__).parent.parent.parent
 
-TINY = ("--only", "num_filters=4", "input_pooling=2,1", "min_steps=1", "normalization=dataset,none")
-"""Keeps the classifier's networks small."""
+SMALL = {"num_filters": 4, "input_pooling": 2, "min_steps": 1, "normalization": "dataset"}
+"""Settings that keep the classifier's networks small."""
+
+TINY = ("--only", *(f"{name}={value}" for name, value in SMALL.items()))
+"""The same for jobs in other processes."""
+
+SAVE_EVERY_EVENT = ("TUNE_GLOBAL_CHECKPOINT_S", "0")
+"""Environment variable with which Ray Tune saves its state at every event, for `trial_states`."""
 
 
 @pytest.fixture(scope="session")
 def command(local_ray):
-    """Runs a job as a user does, on the session's Ray as on any cluster, and gives what became of it."""
+    """A function that runs a job as a process on the session's Ray, as on any cluster."""
 
     def run(name, *arguments, expect=0):
         with start(local_ray, name, *arguments, stdout=subprocess.PIPE) as process:
-            stdout, stderr = process.communicate(timeout=300)
+            stdout, stderr = process.communicate(timeout=DEADLINE_S)
         assert process.returncode == expect, stdout + stderr
         return SimpleNamespace(stdout=stdout, stderr=stderr)
 
@@ -38,7 +45,7 @@ def command(local_ray):
 
 @pytest.fixture(scope="session")
 def job(local_ray):
-    """The same in this process, which spares the start: where another test is a user, or where something is patched."""
+    """A function that runs a job in this process: faster than `command`, and open to patches."""
 
     def run(name, *arguments, expect=0):
         code, stdout, stderr = 0, io.StringIO(), io.StringIO()
@@ -59,19 +66,27 @@ def job(local_ray):
     return run
 
 
+@contextmanager
+def smaller_networks():
+    """Keep the classifiers small that jobs in this process train."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SMALL.items():
+            patch.setitem(SPACE, name, Choice((value,)))
+        for preset, network in PRESETS.items():
+            patch.setitem(PRESETS, preset, replace(network, **SMALL))
+        yield
+
+
 @pytest.fixture
-def small_networks(monkeypatch):
-    """Keeps the classifiers small that the jobs in this process train."""
-    small = {"num_filters": 4, "input_pooling": 2, "normalization": "dataset", "min_steps": 1}
-    for name, value in small.items():
-        monkeypatch.setitem(SPACE, name, Choice((value,)))
-    for preset, network in PRESETS.items():
-        monkeypatch.setitem(PRESETS, preset, replace(network, **small))
+def small_networks():
+    """`smaller_networks` for one test."""
+    with smaller_networks():
+        yield
 
 
 @contextmanager
 def start(ray_address, name, *arguments, stdout=None):
-    """A job as a process, which does not outlive the test; its errors are piped."""
+    """Run a job as a process that does not outlive the block; its errors are piped."""
     command = [sys.executable, f"jobs/{name}.py", *map(str, arguments)]
     env = os.environ | {"RAY_ADDRESS": ray_address}
     with subprocess.Popen(
@@ -83,20 +98,24 @@ def start(ray_address, name, *arguments, stdout=None):
             process.kill()
 
 
-def wait_until(process, what):
-    """What `what` gives, as soon as it gives something, while the process runs."""
-    deadline = time.monotonic() + 120
-    while not (found := what()):
-        assert process.poll() is None, f"ended before: {process.communicate()[1]}"
-        assert time.monotonic() < deadline, "nothing in time"
-        time.sleep(0.05)
-    return found
-
-
 def events_of(folder):
-    """What TensorBoard reads there."""
+    """Return what TensorBoard reads in a folder."""
     accumulator = EventAccumulator(
         str(folder), size_guidance={"audio": 0, "images": 0, "scalars": 0, "tensors": 0}
     )
     accumulator.Reload()
     return accumulator
+
+
+def trial_states(run):
+    """Return the state of each trial by Ray Tune's last save, in the order in which they began."""
+    for path in run.glob("trials/experiment_state-*.json"):
+        with suppress(json.JSONDecodeError):  # it is being written
+            trials = [json.loads(trial) for trial, _ in json.loads(path.read_text())["trial_data"]]
+            return {trial["trial_id"]: trial["status"] for trial in trials}
+    return {}
+
+
+def ended_trials(run):
+    """Return the trials that have ended by Ray Tune's last save."""
+    return [trial for trial, state in trial_states(run).items() if state == "TERMINATED"]

@@ -1,13 +1,12 @@
-"""What all jobs share: help, clear errors, and an end by Ctrl+C."""
+"""What all jobs share: help and clear errors."""
 
 import re
-import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.integration.conftest import ROOT, start, wait_until
+from tests.integration.conftest import ROOT
 
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py"))
 
@@ -24,21 +23,6 @@ def test_help_comes_from_the_settings_without_loading_a_framework(name):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--help" in done.stdout
-
-
-@pytest.mark.parametrize("name", ["tune_cnn", "train_cgan"])
-def test_ctrl_c_ends_in_one_line_and_finishes_nothing(local_ray, dataset_dir, tmp_path, name):
-    run = tmp_path / "run"
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # not ignored, as in a background shell
-    with start(local_ray, name, "--dataset-dir", dataset_dir, "--run-dir", run) as process:
-        wait_until(process, lambda: list(run.glob("tensorboard/**/events*")))  # training begins
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert errors.splitlines()[-1].startswith("error: interrupted; finished stages are kept")
-    assert not (run / "metrics.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,36 +1,66 @@
-"""The main job on its demo clips, shrunk, and what it refuses before any work."""
+"""The main job on a few demo clips, what its stages leave, and what predict and generate do."""
 
+import shutil
+from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 
+import keras
+import numpy as np
 import pandas as pd
 import pytest
 
 from freqquest.audio import demo_clips as demo
+from freqquest.cnn.model_file import read_card
 from freqquest.errors import UserError
 from freqquest.pipeline import run_stages
 from freqquest.pipeline_config import PipelineConfig
 from freqquest.runs.folder import read_sections
 from freqquest.runs.layout import METRICS_NAME
 from freqquest.storage import locate
+from tests.integration.conftest import events_of, smaller_networks
+
+CLASSES = sorted(demo.CLASS_NAMES)
 
 
-@pytest.fixture
-def small_demo(monkeypatch):
+@contextmanager
+def few_demo_clips():
     counts = {
         "num_recordings": 3,
         "clips_per_recording": 2,
         "num_test_recordings": 1,
         "clips_per_test_recording": 1,
     }
-    monkeypatch.setattr(demo, "DemoConfig", partial(demo.DemoConfig, **counts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "DemoConfig", partial(demo.DemoConfig, **counts))
+        yield
 
 
-def test_without_a_folder_all_is_done_with_demo_clips_in_one_run_folder_and_nothing_twice(
-    job, small_demo, small_networks, tmp_path
-):
-    run = tmp_path / "demo"
-    budget = ["--num-trials", 1, "--max-epochs", 1, "--num-members", 0, "--epochs", 1]
-    done = job("pipeline", "--run-dir", run, *budget, "--num-clips", 1)
+@pytest.fixture(scope="module")
+def run_demo(job, tmp_path_factory):
+    """A function that runs the whole pipeline on a few demo clips, always into the same folder."""
+    folder = tmp_path_factory.mktemp("pipeline") / "demo"
+    budget = ["--num-trials", 2, "--max-epochs", 2, "--num-members", 1, "--epochs", 2]
+
+    def run(num_clips=2, **expected):
+        settings = [*budget, "--num-workers", "1:2", "--num-clips", num_clips]
+        with few_demo_clips(), smaller_networks():
+            done = job("pipeline", "--run-dir", folder, *settings, **expected)
+        return SimpleNamespace(folder=folder, stdout=done.stdout, stderr=done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def pipeline(run_demo):
+    """The pipeline's run folder, its metrics, and what it printed; not to be changed."""
+    done = run_demo()
+    done.metrics = read_sections(locate(done.folder), METRICS_NAME)
+    return done
+
+
+def test_without_a_folder_every_stage_runs_on_demo_clips_in_one_run_folder(pipeline):
+    run, metrics = pipeline.folder, pipeline.metrics
     for name in (
         "best_model.keras",
         "submission.csv",
@@ -39,17 +69,14 @@ def test_without_a_folder_all_is_done_with_demo_clips_in_one_run_folder_and_noth
         "generated.csv",
     ):
         assert (run / name).is_file(), name
-    metrics = read_sections(locate(run), METRICS_NAME)
     assert list(metrics) == ["dataset", "cnn", "submission", "cgan", "generated"]
     truth = pd.read_csv(run / "demo" / "test_labels.csv").set_index("ID")["Class"]
     submission = pd.read_csv(run / "submission.csv").set_index("ID")["Class"]
-    assert (
-        submission.index.tolist()
-        == pd.read_csv(run / "demo" / "sample_submission.csv")["ID"].tolist()
-    )
+    sample = pd.read_csv(run / "demo" / "sample_submission.csv")
+    assert submission.index.tolist() == sample["ID"].tolist()
     right = float((submission == truth[submission.index]).mean())
     assert metrics["submission"]["accuracy"] == pytest.approx(right)
-    assert set(metrics["generated"]["by_class"]) == set(demo.CLASS_NAMES)
+    assert sorted(metrics["generated"]["by_class"]) == CLASSES
     audit = metrics["cnn"]["audit"]
     assert 0 <= audit["recording_split_accuracy"] <= 1
     for part in (
@@ -59,20 +86,146 @@ def test_without_a_folder_all_is_done_with_demo_clips_in_one_run_folder_and_noth
         "(in generated/) are classified as",
         f"--logdir {run}/tensorboard",
     ):
-        assert part in done.stdout
-    page = (run / "report.html").read_text()
-    assert audit["sentence"] in page
-    links = ("confusion_matrix.png", "figures/cgan_losses.png", "spectrograms/epoch_001.png")
-    for link in (*links, "generated/siren_0_000.wav"):
-        assert link in page
-        assert (run / link).is_file()
-    before = {
-        path: path.stat().st_mtime_ns for path in run.glob("*.*") if path.name != "report.html"
+        assert part in pipeline.stdout
+
+
+def test_the_report_shows_every_stage_and_its_links_work(pipeline):
+    page = (pipeline.folder / "report.html").read_text()
+    assert pipeline.metrics["cnn"]["audit"]["sentence"] in page
+    assert f"{pipeline.metrics['cgan']['judge']['overall']['accuracy']:.3f}" in page
+    for link in (
+        "confusion_matrix.png",
+        "figures/learning_curves.png",
+        "figures/search_progress.png",
+        "figures/reliability.png",
+        "figures/cgan_losses.png",
+        "spectrograms/epoch_001.png",
+        "samples/siren_ep2.wav",
+        "generated/siren_0_000.wav",
+    ):
+        assert f'="{link}"' in page, link
+        assert (pipeline.folder / link).stat().st_size > 1000, link
+
+
+def test_a_second_run_changes_nothing_and_other_settings_are_refused(pipeline, run_demo):
+    def times():
+        files = (path for path in pipeline.folder.glob("*.*") if path.name != "report.html")
+        return {path: path.stat().st_mtime_ns for path in files}
+
+    before = times()
+    assert run_demo().stdout == pipeline.stdout
+    assert times() == before
+    refused = run_demo(num_clips=3, expect=2)
+    assert "holds a pipeline run with other settings: num_clips=3" in refused.stderr
+
+
+def test_the_model_carries_what_prediction_needs(pipeline):
+    card = read_card(locate(pipeline.folder / "best_model.keras"))
+    assert card.classes == CLASSES
+    assert (card.num_members, card.trained_on) == (1, "all labeled clips")
+    assert card.network["num_filters"] == 4
+    assert card.temperature == pipeline.metrics["cnn"]["temperature"]
+    model = keras.models.load_model(pipeline.folder / "best_model.keras", safe_mode=True)
+    assert model.output_shape == (None, len(CLASSES))
+
+
+def test_every_trial_is_listed_and_logs_its_curves_pictures_and_sounds(pipeline):
+    trials = pd.read_csv(pipeline.folder / "trials.csv")
+    assert trials["network"].tolist() == ["residual", "plain"]  # the preset, then the recipe
+    assert set(trials["state"]) <= {"finished", "stopped early"}
+    sounds = set()
+    for trial in trials["trial"]:
+        events = events_of(pipeline.folder / "tensorboard" / "cnn" / trial)
+        tags = set(events.Tags()["tensors"])
+        assert {
+            "train/loss",
+            "validation/accuracy",
+            "config",
+            "validation/confusion_matrix",
+            "mistakes/captions",
+        } <= tags
+        assert "_hparams_/session_start_info" in events.summary_metadata
+        sounds |= {tag for tag in tags if tag.startswith("mistakes/")} - {"mistakes/captions"}
+    assert sounds  # two epochs leave mistakes
+
+
+def test_elastic_workers_leave_a_judged_generator_with_sounds_and_pictures(pipeline):
+    run, metrics = pipeline.folder, pipeline.metrics["cgan"]
+    samples = {path.name for path in (run / "samples").iterdir()}
+    assert samples == {f"{label}_ep{epoch}.wav" for label in CLASSES for epoch in (1, 2)}
+    pictures = {path.name for path in (run / "spectrograms").iterdir()}
+    assert pictures == {"epoch_001.png", "epoch_002.png"}
+    epochs = pd.read_csv(run / "cgan_epochs.csv").set_index("epoch")
+    assert epochs.index.tolist() == [1, 2]
+    assert np.isfinite(epochs[["loss_D", "loss_G", "clips_per_s"]]).all(axis=None)
+    assert np.isfinite(epochs.loc[2, ["judge/accuracy", "judge/kernel"]]).all()
+    assert metrics["generator_epoch"] == 2  # the only one that was judged
+    assert sorted(metrics["judge"]["by_class"]) == sorted(metrics["floor"]["by_class"]) == CLASSES
+    assert metrics["judge"]["num_clips"] == 8 * len(CLASSES)
+    assert "not comparable with published FAD" in (run / "judge.txt").read_text()
+
+
+def test_tensorboard_has_scalars_pictures_sounds_and_settings_of_the_training(pipeline):
+    events = events_of(pipeline.folder / "tensorboard" / "cgan")
+    scalars = {
+        "loss/loss_D",
+        "loss/loss_G",
+        "discriminator/accuracy_real",
+        "gradient_norm/D",
+        "speed/clips_per_s",
+        "memory/process_mib",
+        "judge/accuracy",
+        "judge/kernel",
+        "judge_accuracy/siren",
     }
-    assert job("pipeline", "--run-dir", run, *budget, "--num-clips", 1).stdout == done.stdout
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    refused = job("pipeline", "--run-dir", run, *budget, "--num-clips", 2, expect=2)
-    assert "holds a pipeline run with other settings: num_clips=2" in refused.stderr
+    assert scalars <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Images("generated/spectrograms")] == [1, 2]
+    assert {f"generated/{label}" for label in CLASSES} <= set(events.Tags()["audio"])
+    assert "config/text_summary" in events.Tags()["tensors"]
+    assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_predict_writes_the_samples_rows_in_its_order(
+    command, job, pipeline, unlabeled_dir, tmp_path
+):
+    clips, sample, output = (tmp_path / name for name in ("clips", "sample.csv", "submission.csv"))
+    shutil.copytree(unlabeled_dir, clips)
+    shutil.copy(clips / "a.wav", clips / "=1.wav")
+    names = ["c.wav", "broken.wav", "a.wav", "b.WAV", "=1.wav", "c.wav"]
+    sample.write_text("\n".join(["ID,Class", *(f"{name},siren" for name in names)]) + "\n")
+    model = pipeline.folder / "best_model.keras"
+    arguments = ["--model", model, "--audio-dir", clips, "--output", output]
+    done = command("predict", *arguments, "--sample-submission", sample)
+    submission = pd.read_csv(output)
+    assert submission.columns.tolist() == ["ID", "Class"]
+    assert submission["ID"].tolist() == [name.replace("=1", "'=1") for name in names]
+    assert set(submission["Class"]) <= set(CLASSES)
+    assert "1 clip(s) could not be read" in done.stdout
+    assert pd.read_csv(f"{output}.unreadable.csv")["ID"].tolist() == ["broken.wav"]
+    refused = job("predict", *arguments, expect=2)
+    assert "exists: choose another, or --overwrite it" in refused.stderr
+    job("predict", *arguments, "--probabilities", "--overwrite")
+    table = pd.read_csv(output).set_index("ID")
+    assert table.columns.tolist() == ["Class", *(f"probability_{label}" for label in CLASSES)]
+    cells = output.read_text().replace("\n", ",").split(",")
+    assert max(map(len, cells)) <= max(map(len, table.columns))  # rounded
+    sums = table.drop(columns="Class").sum(axis=1).round(3)
+    assert sums.to_dict() == {
+        name.replace("=1", "'=1"): float(name != "broken.wav") for name in names
+    }
+
+
+def test_generate_makes_clips_and_lists_the_labels_it_knows(command, job, pipeline, tmp_path):
+    generator = pipeline.folder / "generator.safetensors"
+    arguments = ["--generator", generator, "--output-dir", tmp_path, "--num-clips", 2]
+    command("generate", *arguments, "--label", "siren")
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == ["siren_0_000.wav", "siren_0_001.wav"]
+    refused = job("generate", *arguments, "--label", "cat", expect=2)
+    assert (
+        f"--label cat is not known to this generator; it makes {', '.join(CLASSES)} (or all)"
+        in refused.stderr
+    )
 
 
 def test_a_bad_sample_submission_is_refused_before_any_work(
@@ -91,7 +244,7 @@ def test_a_bad_sample_submission_is_refused_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
-def test_the_demo_needs_no_folder_and_a_sample_needs_its_clips():
+def test_settings_that_need_a_folder_of_clips_are_refused_without_it():
     with pytest.raises(ValueError, match="need `audio_dir`: the demo brings its own clips"):
         PipelineConfig(test_dir="test")
     with pytest.raises(ValueError, match="`sample_submission` needs `test_dir`"):
