@@ -89,7 +89,7 @@ def read_csv(path: str, columns: list[str], parameter: str) -> pd.DataFrame:
     missing = [name for name in columns if name not in header]
     if missing:
         raise UserError(
-            f"{shown} has the columns {', '.join(header)}: it needs {', '.join(missing)}"
+            f"{shown} lacks the column {', '.join(missing)}; it has {', '.join(header)}"
         )
     rows = [(line, row) for line, row in rows if any(row)]
     cells = [(row + [""] * len(header))[: len(header)] for _, row in rows]
