@@ -112,7 +112,7 @@ class BareRun:
     def __init__(self, ours: OurRun) -> None:
         self._real, self._labels = next(ours.batches())
         self._model = _fresh(ours)
-        noise_dim = self._model.config.noise_dim
+        noise_dim = self._model.cgan_config.noise_dim
         self._noise = torch.randn(len(self._labels), noise_dim, device=self._model.device)
         self._num_steps = 0
 
