@@ -34,7 +34,7 @@ class Generator:
 
     def __init__(self, trained: TrainedGenerator, device: torch.device | str = "cpu") -> None:
         """Move a generator (of `read_generator`) to a device."""
-        self._network, self._card = trained, trained.card
+        self._trained, self._card = trained, trained.card
         self._device = torch.device(device)
         trained.network.to(self._device)
 
@@ -98,7 +98,7 @@ class Generator:
         """Return the waveforms `[N, S]` of some clips, computed together."""
         noise = draw_noise(self._card.cgan_config.noise_dim, seed, clips).to(self._device)
         labels = torch.tensor([class_index for class_index, _ in clips], device=self._device)
-        spectrograms = self._network.spectrograms(noise, labels)
+        spectrograms = self._trained.spectrograms(noise, labels)
         return to_waveforms(spectrograms, self._card, seed, clips, self._device)
 
 
