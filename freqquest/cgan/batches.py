@@ -71,7 +71,7 @@ class ClipBatches:
         """Load all clips into the device's memory, if they fit.
 
         Raises:
-            UserError: A shard is missing or damaged.
+            UserError: A shard is missing or corrupt.
         """
         self._source, self._scale, self._device = source, scale, device
         num_bytes = 2 * len(source) * scale.num_mels * scale.image_frames
@@ -83,7 +83,7 @@ class ClipBatches:
         """Yield this worker's share of each batch, in an order that depends on (seed, epoch) only.
 
         Raises:
-            UserError: A shard is missing or damaged.
+            UserError: A shard is missing or corrupt.
         """
         rank, world_size = worker.rank, worker.world_size
         if self.is_resident:

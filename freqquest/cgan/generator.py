@@ -47,7 +47,7 @@ class Generator:
             device: Device to compute on.
 
         Raises:
-            UserError: The file is missing, damaged, not a generator, or of another version.
+            UserError: The file is missing, corrupt, not a generator, or of another version.
         """
         from freqquest.storage import locate  # pyarrow, which generation itself does without
 

@@ -91,7 +91,7 @@ def read_generator(content: bytes, source: str = "the generator") -> TrainedGene
         source: Name of the file, for errors.
 
     Raises:
-        UserError: The content is damaged, not a generator file, or of another version.
+        UserError: The content is corrupt, not a generator file, or of another version.
     """
     try:
         card = _read_card(content, source)

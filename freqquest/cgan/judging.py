@@ -46,7 +46,7 @@ class RealismEvaluator:
         """Have the judge classify the real clips.
 
         Raises:
-            UserError: The dataset has no validation clips, or a shard is damaged.
+            UserError: The dataset has no validation clips, or a shard is corrupt.
         """
         self._judge, self._sample_rate_hz = judge, manifest.clip.sample_rate_hz
         held_out, training = (

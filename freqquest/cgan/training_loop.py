@@ -38,7 +38,7 @@ def train_generator(
         The metrics of the last epoch and, in the process of rank 0, of the saved generator.
 
     Raises:
-        UserError: The dataset is damaged, or the checkpoints are of another training.
+        UserError: The dataset is corrupt, or the checkpoints are of another training.
         FloatingPointError: Gradients did not stay finite.
     """
     config, cgan_config = job.config, job.cgan_config

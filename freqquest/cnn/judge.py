@@ -33,7 +33,7 @@ def start_judge(
         parameter: Name of the parameter that gave the path, for error messages.
 
     Raises:
-        UserError: The file is missing or damaged, or the classifier has other classes.
+        UserError: The file is missing or corrupt, or the classifier has other classes.
     """
     import ray
 

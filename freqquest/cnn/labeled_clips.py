@@ -53,7 +53,7 @@ def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
     """Read a dataset's training and validation clips into memory.
 
     Raises:
-        UserError: A shard is missing or damaged.
+        UserError: A shard is missing or corrupt.
     """
     splits = [read_split(dataset, manifest, split, "cnn") for split in ("train", "validation")]
     rows = pd.concat([read_rows(dataset, manifest, split) for split in ("train", "validation")])

@@ -55,7 +55,7 @@ class Checkpoints:
                 checkpoint.file.remove_file()
 
     def last(self) -> bytes | None:
-        """Return the newest checkpoint that is whole, if any. Damaged ones are named."""
+        """Return the newest checkpoint that is whole, if any. Corrupt ones are named."""
         return _first_whole(self._list())
 
     def best(self) -> bytes | None:
@@ -92,7 +92,7 @@ def _first_whole(checkpoints: list[_Checkpoint]) -> bytes | None:
         content = checkpoint.file.read_bytes()
         if checkpoint.file.name.endswith(f"_{_hash(content)}.pt"):
             return content
-        print(f"{checkpoint.file} is damaged and is left out", file=sys.stderr)
+        print(f"{checkpoint.file} is corrupt and is left out", file=sys.stderr)
     return None
 
 

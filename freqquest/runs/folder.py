@@ -104,7 +104,7 @@ def read_sections(run: Location, name: str) -> dict[str, Section]:
     """Return all stages' sections of config.json or metrics.json; none if there is no such file.
 
     Raises:
-        UserError: The file is damaged.
+        UserError: The file is corrupt.
     """
     if not (run / name).is_file():
         return {}
@@ -112,7 +112,7 @@ def read_sections(run: Location, name: str) -> dict[str, Section]:
         sections: dict[str, Section] = json.loads((run / name).read_text())
     except ValueError as error:
         raise UserError(
-            f"{run / name} is damaged ({error}): remove it, or choose another `run_dir`"
+            f"{run / name} is corrupt ({error}): remove it, or choose another `run_dir`"
         ) from error
     return sections
 

@@ -57,9 +57,9 @@ def test_a_damaged_shard_ends_a_training_in_one_line(job, dataset_dir, tmp_path,
     context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
     monkeypatch.setattr(ray.train, "get_context", lambda: context)
     monkeypatch.setattr(train_worker, "get_device", lambda: CPU)
-    damaged = train_job(tmp_path / "dataset", tmp_path / "worker")
-    result = train_worker._train_worker({"job": replace(damaged, resources={"CPU": 1})})
-    assert "train/part-00000.parquet is damaged" in result["error"]
+    corrupt = train_job(tmp_path / "dataset", tmp_path / "worker")
+    result = train_worker._train_worker({"job": replace(corrupt, resources={"CPU": 1})})
+    assert "train/part-00000.parquet is corrupt" in result["error"]
 
     monkeypatch.setattr(train, "_run_workers", lambda job: result)
     paths = ["--dataset-dir", tmp_path / "dataset", "--run-dir", tmp_path / "run"]

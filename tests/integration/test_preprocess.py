@@ -43,7 +43,7 @@ def test_verify_names_damaged_shards_and_fails(job, dataset_dir, tmp_path):
     shard = tmp_path / "dataset" / "train" / "part-00000.parquet"
     shard.write_bytes(shard.read_bytes()[:-1])
     done = job("preprocess", "--dataset-dir", tmp_path / "dataset", "--verify", expect=2)
-    assert f"{shard} is damaged" in done.stderr
+    assert f"{shard} is corrupt" in done.stderr
 
 
 def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(job, audio_dir, tmp_path):

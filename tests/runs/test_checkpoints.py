@@ -38,22 +38,22 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(checkpoint
     newest = checkpoints.folder.list_dir()[-1]
     newest.write_bytes(damage(newest.read_bytes()))
     assert checkpoints.last() == b"state 1"
-    assert f"{newest} is damaged and is left out" in capsys.readouterr().err
+    assert f"{newest} is corrupt and is left out" in capsys.readouterr().err
 
 
 def test_if_the_best_is_damaged_the_next_best_is_taken(checkpoints, capsys):
     for epoch, score in {1: 0.9, 2: 0.5, 3: 0.8}.items():
         checkpoints.save(epoch, f"state {epoch}".encode(), score)
-    damaged = checkpoints.folder.list_dir()[0]
-    damaged.write_bytes(b"?")
+    corrupt = checkpoints.folder.list_dir()[0]
+    corrupt.write_bytes(b"?")
     assert checkpoints.best() == b"state 3"
-    assert f"{damaged} is damaged" in capsys.readouterr().err
+    assert f"{corrupt} is corrupt" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("attempt", range(8))
 def test_an_epoch_trained_again_replaces_the_first(checkpoints, attempt):
     checkpoints.save(1, b"first attempt", 0.5)
-    checkpoints.folder.list_dir()[0].write_bytes(b"damaged")
+    checkpoints.folder.list_dir()[0].write_bytes(b"corrupt")
     again = f"attempt {attempt}".encode()  # its hash comes before or after the first one's
     checkpoints.save(1, again, 0.5)
     assert names(checkpoints) == ["000001"]

@@ -52,7 +52,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 def test_a_damaged_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"cnn": ')
-    with pytest.raises(UserError, match="config.json is damaged"):
+    with pytest.raises(UserError, match="config.json is corrupt"):
         RunFolder(str(tmp_path), "cnn", {})
 
 
