@@ -156,7 +156,13 @@ def test_trials_that_fail_are_named_with_their_configuration_and_another_one_win
     run = tmp_path / "run"
     # The preset gets the first rate and the recipe the first pooling; the third trial is drawn.
     rates, poolings = "1e30,11e-4,12e-4,13e-4,14e-4,15e-4,16e-4,17e-4,18e-4", "200,2,3,4,5,6,7,8,9"
-    only = ["num_filters=4", "min_steps=1", f"learning_rate={rates}", f"input_pooling={poolings}"]
+    only = [
+        "num_filters=4",
+        "num_blocks=1",
+        "min_steps=1",
+        f"learning_rate={rates}",
+        f"input_pooling={poolings}",
+    ]
     budget = ["--num-trials", 3, "--max-epochs", 1, "--num-members", 0]
     alone = ["--cpus-per-trial", 2]  # each trial takes over the process of the one before
     paths = ["--dataset-dir", dataset_dir, "--run-dir", run]
