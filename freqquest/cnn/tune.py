@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from typing import cast
 
+import numpy as np
 import pandas as pd
 import ray
 
@@ -68,10 +69,7 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     outcomes = run_search(config, manifest, shared_clips, parts, run.location)
     best = choose(outcomes, clips)
     search_metrics = evaluate(outcomes, best, clips, _describe_split(config, clips, manifest))
-    for name, picture in draw(outcomes, best, clips, search_metrics).items():
-        is_main = f"{name}.png" == layout.CONFUSION_MATRIX_NAME
-        folder = run.location if is_main else run / layout.FIGURES_DIR
-        (folder / f"{name}.png").write_bytes(plots.png(picture))
+    _write_plots(draw(outcomes, best, clips, search_metrics), run)
 
     predictions, networks = final_model.fit_final_and_audit_networks(
         config, clips, shared_clips, best, audit, run.location
@@ -86,6 +84,14 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
         metrics["audit"] = audit_report(clips, audit, predictions)
     final_model.save(networks, manifest, metrics, run / layout.MODEL_NAME)
     return cast(CnnMetrics, run.finish(dict(metrics)))
+
+
+def _write_plots(pictures: dict[str, np.ndarray], run: RunFolder) -> None:
+    """Write the confusion matrix beside the model, and the other plots into figures/."""
+    for name, picture in pictures.items():
+        is_main = f"{name}.png" == layout.CONFUSION_MATRIX_NAME
+        folder = run.location if is_main else run / layout.FIGURES_DIR
+        (folder / f"{name}.png").write_bytes(plots.png(picture))
 
 
 def load_clips(dataset: Location, manifest: Manifest, extra: pd.DataFrame) -> LabeledClips:
