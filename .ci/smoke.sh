@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install requirements.txt with another Python, then run every job on a few clips: .ci/smoke.sh PYTHON [VENV]
-# VENV is kept, for the next run; without it, the packages (8 GB) go to a temporary folder.
+# Install requirements.txt with another Python, then run every job on a few clips.
+# Usage: .ci/smoke.sh PYTHON [VENV]. Without VENV, the packages (8 GB) go to a temporary folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,8 +30,10 @@ from pathlib import Path
 
 from freqquest.audio.demo_clips import DemoConfig, write_demo_clips
 
-counts = {"num_recordings": 5, "clips_per_recording": 2, "num_test_recordings": 1, "clips_per_test_recording": 1}
-write_demo_clips(Path(sys.argv[1]), DemoConfig(**counts))
+config = DemoConfig(
+    num_recordings=5, clips_per_recording=2, num_test_recordings=1, clips_per_test_recording=1
+)
+write_demo_clips(Path(sys.argv[1]), config)
 END
 
 for job in jobs/*.py; do
@@ -40,14 +42,17 @@ done
 "$venv/bin/freqquest" --help > /dev/null
 
 run=$work/run
-clips=(--audio-dir "$work/clips/test" --sample-submission "$work/clips/sample_submission.csv")
+test_clips=("$work/clips/test" --sample-submission "$work/clips/sample_submission.csv")
 "$python" jobs/pipeline.py --run-dir "$run" --audio-dir "$work/clips/train" \
-  --test-dir "$work/clips/test" --sample-submission "$work/clips/sample_submission.csv" \
+  --test-dir "${test_clips[@]}" \
   --num-trials 1 --max-epochs 1 --num-members 0 --epochs 1 --num-clips 1
 "$python" jobs/preprocess.py --dataset-dir "$run/dataset" --verify
-"$python" jobs/predict.py --model "$run/best_model.keras" --output "$work/submission.csv" "${clips[@]}"
-"$python" jobs/generate.py --generator "$run/generator.safetensors" --output-dir "$work/sirens" --label siren --num-clips 1
+"$python" jobs/predict.py --model "$run/best_model.keras" --output "$work/submission.csv" \
+  --audio-dir "${test_clips[@]}"
+"$python" jobs/generate.py --generator "$run/generator.safetensors" --output-dir "$work/sirens" \
+  --label siren --num-clips 1
 
-ls "$run"/{report.html,trials.csv,generated.csv,dataset/manifest.json} "$work"/sirens/*.wav > /dev/null
+ls "$run"/{report.html,trials.csv,generated.csv,dataset/manifest.json} > /dev/null
+ls "$work"/sirens/*.wav > /dev/null
 cmp "$run/submission.csv" "$work/submission.csv"
 echo "every job runs on $("$python" --version)"
