@@ -149,6 +149,6 @@ def run_script(code: str, folder: Path) -> None:
     script = folder / "example.py"
     script.write_text(code)
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=folder, capture_output=True, text=True, timeout=1_200
+        [sys.executable, str(script)], cwd=folder, capture_output=True, text=True, timeout=3_600
     )
     assert done.returncode == 0, done.stderr[-3_000:]

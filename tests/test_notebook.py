@@ -34,7 +34,7 @@ def test_the_notebook_runs_and_shows_players_and_pictures(tmp_path):
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):
             cell.source = TINY_SETTINGS
-    NotebookClient(notebook, timeout=1_200, resources={"metadata": {"path": tmp_path}}).execute()
+    NotebookClient(notebook, timeout=3_600, resources={"metadata": {"path": tmp_path}}).execute()
     outputs = [
         output.data
         for cell in notebook.cells
