@@ -173,7 +173,7 @@ def test_trials_that_fail_are_named_with_their_configuration_and_another_one_win
     assert sound["state"] == "finished"
     for failed in (diverged, crashed):
         assert f"trial {failed['trial']} failed: " in done.stderr
-    assert "begun again" not in done.stderr
+    assert "restarted" not in done.stderr
     assert "Traceback" in (run / "trials" / crashed["trial"] / "error.txt").read_text()
     assert "num_filters=4" in done.stderr
     metrics = json.loads((run / "metrics.json").read_text())["cnn"]

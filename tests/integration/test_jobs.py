@@ -37,7 +37,7 @@ def test_help_comes_from_the_settings_without_loading_a_framework(name):
         (
             "tune_cnn",
             ["--dataset-dir", "nowhere", "--run-dir", "{tmp}/r"],
-            "nowhere holds no dataset",
+            "nowhere is not a dataset",
         ),
         (
             "tune_cnn",
@@ -52,12 +52,12 @@ def test_help_comes_from_the_settings_without_loading_a_framework(name):
         (
             "train_cgan",
             ["--dataset-dir", "{data}", "--run-dir", "{tmp}/r", "--batch-size", "33"],
-            "--batch-size 33 is more than the 32 training clips",
+            "--batch-size 33 must be at most 32, the number of training clips",
         ),
         (
             "train_cgan",
             ["--dataset-dir", "nowhere", "--run-dir", "{tmp}/r"],
-            "nowhere holds no dataset",
+            "nowhere is not a dataset",
         ),
         (
             "predict",

@@ -174,7 +174,7 @@ def test_a_node_lost_during_the_search_costs_only_its_trial(
         assert node != node_of(cluster, writer_of(before[kept[0]]))
         lose(cluster, node)
         errors = ends_well(job)
-    assert "3/3 trials done, 1 lost and begun again" in errors
+    assert "3/3 trials done, 1 lost and restarted" in errors
     trials = pd.read_csv(folder / "trials.csv").set_index("trial")
     assert set(trials.index) == set(logs())
     assert len(trials) == 3
@@ -216,7 +216,7 @@ def test_a_node_lost_during_training_leaves_fewer_workers_that_go_on_from_the_la
         wait_until(job, lambda: len(logs()) > 1)
         assert nodes_at(cluster, worker) == cluster.worker_nodes
         errors = ends_well(job)
-    room = f"1 to {NUM_NODES} worker(s) with 1 CPU each begin when"
+    room = f"1 to {NUM_NODES} worker(s) with 1 CPU each start when"
     assert f"worker 0: its process or node was lost; {room}" in errors
     assert epochs()["epoch"].tolist() == list(range(1, num_epochs + 1))
     # Its seconds too: it was not trained again.

@@ -38,7 +38,7 @@ def test_the_same_command_again_changes_nothing_and_needs_no_ray(
 
 def test_verify_names_damaged_shards_and_fails(job, dataset_dir, tmp_path):
     whole = job("preprocess", "--dataset-dir", dataset_dir, "--verify")
-    assert "7 shards are whole" in whole.stdout
+    assert "all 7 shards match their SHA-256" in whole.stdout
     shutil.copytree(dataset_dir, tmp_path / "dataset")
     shard = tmp_path / "dataset" / "train" / "part-00000.parquet"
     shard.write_bytes(shard.read_bytes()[:-1])
