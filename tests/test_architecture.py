@@ -25,15 +25,27 @@ COMMAND_LINE = {"cli", "commands", "help_layout", "__main__"}
 
 FRAMEWORKS = {"tensorflow", "keras", "torch"}
 
-TESTS_OF_MANY_MODULES = {"test_api", "test_architecture", "test_cluster_files"}
+TESTS_OF_MANY_MODULES = {
+    "test_api",
+    "test_architecture",
+    "test_cluster_files",
+    "test_docs",
+    "test_no_ray",
+    "test_notebook",
+    "test_packaging",
+    "test_resume",
+    "test_torch_alone",
+}
+
+KEYS_OF_VERSION_2 = {'"normalisation"', '"equaliser_db"'}
+"""Names in files of version 2, which are still read."""
 
 ALLOWED_FLAGS = {
     "runs/report.py": {"--logdir", "--run-dir"},
     "runs/tensorboard_server.py": {"--logdir", "--host", "--port"},
     "cluster/connection.py": {"--address", "--working-dir"},
     "cluster/ray_internals.py": {"--no-monitor"},
-    "benchmark/preprocess.py": {"--audio-dir", "--dataset-dir"},
-    "benchmark/scale.py": {"--audio-dir", "--dataset-dir"},
+    "benchmark/work_folder.py": {"--audio-dir", "--dataset-dir"},
 }
 """Flags of commands that we run, or that a user can copy."""
 
@@ -197,8 +209,10 @@ WRITTEN = [
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_code_is_written_in_american_english(path):
-    found = [match[0] for match in BRITISH.finditer(path.read_text())]
-    assert not found
+    text = path.read_text()
+    for key in KEYS_OF_VERSION_2:
+        text = text.replace(key, "")
+    assert not [match[0] for match in BRITISH.finditer(text)]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

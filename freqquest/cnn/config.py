@@ -218,7 +218,7 @@ class TuneConfig:
 
     only: tuple[str, ...] = ()
     """Values that the search may use: name=value or name=value,value,... for settings of the
-    classifier (freqquest/cnn/search/space.py lists those that are searched)."""
+    classifier (freqquest.cnn.search.space lists those that are searched)."""
 
     num_members: int | None = None
     """Networks in the final model: the best configuration, trained this many times on all labeled

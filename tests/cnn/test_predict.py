@@ -63,7 +63,7 @@ def test_a_sample_without_ids_is_refused(clips):
     with pytest.raises(UserError, match="`sample_submission=.*` has no ID below its header"):
         list_wanted(str(clips), write_sample(clips))
     (clips / "sample.csv").write_text("")
-    with pytest.raises(UserError, match="is empty; it needs a first line with the column.s. ID"):
+    with pytest.raises(UserError, match="is empty: its first line must name the columns"):
         list_wanted(str(clips), str(clips / "sample.csv"))
 
 
