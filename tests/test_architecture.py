@@ -37,7 +37,7 @@ TESTS_OF_MANY_MODULES = {
     "test_torch_alone",
 }
 
-KEYS_OF_VERSION_2 = {'"normalisation"', '"equaliser_db"'}
+KEYS_OF_VERSION_2 = {'"normalisation"', '"equaliser_db"', '".normalise."'}
 """Names in files of version 2, which are still read."""
 
 ALLOWED_FLAGS = {

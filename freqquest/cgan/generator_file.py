@@ -25,6 +25,9 @@ _CARD_NAME = "freqquest"
 _CARD_VERSION = 3
 """Version 2 is read too; it named the configuration `networks`, and its architecture likewise."""
 
+_RENAMED_WEIGHTS = ".normalise.", ".normalize."
+"""Part of the weights' names in version 2, and what it is now."""
+
 FIX = "give the generator.safetensors of a train_cgan run"
 """End of all errors about an unusable generator file."""
 
@@ -97,7 +100,8 @@ def read_generator(content: bytes, source: str = "the generator") -> TrainedGene
         card = _read_card(content, source)
         with torch.device("meta"):  # takes no memory, whatever size the card claims
             network = build_generator(card.cgan_config, len(card.classes), card.scale)
-        network.load_state_dict(load(content), assign=True)
+        weights = {name.replace(*_RENAMED_WEIGHTS): value for name, value in load(content).items()}
+        network.load_state_dict(weights, assign=True)
     except UserError:
         raise
     except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:

@@ -100,7 +100,7 @@ def test_a_search_trains_on_extra_clips_and_refuses_other_ones_in_their_place(
     with pytest.raises(UserError, match="other settings: extra_clips_sha256="):
         tune_cnn(config)
     with pytest.raises(
-        UserError, match="extra-clips: .*/low/any.wav cannot be used .not readable as audio"
+        UserError, match="`extra_clips`: .*/low/any.wav cannot be read .not readable as audio"
     ):
         tune_cnn(replace(config, run_dir=str(tmp_path / "other")))
     assert not (tmp_path / "other").exists()

@@ -199,7 +199,7 @@ def test_a_node_lost_during_training_leaves_fewer_workers_that_go_on_from_the_la
         return sorted(folder.glob("tensorboard/cgan/events*"))
 
     with run(cluster, "train_cgan", *arguments, *elastic) as job:
-        wait_until(job, lambda: len(epochs()) >= 1)
+        wait_until(job, lambda: list(folder.glob("checkpoints/epoch_000001*.pt")))
         (events,) = logs()
         process = writer_of(events)
         process.suspend()  # the other worker waits for it

@@ -245,7 +245,7 @@ def test_settings_that_need_a_folder_of_clips_are_refused_without_it():
         PipelineConfig(test_dir="test")
     with pytest.raises(ValueError, match="`sample_submission` needs `test_dir`"):
         PipelineConfig(audio_dir="train", sample_submission="sample.csv")
-    with pytest.raises(ValueError, match="epochs=0 must be 1 or more"):
+    with pytest.raises(ValueError, match="`epochs=0` must be 1 or more"):
         PipelineConfig(epochs=0)
 
 

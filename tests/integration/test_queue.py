@@ -121,7 +121,7 @@ def test_the_log_of_a_submitted_job_has_the_preflight_its_progress_and_its_resul
 
 def test_a_search_keeps_its_model_on_remote_storage(model):
     assert read_card(locate("s3://bucket/cnn/best_model.keras"), "").classes == ["high", "low"]
-    assert "python jobs/watch.py --run-dir s3://bucket/cnn" in model.text
+    assert "python -m freqquest watch --run-dir s3://bucket/cnn" in model.text
 
 
 def test_a_stopped_training_ends_by_itself_and_the_same_submit_continues_it(queue, model, tmp_path):
