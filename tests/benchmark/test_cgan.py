@@ -12,6 +12,7 @@ from freqquest.errors import UserError
 from freqquest.storage import locate
 
 
+@pytest.mark.slow
 def test_all_runs_are_timed_and_the_losses_agree(tmp_path, dataset_dir, monkeypatch):
     monkeypatch.setattr("freqquest.benchmark.cgan_runs._WARM_UP", 1)
     output = tmp_path / "cgan.json"

@@ -10,6 +10,7 @@ from freqquest.errors import UserError
 from tests.conftest import RATE_HZ, tone
 
 
+@pytest.mark.slow
 def test_each_method_is_measured_on_a_few_clips_of_each_class(tmp_path, audio_dir):
     output = tmp_path / "inversion.json"
     table = benchmark_inversion(

@@ -30,6 +30,7 @@ def extra_dir(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_the_presets_writes_metrics_a_table_and_plots(
     job, small_networks, dataset_dir, tmp_path
 ):
@@ -47,6 +48,7 @@ def test_the_benchmark_of_the_presets_writes_metrics_a_table_and_plots(
     assert len(list(tmp_path.glob("cnn_*.png"))) == 3
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_a_search_writes_the_share_of_time_outside_training(
     job, small_networks, dataset_dir, tmp_path
 ):
@@ -59,6 +61,7 @@ def test_the_benchmark_of_a_search_writes_the_share_of_time_outside_training(
     assert not work.exists()
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_extra_clips_writes_metrics_and_a_table(
     job, small_networks, dataset_dir, extra_dir, tmp_path
 ):

@@ -184,6 +184,7 @@ def test_a_node_lost_during_the_search_costs_only_its_trial(
     assert epochs_logged(lost) == list(range(1, 31)), "the lost attempt's curve is still there"
 
 
+@pytest.mark.slow
 def test_a_node_lost_during_training_leaves_fewer_workers_that_go_on_from_the_last_checkpoint(
     cluster, dataset_dir, tmp_path
 ):

@@ -67,6 +67,7 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(job, audio_di
         subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_preprocessing_writes_metrics_and_a_table(job, audio_dir, tmp_path):
     paths = ["--audio-dir", audio_dir, "--work-dir", tmp_path / "work"]
     paths += ["--output", tmp_path / "figures.json"]
