@@ -26,13 +26,13 @@ from freqquest.errors import UserError, render_parameters
 
 
 class JobConfig(Protocol):
-    """Settings of a job: a dataclass that tells what it asks of the cluster."""
+    """Settings of a job: a dataclass that states what the job requires of the cluster."""
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[object]]]
 
     @property
     def requirements(self) -> Requirements:
-        """The job's demands on the cluster and the storage."""
+        """The job's requirements on the cluster and the storage."""
 
 
 Config = TypeVar("Config", bound=JobConfig)
@@ -209,7 +209,7 @@ def _field_docs(config_type: type) -> dict[str, str]:
 
 
 def require_absolute_paths(requirements: Requirements) -> None:
-    """Refuse relative paths of a submitted job: they would lie where the queue unpacked the code.
+    """Refuse relative paths of a submitted job: they would be inside the queue's folder.
 
     Raises:
         UserError: A path is relative.

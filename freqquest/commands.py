@@ -1,4 +1,4 @@
-"""The jobs: each parses its settings, calls one function, and prints where the results lie.
+"""The jobs: each parses its settings, calls one function, and prints where the results are.
 
 `freqquest <job>`, `python -m freqquest <job>` and the job's file in a checkout run the same code.
 Light to import: settings and stages are loaded by the job that needs them.
@@ -79,7 +79,7 @@ def pipeline(config: "PipelineConfig") -> None:
 
 
 def watch(config: "WatchConfig") -> None:
-    """Open TensorBoard on a run's logs; of remote storage it shows a copy that follows them."""
+    """Open TensorBoard on a run's logs; logs in remote storage are copied as they grow."""
     from freqquest.runs.tensorboard_server import watch
 
     watch(config)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args, get_origin
 
 ADVANCED = "advanced"
-"""Group of the settings that no other group names."""
+"""Group of the settings that no other group lists."""
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
     "PreprocessConfig": {
@@ -66,7 +66,7 @@ _PLACEHOLDERS: Mapping[str, str] = {
     "folds": "FOLD ...",
     "port": "PORT",
 }
-"""What stands for a field's value, where neither its name's ending nor its type says it."""
+"""Placeholders of fields whose value neither the ending of their name nor their type describes."""
 
 EXAMPLES: Mapping[str, tuple[str, str]] = {
     "preprocess": (
@@ -124,7 +124,7 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
 
 
 def groups_of(config_name: str, fields: Mapping[str, object]) -> dict[str, list[str]]:
-    """Return the groups of a settings class, without empty ones; each field stands in one group."""
+    """Return the groups of a settings class, without empty ones; each field is in one group."""
     if config_name in GROUPS:
         groups = {title: names.split() for title, names in GROUPS[config_name].items()}
     else:
@@ -143,7 +143,7 @@ def _benchmark_groups(fields: Mapping[str, object]) -> dict[str, list[str]]:
 
 
 def placeholder(name: str, kind: object) -> str | None:
-    """Return what stands for a field's value in `--help`; None leaves it to the parser.
+    """Return the placeholder of a field's value in `--help`; None leaves it to the parser.
 
     Args:
         name: Name of the field.

@@ -34,7 +34,7 @@ CNN_BUDGET = ("num_trials", "max_epochs", "num_members")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineConfig:
-    """Settings of the whole way from a folder of clips to a classifier and a generator."""
+    """Settings of all stages, from a folder of clips to a classifier and a generator."""
 
     audio_dir: str | None = None
     """Folder with one folder of clips for each class; without it, demo clips are made."""
@@ -43,7 +43,7 @@ class PipelineConfig:
     """CSV with labels, recordings, folds or splits of the clips, as for the preprocess job."""
 
     recording_pattern: str | None = None
-    """Regular expression whose first group is the recording, searched in each file name."""
+    """Regular expression that is searched in each file name; its only group is the recording."""
 
     test_dir: str | None = None
     """Folder of unlabeled clips to classify into submission.csv."""
@@ -165,7 +165,7 @@ class PipelineConfig:
 
     @property
     def requirements(self) -> Requirements:
-        """Demands on the cluster, of which the generator's training has most."""
+        """Requirements on the cluster, of which the generator's training has most."""
         return replace(
             self.train.requirements,
             reads={name: getattr(self, name) for name in PATHS},

@@ -150,7 +150,8 @@ class TrainConfig:
     """Give each worker a GPU."""
 
     cpus_per_worker: int | None = None
-    """CPU cores of each worker. Default: an equal share of the cluster's cores."""
+    """CPU cores of each worker. Default: as many as let all workers run side by side, at most
+    all cores of a node."""
 
     seed: int = 0
     """Seed of initial weights, noise, and order of clips."""

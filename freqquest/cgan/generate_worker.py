@@ -60,7 +60,7 @@ def synthesize(
 
 
 def _requested(label: str, classes: list[str]) -> list[str]:
-    """Return the classes that a label stands for."""
+    """Return the classes that a label names."""
     if label == "all":
         return classes
     if label not in classes:

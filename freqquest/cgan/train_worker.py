@@ -30,7 +30,7 @@ Its default is a minute; it notices a lost node after 20 s.
 """
 
 _GROW_INTERVAL_S = 90.0
-"""Time between two looks for room for more of a variable number of workers.
+"""Time between two checks for room for more of a variable number of workers.
 
 New workers continue from the last checkpoint. With Ray Train's default of a minute they would
 always come shortly before a checkpoint.

@@ -1,6 +1,6 @@
 """A whole training, in one of its processes.
 
-No Ray: a script without it can call the same function. All state lies in the run folder, so a
+No Ray: a script without it can call the same function. All state is in the run folder, so a
 training survives the loss of a worker, the driver or the machine.
 """
 

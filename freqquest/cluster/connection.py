@@ -67,7 +67,7 @@ def connect() -> bool:
     if ray.is_initialized():
         return False
     with _clear_errors():
-        # The driver shows progress. Prints of workers stand in Ray's logs, and their errors
+        # The driver shows progress. Prints of workers are in Ray's logs, and their errors
         # arrive as exceptions.
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     if threading.current_thread() is threading.main_thread():

@@ -54,7 +54,7 @@ def connect(requirements: Requirements, *, dry_run: bool = False) -> None:
     The checks are printed as a table on standard error if several nodes take part.
 
     Args:
-        requirements: Demands of the job.
+        requirements: Requirements of the job.
         dry_run: Print the table in any case, on standard output.
 
     Raises:
@@ -80,7 +80,7 @@ def check(requirements: Requirements, *, must_exist: bool = False) -> list[Row]:
     Needs an initialized Ray.
 
     Args:
-        requirements: Demands of the job.
+        requirements: Requirements of the job.
         must_exist: Also report files to read that do not exist; a job reports them in more detail.
 
     Returns:

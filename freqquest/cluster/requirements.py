@@ -1,11 +1,11 @@
-"""A job's demands on the cluster and the storage. Light to import, as the settings are."""
+"""A job's requirements on the cluster and the storage. Light to import, as the settings are."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requirements:
-    """A job's demands on the cluster and the storage, derived from its settings."""
+    """A job's requirements on the cluster and the storage, derived from its settings."""
 
     reads: dict[str, str | None] = field(default_factory=dict)
     """Files and folders to read, by the setting's name; None if it was not given."""
@@ -23,7 +23,7 @@ class Requirements:
     """CPU cores of each worker; None takes as many as there are."""
 
     use_gpu: bool = False
-    """Whether each worker needs a GPU."""
+    """True if each worker needs a GPU."""
 
     def __str__(self) -> str:
         workers = f"{self.num_workers} worker(s)"

@@ -122,7 +122,7 @@ def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> di
     """Return all settings that shape the results.
 
     The preset is recorded by its values, which differ between versions of freqquest; extra clips
-    are recorded by their names, labels, sizes and times of change.
+    are recorded by their names, labels, sizes and modification times.
     """
     names = ("preset", "num_folds", "only", "audit_leakage", "seed")
     preset = dataclasses.asdict(PRESETS[config.preset])

@@ -20,7 +20,7 @@ CLIP = ClipConfig()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreprocessConfig:
-    """From a folder of labeled clips to a sharded spectrogram dataset."""
+    """Turn a folder of labeled clips into a sharded spectrogram dataset."""
 
     dataset_dir: str
     """Folder to write the dataset to."""
@@ -38,9 +38,9 @@ class PreprocessConfig:
     """Folder of unlabeled clips, stored as the test split."""
 
     split: Literal["recording", "random"] = "recording"
-    """"recording": no recording is in two splits; whole folds validate if `metadata` has folds.
-    "random": the recipe's split, which puts clips of one recording into both splits, so that its
-    accuracy measures memory."""
+    """"recording": no recording is in two splits; one whole fold is held out if `metadata` has
+    folds. "random": the recipe's split, which puts clips of one recording into both splits, so
+    that its accuracy measures memory."""
 
     validation_fraction: float = 0.2
     """Fraction of the clips for validation."""

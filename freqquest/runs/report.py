@@ -45,7 +45,7 @@ def write_report(run_dir: str) -> str:
     """Write report.html and its plots; stages that have not finished are left out.
 
     Returns:
-        The closing summary: results, where they lie, and how to look at them.
+        The closing summary: results, where they are, and how to look at them.
     """
     run = locate(run_dir)
     sections = read_sections(run, layout.METRICS_NAME)

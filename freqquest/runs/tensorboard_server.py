@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WatchConfig:
-    """Settings of a TensorBoard that answers this machine alone (127.0.0.1)."""
+    """Settings of a TensorBoard that only this machine can reach (127.0.0.1)."""
 
     run_dir: str
     """Run folder, or a folder of run folders: a path or a URI."""
@@ -31,7 +31,7 @@ class WatchConfig:
     """Port of TensorBoard; 0 takes a free one."""
 
     interval_s: float = 30.0
-    """Seconds between two looks at remote storage."""
+    """Seconds between two copies from remote storage."""
 
     def __post_init__(self) -> None:
         if self.interval_s <= 0:
@@ -41,12 +41,12 @@ class WatchConfig:
 
     @property
     def requirements(self) -> Requirements:
-        """What the job reads."""
+        """Requirements of the job: the folder that it reads."""
         return Requirements(reads={"run_dir": self.run_dir})
 
 
 def watch(config: WatchConfig) -> None:
-    """Run TensorBoard until Ctrl+C. Of remote logs it shows a copy that follows them.
+    """Run TensorBoard until Ctrl+C. Remote logs are copied as they grow.
 
     Raises:
         UserError: The folder does not exist, or TensorBoard ended with an error.

@@ -106,7 +106,7 @@ def search_space(config: TuneConfig) -> Space:
 def first_points(config: TuneConfig) -> list[Settings]:
     """Return the points that the search starts from: the preset, then the published recipe.
 
-    Both lie in the space.
+    Both are in the space.
     """
     space = search_space(config)
     if config.preset == "reference":

@@ -1,6 +1,6 @@
 """The search space. Light to import; `as_domains` loads Ray Tune.
 
-Both presets lie in the space, so that the search can start from them.
+Both presets are in the space, so that the search can start from them.
 """
 
 import dataclasses
