@@ -51,7 +51,7 @@ class Row:
 def connect(requirements: Requirements, *, dry_run: bool = False) -> None:
     """Connect to Ray, and check that it can do a job; do nothing if Ray is connected already.
 
-    The checks are printed as a table on standard error if several nodes take part.
+    The checks of a submitted job, or on several nodes, are printed as a table on standard error.
 
     Args:
         requirements: Requirements of the job.
