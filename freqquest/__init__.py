@@ -17,10 +17,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from freqquest.cgan.config import GenerateConfig, TrainConfig
+    from freqquest.cgan.config import TrainConfig
     from freqquest.cgan.generator import Generator
     from freqquest.cnn.classifier import Classifier
-    from freqquest.cnn.config import PredictConfig, TuneConfig
+    from freqquest.cnn.config import TuneConfig
     from freqquest.dataset.config import PreprocessConfig
     from freqquest.dataset.dataset import Dataset
     from freqquest.errors import UserError
@@ -32,10 +32,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Classifier",
     "Dataset",
-    "GenerateConfig",
     "Generator",
     "PipelineConfig",
-    "PredictConfig",
     "PreprocessConfig",
     "TrainConfig",
     "TuneConfig",
@@ -50,10 +48,8 @@ __all__ = [
 _MODULES = {
     "Classifier": "freqquest.cnn.classifier",
     "Dataset": "freqquest.dataset.dataset",
-    "GenerateConfig": "freqquest.cgan.config",
     "Generator": "freqquest.cgan.generator",
     "PipelineConfig": "freqquest.pipeline_config",
-    "PredictConfig": "freqquest.cnn.config",
     "PreprocessConfig": "freqquest.dataset.config",
     "TrainConfig": "freqquest.cgan.config",
     "TuneConfig": "freqquest.cnn.config",

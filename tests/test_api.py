@@ -28,7 +28,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "name", ["UserError", "PredictConfig", "PipelineConfig", "tune", "run_pipeline"]
+    "name", ["UserError", "TuneConfig", "PipelineConfig", "tune", "run_pipeline"]
 )
 def test_settings_and_stages_load_no_framework(name):
     assert not HEAVY - {"numpy"} & loaded_by(f"import freqquest; freqquest.{name}")

@@ -47,12 +47,12 @@ def job_commands() -> Iterator[Any]:
 
 
 def find_job(words: list[str]) -> tuple[str, list[str]] | None:
-    for place, word in enumerate(words):
-        arguments = words[place + 1 :]
+    for position, word in enumerate(words):
+        arguments = words[position + 1 :]
         end = next((i for i, each in enumerate(arguments) if each in SHELL_OPERATORS), None)
         if match := re.fullmatch(r"jobs/(\w+)\.py", word):
             return match[1], arguments[:end]
-        starts_command = place == 0 or words[place - 1] in {*SHELL_OPERATORS, "-m"}
+        starts_command = position == 0 or words[position - 1] in {*SHELL_OPERATORS, "-m"}
         if Path(word).name == "freqquest" and starts_command:
             return arguments[0], arguments[1:end]
     return None
