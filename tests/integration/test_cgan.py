@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
+import pytest
 import ray.train
 
 from freqquest.cgan import train, train_worker
@@ -19,6 +20,7 @@ from tests.servers import wait_until
 EPOCHS = "cgan_epochs.csv"
 
 
+@pytest.mark.slow
 def test_a_training_whose_worker_and_then_driver_were_killed_ends_in_the_same_generator(
     job, local_ray, dataset_dir, tmp_path
 ):
