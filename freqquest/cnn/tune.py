@@ -15,6 +15,7 @@ from freqquest.cnn.config import PRESETS, TuneConfig
 from freqquest.cnn.devices import finds_gpu
 from freqquest.cnn.labeled_clips import (
     LabeledClips,
+    SplitRows,
     add_extra,
     cross_validation,
     dataset_split,
@@ -56,11 +57,7 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     if finished is not None:
         return cast(CnnMetrics, finished)
     clips = load_clips(dataset, manifest, extra)
-    parts = (
-        cross_validation(clips, config.num_folds, config.seed)
-        if config.num_folds
-        else [dataset_split(clips)]
-    )
+    parts = _parts(config, clips)
     audit = audit_parts(clips, config.seed) if config.audit_leakage else {}
     run.begin()
     config = _without_unusable_gpu(config)
@@ -84,6 +81,13 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
         metrics["audit"] = audit_report(clips, audit, predictions)
     final_model.save(networks, manifest, metrics, run / layout.MODEL_NAME)
     return cast(CnnMetrics, run.finish(dict(metrics)))
+
+
+def _parts(config: TuneConfig, clips: LabeledClips) -> list[SplitRows]:
+    """Return the folds, or the dataset's own split, that every trial is trained on and scored by."""
+    if config.num_folds:
+        return cross_validation(clips, config.num_folds, config.seed)
+    return [dataset_split(clips)]
 
 
 def _write_plots(pictures: dict[str, np.ndarray], run: RunFolder) -> None:
