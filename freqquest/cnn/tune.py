@@ -84,7 +84,7 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
 
 
 def _parts(config: TuneConfig, clips: LabeledClips) -> list[SplitRows]:
-    """Return the folds, or the dataset's own split, that every trial is trained on and scored by."""
+    """Return the folds, or the dataset's own split: what each trial trains on and is scored by."""
     if config.num_folds:
         return cross_validation(clips, config.num_folds, config.seed)
     return [dataset_split(clips)]
