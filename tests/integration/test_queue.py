@@ -88,11 +88,12 @@ def submit(queue, *command, options=()):
 
 @pytest.fixture(scope="module")
 def dataset(queue):
-    """What is printed by a job that lists its folder and then makes a dataset."""
+    """The whole log of a job that lists its folder and then makes a dataset."""
     job = shlex.join(["jobs/preprocess.py", "--audio-dir", "s3://bucket/clips", *DATASET])
-    done = submit(queue, "sh", "-c", f"du -sb . && ls -A && python {job}")
+    options = ["--submission-id", "dataset"]
+    done = submit(queue, "sh", "-c", f"du -sb . && ls -A && python {job}", options=options)
     assert done.code == 0, done.text
-    return done
+    return queue.ray("logs", "dataset")  # what submit followed may lack the first lines
 
 
 @pytest.fixture(scope="module")
