@@ -1,4 +1,4 @@
-"""What the settings of all benchmarks have in common.
+"""Base class of the settings of all benchmarks.
 
 Light to import, as every `<name>_config.py` is, because `--help` reads them.
 """
