@@ -11,35 +11,33 @@ from freqquest.cgan.distributed import Worker, from_first_worker
 from tests.cgan.conftest import epoch, small, trainer, weights
 
 
-def train_two_steps(rank: int, world_size: int, folder: str, preset: str) -> None:
-    """Save each step's metrics, and the parameters, in the folder."""
+def train_two_steps(preset: str, worker: Worker) -> dict:
+    """Return each step's metrics, and the parameters."""
+    model = trainer(small(preset))
+    metrics = [epoch(model, number, worker, num_steps=1) for number in (0, 1)]
+    return {"metrics": metrics, "weights": weights(model)}
+
+
+def train_in_process(rank: int, world_size: int, folder: str, preset: str) -> None:
     torch.set_num_threads(1)
     address = f"file://{folder}/rendezvous"
     torch.distributed.init_process_group(
         "gloo", init_method=address, rank=rank, world_size=world_size
     )
-    model = trainer(small(preset))
-    worker = Worker(rank=rank, world_size=world_size)
     shared = from_first_worker(b"from rank 0" if rank == 0 else None)
     assert shared == b"from rank 0"
-    metrics = [epoch(model, number, worker, num_steps=1) for number in (0, 1)]
-    torch.save({"metrics": metrics, "weights": weights(model)}, Path(folder) / f"{rank}.pt")
+    trained = train_two_steps(preset, Worker(rank=rank, world_size=world_size))
+    torch.save(trained, Path(folder) / f"{rank}.pt")
     torch.distributed.destroy_process_group()
-
-
-def train_with(folder: Path, world_size: int, preset: str) -> list[dict]:
-    folder.mkdir()
-    torch.multiprocessing.spawn(
-        train_two_steps, args=(world_size, str(folder), preset), nprocs=world_size
-    )
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world_size)]
 
 
 @pytest.mark.parametrize(("preset", "world_size"), [("reference", 2), ("default", 3)])
 def test_any_number_of_workers_trains_the_same_model(tmp_path, preset, world_size):
-    (alone,) = train_with(tmp_path / "alone", 1, preset)
+    alone = train_two_steps(preset, Worker())
     # Two processes share a batch of four as two and two, three as one, one and two.
-    together = train_with(tmp_path / "together", world_size, preset)
+    arguments = (world_size, str(tmp_path), preset)
+    torch.multiprocessing.spawn(train_in_process, args=arguments, nprocs=world_size)
+    together = [torch.load(tmp_path / f"{rank}.pt") for rank in range(world_size)]
     for other in together:
         assert torch.equal(other["weights"], together[0]["weights"])
     # Rounding differs, and more so after an update: Adam scales up the smallest gradients.

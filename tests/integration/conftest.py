@@ -16,7 +16,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.search.space import SPACE, Choice
-from tests.servers import DEADLINE_S
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -37,21 +36,8 @@ SAVE_EVERY_EVENT = ("TUNE_GLOBAL_CHECKPOINT_S", "0")
 
 
 @pytest.fixture(scope="session")
-def command(local_ray):
-    """A function that runs a job as a process on the session's Ray, as on any cluster."""
-
-    def run(name, *arguments, expect=0):
-        with start(local_ray, name, *arguments, stdout=subprocess.PIPE) as process:
-            stdout, stderr = process.communicate(timeout=DEADLINE_S)
-        assert process.returncode == expect, stdout + stderr
-        return SimpleNamespace(stdout=stdout, stderr=stderr)
-
-    return run
-
-
-@pytest.fixture(scope="session")
 def job(local_ray):
-    """A function that runs a job in this process: faster than `command`, and open to patches."""
+    """A function that runs a job in this process: faster than a new one, and open to patches."""
 
     def run(name, *arguments, expect=0):
         code, stdout, stderr = 0, io.StringIO(), io.StringIO()

@@ -184,9 +184,7 @@ def test_tensorboard_has_scalars_pictures_sounds_and_settings_of_the_training(pi
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
-def test_predict_writes_the_samples_rows_in_its_order(
-    command, job, pipeline, unlabeled_dir, tmp_path
-):
+def test_predict_writes_the_samples_rows_in_its_order(job, pipeline, unlabeled_dir, tmp_path):
     clips, sample, output = (tmp_path / name for name in ("clips", "sample.csv", "submission.csv"))
     shutil.copytree(unlabeled_dir, clips)
     shutil.copy(clips / "a.wav", clips / "=1.wav")
@@ -194,7 +192,7 @@ def test_predict_writes_the_samples_rows_in_its_order(
     sample.write_text("\n".join(["ID,Class", *(f"{name},siren" for name in names)]) + "\n")
     model = pipeline.folder / "best_model.keras"
     arguments = ["--model", model, "--audio-dir", clips, "--output", output]
-    done = command("predict", *arguments, "--sample-submission", sample)
+    done = job("predict", *arguments, "--sample-submission", sample)
     submission = pd.read_csv(output)
     assert submission.columns.tolist() == ["ID", "Class"]
     assert submission["ID"].tolist() == [name.replace("=1", "'=1") for name in names]
@@ -214,10 +212,10 @@ def test_predict_writes_the_samples_rows_in_its_order(
     }
 
 
-def test_generate_makes_clips_and_lists_the_labels_it_knows(command, job, pipeline, tmp_path):
+def test_generate_makes_clips_and_lists_the_labels_it_knows(job, pipeline, tmp_path):
     generator = pipeline.folder / "generator.safetensors"
     arguments = ["--generator", generator, "--output-dir", tmp_path, "--num-clips", 2]
-    command("generate", *arguments, "--label", "siren")
+    job("generate", *arguments, "--label", "siren")
     made = sorted(path.name for path in tmp_path.iterdir())
     assert made == ["siren_0_000.wav", "siren_0_001.wav"]
     refused = job("generate", *arguments, "--label", "cat", expect=2)

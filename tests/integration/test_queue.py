@@ -21,7 +21,7 @@ import pytest
 from freqquest.cnn.model_file import read_card
 from freqquest.runs.tensorboard_server import follow
 from freqquest.storage import locate
-from tests.integration.conftest import ROOT, events_of, start
+from tests.integration.conftest import ROOT, TINY, events_of, start
 from tests.servers import DEADLINE_S, answers, free_port, running, wait_until
 
 BIN = Path(sys.executable).parent
@@ -97,7 +97,7 @@ def dataset(queue):
 
 @pytest.fixture(scope="module")
 def model(queue, dataset):
-    few = ("--num-trials", 1, "--max-epochs", 1, "--num-members", 0, "--preset", "reference")
+    few = ("--num-trials", 1, "--max-epochs", 1, "--num-members", 0, *TINY)
     done = submit(
         queue, "python", "jobs/tune_cnn.py", *DATASET, "--run-dir", "s3://bucket/cnn", *few
     )
@@ -127,7 +127,9 @@ def test_a_search_keeps_its_model_on_remote_storage(model):
 
 
 @pytest.mark.slow
-def test_a_stopped_training_ends_by_itself_and_the_same_submit_continues_it(queue, model, tmp_path):
+def test_a_stopped_training_ends_by_itself_and_the_same_submit_continues_it_on_remote_storage(
+    queue, model, tmp_path
+):
     run = locate(RUN)
 
     def has_checkpoint():
@@ -159,6 +161,13 @@ def test_a_stopped_training_ends_by_itself_and_the_same_submit_continues_it(queu
     shown = [event.step for event in events_of(tmp_path / "logs" / "cgan").Scalars("loss/loss_D")]
     assert shown == list(range(1, NUM_EPOCHS + 1))
 
+    new = ("--output-dir", "s3://bucket/new", "--label", "all", "--num-clips", 2)
+    done = submit(
+        queue, "python", "jobs/generate.py", "--generator", f"{RUN}/generator.safetensors", *new
+    )
+    assert done.code == 0, done.text
+    assert len(locate("s3://bucket/new").list_dir()) == 4
+
 
 def descendants(process):
     return psutil.Process(process.pid).children(recursive=True)
@@ -184,25 +193,6 @@ def test_tensorboard_shows_logs_on_remote_storage_in_one_command(queue, model):
         assert process.wait(timeout=DEADLINE_S) == 0
     assert shown == [f"tensorboard/cnn/{trial.name}"]
     assert not answers(port)
-
-
-@pytest.fixture
-def generator(queue, model):
-    """A generator that was trained for one epoch."""
-    run = "s3://bucket/one_epoch"
-    training = ("python", "jobs/train_cgan.py", *DATASET, "--run-dir", run, "--epochs", 1)
-    done = submit(queue, *training)
-    assert done.code == 0, done.text
-    return f"{run}/generator.safetensors"
-
-
-def test_clips_are_generated_on_remote_storage(queue, generator):
-    arguments = ["--generator", generator, "--label", "all", "--num-clips", 2]
-    done = submit(
-        queue, "python", "jobs/generate.py", *arguments, "--output-dir", "s3://bucket/new"
-    )
-    assert done.code == 0, done.text
-    assert len(locate("s3://bucket/new").list_dir()) == 4
 
 
 def test_work_that_failed_is_a_failed_job_with_one_line_that_says_why(queue):
