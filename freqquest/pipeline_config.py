@@ -22,8 +22,8 @@ The generator has only begun to learn by then."""
 _DEMO_TRAINING = {"sample_every": 10, "judge_every": 20}
 """Settings of the generator's training in the demo."""
 
-_MOST_JUDGED = 8
-"""Largest number of clips of each class for a judgment while the generator trains."""
+_MAX_JUDGE_CLIPS = 8
+"""Largest number of clips of each class for an evaluation while the generator trains."""
 
 PATHS = ("audio_dir", "metadata", "test_dir", "sample_submission")
 """Settings that name the user's files and folders."""
@@ -145,7 +145,7 @@ class PipelineConfig:
             seed=self.seed,
             num_workers=self.num_workers,
             judge=self.model,
-            judge_clips=min(self.num_clips, _MOST_JUDGED),
+            judge_clips=min(self.num_clips, _MAX_JUDGE_CLIPS),
             **self._given("epochs"),
             **(_DEMO_TRAINING if self.audio_dir is None else {}),
         )

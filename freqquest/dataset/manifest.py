@@ -44,7 +44,7 @@ ROW_COLUMNS = (
 )
 """Columns of a shard, before one column per view."""
 
-OUR_FILES = re.compile(
+DATASET_FILES = re.compile(
     r"manifest\.json|unfinished\.json|quarantine\.csv|figures(/\w+\.png)?|"
     r"(train|validation|test)(/part-\d{5,}\.parquet)?"
 )

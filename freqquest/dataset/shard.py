@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from freqquest.audio.augment import AugmentationName, vary
+from freqquest.audio.augment import AugmentationName, augment_waveform
 from freqquest.audio.decode import Clip, UnreadableClipError
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.dataset.config import CLIP, VIEWS
-from freqquest.dataset.load_clip import load
+from freqquest.dataset.load_clip import open_clip
 from freqquest.dataset.manifest import NOT_AUGMENTED, ROW_COLUMNS, Shard, sha256
 from freqquest.storage import Location
 
@@ -236,12 +236,13 @@ class _View:
 
 def _load(clip: PlannedClip, plan: ShardPlan) -> Clip:
     """Load a clip, or make its augmented copy, which is the same on every machine."""
-    audio = load(clip["path"], CLIP)
+    audio = open_clip(clip["path"], CLIP)
     if clip["copy"] == 0:
         return audio
     seed = [plan.seed, zlib.crc32(clip["clip_id"].encode()), clip["copy"]]
     return replace(
-        audio, waveform=vary(audio.waveform, CLIP.sample_rate_hz, plan.augmentations, seed)
+        audio,
+        waveform=augment_waveform(audio.waveform, CLIP.sample_rate_hz, plan.augmentations, seed),
     )
 
 

@@ -91,10 +91,10 @@ def test_only_training_clips_have_copies_and_copies_are_marked(dataset_dir):
 
 
 def test_unreadable_clips_are_listed_with_the_reason(dataset_dir):
-    refused = pd.read_csv(dataset_dir / "quarantine.csv")
-    assert len(refused) == 1
-    assert refused["path"][0].endswith("broken.wav")
-    assert "not readable as audio" in refused["reason"][0]
+    rejected = pd.read_csv(dataset_dir / "quarantine.csv")
+    assert len(rejected) == 1
+    assert rejected["path"][0].endswith("broken.wav")
+    assert "not readable as audio" in rejected["reason"][0]
 
 
 def test_the_same_settings_give_the_same_bytes_and_a_rerun_changes_nothing(
