@@ -96,7 +96,7 @@ class ShardStatistics:
     """Hash of the plan that made the shard."""
 
     quarantined: list[dict[str, str]]
-    """`path` and `reason` of each unreadable clip."""
+    """`path` and `reason` of each rejected clip."""
 
     moments: dict[str, list[list[float]]]
     """Count, sum and sum of squares by mel band, `[3, M]`, of each view."""
@@ -121,8 +121,8 @@ class WrittenShard:
 def write_shard(plan: ShardPlan, dataset: Location) -> WrittenShard:
     """Decode a shard's clips, compute their views, and write them.
 
-    Unreadable clips are listed in the statistics. Keep a finished shard of an interrupted run,
-    unless it lacks clips, as they may be readable now.
+    Rejected clips are listed in the statistics. A finished shard of an interrupted run is kept,
+    unless it lacks clips: they may be readable now.
     """
     path = dataset / plan.path
     finished = _load_finished(plan, path)

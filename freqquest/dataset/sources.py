@@ -270,7 +270,7 @@ def _add_metadata(sources: Sources, table: pd.DataFrame, metadata: str) -> Sourc
 
 
 def _find_listed(root: Location, table: pd.DataFrame, metadata: str) -> Sources:
-    """Return the clips that a CSV lists by path, and refuse lines that name no clip."""
+    """Return the clips that a CSV lists by path, and reject lines that name no clip."""
     in_folder = _audio_files(list(root.walk()), root)
     problems = dict(zip(in_folder.rejected["path"], in_folder.rejected["reason"], strict=True))
     clip_ids = set(in_folder.clips["clip_id"])

@@ -69,7 +69,7 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     run. Connect to Ray only if there is work to do.
 
     Raises:
-        UserError: The sources cannot make a dataset, too many clips are unreadable, or the folder
+        UserError: The sources cannot make a dataset, too many clips are rejected, or the folder
             holds something else.
     """
     dataset = locate(config.dataset_dir)
@@ -231,10 +231,10 @@ def _write_planned(task: _Task, dataset: Location) -> _Result:
 def _write_quarantine(
     written: list[WrittenShard], dataset: Location, plan: DatasetPlan, max_fraction: float
 ) -> pd.DataFrame:
-    """Write quarantine.csv and return its table.
+    """Write quarantine.csv, the table of rejected clips, and return it.
 
     Raises:
-        UserError: The fraction of unreadable clips is above the limit. One clip is always allowed,
+        UserError: The fraction of rejected clips is above the limit. One clip is always allowed,
             unless the limit is 0.
     """
     rows = pd.DataFrame(
@@ -246,7 +246,7 @@ def _write_quarantine(
     num_clips = len(plan.clips) + len(plan.rejected)
     if len(rejected) > max(1 if max_fraction else 0, max_fraction * num_clips):
         raise UserError(
-            f"{len(rejected)} of {num_clips} clips cannot be read, more than "
+            f"{len(rejected)} of {num_clips} clips were rejected, more than "
             f"`max_quarantined_fraction={max_fraction}` allows; the first is {rejected['path'][0]} "
             f"({rejected['reason'][0]}), all are listed in {dataset / QUARANTINE_NAME}; fix or "
             "remove them, or raise the fraction; the finished shards are kept"

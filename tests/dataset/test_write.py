@@ -225,7 +225,7 @@ def test_one_unreadable_clip_is_allowed_unless_the_limit_is_zero(local_ray, audi
     min((tmp_path / "audio" / "low").glob("*")).write_bytes(b"")
     settings = {"audio_dir": str(tmp_path / "audio"), "dataset_dir": str(tmp_path / "dataset")}
     with pytest.raises(
-        UserError, match="1 of 20 clips cannot be read, more than `max_quarantined_fraction=0`"
+        UserError, match="1 of 20 clips were rejected, more than `max_quarantined_fraction=0`"
     ):
         write_dataset(PreprocessConfig(**settings, max_quarantined_fraction=0))
     assert (
