@@ -15,7 +15,7 @@ from freqquest.presets import Preset
 from freqquest.runs import layout
 
 _DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 40}
-"""Settings that show every stage of the demo in a few minutes on two cores.
+"""Settings that run every stage of the demo in a few minutes on two cores.
 
 The generator has only begun to learn by then."""
 
@@ -43,7 +43,7 @@ class PipelineConfig:
     """CSV with labels, recordings, folds or splits of the clips, as for the preprocess job."""
 
     recording_pattern: str | None = None
-    """Regular expression that is searched in each file name; its only group is the recording."""
+    """Regular expression to search in each file name; its only group is the recording."""
 
     test_dir: str | None = None
     """Folder of unlabeled clips to classify into submission.csv."""
@@ -55,7 +55,8 @@ class PipelineConfig:
     """Folder for all results; by default results/demo, or results/<name of the audio folder>."""
 
     preset: Preset = "default"
-    """`reference`: the published recipes exactly. `default`: the best that was measured."""
+    """Settings of both models. reference: the published recipes exactly. default: the best that was
+    measured."""
 
     num_trials: int | None = None
     """Classifier configurations to try; by default 2 in the demo, else as in the tune_cnn job."""
@@ -72,7 +73,7 @@ class PipelineConfig:
     job."""
 
     num_clips: int = 8
-    """Clips of each class to generate at the end, and to classify."""
+    """Clips of each class to generate and classify at the end."""
 
     num_workers: str = "1"
     """Processes that train the generator, or MIN:MAX, as for the train_cgan job."""

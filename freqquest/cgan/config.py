@@ -111,7 +111,7 @@ class TrainConfig:
     """Train a generator of new clips for each class of a dataset."""
 
     dataset_dir: str
-    """Dataset of the preprocess job."""
+    """Dataset made by the preprocess job."""
 
     run_dir: str
     """Run folder for the generator, checkpoints, sounds, pictures and logs."""
@@ -121,7 +121,7 @@ class TrainConfig:
     best that was measured."""
 
     epochs: int | None = None
-    """Passes over the training split. Default: 50 for reference, 200 for default."""
+    """Passes over the training split. Default: 200, or 50 with `preset=reference`."""
 
     batch_size: int | None = None
     """Clips in one training step, over all workers. Default: 16. Large GPUs benefit from more,
@@ -139,7 +139,7 @@ class TrainConfig:
     many."""
 
     sample_every: int | None = None
-    """Epochs between two sets of sounds and pictures. Default: 1 for up to 50 epochs, else about a
+    """Epochs between two sets of sounds and pictures. Default: 1 for up to 50 epochs, else a
     fortieth of all epochs."""
 
     num_workers: str = "1"
@@ -245,7 +245,7 @@ class GenerateConfig:
     settings."""
 
     label: str
-    """Class of the clips, or all."""
+    """Class to generate, or all."""
 
     output_dir: str
     """Folder for the WAV files, which are named LABEL_SEED_INDEX.wav."""
