@@ -34,13 +34,13 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         ADVANCED: "seed",
     },
     "GenerateConfig": {
-        "input and output": "generator label output_dir num_clips overwrite",
+        "input and output": "generator output_dir overwrite",
+        "clips": "label num_clips seed",
         "cluster": "use_gpu",
-        ADVANCED: "seed",
     },
     "PipelineConfig": {
-        "input and output": "audio_dir metadata test_dir sample_submission run_dir num_clips",
-        "training": "preset num_trials max_epochs num_members epochs",
+        "input and output": "audio_dir metadata test_dir sample_submission run_dir",
+        "training and generation": "preset num_trials max_epochs num_members epochs num_clips",
         "cluster": "use_gpu num_workers",
         ADVANCED: "recording_pattern seed",
     },
@@ -138,6 +138,7 @@ def groups_of(config_name: str, fields: Mapping[str, object]) -> dict[str, list[
 def _benchmark_groups(fields: Mapping[str, object]) -> dict[str, list[str]]:
     """Return the groups of a benchmark's settings."""
     paths = [name for name in fields if placeholder(name, str) in ("DIR", "FILE", "CSV")]
+    paths.sort(key=lambda name: name == "output")  # inputs first
     measured = [name for name in fields if name not in (*paths, "use_gpu")]
     return {"input and output": paths, "measurement": measured, "cluster": ["use_gpu"]}
 

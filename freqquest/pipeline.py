@@ -58,14 +58,14 @@ def train_with_judge(config: TrainConfig) -> dict[str, Any]:
     """Train a generator, with a classifier as its judge if the settings name one.
 
     This is done here, as neither stage knows the other. Needs an initialized Ray; returns and
-    raises as freqquest.cgan.train.train does.
+    raises as freqquest.cgan.train.train_cgan does.
     """
-    from freqquest.cgan.train import train
+    from freqquest.cgan.train import train_cgan
     from freqquest.cnn.judge import start_judge
 
     if config.judge is None:
-        return train(config)
-    return train(config, partial(start_judge, locate(config.judge)))
+        return train_cgan(config)
+    return train_cgan(config, partial(start_judge, locate(config.judge)))
 
 
 def _settings(config: PipelineConfig) -> dict[str, object]:
@@ -84,12 +84,12 @@ def _check_sources(config: PipelineConfig) -> None:
     """Refuse clips and tables that a later stage would refuse."""
     if config.audio_dir is None:
         return
-    from freqquest.cnn.predict import list_wanted
+    from freqquest.cnn.predict import list_requested_clips
     from freqquest.dataset.plan import plan_dataset
 
     plan_dataset(config.preprocess)
     if config.test_dir is not None:
-        list_wanted(config.test_dir, config.sample_submission)
+        list_requested_clips(config.test_dir, config.sample_submission)
 
 
 def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineConfig, Location]:

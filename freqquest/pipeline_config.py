@@ -15,15 +15,15 @@ from freqquest.presets import Preset
 from freqquest.runs import layout
 
 _DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 40}
-"""Settings that show every stage of the demo in a few minutes on two cores.
+"""Settings that run every stage of the demo in a few minutes on two cores.
 
 The generator has only begun to learn by then."""
 
 _DEMO_TRAINING = {"sample_every": 10, "judge_every": 20}
 """Settings of the generator's training in the demo."""
 
-_MOST_JUDGED = 8
-"""Largest number of clips of each class for a judgment while the generator trains."""
+_MAX_JUDGE_CLIPS = 8
+"""Largest number of clips of each class for an evaluation while the generator trains."""
 
 PATHS = ("audio_dir", "metadata", "test_dir", "sample_submission")
 """Settings that name the user's files and folders."""
@@ -43,7 +43,7 @@ class PipelineConfig:
     """CSV with labels, recordings, folds or splits of the clips, as for the preprocess job."""
 
     recording_pattern: str | None = None
-    """Regular expression that is searched in each file name; its only group is the recording."""
+    """Regular expression to search in each file name; its only group is the recording."""
 
     test_dir: str | None = None
     """Folder of unlabeled clips to classify into submission.csv."""
@@ -55,7 +55,8 @@ class PipelineConfig:
     """Folder for all results; by default results/demo, or results/<name of the audio folder>."""
 
     preset: Preset = "default"
-    """`reference`: the published recipes exactly. `default`: the best that was measured."""
+    """Settings of both models. reference: the published recipes exactly. default: the best that was
+    measured."""
 
     num_trials: int | None = None
     """Classifier configurations to try; by default 2 in the demo, else as in the tune_cnn job."""
@@ -72,7 +73,7 @@ class PipelineConfig:
     job."""
 
     num_clips: int = 8
-    """Clips of each class to generate at the end, and to classify."""
+    """Clips of each class to generate and classify at the end."""
 
     num_workers: str = "1"
     """Processes that train the generator, or MIN:MAX, as for the train_cgan job."""
@@ -145,7 +146,7 @@ class PipelineConfig:
             seed=self.seed,
             num_workers=self.num_workers,
             judge=self.model,
-            judge_clips=min(self.num_clips, _MOST_JUDGED),
+            judge_clips=min(self.num_clips, _MAX_JUDGE_CLIPS),
             **self._given("epochs"),
             **(_DEMO_TRAINING if self.audio_dir is None else {}),
         )

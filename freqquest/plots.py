@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 _DOTS_PER_INCH = 100
-_MOST_IN_LEGEND = 10
+_MAX_LEGEND_ENTRIES = 10
 
 
 def png(picture: np.ndarray) -> bytes:
@@ -27,10 +27,10 @@ def png(picture: np.ndarray) -> bytes:
 
 
 def spectrogram_grid(
-    spectrograms: Mapping[str, np.ndarray], title: str, seconds: float, most_columns: int = 3
+    spectrograms: Mapping[str, np.ndarray], title: str, seconds: float, max_columns: int = 3
 ) -> np.ndarray:
     """Draw one spectrogram `[M, T]` per name, side by side, on one color scale."""
-    num_columns = min(most_columns, len(spectrograms))
+    num_columns = min(max_columns, len(spectrograms))
     num_rows = -(-len(spectrograms) // num_columns)
     figure = Figure(figsize=(4.2 * num_columns, 2.6 * num_rows + 0.4), layout="constrained")
     panels = figure.subplots(num_rows, num_columns, squeeze=False, sharex=True, sharey=True)
@@ -99,7 +99,7 @@ def curves(
             marker="." if len(values) < 30 else None,
             alpha=0.3 if highlight not in (None, name) else 1.0,
         )
-    if len(series) <= _MOST_IN_LEGEND:
+    if len(series) <= _MAX_LEGEND_ENTRIES:
         panel.legend(fontsize=8)
     return _draw(figure)
 

@@ -21,7 +21,7 @@ def preprocess(config: "PreprocessConfig") -> "Dataset":
     """Make a dataset, or verify one, and open it; a finished one is left as it is.
 
     Raises:
-        UserError: The clips cannot make a dataset, too many of them are unreadable, or the folder
+        UserError: The clips cannot make a dataset, too many of them are rejected, or the folder
             holds something else.
     """
     from freqquest.dataset.dataset import Dataset

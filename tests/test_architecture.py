@@ -12,14 +12,14 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "freqquest"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-GROUND = {"errors", "storage", "plots", "progress", "presets"}
+SHARED = {"errors", "storage", "plots", "progress", "presets"}
 MAY_IMPORT = {
-    "audio": GROUND,
-    "cluster": GROUND | {"audio"},
-    "runs": GROUND | {"audio", "cluster"},
-    "dataset": GROUND | {"audio", "cluster", "runs"},
-    "cnn": GROUND | {"audio", "cluster", "runs", "dataset"},
-    "cgan": GROUND | {"audio", "cluster", "runs", "dataset"},
+    "audio": SHARED,
+    "cluster": SHARED | {"audio"},
+    "runs": SHARED | {"audio", "cluster"},
+    "dataset": SHARED | {"audio", "cluster", "runs"},
+    "cnn": SHARED | {"audio", "cluster", "runs", "dataset"},
+    "cgan": SHARED | {"audio", "cluster", "runs", "dataset"},
 }
 COMMAND_LINE = {"cli", "commands", "help_layout", "__main__"}
 
@@ -64,11 +64,11 @@ def name_of(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
-def modules_of(room: str) -> list[str]:
-    return [name_of(path) for path in MODULES if path.is_relative_to(PACKAGE / room)]
+def modules_of(package: str) -> list[str]:
+    return [name_of(path) for path in MODULES if path.is_relative_to(PACKAGE / package)]
 
 
-def imported_rooms(path: Path) -> set[str]:
+def imported_packages(path: Path) -> set[str]:
     names = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module == "freqquest":
@@ -94,30 +94,30 @@ def import_all(names: list[str]) -> str:
 
 
 def claiming(pattern: str) -> dict[str, list[str]]:
-    """Modules whose docstring says something, by room."""
-    rooms: dict[str, list[str]] = {}
+    """Modules whose docstring says something, by package."""
+    packages: dict[str, list[str]] = {}
     for path in MODULES:
         if re.search(pattern, ast.get_docstring(ast.parse(path.read_text())) or ""):
-            room = path.relative_to(PACKAGE).parts[0]
-            rooms.setdefault(room, []).append(name_of(path))
-    return rooms
+            package = path.relative_to(PACKAGE).parts[0]
+            packages.setdefault(package, []).append(name_of(path))
+    return packages
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_imports_point_one_way(room):
-    for path in (PACKAGE / room).rglob("*.py"):
-        assert imported_rooms(path) <= MAY_IMPORT[room] | {room}, path
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_one_way(package):
+    for path in (PACKAGE / package).rglob("*.py"):
+        assert imported_packages(path) <= MAY_IMPORT[package] | {package}, path
 
 
 def test_the_ground_imports_no_room():
-    for name in GROUND:
-        assert imported_rooms(PACKAGE / f"{name}.py") <= GROUND, name
+    for name in SHARED:
+        assert imported_packages(PACKAGE / f"{name}.py") <= SHARED, name
 
 
 def test_only_the_command_line_imports_the_command_line():
     for path in MODULES:
         if path.stem not in COMMAND_LINE:
-            assert not imported_rooms(path) & COMMAND_LINE, path
+            assert not imported_packages(path) & COMMAND_LINE, path
 
 
 def test_the_classifier_loads_no_torch():
@@ -158,15 +158,15 @@ RAYLESS = claiming(r"(?i)\b(nothing of|no|without) Ray\b|Light to import")
 LIGHT = claiming(r"Light to import")
 
 
-@pytest.mark.parametrize("room", RAYLESS)
-def test_modules_that_claim_to_know_nothing_of_ray_import_none(room):
-    assert "ray" not in loaded_by(import_all(RAYLESS[room])), RAYLESS[room]
+@pytest.mark.parametrize("package", RAYLESS)
+def test_modules_that_claim_to_know_nothing_of_ray_import_none(package):
+    assert "ray" not in loaded_by(import_all(RAYLESS[package])), RAYLESS[package]
 
 
-@pytest.mark.parametrize("room", LIGHT)
-def test_modules_that_claim_to_be_light_import_no_framework(room):
+@pytest.mark.parametrize("package", LIGHT)
+def test_modules_that_claim_to_be_light_import_no_framework(package):
     heavy = FRAMEWORKS | {"ray", "pandas", "pyarrow"}
-    assert not heavy & loaded_by(import_all(LIGHT[room])), LIGHT[room]
+    assert not heavy & loaded_by(import_all(LIGHT[package])), LIGHT[package]
 
 
 def test_the_modules_that_must_know_nothing_of_ray_claim_so():

@@ -45,7 +45,7 @@ MIN_NOISE_SLOPE_DB, MAX_NOISE_SLOPE_DB = -3.0, 0.0
 _Transform = Callable[[np.ndarray, int], np.ndarray]
 
 
-def vary(
+def augment_waveform(
     waveform: np.ndarray,
     sample_rate_hz: int,
     names: Sequence[AugmentationName],

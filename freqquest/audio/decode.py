@@ -157,7 +157,7 @@ def _mix(samples: np.ndarray) -> np.ndarray:
 
 
 def _check_header(file: soundfile.SoundFile) -> None:
-    """Refuse headers that are impossible or promise more than the file holds."""
+    """Reject headers that are impossible or promise more than the file holds."""
     rate = file.samplerate
     if not MIN_SAMPLE_RATE_HZ <= rate <= MAX_SAMPLE_RATE_HZ:
         raise UnreadableClipError(f"sample rate {rate} Hz is not between 1 kHz and 768 kHz")

@@ -1,6 +1,6 @@
 """Inversion of log-mel spectrograms to waveforms.
 
-torch and SciPy, on any device; torchaudio only for the recipe's method. No Ray, no soundfile.
+torch and SciPy, on any device; torchaudio only for the method `reference`. No Ray, no soundfile.
 Shapes: N clips, S samples, F FFT bins, M mel bands, T frames.
 """
 
@@ -22,8 +22,8 @@ MAX_PEAK = 0.98
 NUM_ITERATIONS = 80
 """Griffin-Lim iterations of the default method; more gain little (results/README.md)."""
 
-_RECIPE_ITERATIONS = 32
-"""Griffin-Lim iterations of the recipe."""
+_REFERENCE_ITERATIONS = 32
+"""Griffin-Lim iterations of the method `reference`, as in the recipe."""
 
 _MOMENTUM = 0.99
 """Momentum of Griffin-Lim, in both methods."""
@@ -46,7 +46,7 @@ def invert(
     sample_rate_hz: int,
     *,
     seeds: Sequence[int],
-    method: Literal["default", "recipe"] = "default",
+    method: Literal["default", "reference"] = "default",
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
     """Return waveforms whose log-mel spectrograms are close to those given.
@@ -58,8 +58,8 @@ def invert(
         config: Analysis of the spectrograms, with compression `log1p`.
         sample_rate_hz: Sample rate of the waveforms.
         seeds: One seed per clip, for its initial phases.
-        method: `default` is the best measured. `recipe` is the published method (pseudo-inverse of
-            the mel filters, Griffin-Lim), without torchaudio's solver, which fails on filters of
+        method: `default` is the best measured. `reference` is the published method (pseudo-inverse
+            of the mel filters, Griffin-Lim), without torchaudio's solver, which fails on filters of
             rank 126 of 128.
         device: Device to compute on.
 
@@ -73,7 +73,7 @@ def invert(
     _check(log_mels.shape, config, len(seeds))
     num_clips, _, num_frames = log_mels.shape
     device = torch.device(device)
-    invert_chunk = _invert_default if method == "default" else _invert_recipe
+    invert_chunk = _invert_default if method == "default" else _invert_reference
     num_bins = num_frames * (config.n_fft // 2 + 1)
     step = max(1, _BINS_AT_ONCE["cpu" if device.type == "cpu" else "gpu"] // num_bins)
     waveforms = np.empty((num_clips, config.hop_length * (num_frames - 1)), np.float32)
@@ -179,7 +179,7 @@ def _random_phases(shape: tuple[int, ...], seed: int) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed)).mul_(2 * math.pi)
 
 
-def _invert_recipe(
+def _invert_reference(
     mel_power: torch.Tensor, config: SpectrogramConfig, sample_rate_hz: int, seeds: Sequence[int]
 ) -> torch.Tensor:
     """Invert mel power `[N, M, T]` to `[N, S]` by pseudo-inverse filters and Griffin-Lim."""
@@ -198,7 +198,7 @@ def _invert_recipe(
                 hop_length=config.hop_length,
                 win_length=config.n_fft,
                 power=2.0,
-                n_iter=_RECIPE_ITERATIONS,
+                n_iter=_REFERENCE_ITERATIONS,
                 momentum=_MOMENTUM,
                 length=config.hop_length * (clip.shape[1] - 1),
                 rand_init=True,

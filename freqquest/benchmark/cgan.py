@@ -187,11 +187,11 @@ def _summarize(
         "overhead": {name: 1 - ratio(name, f"bare_{name}") for name in TUNED},
         "workers_share": {name: ratio(f"workers_{name}", name) for name in workers},
         "mean_losses": {
-            name: {loss: statistics.mean(values) for loss, values in of.items()}
-            for name, of in losses.items()
+            name: {loss: statistics.mean(values) for loss, values in by_loss.items()}
+            for name, by_loss in losses.items()
         },
         "first_difference": {
-            name: _first_difference(of, losses["naive"]) for name, of in losses.items()
+            name: _first_difference(by_loss, losses["naive"]) for name, by_loss in losses.items()
         },
         "gpu": gpu,
     }

@@ -91,8 +91,8 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     return BenchmarkResult(
         name="cnn",
         settings={"folds": folds, "num_seeds": config.num_seeds, "max_epochs": config.max_epochs},
-        about=f"{int((~clips.only_trains).sum())} clips; trained on all folds but one, tested on "
-        "that one",
+        about=f"{int((~clips.is_training_only).sum())} clips; trained on all folds but one, tested "
+        "on that one",
         measurements={
             "summary": scores | {"time_to_reference": time},
             "runs": [run.to_json() for run in runs],
@@ -134,7 +134,7 @@ def _train(config: CnnBenchmark, clips: LabeledClips, folds: tuple[str, ...]) ->
 def _train_and_test(
     clips: LabeledClips, cnn_config: CnnConfig, fold: str, seed: int, max_epochs: int
 ) -> TrainedRun:
-    test_rows = np.flatnonzero((clips.groups == fold) & ~clips.only_trains)
+    test_rows = np.flatnonzero((clips.groups == fold) & ~clips.is_training_only)
     split = hold_out(clips, test_rows)
     if cnn_config.schedule == "plateau":
         split = _recipe_split(clips, split, seed)

@@ -81,7 +81,7 @@ def benchmark_extra(config: ExtraBenchmark) -> str:
     return BenchmarkResult(
         name="extra",
         settings={"num_seeds": config.num_seeds, "max_epochs": max_epochs},
-        about=f"{(~clips.only_trains[split.train]).sum()} training clips without and with "
+        about=f"{(~clips.is_training_only[split.train]).sum()} training clips without and with "
         f"{len(extra)} extra ones; tested on {len(split.validation)} clips of {num_recordings} "
         f"recordings ({manifest.split_description})",
         measurements={

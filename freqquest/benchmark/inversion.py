@@ -143,8 +143,8 @@ def _inverters() -> dict[str, Inverter]:
     """Return the methods that are compared."""
     return {
         _BASELINE: _torchaudio_inverter(),
-        "recipe": lambda spectrogram: invert(
-            spectrogram[None], _VIEW, _RATE_HZ, seeds=[0], method="recipe"
+        "recipe": lambda spectrogram: invert(  # the name in stored results
+            spectrogram[None], _VIEW, _RATE_HZ, seeds=[0], method="reference"
         )[0],
         "default": lambda spectrogram: invert(spectrogram[None], _VIEW, _RATE_HZ, seeds=[0])[0],
     }
@@ -216,7 +216,7 @@ def _rows(methods: dict[str, MethodResult]) -> list[tuple[str, ...]]:
     names = {
         _BASELINE: "torchaudio: InverseMelScale (gelsd), Griffin-Lim (momentum 0.99, 32 "
         "iterations)",
-        "recipe": "freqquest, method `recipe`: the same with the pseudo-inverse",
+        "recipe": "freqquest, method `reference`: the same with the pseudo-inverse",
         "default": "freqquest, method `default`",
     }
     return [

@@ -15,7 +15,7 @@ class InversionBenchmark(BenchmarkConfig):
     clips_per_class: int = 8
     """Clips of each class, drawn at random."""
 
-    work_dir: str = "results/benchmark"
+    work_dir: str = "results/benchmarks/work"
     """Folder for the demo clips. Deleted at the end."""
 
     output: str = "results/benchmarks/inversion.json"

@@ -12,7 +12,7 @@ class PreprocessBenchmark(BenchmarkConfig):
     audio_dir: str | None = None
     """Local folder with one folder of clips per class. By default, demo clips are made."""
 
-    work_dir: str = "results/benchmark"
+    work_dir: str = "results/benchmarks/work"
     """Folder for intermediate files, about 4 GB for 20,000 clips. Deleted at the end."""
 
     output: str = "results/benchmarks/preprocess.json"

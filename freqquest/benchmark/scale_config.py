@@ -31,7 +31,7 @@ class ScaleBenchmark(BenchmarkConfig):
     node_start_s: float = 300.0
     """Startup time of a node that the autoscaler adds. Assumed, not measured."""
 
-    work_dir: str = "results/benchmark"
+    work_dir: str = "results/benchmarks/work"
     """Folder for intermediate files, about 1 GB for 4,000 clips. Deleted at the end."""
 
     output: str = "results/benchmarks/scale.json"

@@ -18,7 +18,7 @@ class TuneBenchmark(BenchmarkConfig):
     max_epochs: int = 3
     """Most epochs per trial. Some trials are stopped early."""
 
-    work_dir: str = "results/benchmark"
+    work_dir: str = "results/benchmarks/work"
     """Run folder of the search. Deleted at the end."""
 
     output: str = "results/benchmarks/tune.json"

@@ -1,4 +1,4 @@
-"""Conditional GAN; the only room that trains in PyTorch."""
+"""The generator, a conditional GAN; the only package that trains in PyTorch."""
 
 import sys
 from types import ModuleType

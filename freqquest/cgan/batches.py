@@ -25,7 +25,7 @@ _RESIDENT_BYTES_ON_CPU = 2**30
 """Memory for resident clips on a CPU: about 11,000 clips."""
 
 
-class ClipArrays(Protocol):
+class LabeledSpectrograms(Protocol):
     """Several clips as arrays."""
 
     @property
@@ -43,7 +43,7 @@ class ClipSource(Protocol):
     def __len__(self) -> int:
         """Return the number of clips."""
 
-    def shards(self) -> Iterator[ClipArrays]:
+    def shards(self) -> Iterator[LabeledSpectrograms]:
         """Yield all clips in order of their row numbers, some at a time."""
 
     def rows(
@@ -53,7 +53,7 @@ class ClipSource(Protocol):
 
     def batches(
         self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
-    ) -> Iterator[ClipArrays]:
+    ) -> Iterator[LabeledSpectrograms]:
         """Yield the clips of these rows."""
 
 

@@ -59,7 +59,8 @@ class CganConfig:
     float32."""
 
     inversion: Literal["default", "recipe"] = "default"
-    """Method that turns spectrograms into waveforms (freqquest/audio/invert.py)."""
+    """Method that turns spectrograms into waveforms (freqquest/audio/invert.py). "recipe" is the
+    method `reference`, under the name that stored files have."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -110,7 +111,7 @@ class TrainConfig:
     """Train a generator of new clips for each class of a dataset."""
 
     dataset_dir: str
-    """Dataset of the preprocess job."""
+    """Dataset made by the preprocess job."""
 
     run_dir: str
     """Run folder for the generator, checkpoints, sounds, pictures and logs."""
@@ -120,7 +121,7 @@ class TrainConfig:
     best that was measured."""
 
     epochs: int | None = None
-    """Passes over the training split. Default: 50 for reference, 200 for default."""
+    """Passes over the training split. Default: 200, or 50 with `preset=reference`."""
 
     batch_size: int | None = None
     """Clips in one training step, over all workers. Default: 16. Large GPUs benefit from more,
@@ -131,14 +132,14 @@ class TrainConfig:
     clips during the training. The epoch closest to real clips by its features is kept."""
 
     judge_every: int | None = None
-    """Epochs between two judgments. Default: a tenth of all epochs."""
+    """Epochs between two evaluations by the judge. Default: a tenth of all epochs."""
 
     judge_clips: int = 8
-    """Clips of each class in a judgment during the training; the final one takes four times as
+    """Clips of each class in an evaluation by the judge; the final one takes four times as
     many."""
 
     sample_every: int | None = None
-    """Epochs between two sets of sounds and pictures. Default: 1 for up to 50 epochs, else about a
+    """Epochs between two sets of sounds and pictures. Default: 1 for up to 50 epochs, else a
     fortieth of all epochs."""
 
     num_workers: str = "1"
@@ -170,12 +171,13 @@ class TrainConfig:
                 raise ValueError(f"`{name}={value}` must be 1 or more")
         if self.seed < 0:
             raise ValueError(f"`seed={self.seed}` must be 0 or more")
-        fewest, most = self.workers
-        if most < fewest:
+        min_workers, max_workers = self.workers
+        if max_workers < min_workers:
             raise ValueError(
-                f"`num_workers={self.num_workers}` must give the minimum first: {most}:{fewest}"
+                f"`num_workers={self.num_workers}` must give the minimum first: "
+                f"{max_workers}:{min_workers}"
             )
-        if not 1 <= fewest <= most <= self.cgan_config.batch_size:
+        if not 1 <= min_workers <= max_workers <= self.cgan_config.batch_size:
             raise ValueError(
                 f"`num_workers={self.num_workers}` must be from 1 to "
                 f"{self.cgan_config.batch_size}, the clips of a batch: each worker needs one"
@@ -190,13 +192,13 @@ class TrainConfig:
     @property
     def workers(self) -> tuple[int, int]:
         """Minimum and maximum number of workers."""
-        fewest, colon, most = self.num_workers.partition(":")
-        most = most if colon else fewest
-        if not fewest.isdecimal() or not most.isdecimal():
+        minimum, colon, maximum = self.num_workers.partition(":")
+        maximum = maximum if colon else minimum
+        if not minimum.isdecimal() or not maximum.isdecimal():
             raise ValueError(
                 f"`num_workers={self.num_workers}` must be a number, or two such as 2:8"
             )
-        return int(fewest), int(most)
+        return int(minimum), int(maximum)
 
     @property
     def effective_epochs(self) -> int:
@@ -205,7 +207,7 @@ class TrainConfig:
 
     @property
     def effective_judge_every(self) -> int:
-        """Epochs between two judgments."""
+        """Epochs between two evaluations by the judge."""
         return self.judge_every or max(1, self.effective_epochs // 10)
 
     @property
@@ -217,18 +219,18 @@ class TrainConfig:
 
     @property
     def final_judge_clips(self) -> int:
-        """Clips of each class in the final judgment."""
+        """Clips of each class in the final evaluation."""
         return 4 * self.judge_clips
 
     @property
     def requirements(self) -> Requirements:
         """Requirements on cluster and storage."""
-        fewest, most = self.workers
+        min_workers, max_workers = self.workers
         return Requirements(
             reads={"dataset_dir": self.dataset_dir, "judge": self.judge},
             writes={"run_dir": self.run_dir},
-            num_workers=fewest,
-            most_workers=most if most > fewest else None,
+            num_workers=min_workers,
+            max_workers=max_workers if max_workers > min_workers else None,
             cpus_per_worker=self.cpus_per_worker,
             use_gpu=self.use_gpu,
         )
@@ -243,7 +245,7 @@ class GenerateConfig:
     settings."""
 
     label: str
-    """Class of the clips, or all."""
+    """Class to generate, or all."""
 
     output_dir: str
     """Folder for the WAV files, which are named LABEL_SEED_INDEX.wav."""

@@ -56,7 +56,7 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, width: float) -> float:
         b: Two points or more.
         width: Width of the kernel; only values of the same width are comparable.
     """
-    a, b = thin(a), thin(b)
+    a, b = subsample(a), subsample(b)
 
     def kernel(distances: np.ndarray) -> np.ndarray:
         weights: np.ndarray = np.exp(-np.square(distances) / (2 * width**2))
@@ -72,11 +72,11 @@ def diversity(points: np.ndarray, reference: np.ndarray) -> float | None:
     """
     if min(len(points), len(reference)) < 2:
         return None
-    usual = pdist(thin(reference)).mean()
-    return float(pdist(thin(points)).mean() / usual) if usual > 0 else None
+    usual = pdist(subsample(reference)).mean()
+    return float(pdist(subsample(points)).mean() / usual) if usual > 0 else None
 
 
-def thin(points: np.ndarray) -> np.ndarray:
+def subsample(points: np.ndarray) -> np.ndarray:
     """Return at most 2,000 of the points `[N, A]`, evenly spaced."""
     rows = np.linspace(0, len(points) - 1, min(len(points), _MAX_PAIRED)).astype(int)
     return np.asarray(points[rows])

@@ -86,18 +86,18 @@ class WideLinear(nn.Linear):
     longer, because reading the weights takes longer than computing with them.
     """
 
-    _most_rows: int | None = None
+    _max_rows: int | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map rows `[B, in]` of this process, equally many in each step, to `[B, out]`."""
         if not self.training or world_size() == 1:
             return super().forward(inputs)
-        if self._most_rows is None:  # computed once, because reading it waits for the device
+        if self._max_rows is None:  # computed once, because reading it waits for the device
             num_rows = torch.tensor(len(inputs), device=inputs.device)
             distributed.all_reduce(num_rows, distributed.ReduceOp.MAX)
-            self._most_rows = int(num_rows)
+            self._max_rows = int(num_rows)
         all_rows: Tensor = _GatherRows.apply(  # type: ignore[no-untyped-call]
-            inputs, self._most_rows
+            inputs, self._max_rows
         )
         outputs: Tensor = _SelectRows.apply(  # type: ignore[no-untyped-call]
             super().forward(all_rows), len(inputs)
@@ -109,9 +109,9 @@ class _GatherRows(torch.autograd.Function):
     """Rows of all processes, padded with zeros to equal numbers; backward selects the own ones."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, most_rows: int) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, max_rows: int) -> Tensor:
         ctx.num_rows = len(rows)
-        return _gather(rows, most_rows)
+        return _gather(rows, max_rows)
 
     @staticmethod
     @once_differentiable
@@ -124,18 +124,18 @@ class _SelectRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, all_rows: Tensor, num_rows: int) -> Tensor:
-        ctx.most_rows = len(all_rows) // world_size()
+        ctx.max_rows = len(all_rows) // world_size()
         return _select(all_rows, num_rows)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _gather(gradient, ctx.most_rows), None
+        return _gather(gradient, ctx.max_rows), None
 
 
-def _gather(rows: Tensor, most_rows: int) -> Tensor:
-    padded = functional.pad(rows, (0, 0, 0, most_rows - len(rows))).contiguous()
-    all_rows = padded.new_empty(world_size() * most_rows, rows.shape[1])
+def _gather(rows: Tensor, max_rows: int) -> Tensor:
+    padded = functional.pad(rows, (0, 0, 0, max_rows - len(rows))).contiguous()
+    all_rows = padded.new_empty(world_size() * max_rows, rows.shape[1])
     distributed.all_gather_into_tensor(all_rows, padded)
     return all_rows
 

@@ -123,6 +123,6 @@ def to_waveforms(
         card.view,
         card.sample_rate_hz,
         seeds=[int(np.random.default_rng([seed, *clip, 1]).integers(2**31)) for clip in clips],
-        method=card.cgan_config.inversion,
+        method="reference" if card.cgan_config.inversion == "recipe" else "default",
         device=device,
     )

@@ -17,7 +17,7 @@ from scipy.spatial.distance import pdist
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from freqquest.cgan.distances import diversity, frechet_distance, kernel_distance, thin
+from freqquest.cgan.distances import diversity, frechet_distance, kernel_distance, subsample
 
 NOTE = "distances on the features of freqquest's own classifier; not comparable with published FAD"
 """Note that accompanies the metrics wherever they are shown."""
@@ -130,7 +130,7 @@ class RealismMetrics:
 
 
 class RealClips:
-    """Real clips that generated ones are compared with, measured once for all judgments."""
+    """Real clips that generated ones are compared with, measured once for all evaluations."""
 
     @_single_threaded
     def __init__(
@@ -152,7 +152,7 @@ class RealClips:
         self._axes = directions[:, ::-1][:, :_NUM_AXES] / max(spread, 1e-12)
         self.held_out, self.training = self.points(held_out), self.points(training)
         self.kernel_width = max(
-            float(np.median(pdist(thin(self.training.coordinates)))), _MIN_DISTANCE
+            float(np.median(pdist(subsample(self.training.coordinates)))), _MIN_DISTANCE
         )
         self._neighbors = NearestNeighbors(n_neighbors=1).fit(self.training.coordinates)
         distances = self._nearest(self.held_out)

@@ -1,4 +1,4 @@
-"""Results of a training, kept by rank 0: checkpoints, judgments, logs, and the final generator.
+"""Results of a training, kept by rank 0: checkpoints, evaluations, logs, and the final generator.
 
 No Ray. Shapes: N clips, M mel bands, T frames, S samples.
 """
@@ -29,10 +29,10 @@ _CHECKPOINT_INTERVAL_S = 60.0
 """Time between two checkpoints: an interruption costs a minute's work, and saving little."""
 
 _FINAL_SEED = 1
-"""Seed, added to the configured one, of the final judgment: its noise did not choose the epoch."""
+"""Added to the seed for the final evaluation: the noise that chose the epoch must not score it."""
 
 _CLIPS_AT_ONCE = 32
-"""Clips of a judgment that are generated together."""
+"""Clips of an evaluation that are generated together."""
 
 
 class _State(TypedDict):
@@ -98,20 +98,20 @@ class Recorder:
         """
         config, metrics, epoch = self._job.config, self._history[-1], len(self._history)
         is_last = epoch == config.effective_epochs
-        judgment = None
+        evaluation = None
         if self._evaluator is not None and (is_last or epoch % config.effective_judge_every == 0):
             on_note(f"epoch {epoch}/{config.effective_epochs}: judging its clips")
-            judgment = self._judge(self._evaluator, config.judge_clips, config.seed)
-            scalars = judgment.scalars().items()
+            evaluation = self._judge(self._evaluator, config.judge_clips, config.seed)
+            scalars = evaluation.scalars().items()
             metrics |= {tag: value for tag, value in scalars if tag.startswith("judge/")}
         write_csv(pd.DataFrame(self._history), self._job.run / layout.CGAN_EPOCHS_NAME)
-        self._logs.add_epoch(epoch, metrics, judgment)
+        self._logs.add_epoch(epoch, metrics, evaluation)
         if is_last or epoch == 1 or epoch % config.effective_sample_every == 0:
             self._add_samples(epoch)
         self._logs.flush()
         is_due = time.monotonic() - self._last_save > _CHECKPOINT_INTERVAL_S
-        if is_last or judgment is not None or is_due:
-            self._save(judgment)
+        if is_last or evaluation is not None or is_due:
+            self._save(evaluation)
 
     def finish(self, on_note: Callable[[str], None]) -> dict[str, object]:
         """Save the generator of the best epoch, or of the last if none was judged, and judge it.
@@ -129,19 +129,19 @@ class Recorder:
         file = self._job.run / layout.GENERATOR_NAME
         file.write_bytes(generator_bytes(weights, self._card(epoch)))
         metrics: dict[str, object] = {**self._history[-1], "generator_epoch": epoch}
-        judgment = None
+        evaluation = None
         if self._evaluator is not None:
             self._trainer.averaged_generator.load_state_dict(weights)
             config, num_clips = self._job.config, self._job.config.final_judge_clips
             on_note(f"judging {num_clips} clips of each class by epoch {epoch}")
-            judgment = self._judge(self._evaluator, num_clips, config.seed + _FINAL_SEED)
+            evaluation = self._judge(self._evaluator, num_clips, config.seed + _FINAL_SEED)
             baseline = self._evaluator.real_baseline(num_clips)
-            table = format_table(judgment, baseline)
+            table = format_table(evaluation, baseline)
             (self._job.run / layout.JUDGE_TABLE_NAME).write_text(table + "\n")
-            metrics |= {"judge": as_dict(judgment), "floor": as_dict(baseline)}
+            metrics |= {"judge": as_dict(evaluation), "floor": as_dict(baseline)}
             # Distances depend on the number of clips, so epochs have a baseline of their own.
             metrics["floor_of_epochs"] = self._evaluator.real_baseline(config.judge_clips).overall
-        self._logs.close(self._history[-1], judgment)
+        self._logs.close(self._history[-1], evaluation)
         return metrics
 
     def _judge(
@@ -175,7 +175,7 @@ class Recorder:
         card, device = self._card(len(self._history)), self._trainer.device
         return spectrograms, to_waveforms(spectrograms, card, seed, clips, device)
 
-    def _save(self, judgment: RealismMetrics | None) -> None:
+    def _save(self, evaluation: RealismMetrics | None) -> None:
         state: _State = {
             "trainer": self._trainer.state_dict(),
             "history": self._history,
@@ -183,7 +183,7 @@ class Recorder:
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        kernel = judgment.overall["kernel"] if judgment is not None else None
+        kernel = evaluation.overall["kernel"] if evaluation is not None else None
         score = None if kernel is None else -kernel
         self._checkpoints.save(len(self._history), buffer.getvalue(), score)
         self._last_save = time.monotonic()

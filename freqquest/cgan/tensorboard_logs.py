@@ -55,13 +55,15 @@ class CganLogs:
         known = {name: value for name, value in baseline.overall.items() if value is not None}
         self._writer.add_text("judge", f"{NOTE}. Of real clips: `{json.dumps(known)}`")
 
-    def add_epoch(self, epoch: int, metrics: EpochMetrics, judgment: RealismMetrics | None) -> None:
+    def add_epoch(
+        self, epoch: int, metrics: EpochMetrics, evaluation: RealismMetrics | None
+    ) -> None:
         """Write an epoch's metrics, and the memory that the process holds now."""
         scalars = {tag: metrics[name] for name, tag in _TAGS.items()}
         scalars["memory/process_mib"] = psutil.Process().memory_info().rss / 2**20
         if torch.cuda.is_available():
             scalars["memory/gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
-        for tag, value in (scalars | (judgment.scalars() if judgment else {})).items():
+        for tag, value in (scalars | (evaluation.scalars() if evaluation else {})).items():
             self._writer.add_scalar(tag, value, epoch)
 
     def add_samples(self, spectrograms: torch.Tensor, waveforms: np.ndarray, epoch: int) -> None:
@@ -94,29 +96,29 @@ class CganLogs:
             name: _decibel(spectrogram[:, :num_frames]) for name, spectrogram in pairs.items()
         }
         title = f"generated clips of epoch {epoch}, each beside a training clip (dB)"
-        return plots.spectrogram_grid(levels, title, clip.duration_s, most_columns=4)
+        return plots.spectrogram_grid(levels, title, clip.duration_s, max_columns=4)
 
     def flush(self) -> None:
         """Copy the logs to the run folder, if it is remote."""
         self._writer.flush()
         self._folder.sync()
 
-    def close(self, metrics: EpochMetrics, judgment: RealismMetrics | None) -> None:
+    def close(self, metrics: EpochMetrics, evaluation: RealismMetrics | None) -> None:
         """Write the hyperparameters with the final metrics, and close the logs.
 
         Args:
             metrics: Metrics of the last epoch.
-            judgment: Final judgment, if there is a judge.
+            evaluation: Final evaluation, if there is a judge.
         """
         hyperparameters = {
             name: str(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self._cgan_config).items()
         }
         final = {f"final/{name}": metrics[name] for name in ("loss_D", "loss_G")}
-        if judgment is not None:
+        if evaluation is not None:
             final |= {
                 f"final/judge_{name}": value
-                for name, value in judgment.overall.items()
+                for name, value in evaluation.overall.items()
                 if value is not None
             }
         self._writer.add_hparams(hyperparameters, final, run_name=".")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from freqquest.cgan.judging import Judge
 
 
-def train(
+def train_cgan(
     config: TrainConfig, start_judge: "Callable[[list[str]], Judge] | None" = None
 ) -> dict[str, object]:
     """Train a generator; continue an interrupted training, and leave a finished one as it is.
@@ -38,7 +38,7 @@ def train(
         start_judge: Starts a judge for the dataset's classes.
 
     Returns:
-        The last epoch's metrics, and the final judgment.
+        The last epoch's metrics, and the final evaluation.
 
     Raises:
         UserError: The dataset, run folder, judge or cluster is unusable, a batch is larger than the

@@ -12,7 +12,7 @@ from ray.train.torch import TorchTrainer, get_device
 
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.train_job import TrainJob
-from freqquest.cgan.training_loop import train_generator
+from freqquest.cgan.training_loop import run_training
 from freqquest.cluster import connection, ray_internals
 from freqquest.cluster.remote_progress import ProgressReporter
 from freqquest.errors import UserError
@@ -44,15 +44,16 @@ def run_workers(job: TrainJob) -> dict[str, object]:
         The final metrics, or the reason why the training stopped as `error`.
     """
     connection.silence("train")
-    fewest, most = job.config.workers
-    max_restarts = _MAX_RESTARTS if fewest == most else _MAX_ELASTIC_RESTARTS
-    if fewest < most:
+    min_workers, max_workers = job.config.workers
+    is_elastic = min_workers < max_workers
+    max_restarts = _MAX_ELASTIC_RESTARTS if is_elastic else _MAX_RESTARTS
+    if is_elastic:
         os.environ.setdefault(ray_internals.WORKER_START_TIMEOUT_VARIABLE, str(_START_TIMEOUT_S))
     trainer = TorchTrainer(
         _train_worker,
         train_loop_config={"job": job},
         scaling_config=ray.train.ScalingConfig(
-            num_workers=most if fewest == most else (fewest, most),
+            num_workers=(min_workers, max_workers) if is_elastic else max_workers,
             elastic_resize_monitor_interval_s=_GROW_INTERVAL_S,
             use_gpu=job.config.use_gpu,
             resources_per_worker=job.resources,
@@ -80,8 +81,9 @@ class _LossReporter(ray.train.UserCallback):  # type: ignore[misc]  # Ray ships 
 
     def __init__(self, job: TrainJob) -> None:
         """Report what the first workers wait for."""
-        fewest, most = job.config.workers
-        number = str(most) if fewest == most else f"{fewest} to {most}"
+        min_workers, max_workers = job.config.workers
+        is_fixed = min_workers == max_workers
+        number = str(max_workers) if is_fixed else f"{min_workers} to {max_workers}"
         resources = " and ".join(
             f"{amount:g} {name}" for name, amount in job.resources.items() if amount
         )
@@ -123,7 +125,7 @@ def _train_worker(settings: dict[str, TrainJob]) -> Mapping[str, object]:
     torch.set_num_threads(max(1, int(job.resources["CPU"])))
     reporter = ProgressReporter(job.progress if worker.rank == 0 else None)
     try:
-        return train_generator(job, worker, get_device(), reporter)
+        return run_training(job, worker, get_device(), reporter)
     except FloatingPointError as error:  # on every worker alike
         return {"error": str(error)}
     except UserError as error:

@@ -23,7 +23,7 @@ OnClips = Callable[[int, str], None]
 """Called with the number of clips done and a note on what is going on."""
 
 
-def train_generator(
+def run_training(
     job: TrainJob, worker: Worker, device: torch.device, on_clips: OnClips
 ) -> Mapping[str, object]:
     """Train from the last intact checkpoint, or from the start, to the last epoch.

@@ -34,7 +34,7 @@ class _Nodes(NamedTuple):
     """Nodes of the cluster, with those that an autoscaler may add."""
 
     resources: list[Resources]
-    are_all: bool
+    is_complete: bool
     """False where Kubernetes may add others, of which Ray knows nothing."""
 
 
@@ -49,14 +49,14 @@ def worker_resources(requirements: Requirements) -> Resources:
     Raises:
         UserError: The cluster lacks GPUs or cores; Ray itself would wait for them forever.
     """
-    nodes, are_all = _possible_nodes()
+    nodes, is_complete = _possible_nodes()
     use_gpu, num_workers = requirements.use_gpu, requirements.num_workers
     largest = int(max(node.get("CPU", 0) for node in nodes))
-    for wanted in (requirements.most_workers or num_workers, num_workers):
+    for wanted in (requirements.max_workers or num_workers, num_workers):
         for cpus in range(min(requirements.cpus_per_worker or largest, largest), 0, -1):
             if sum(_num_workers_on(node, cpus, use_gpu) for node in nodes) >= wanted:
                 return {"CPU": cpus, "GPU": int(use_gpu)}
-    if not are_all:  # the autoscaler will bring what it may
+    if not is_complete:  # the autoscaler will bring what it may
         return {"CPU": requirements.cpus_per_worker or 1, "GPU": int(use_gpu)}
     num_gpus, num_cpus = (int(sum(node.get(name, 0) for node in nodes)) for name in ("GPU", "CPU"))
     if use_gpu and num_gpus < num_workers:
@@ -79,13 +79,13 @@ def describe() -> str:
     import ray
 
     now = _current_nodes()
-    nodes, are_all = _possible_nodes()
+    nodes, is_complete = _possible_nodes()
     text = f"{len(now)} node(s): {_count(now)}"
     free = ray.available_resources()
     busy = {key: sum(node.get(key, 0) for node in now) - free.get(key, 0) for key in _COUNTED}
     if max(busy.values()) >= 0.5:  # which rounds to one
         text += f" (busy now: {_count([busy])})"
-    if not are_all:
+    if not is_complete:
         return f"{text}; more by Kubernetes, which alone knows how many"
     return f"{text}; with nodes yet to come {_count(nodes)}" if len(nodes) > len(now) else text
 
@@ -141,16 +141,16 @@ def _is_of_type(node: Resources, node_type: _NodeType) -> bool:
 
 def num_cores() -> float:
     """Return the CPU cores of all nodes that there can be; infinity where nobody knows."""
-    nodes, are_all = _possible_nodes()
-    return sum(node.get("CPU", 0) for node in nodes) if are_all else math.inf
+    nodes, is_complete = _possible_nodes()
+    return sum(node.get("CPU", 0) for node in nodes) if is_complete else math.inf
 
 
-def num_addable_trials(resources: Resources, most: int) -> int:
+def num_addable_trials(resources: Resources, limit: int) -> int:
     """Return how many trainings will fit on nodes that an autoscaler may add.
 
     Args:
         resources: Resources of one training.
-        most: Upper limit, and the answer where nobody knows.
+        limit: Upper limit, and the answer where the cluster's size is unknown.
     """
 
     def num_fitting(nodes: list[Resources]) -> int:
@@ -160,14 +160,16 @@ def num_addable_trials(resources: Resources, most: int) -> int:
         ]
         return int(sum(fitting))
 
-    nodes, are_all = _possible_nodes()
-    return min(most, num_fitting(nodes) - num_fitting(_current_nodes())) if are_all else most
+    nodes, is_complete = _possible_nodes()
+    if not is_complete:
+        return limit
+    return min(limit, num_fitting(nodes) - num_fitting(_current_nodes()))
 
 
 def can_replace_nodes() -> bool:
     """Return whether the work of a lost node can go on elsewhere."""
-    nodes, are_all = _possible_nodes()
-    return len(nodes) > 1 or not are_all
+    nodes, is_complete = _possible_nodes()
+    return len(nodes) > 1 or not is_complete
 
 
 def trial_resources(

@@ -14,9 +14,9 @@ class Requirements:
     """Folders to write, by the setting's name; they need not exist."""
 
     num_workers: int = 1
-    """Number of workers that run side by side; at least, if `most_workers` is given."""
+    """Number of workers that run side by side; at least, if `max_workers` is given."""
 
-    most_workers: int | None = None
+    max_workers: int | None = None
     """Largest number of workers, if their number may change."""
 
     cpus_per_worker: int | None = None
@@ -27,7 +27,7 @@ class Requirements:
 
     def __str__(self) -> str:
         workers = f"{self.num_workers} worker(s)"
-        if self.most_workers:
-            workers = f"{self.num_workers} to {self.most_workers} worker(s)"
+        if self.max_workers:
+            workers = f"{self.num_workers} to {self.max_workers} worker(s)"
         cores = f"{self.cpus_per_worker} core(s)" if self.cpus_per_worker else "1 core or more"
         return f"{workers}, each {cores}{' and a GPU' if self.use_gpu else ''}"

@@ -1,4 +1,4 @@
-"""The classifier: the only room that imports Keras."""
+"""The classifier; the only package that imports Keras."""
 
 import os
 

@@ -26,14 +26,14 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
     targets = (np.eye(num_classes)[truth] * num_clips + 1) / (num_clips + num_classes)
 
     def loss(log_temperature: float) -> float:
-        softened = soften(probabilities, float(np.exp(log_temperature)))
+        softened = apply_temperature(probabilities, float(np.exp(log_temperature)))
         return float(-(targets * np.log(softened + SMALLEST_PROBABILITY)).sum(axis=1).mean())
 
     low, high = np.log(_TEMPERATURES)
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
 
 
-def soften(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Divide the logarithms of probabilities `[N, K]` by a temperature; above 1 softens them."""
     logs = np.log(probabilities + SMALLEST_PROBABILITY) / temperature
     powers = np.exp(logs - logs.max(axis=1, keepdims=True))

@@ -14,7 +14,7 @@ import pandas as pd
 from freqquest.audio.decode import UnreadableClipError
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
 from freqquest.cnn.network import predict_probabilities
-from freqquest.dataset.load_clip import load
+from freqquest.dataset.load_clip import open_clip
 from freqquest.storage import locate
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Classifier:
             rows, spectrograms = [], []
             for row in range(start, min(start + _BATCH, len(paths))):
                 try:
-                    waveform = load(paths[row], self.card.clip).waveform
+                    waveform = open_clip(paths[row], self.card.clip).waveform
                 except UnreadableClipError as error:
                     reasons[row] = str(error)
                     continue

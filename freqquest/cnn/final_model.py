@@ -32,7 +32,7 @@ class FitTask:
     """One network to train."""
 
     cnn_config: CnnConfig
-    part: SplitRows
+    split: SplitRows
     max_epochs: int
     seed: int
 
@@ -68,13 +68,16 @@ def fit_final_and_audit_networks(
     known: Predictions = {}
     if RECORDING in audit and np.array_equal(best.predictions[0], audit[RECORDING].validation):
         known[RECORDING] = best.predictions[1]  # the trial was the same training
-    wanted = members | {name: (part, seed) for name, part in audit.items() if name not in known}
+    wanted = members | {name: (split, seed) for name, split in audit.items() if name not in known}
     folder = run / layout.NETWORKS_DIR / best.trial_id
     tasks = {
         name: FitTask(
-            cnn_config=best.cnn_config, part=part, max_epochs=config.effective_max_epochs, seed=seed
+            cnn_config=best.cnn_config,
+            split=split,
+            max_epochs=config.effective_max_epochs,
+            seed=seed,
         )
-        for name, (part, seed) in wanted.items()
+        for name, (split, seed) in wanted.items()
     }
     predictions = fit_all(
         tasks, shared_clips, folder, cpus_per_fit=config.cpus_per_trial, use_gpu=config.use_gpu
@@ -122,7 +125,7 @@ def fit_all(
         remote_fit.remote(
             shared_clips,
             task.cnn_config,
-            task.part,
+            task.split,
             task.max_epochs,
             task.seed,
             int(resources["CPU"]),

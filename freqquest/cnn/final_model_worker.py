@@ -17,7 +17,7 @@ from freqquest.storage import Location
 def fit_network(
     clips: LabeledClips,
     cnn_config: CnnConfig,
-    part: SplitRows,
+    split: SplitRows,
     max_epochs: int,
     seed: int,
     num_threads: int,
@@ -26,8 +26,8 @@ def fit_network(
     """Train one network and save it without a card, unless an earlier run has done so.
 
     Returns:
-        Its probabilities `[N, K]` for the part's validation clips (none if there are none); None if
-        the training diverged, in which case nothing is saved.
+        Its probabilities `[N, K]` for the split's validation clips (N may be 0); None if the
+        training diverged, in which case nothing is saved.
     """
     from freqquest.cnn.training import DivergedError, fit
 
@@ -36,13 +36,13 @@ def fit_network(
         model = load_model(model_file)
     else:
         try:
-            model = fit(cnn_config, clips, part, max_epochs=max_epochs, seed=seed)
+            model = fit(cnn_config, clips, split, max_epochs=max_epochs, seed=seed)
         except DivergedError:
             return None
         model_file.write_bytes(to_bytes(model))
-    if not len(part.validation):
+    if not len(split.validation):
         return np.zeros((0, len(clips.classes)))
-    return predict_probabilities(model, clips.spectrograms[part.validation])
+    return predict_probabilities(model, clips.spectrograms[split.validation])
 
 
 def save_final_model(members: list[Location], card: ModelCard, model_file: Location) -> None:

@@ -23,7 +23,7 @@ class LabeledClips:
     """`[N, M, T]`, float16."""
     class_indices: np.ndarray
     """`[N]`, int64."""
-    only_trains: np.ndarray
+    is_training_only: np.ndarray
     """`[N]`, bool: augmented copies and extra clips, on which nothing is evaluated."""
     clip_ids: np.ndarray
     """`[N]`, str; an augmented copy has the ID of its original."""
@@ -61,7 +61,7 @@ def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
     return LabeledClips(
         spectrograms=np.concatenate([split.spectrograms for split in splits]),
         class_indices=rows["class_index"].to_numpy(),
-        only_trains=(rows["augmentation"] != NOT_AUGMENTED).to_numpy(),
+        is_training_only=(rows["augmentation"] != NOT_AUGMENTED).to_numpy(),
         clip_ids=rows["clip_id"].to_numpy(str),
         recordings=rows["recording"].to_numpy(str),
         groups=rows["fold" if has_folds else "recording"].to_numpy(str),
@@ -97,7 +97,7 @@ def add_extra(clips: LabeledClips, extra: pd.DataFrame, spectrograms: np.ndarray
         class_indices=np.append(
             clips.class_indices, [clips.classes.index(label) for label in extra["label"]]
         ),
-        only_trains=np.append(clips.only_trains, np.ones(len(extra), bool)),
+        is_training_only=np.append(clips.is_training_only, np.ones(len(extra), bool)),
         clip_ids=np.append(clips.clip_ids, names),
         recordings=np.append(clips.recordings, names),
         groups=np.append(clips.groups, names),
@@ -126,7 +126,10 @@ def hold_out(clips: LabeledClips, rows: np.ndarray) -> SplitRows:
 
 def fewest_groups(clips: LabeledClips) -> int:
     """Return the number of groups (recordings or folds) of the class that has the fewest."""
-    groups, labels = clips.groups[~clips.only_trains], clips.class_indices[~clips.only_trains]
+    groups, labels = (
+        clips.groups[~clips.is_training_only],
+        clips.class_indices[~clips.is_training_only],
+    )
     return min(len(set(groups[labels == index])) for index in range(len(clips.classes)))
 
 
@@ -144,7 +147,7 @@ def cross_validation(clips: LabeledClips, num_folds: int, seed: int) -> list[Spl
             f"`num_folds={num_folds}` needs as many recordings (or folds of the dataset) of each "
             f"class, and one class has {fewest_groups(clips)}: use fewer folds"
         )
-    originals = np.flatnonzero(~clips.only_trains)
+    originals = np.flatnonzero(~clips.is_training_only)
     groups, labels = clips.groups[originals], clips.class_indices[originals]
     num_groups = pd.Series(groups).groupby(clips.recordings[originals]).nunique()
     if num_groups.max() > 1:

@@ -25,7 +25,7 @@ _NUM_FOLDS = 5
 RANDOM, RECORDING = "audit_random", "audit_recording"
 
 
-def audit_parts(clips: LabeledClips, seed: int) -> dict[str, SplitRows]:
+def audit_splits(clips: LabeledClips, seed: int) -> dict[str, SplitRows]:
     """Return a random split and a split by recordings, with equally many clips held out.
 
     Args:
@@ -35,7 +35,7 @@ def audit_parts(clips: LabeledClips, seed: int) -> dict[str, SplitRows]:
     Returns:
         The splits by name; empty if recordings are unknown or too few.
     """
-    originals = np.flatnonzero(~clips.only_trains)
+    originals = np.flatnonzero(~clips.is_training_only)
     if len(set(clips.recordings[originals])) == len(originals):
         return {}
     by_recording = dataset_split(clips)
@@ -55,31 +55,31 @@ def audit_parts(clips: LabeledClips, seed: int) -> dict[str, SplitRows]:
 
 def audit_report(
     clips: LabeledClips,
-    parts: Mapping[str, SplitRows],
+    splits: Mapping[str, SplitRows],
     predictions: Mapping[str, np.ndarray | None],
 ) -> AuditMetrics:
     """Compare the accuracy of the two networks, in numbers and in a sentence.
 
     Args:
         clips: All labeled clips.
-        parts: The splits, as returned by `audit_parts`.
+        splits: The splits, as returned by `audit_splits`.
         predictions: Probabilities `[N, K]` for the validation clips of each split; None for a
             training that diverged.
     """
-    if not parts:
+    if not splits:
         return {
             "sentence": "leakage audit: not possible, because recordings are unknown or too few"
         }
     accuracy = {
         name: float(
-            (probabilities.argmax(axis=1) == clips.class_indices[parts[name].validation]).mean()
+            (probabilities.argmax(axis=1) == clips.class_indices[splits[name].validation]).mean()
         )
         for name, probabilities in predictions.items()
-        if probabilities is not None and name in parts
+        if probabilities is not None and name in splits
     }
-    if len(accuracy) < len(parts):
+    if len(accuracy) < len(splits):
         return {"sentence": "leakage audit: not possible, because a training diverged"}
-    num_clips = len(parts[RANDOM].validation)
+    num_clips = len(splits[RANDOM].validation)
     return {
         "random_split_accuracy": accuracy[RANDOM],
         "recording_split_accuracy": accuracy[RECORDING],

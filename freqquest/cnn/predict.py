@@ -42,11 +42,11 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
         raise UserError(f"`output={output}` exists: choose another path, or pass `overwrite=True`")
     model_file = locate(config.model)
     card = read_card(model_file)
-    wanted = list_wanted(config.audio_dir, config.sample_submission)
+    requested = list_requested_clips(config.audio_dir, config.sample_submission)
     predictions = predict_clips(
-        model_file, card, wanted["path"].tolist(), wanted["reason"].tolist()
+        model_file, card, requested["path"].tolist(), requested["reason"].tolist()
     )
-    predictions.insert(0, "ID", wanted["ID"].to_numpy())
+    predictions.insert(0, "ID", requested["ID"].to_numpy())
     columns = card.probability_columns if config.probabilities else []
     # As float64, because rounding a float32 to six decimals would write more digits than that.
     table = predictions[["ID", "Class", *columns]].astype(dict.fromkeys(columns, float))
@@ -56,7 +56,7 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
     return predictions
 
 
-def list_wanted(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
+def list_requested_clips(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
     """List the clips to classify, in the order of the submission.
 
     Returns:
@@ -68,9 +68,9 @@ def list_wanted(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
     sources = find_unlabeled(audio_dir)
     root = f"{locate(audio_dir)}/"
     readable = sources.clips.rename(columns={"clip_id": "ID"})[["ID", "path"]].assign(reason="")
-    refused = sources.refused[sources.refused["path"].map(is_audio).astype(bool)]
-    refused = refused.assign(ID=refused["path"].str.removeprefix(root))
-    clips = pd.concat([readable, refused[["ID", "path", "reason"]]]).sort_values(
+    rejected = sources.rejected[sources.rejected["path"].map(is_audio).astype(bool)]
+    rejected = rejected.assign(ID=rejected["path"].str.removeprefix(root))
+    clips = pd.concat([readable, rejected[["ID", "path", "reason"]]]).sort_values(
         "ID", ignore_index=True
     )
     if sample_submission is None:

@@ -32,7 +32,7 @@ class DivergedError(Exception):
 def fit(
     config: CnnConfig,
     clips: LabeledClips,
-    part: SplitRows,
+    split: SplitRows,
     *,
     max_epochs: int,
     seed: int,
@@ -43,7 +43,7 @@ def fit(
     Args:
         config: Network and training settings.
         clips: Clips that the rows refer to.
-        part: Rows to train on and rows to evaluate on; without the latter, the last epoch is kept.
+        split: Rows to train on and rows to evaluate on; without the latter, the last epoch is kept.
         max_epochs: Longest training.
         seed: Seed of initial weights, dropout, order and augmentation.
         on_epoch: Called after each epoch.
@@ -60,7 +60,7 @@ def fit(
     model = build_model(
         config, len(clips.classes), clips.spectrograms.shape[1:], clips.normalization
     )
-    batches = TrainingBatches(clips, part.train, config, seed)
+    batches = TrainingBatches(clips, split.train, config, seed)
     model.compile(
         optimizer=_optimizer(config, max_epochs * len(batches)),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
@@ -69,9 +69,9 @@ def fit(
     averaging = [AveragedWeights(model, config.weight_average)] if config.weight_average else []
     kept = averaging[0].averaged if averaging else model
     evaluation = _EpochEvaluation(
-        kept, clips, part.validation, on_epoch, keep_best=config.schedule == "plateau"
+        kept, clips, split.validation, on_epoch, keep_best=config.schedule == "plateau"
     )
-    plateau = recipe_callbacks() if config.schedule == "plateau" and len(part.validation) else []
+    plateau = recipe_callbacks() if config.schedule == "plateau" and len(split.validation) else []
     # The evaluation comes before the recipe's callbacks, which read its metrics.
     model.fit(
         batches,

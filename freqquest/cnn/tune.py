@@ -21,7 +21,7 @@ from freqquest.cnn.labeled_clips import (
     dataset_split,
     load_labeled,
 )
-from freqquest.cnn.leakage_audit import audit_parts, audit_report
+from freqquest.cnn.leakage_audit import audit_report, audit_splits
 from freqquest.cnn.metrics import CnnMetrics
 from freqquest.cnn.search.run import run_search, search_space
 from freqquest.cnn.search.selection import choose, draw, evaluate
@@ -57,13 +57,13 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     if finished is not None:
         return cast(CnnMetrics, finished)
     clips = load_clips(dataset, manifest, extra)
-    parts = _parts(config, clips)
-    audit = audit_parts(clips, config.seed) if config.audit_leakage else {}
+    splits = _splits(config, clips)
+    audit = audit_splits(clips, config.seed) if config.audit_leakage else {}
     run.begin()
     config = _without_unusable_gpu(config)
     shared_clips = ray.put(clips)
 
-    outcomes = run_search(config, manifest, shared_clips, parts, run.location)
+    outcomes = run_search(config, manifest, shared_clips, splits, run.location)
     best = choose(outcomes, clips)
     search_metrics = evaluate(outcomes, best, clips, _describe_split(config, clips, manifest))
     _write_plots(draw(outcomes, best, clips, search_metrics), run)
@@ -83,7 +83,7 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     return cast(CnnMetrics, run.finish(dict(metrics)))
 
 
-def _parts(config: TuneConfig, clips: LabeledClips) -> list[SplitRows]:
+def _splits(config: TuneConfig, clips: LabeledClips) -> list[SplitRows]:
     """Return the folds, or the dataset's own split: what each trial trains on and is scored by."""
     if config.num_folds:
         return cross_validation(clips, config.num_folds, config.seed)

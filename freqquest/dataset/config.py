@@ -38,18 +38,18 @@ class PreprocessConfig:
     """Folder of unlabeled clips, stored as the test split."""
 
     split: Literal["recording", "random"] = "recording"
-    """"recording": no recording is in two splits; one whole fold is held out if `metadata` has
-    folds. "random": the recipe's split, which puts clips of one recording into both splits, so
-    that its accuracy measures memory."""
+    """Way to divide the clips. recording: no recording is in two splits; one whole fold is held out
+    if `metadata` has folds. random: the recipe's split, which puts clips of one recording into both
+    splits, so that its accuracy measures memory."""
 
     validation_fraction: float = 0.2
-    """Fraction of the clips for validation."""
+    """Fraction of the clips that is held out for validation."""
 
     validation_fold: int | None = None
     """Fold for validation; by default the one whose size is closest to `validation_fraction`."""
 
     recording_pattern: str | None = None
-    """Regular expression that is searched in each file name; its only group is the recording."""
+    """Regular expression to search in each file name; its only group is the recording."""
 
     num_augmented_copies: int = 0
     """Augmented copies of each training clip."""
@@ -61,8 +61,8 @@ class PreprocessConfig:
     """Rows of a Parquet file. A task holds one file in memory, at about 0.2 MB per row."""
 
     max_quarantined_fraction: float = 0.05
-    """Fraction of unreadable clips above which the job stops without a dataset. One clip is always
-    allowed unless this is 0."""
+    """Fraction of rejected clips above which the job stops without a dataset. One rejected clip is
+    always allowed unless this is 0."""
 
     seed: int = 0
     """Seed of the split and of the augmented copies."""
@@ -71,7 +71,7 @@ class PreprocessConfig:
     """Replace a dataset that was made with other settings or other clips."""
 
     verify: bool = False
-    """Only read the existing dataset, and name every shard that is corrupt or missing."""
+    """Only check the existing dataset, and name every shard that is corrupt or missing."""
 
     def __post_init__(self) -> None:
         if self.audio_dir is None and not self.verify:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from freqquest.dataset.config import ViewName
 from freqquest.dataset.manifest import ROW_COLUMNS, SPLITS, Manifest, load_manifest
-from freqquest.dataset.read import SplitArrays, SplitReader, read_rows, read_table, to_array
+from freqquest.dataset.read import ClipArrays, SplitReader, read_rows, read_table, to_array
 from freqquest.errors import UserError
 from freqquest.storage import Location, locate
 
@@ -148,7 +148,7 @@ class DatasetSplit:
 
     def batches(
         self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
-    ) -> Iterator[SplitArrays]:
+    ) -> Iterator[ClipArrays]:
         """Yield one epoch of shuffled batches. A split smaller than a batch repeats clips.
 
         Args:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-def load(path: str, config: ClipConfig) -> Clip:
+def open_clip(path: str, config: ClipConfig) -> Clip:
     """Open and decode a clip.
 
     Raises:

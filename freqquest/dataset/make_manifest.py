@@ -19,19 +19,19 @@ from freqquest.errors import UserError
 
 
 def make_manifest(
-    plan: DatasetPlan, written: list[WrittenShard], refused: pd.DataFrame
+    plan: DatasetPlan, written: list[WrittenShard], rejected: pd.DataFrame
 ) -> Manifest:
     """Describe the written shards.
 
     Args:
         plan: Plan of the dataset.
         written: Its shards, in the order of the plan.
-        refused: Table of `path` and `reason` of the clips that are not in them.
+        rejected: Table of `path` and `reason` of the clips that are not in them.
 
     Raises:
         UserError: A class has no readable clip in training or validation.
     """
-    kept = plan.clips[~plan.clips["path"].isin(refused["path"])]
+    kept = plan.clips[~plan.clips["path"].isin(rejected["path"])]
     _require_every_class(kept, plan.classes)
     entries = [shard.entry for shard in written if shard.entry is not None]
     return Manifest(
@@ -52,7 +52,7 @@ def make_manifest(
         sample_rates=dict(
             sum((Counter(shard.statistics.sample_rates) for shard in written), Counter())
         ),
-        num_quarantined=len(refused),
+        num_quarantined=len(rejected),
         normalization={view: _normalization(written, view) for view in VIEWS},
         shards=entries,
     )

@@ -44,7 +44,7 @@ ROW_COLUMNS = (
 )
 """Columns of a shard, before one column per view."""
 
-OUR_FILES = re.compile(
+DATASET_FILES = re.compile(
     r"manifest\.json|unfinished\.json|quarantine\.csv|figures(/\w+\.png)?|"
     r"(train|validation|test)(/part-\d{5,}\.parquet)?"
 )
@@ -120,7 +120,7 @@ class Manifest:
     """Number of audio files by sample rate in Hz."""
 
     num_quarantined: int
-    """Number of clips that could not be read."""
+    """Number of rejected clips: those that could not be read, and entries that are no clips."""
 
     normalization: dict[str, Normalization]
     """Statistics of each view over the training split."""
@@ -143,7 +143,7 @@ class Manifest:
                 f"rows: {', '.join(num_rows)}",
                 f"sample rates: {', '.join(f'{count} at {rate} Hz' for rate, count in rates)}",
                 f"validation: {self.split_description}",
-                f"unreadable clips: {self.num_quarantined} (listed in "
+                f"rejected clips: {self.num_quarantined} (listed in "
                 f"{dataset_dir}/{QUARANTINE_NAME})",
                 f"dataset: {dataset_dir} (plots in {dataset_dir}/{FIGURES_NAME})",
             ]

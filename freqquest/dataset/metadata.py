@@ -1,6 +1,6 @@
 """CSV files from users: labels, recordings, folds and splits of clips; lists of clips.
 
-pandas only. The index of every table is the row's line in its file, for errors and the quarantine.
+pandas only. The index of every table is the row's line in its file, for errors and quarantine.csv.
 """
 
 import csv

@@ -52,7 +52,7 @@ class DatasetPlan:
     clips: pd.DataFrame
     """Table of clips with `split`, without augmented copies."""
 
-    refused: pd.DataFrame
+    rejected: pd.DataFrame
     """Table of `path` and `reason` for files that are not clips."""
 
     shards: list[ShardPlan]
@@ -73,7 +73,7 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
         )
     labeled = find_labeled(config.audio_dir, config.metadata, config.recording_pattern)
     splits, split_description = assign_splits(labeled.clips, config)
-    tables, refused = [labeled.clips.assign(split=splits)], [labeled.refused]
+    tables, rejected = [labeled.clips.assign(split=splits)], [labeled.rejected]
     if config.test_dir is not None:
         unlabeled = find_unlabeled(config.test_dir, "test_dir")
         both = set(labeled.clips["path"]) & set(unlabeled.clips["path"])
@@ -83,7 +83,7 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
                 "class folders"
             )
         tables.append(unlabeled.clips)
-        refused.append(unlabeled.refused)
+        rejected.append(unlabeled.rejected)
     clips = pd.concat([table.astype(object) for table in tables], ignore_index=True)
     clips = clips.where(clips.notna(), None)
     classes = sorted(clips["label"][clips["split"] != "test"].unique())
@@ -93,14 +93,18 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
         split_description=split_description,
         classes=classes,
         clips=clips,
-        refused=pd.concat(refused, ignore_index=True),
+        rejected=pd.concat(rejected, ignore_index=True),
         shards=[shard for split in SPLITS for shard in _plan_shards(clips, split, classes, config)],
     )
 
 
 def _compared_settings(config: PreprocessConfig) -> dict[str, object]:
     """Return the settings that shape the dataset, with JSON's types, as a manifest has them."""
-    settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_COMPARED}
+    settings = {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if name not in _NOT_COMPARED
+    }
     return cast(dict[str, object], json.loads(json.dumps(settings)))
 
 

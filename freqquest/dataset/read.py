@@ -18,11 +18,11 @@ from freqquest.dataset.order import batch_rows
 from freqquest.errors import UserError
 from freqquest.storage import Location
 
-_MOST_SHARDS_FOR_EXAMPLES = 20
+_MAX_EXAMPLE_SHARDS = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SplitArrays:
+class ClipArrays:
     """Clips of one split in one view."""
 
     spectrograms: np.ndarray
@@ -35,14 +35,14 @@ class SplitArrays:
     recordings: list[str]
 
 
-def read_split(dataset: Location, manifest: Manifest, split: str, view: ViewName) -> SplitArrays:
+def read_split(dataset: Location, manifest: Manifest, split: str, view: ViewName) -> ClipArrays:
     """Load a whole split in the order of its shards, checking each shard's hash.
 
     Raises:
         UserError: The split is empty, or a shard is missing or corrupt.
     """
     shards = list(SplitReader(dataset, manifest, split, view).shards())
-    return SplitArrays(
+    return ClipArrays(
         spectrograms=np.concatenate([shard.spectrograms for shard in shards]),
         class_indices=np.concatenate([shard.class_indices for shard in shards]),
         clip_ids=[clip_id for shard in shards for clip_id in shard.clip_ids],
@@ -66,7 +66,7 @@ def read_rows(dataset: Location, manifest: Manifest, split: str | None = None) -
     return rows
 
 
-def read_shard(dataset: Location, shard: Shard, view: ViewName, verify: bool = True) -> SplitArrays:
+def read_shard(dataset: Location, shard: Shard, view: ViewName, verify: bool = True) -> ClipArrays:
     """Load one shard. Its hash need not be verified more than once.
 
     Raises:
@@ -74,7 +74,7 @@ def read_shard(dataset: Location, shard: Shard, view: ViewName, verify: bool = T
     """
     columns = [view, "class_index", "clip_id", "recording"]
     table = read_table(dataset, shard, columns, verify=verify)
-    return SplitArrays(
+    return ClipArrays(
         spectrograms=to_array(table[view]),
         class_indices=table["class_index"].to_numpy(),
         clip_ids=table["clip_id"].to_pylist(),
@@ -133,7 +133,7 @@ def example_of_each_class(
     """
     examples: dict[str, np.ndarray] = {}
     train_shards = [shard for shard in manifest.shards if shard.split == "train"]
-    for shard in train_shards[:_MOST_SHARDS_FOR_EXAMPLES]:
+    for shard in train_shards[:_MAX_EXAMPLE_SHARDS]:
         if len(examples) == len(manifest.classes):
             break
         clips = read_shard(dataset, shard, view)
@@ -164,7 +164,7 @@ class SplitReader:
         """Return the number of clips."""
         return int(self._ends[-1])
 
-    def shards(self) -> Iterator[SplitArrays]:
+    def shards(self) -> Iterator[ClipArrays]:
         """Yield the whole split, one shard at a time, in the order of `read_split`.
 
         Raises:
@@ -174,13 +174,13 @@ class SplitReader:
 
     def batches(
         self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
-    ) -> Iterator[SplitArrays]:
+    ) -> Iterator[ClipArrays]:
         """Yield one epoch's batches of spectrograms; `order.batch_rows` explains the arguments.
 
         Raises:
             UserError: A shard is missing or corrupt.
         """
-        loaded: dict[int, SplitArrays] = {}
+        loaded: dict[int, ClipArrays] = {}
         for rows in self.rows(batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size):
             shard_indices = np.searchsorted(self._ends, rows, side="right").tolist()
             loaded = {index: loaded.get(index) or self._read(index) for index in shard_indices}
@@ -188,7 +188,7 @@ class SplitReader:
                 (loaded[index], row - (self._ends[index] - self._sizes[index]))
                 for index, row in zip(shard_indices, rows, strict=True)
             ]
-            yield SplitArrays(
+            yield ClipArrays(
                 spectrograms=np.stack([shard.spectrograms[row] for shard, row in clips]),
                 class_indices=np.array([shard.class_indices[row] for shard, row in clips]),
                 clip_ids=[shard.clip_ids[row] for shard, row in clips],
@@ -203,7 +203,7 @@ class SplitReader:
             self._sizes, batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
         )
 
-    def _read(self, index: int) -> SplitArrays:
+    def _read(self, index: int) -> ClipArrays:
         """Load a shard, and verify it the first time."""
         arrays = read_shard(
             self._dataset, self._shards[index], self._view, verify=index not in self._verified

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from freqquest.audio.augment import AugmentationName, vary
+from freqquest.audio.augment import AugmentationName, augment_waveform
 from freqquest.audio.decode import Clip, UnreadableClipError
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.dataset.config import CLIP, VIEWS
-from freqquest.dataset.load_clip import load
+from freqquest.dataset.load_clip import open_clip
 from freqquest.dataset.manifest import NOT_AUGMENTED, ROW_COLUMNS, Shard, sha256
 from freqquest.storage import Location
 
@@ -96,7 +96,7 @@ class ShardStatistics:
     """Hash of the plan that made the shard."""
 
     quarantined: list[dict[str, str]]
-    """`path` and `reason` of each unreadable clip."""
+    """`path` and `reason` of each rejected clip."""
 
     moments: dict[str, list[list[float]]]
     """Count, sum and sum of squares by mel band, `[3, M]`, of each view."""
@@ -121,8 +121,8 @@ class WrittenShard:
 def write_shard(plan: ShardPlan, dataset: Location) -> WrittenShard:
     """Decode a shard's clips, compute their views, and write them.
 
-    Unreadable clips are listed in the statistics. Keep a finished shard of an interrupted run,
-    unless it lacks clips, as they may be readable now.
+    Rejected clips are listed in the statistics. A finished shard of an interrupted run is kept,
+    unless it lacks clips: they may be readable now.
     """
     path = dataset / plan.path
     finished = _load_finished(plan, path)
@@ -236,12 +236,13 @@ class _View:
 
 def _load(clip: PlannedClip, plan: ShardPlan) -> Clip:
     """Load a clip, or make its augmented copy, which is the same on every machine."""
-    audio = load(clip["path"], CLIP)
+    audio = open_clip(clip["path"], CLIP)
     if clip["copy"] == 0:
         return audio
     seed = [plan.seed, zlib.crc32(clip["clip_id"].encode()), clip["copy"]]
     return replace(
-        audio, waveform=vary(audio.waveform, CLIP.sample_rate_hz, plan.augmentations, seed)
+        audio,
+        waveform=augment_waveform(audio.waveform, CLIP.sample_rate_hz, plan.augmentations, seed),
     )
 
 

@@ -46,7 +46,7 @@ class Sources:
     clips: pd.DataFrame
     """Table of clips."""
 
-    refused: pd.DataFrame
+    rejected: pd.DataFrame
     """Table of `path` and `reason` for links out of the folder and CSV lines without a file."""
 
 
@@ -79,7 +79,7 @@ def find_labeled(
         recordings = recordings.fillna(names.str.extract(recording_pattern)[0])
     recordings = recordings.fillna(stems(names).str.extract(URBANSOUND_NAME)[0])
     clips = clips.assign(recording=recordings.fillna(clips["clip_id"]))
-    return Sources(clips=clips[CLIP_COLUMNS], refused=sources.refused)
+    return Sources(clips=clips[CLIP_COLUMNS], rejected=sources.rejected)
 
 
 def find_unlabeled(audio_dir: str, parameter: str = "audio_dir") -> Sources:
@@ -97,12 +97,12 @@ def find_unlabeled(audio_dir: str, parameter: str = "audio_dir") -> Sources:
     if sources.clips.empty:
         raise UserError(
             f"`{parameter}={root}` has no audio files ({' '.join(AUDIO_SUFFIXES)})"
-            f"{_first_refused(sources)}"
+            f"{_describe_rejected(sources)}"
         )
     clips = sources.clips.assign(
         label=None, recording=sources.clips["clip_id"], fold=None, split="test"
     )
-    return Sources(clips=clips[CLIP_COLUMNS], refused=sources.refused)
+    return Sources(clips=clips[CLIP_COLUMNS], rejected=sources.rejected)
 
 
 def find_extra(extra_dir: str | None, classes: list[str]) -> pd.DataFrame:
@@ -124,8 +124,8 @@ def find_extra(extra_dir: str | None, classes: list[str]) -> pd.DataFrame:
     root = _require_dir(extra_dir, "extra_clips")
     entries = list(root.walk())
     sources = _audio_files(entries, root)
-    if not sources.refused.empty:
-        path, reason = sources.refused.iloc[0]
+    if not sources.rejected.empty:
+        path, reason = sources.rejected.iloc[0]
         raise UserError(f"`extra_clips`: {path} cannot be read ({reason}): fix or remove it")
     _require_filled(entries, root)
     clips = sources.clips
@@ -160,7 +160,7 @@ def _require_classes(sources: Sources, root: Location) -> None:
     if len(learned) < 2:
         classes = f"only one class ({learned.pop()})" if learned else "no labeled clips"
         raise UserError(
-            f"{root} has {classes}: a classifier needs two or more{_first_refused(sources)}"
+            f"{root} has {classes}: a classifier needs two or more{_describe_rejected(sources)}"
         )
     unknown = set(clips["label"].dropna()) - learned
     if unknown:
@@ -175,12 +175,12 @@ def _require_classes(sources: Sources, root: Location) -> None:
             )
 
 
-def _first_refused(sources: Sources) -> str:
-    """Return the end of an error that refused files may explain."""
-    if sources.refused.empty:
+def _describe_rejected(sources: Sources) -> str:
+    """Return the end of an error that rejected files may explain."""
+    if sources.rejected.empty:
         return ""
-    path, reason = sources.refused.iloc[0]
-    return f"; {len(sources.refused)} were refused, the first is {path} ({reason})"
+    path, reason = sources.rejected.iloc[0]
+    return f"; {len(sources.rejected)} were rejected, the first is {path} ({reason})"
 
 
 def _require_dir(path: str, parameter: str) -> Location:
@@ -205,11 +205,11 @@ def _audio_files(entries: list[Entry], root: Location) -> Sources:
             "modified_ns": pd.Series([file.modified_ns for file in files], dtype="int64"),
         }
     ).sort_values("clip_id", ignore_index=True)
-    refused = [(str(root / entry.path), entry.problem) for entry in entries if entry.problem]
-    return Sources(clips=clips.assign(**dict.fromkeys(_DESCRIPTION)), refused=_refused(refused))
+    rejected = [(str(root / entry.path), entry.problem) for entry in entries if entry.problem]
+    return Sources(clips=clips.assign(**dict.fromkeys(_DESCRIPTION)), rejected=_as_table(rejected))
 
 
-def _refused(rows: list[tuple[str, str]]) -> pd.DataFrame:
+def _as_table(rows: list[tuple[str, str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["path", "reason"])
 
 
@@ -227,10 +227,11 @@ def _find_by_folder(root: Location) -> Sources:
     _require_filled(entries, root)
     if clip_ids.empty:
         raise UserError(
-            f"{root} has no class folders: put clips into {root}/<class>/{_first_refused(sources)}"
+            f"{root} has no class folders: put clips into {root}/<class>/"
+            f"{_describe_rejected(sources)}"
         )
     labels = clip_ids.str.rsplit("/", n=2).str[-2]
-    return Sources(clips=sources.clips.assign(label=labels), refused=sources.refused)
+    return Sources(clips=sources.clips.assign(label=labels), rejected=sources.rejected)
 
 
 def _require_filled(entries: list[Entry], root: Location) -> None:
@@ -265,13 +266,13 @@ def _add_metadata(sources: Sources, table: pd.DataFrame, metadata: str) -> Sourc
         )
     columns = {name: names.map(by_name[name]) for name in _DESCRIPTION}
     columns["label"] = columns["label"].fillna(clips["label"])
-    return Sources(clips=clips.assign(**columns), refused=sources.refused)
+    return Sources(clips=clips.assign(**columns), rejected=sources.rejected)
 
 
 def _find_listed(root: Location, table: pd.DataFrame, metadata: str) -> Sources:
-    """Return the clips that a CSV lists by path, and refuse lines that name no clip."""
+    """Return the clips that a CSV lists by path, and reject lines that name no clip."""
     in_folder = _audio_files(list(root.walk()), root)
-    problems = dict(zip(in_folder.refused["path"], in_folder.refused["reason"], strict=True))
+    problems = dict(zip(in_folder.rejected["path"], in_folder.rejected["reason"], strict=True))
     clip_ids = set(in_folder.clips["clip_id"])
 
     def problem_of(file: str, label: str, split: str) -> str:
@@ -283,11 +284,13 @@ def _find_listed(root: Location, table: pd.DataFrame, metadata: str) -> Sources:
 
     rows = zip(table["file"], table["label"], table["split"], strict=True)
     reasons = pd.Series([problem_of(*row) for row in rows], index=table.index, dtype=str)
-    refused = [
+    rejected = [
         ("" if pd.isna(file) else str(file), f"{metadata} line {line}: {reason}")
         for line, file, reason in zip(table.index, table["file"], reasons, strict=True)
         if reason
     ]
     files = in_folder.clips.drop(columns=list(_DESCRIPTION))
     clips = table[reasons == ""].rename(columns={"file": "clip_id"}).merge(files, on="clip_id")
-    return Sources(clips=clips.sort_values("clip_id", ignore_index=True), refused=_refused(refused))
+    return Sources(
+        clips=clips.sort_values("clip_id", ignore_index=True), rejected=_as_table(rejected)
+    )

@@ -14,7 +14,7 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import UnreadableClipError
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.cluster import connection
-from freqquest.dataset.load_clip import load
+from freqquest.dataset.load_clip import open_clip
 from freqquest.errors import UserError
 from freqquest.progress import Progress
 
@@ -74,7 +74,7 @@ def _analyze(
     reasons = []
     for spectrogram, path in zip(spectrograms, batch["path"], strict=True):
         try:
-            spectrogram[:] = log_mel(load(path, clip).waveform, view, clip.sample_rate_hz)
+            spectrogram[:] = log_mel(open_clip(path, clip).waveform, view, clip.sample_rate_hz)
             reasons.append("")
         except UnreadableClipError as error:
             reasons.append(str(error))

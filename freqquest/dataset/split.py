@@ -152,9 +152,9 @@ def _recording_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series
             "and distrust its accuracy"
         )
     smallest_class = int(clips["label"].value_counts().min())
-    most_parts = max(2, min(round(1 / config.validation_fraction), smallest_class))
+    max_parts = max(2, min(round(1 / config.validation_fraction), smallest_class))
     # If recordings are few, no small part has every class: try larger ones.
-    candidates = (_best_part(clips, config, num_parts) for num_parts in range(most_parts, 1, -1))
+    candidates = (_best_part(clips, config, num_parts) for num_parts in range(max_parts, 1, -1))
     best = next((part for part in candidates if part is not None), None)
     if best is None:
         raise UserError(

@@ -15,8 +15,8 @@ from freqquest.cluster import connection, preflight
 from freqquest.dataset.config import CLIP, VIEWS, PreprocessConfig
 from freqquest.dataset.make_manifest import make_manifest
 from freqquest.dataset.manifest import (
+    DATASET_FILES,
     MANIFEST_NAME,
-    OUR_FILES,
     QUARANTINE_NAME,
     UNFINISHED_NAME,
     Manifest,
@@ -69,21 +69,23 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     run. Connect to Ray only if there is work to do.
 
     Raises:
-        UserError: The sources cannot make a dataset, too many clips are unreadable, or the folder
+        UserError: The sources cannot make a dataset, too many clips are rejected, or the folder
             holds something else.
     """
     dataset = locate(config.dataset_dir)
     plan = plan_dataset(config)
     existing = _existing_shards(dataset)
     earlier = None if config.overwrite else _earlier_dataset(dataset, config, plan, existing)
-    if earlier is not None and existing == {s.path: s.num_bytes for s in earlier.shards}:
+    if earlier is not None and existing == {
+        shard.path: shard.num_bytes for shard in earlier.shards
+    }:
         (dataset / UNFINISHED_NAME).remove_file()  # left by a kill after the manifest
         return earlier
     preflight.connect(config.requirements)
     run_mark = _begin(dataset, config, plan, existing)
     written = _write_shards(plan.shards, dataset)
-    refused = _write_quarantine(written, dataset, plan, config.max_quarantined_fraction)
-    manifest = make_manifest(plan, written, refused)
+    rejected = _write_quarantine(written, dataset, plan, config.max_quarantined_fraction)
+    manifest = make_manifest(plan, written, rejected)
     # Imported here for matplotlib: the workers import this module too.
     from freqquest.dataset.figures import draw_figures
 
@@ -110,7 +112,9 @@ def _existing_shards(dataset: Location) -> dict[str, int]:
         raise UserError(f"`dataset_dir={dataset}` is a file: choose a new folder")
     entries = {entry.path: entry for entry in dataset.walk()}
     foreign = [
-        path for path, entry in entries.items() if entry.problem or not OUR_FILES.fullmatch(path)
+        path
+        for path, entry in entries.items()
+        if entry.problem or not DATASET_FILES.fullmatch(path)
     ]
     if foreign:
         raise UserError(
@@ -227,24 +231,24 @@ def _write_planned(task: _Task, dataset: Location) -> _Result:
 def _write_quarantine(
     written: list[WrittenShard], dataset: Location, plan: DatasetPlan, max_fraction: float
 ) -> pd.DataFrame:
-    """Write quarantine.csv and return its table.
+    """Write quarantine.csv, the table of rejected clips, and return it.
 
     Raises:
-        UserError: The fraction of unreadable clips is above the limit. One clip is always allowed,
+        UserError: The fraction of rejected clips is above the limit. One clip is always allowed,
             unless the limit is 0.
     """
     rows = pd.DataFrame(
         [row for shard in written for row in shard.statistics.quarantined],
         columns=["path", "reason"],
     )
-    refused = pd.concat([plan.refused, rows.drop_duplicates("path")], ignore_index=True)
-    write_csv(refused, dataset / QUARANTINE_NAME)
-    num_clips = len(plan.clips) + len(plan.refused)
-    if len(refused) > max(1 if max_fraction else 0, max_fraction * num_clips):
+    rejected = pd.concat([plan.rejected, rows.drop_duplicates("path")], ignore_index=True)
+    write_csv(rejected, dataset / QUARANTINE_NAME)
+    num_clips = len(plan.clips) + len(plan.rejected)
+    if len(rejected) > max(1 if max_fraction else 0, max_fraction * num_clips):
         raise UserError(
-            f"{len(refused)} of {num_clips} clips cannot be read, more than "
-            f"`max_quarantined_fraction={max_fraction}` allows; the first is {refused['path'][0]} "
-            f"({refused['reason'][0]}), all are listed in {dataset / QUARANTINE_NAME}; fix or "
+            f"{len(rejected)} of {num_clips} clips were rejected, more than "
+            f"`max_quarantined_fraction={max_fraction}` allows; the first is {rejected['path'][0]} "
+            f"({rejected['reason'][0]}), all are listed in {dataset / QUARANTINE_NAME}; fix or "
             "remove them, or raise the fraction; the finished shards are kept"
         )
-    return refused
+    return rejected

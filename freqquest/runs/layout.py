@@ -69,7 +69,7 @@ SPECTROGRAMS_DIR = "spectrograms"
 """Pictures of generated clips: `epoch_<epoch>.png`."""
 
 JUDGE_TABLE_NAME = "judge.txt"
-"""Final judgment of the generator, as a text table."""
+"""Final evaluation of the generator, as a text table."""
 
 GENERATED_DIR = "generated"
 """WAV files that the pipeline generates at the end."""

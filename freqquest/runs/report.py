@@ -17,8 +17,8 @@ from freqquest.runs import layout
 from freqquest.runs.folder import read_sections
 from freqquest.runs.run_metrics import (
     ClassifierSection,
+    EvaluationSection,
     GeneratorSection,
-    JudgmentSection,
     RunMetrics,
 )
 from freqquest.storage import Location, locate
@@ -120,7 +120,7 @@ def _generator_lines(cgan: GeneratorSection) -> list[str]:
     return [line, _judge_line(cgan["judge"], cgan["floor"])]
 
 
-def _judge_line(judge: JudgmentSection, floor: JudgmentSection) -> str:
+def _judge_line(judge: EvaluationSection, floor: EvaluationSection) -> str:
     generated, real = judge["overall"], floor["overall"]
     distances = [
         f"{name} {generated[name]:.3f} ({real[name]:.3f})"
@@ -159,9 +159,9 @@ def _draw_generator_plots(run: Location, cgan: GeneratorSection) -> None:
 
 def _summarize(run: Location, metrics: RunMetrics) -> str:
     lines = ["", *_class_table(metrics), *headlines(metrics)]
-    if "dataset" in metrics and (refused := metrics["dataset"]["num_quarantined"]):
+    if "dataset" in metrics and (rejected := metrics["dataset"]["num_quarantined"]):
         table = run / layout.DATASET_DIR / "quarantine.csv"
-        lines.append(f"refused clips: {refused}, listed in {table}")
+        lines.append(f"rejected clips: {rejected}, listed in {table}")
     outputs = {name: run / path for name, path in _OUTPUTS.items()}
     lines += ["", *(f"{name + ':':<18}{path}" for name, path in outputs.items() if path.exists())]
     lines.append(f"{'look at it:':<18}{_tensorboard_command(run)}")

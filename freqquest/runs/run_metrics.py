@@ -51,7 +51,7 @@ class SubmissionSection(TypedDict):
     accuracy: NotRequired[float]
 
 
-class JudgmentSection(TypedDict):
+class EvaluationSection(TypedDict):
     """The judge's metrics of some clips."""
 
     overall: dict[str, float | None]
@@ -66,8 +66,8 @@ class GeneratorSection(TypedDict):
     generator_epoch: int
     loss_D: float
     loss_G: float
-    judge: NotRequired[JudgmentSection]
-    floor: NotRequired[JudgmentSection]
+    judge: NotRequired[EvaluationSection]
+    floor: NotRequired[EvaluationSection]
     floor_of_epochs: NotRequired[dict[str, float | None]]
 
 

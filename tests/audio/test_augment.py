@@ -18,7 +18,7 @@ from freqquest.audio.augment import (
     MIN_GAIN_DB,
     MIN_SNR_DB,
     SHIFT_FADE_S,
-    vary,
+    augment_waveform,
 )
 from tests.conftest import RATE_HZ, tone
 
@@ -39,7 +39,9 @@ def peak_hz(samples):
 def checksum():
     """Return the hash of copies by each augmentation and by all of them."""
     copies = [
-        vary(tone(440.0), RATE_HZ, names, seed) for names in EACH_AND_ALL for seed in SEEDS[:2]
+        augment_waveform(tone(440.0), RATE_HZ, names, seed)
+        for names in EACH_AND_ALL
+        for seed in SEEDS[:2]
     ]
     return hashlib.sha256(b"".join(copy.tobytes() for copy in copies)).hexdigest()
 
@@ -67,7 +69,7 @@ def test_a_copy_has_the_length_of_the_clip_and_finite_float32_samples(names, sou
     before = clip.copy()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        copy = vary(clip, RATE_HZ, names, (1, 2, 3))
+        copy = augment_waveform(clip, RATE_HZ, names, (1, 2, 3))
     assert copy.shape == clip.shape
     assert copy.dtype == np.float32
     assert np.isfinite(copy).all()
@@ -78,7 +80,7 @@ def test_a_copy_has_the_length_of_the_clip_and_finite_float32_samples(names, sou
 
 def test_without_augmentations_the_copy_equals_the_clip_in_its_own_memory():
     clip = tone(440.0)
-    copy = vary(clip, RATE_HZ, [], 1)
+    copy = augment_waveform(clip, RATE_HZ, [], 1)
     np.testing.assert_array_equal(copy, clip)
     assert not np.shares_memory(copy, clip)
 
@@ -87,7 +89,7 @@ def test_the_same_seed_gives_the_same_bytes_in_any_process():
     first = checksum()
     random.seed(1)
     np.random.seed(1)
-    vary(tone(300.0), RATE_HZ, AUGMENTATIONS, 99)
+    augment_waveform(tone(300.0), RATE_HZ, AUGMENTATIONS, 99)
     assert checksum() == first
     assert (
         in_a_fresh_process("from tests.audio.test_augment import checksum; print(checksum())")
@@ -99,33 +101,39 @@ def test_the_same_seed_gives_the_same_bytes_in_any_process():
 def test_another_seed_or_augmentation_gives_other_samples(name):
     clip = tone(440.0)
     copies = [
-        vary(clip, RATE_HZ, [name], seed)
+        augment_waveform(clip, RATE_HZ, [name], seed)
         for seed in ((42, 7, 1), (42, 7, 2), (42, 8, 1), (43, 7, 1), 42)
     ]
-    copies += [vary(clip, RATE_HZ, [other], (42, 7, 1)) for other in AUGMENTATIONS if other != name]
+    copies += [
+        augment_waveform(clip, RATE_HZ, [other], (42, 7, 1))
+        for other in AUGMENTATIONS
+        if other != name
+    ]
     assert len({copy.tobytes() for copy in [clip, *copies]}) == 1 + len(copies)
 
 
 def test_an_amount_depends_neither_on_the_other_augmentations_nor_on_their_order():
     clip = tone(440.0)
-    shifted = vary(clip, RATE_HZ, ["shift"], 5)
-    both = vary(clip, RATE_HZ, ["shift", "gain"], 5)
+    shifted = augment_waveform(clip, RATE_HZ, ["shift"], 5)
+    both = augment_waveform(clip, RATE_HZ, ["shift", "gain"], 5)
     np.testing.assert_array_equal(both == 0, shifted == 0)
-    np.testing.assert_array_equal(both, vary(clip, RATE_HZ, ["gain", "shift", "gain"], 5))
-    gained = vary(clip, RATE_HZ, ["gain"], 5)
+    np.testing.assert_array_equal(
+        both, augment_waveform(clip, RATE_HZ, ["gain", "shift", "gain"], 5)
+    )
+    gained = augment_waveform(clip, RATE_HZ, ["gain"], 5)
     assert rms(both) / rms(shifted) == pytest.approx(rms(gained) / rms(clip), rel=1e-5)
 
 
 def test_the_global_random_generators_are_restored():
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    vary(tone(440.0), RATE_HZ, AUGMENTATIONS, 3)
+    augment_waveform(tone(440.0), RATE_HZ, AUGMENTATIONS, 3)
     assert random.getstate() == python_state
     np.testing.assert_equal(np.random.get_state(), numpy_state)
 
 
 def test_pitch_shifts_stay_in_range_and_keep_the_level():
     clip = tone(440.0)
-    copies = [vary(clip, RATE_HZ, ["pitch"], seed) for seed in SEEDS]
+    copies = [augment_waveform(clip, RATE_HZ, ["pitch"], seed) for seed in SEEDS]
     semitones = [12 * np.log2(peak_hz(copy) / 440.0) for copy in copies]
     assert max(map(abs, semitones)) < MAX_PITCH_SEMITONES + 0.1
     assert max(semitones) - min(semitones) > 1
@@ -136,7 +144,7 @@ def test_pitch_shifts_stay_in_range_and_keep_the_level():
 def test_the_pitch_shift_is_the_one_drawn(monkeypatch):
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
     expected_hz = 440.0 * 2 ** (MAX_PITCH_SEMITONES / 12)
-    assert peak_hz(vary(tone(440.0), RATE_HZ, ["pitch"], 1)) == pytest.approx(
+    assert peak_hz(augment_waveform(tone(440.0), RATE_HZ, ["pitch"], 1)) == pytest.approx(
         expected_hz, rel=0.005
     )
 
@@ -147,19 +155,21 @@ def test_speed_changes_stay_in_range_and_keep_the_pitch():
     burst[round(moment_s * RATE_HZ) :][:200] = np.hanning(200)
     times_s = np.arange(burst.shape[0]) / RATE_HZ
     moments_s = [
-        np.average(times_s, weights=np.square(vary(burst, RATE_HZ, ["speed"], seed)))
+        np.average(times_s, weights=np.square(augment_waveform(burst, RATE_HZ, ["speed"], seed)))
         for seed in SEEDS
     ]
     speeds = [moment_s / second for second in moments_s]
     assert 1 / MAX_SPEED_CHANGE - 0.01 < min(speeds) < max(speeds) < MAX_SPEED_CHANGE + 0.01
     assert max(speeds) - min(speeds) > 0.1
-    assert peak_hz(vary(tone(440.0), RATE_HZ, ["speed"], SEEDS[0])) == pytest.approx(440.0, abs=1)
+    assert peak_hz(augment_waveform(tone(440.0), RATE_HZ, ["speed"], SEEDS[0])) == pytest.approx(
+        440.0, abs=1
+    )
 
 
 def test_gain_changes_only_the_level():
     clip = tone(440.0)
     for seed in SEEDS:
-        copy = vary(clip, RATE_HZ, ["gain"], seed)
+        copy = augment_waveform(clip, RATE_HZ, ["gain"], seed)
         ratio = rms(copy) / rms(clip)
         assert MIN_GAIN_DB <= 20 * np.log10(ratio) <= MAX_GAIN_DB
         np.testing.assert_allclose(copy, ratio * clip, rtol=1e-5, atol=1e-7)
@@ -170,7 +180,7 @@ def test_a_shift_moves_the_clip_fades_its_edge_and_fills_with_silence():
     fade = round(SHIFT_FADE_S * RATE_HZ)
     directions = set()
     for seed in SEEDS:
-        copy = vary(clip, RATE_HZ, ["shift"], seed)
+        copy = augment_waveform(clip, RATE_HZ, ["shift"], seed)
         sounding = np.flatnonzero(copy)
         gap = clip.shape[0] - (sounding[-1] - sounding[0] + 1)
         assert 0 < gap <= MAX_SHIFT * clip.shape[0] + 2
@@ -189,7 +199,7 @@ def test_noise_stays_in_the_range_of_signal_to_noise_ratios():
     clip = tone(440.0)
     ratios_db = []
     for seed in SEEDS:
-        noise = vary(clip, RATE_HZ, ["noise"], seed) - clip
+        noise = augment_waveform(clip, RATE_HZ, ["noise"], seed) - clip
         ratios_db.append(20 * np.log10(rms(clip) / rms(noise)))
     assert MIN_SNR_DB - 0.1 < min(ratios_db) < max(ratios_db) < MAX_SNR_DB + 0.1
     assert max(ratios_db) - min(ratios_db) > 5
@@ -199,7 +209,7 @@ def test_an_unknown_augmentation_is_refused_and_the_known_ones_are_named():
     with pytest.raises(
         ValueError, match="'echo' is unknown: it must be one of pitch, speed, gain, shift, noise"
     ):
-        vary(tone(440.0), RATE_HZ, ["gain", "echo"], 1)
+        augment_waveform(tone(440.0), RATE_HZ, ["gain", "echo"], 1)
 
 
 def test_importing_the_module_loads_neither_audiomentations_nor_a_framework():

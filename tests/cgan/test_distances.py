@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from freqquest.cgan.distances import diversity, frechet_distance, kernel_distance, thin
+from freqquest.cgan.distances import diversity, frechet_distance, kernel_distance, subsample
 
 
 def test_the_frechet_distance_is_that_of_normal_distributions():
@@ -72,11 +72,11 @@ def test_diversity_is_0_in_a_collapse_and_1_among_real_clips():
 
 def test_points_are_thinned_evenly():
     points = np.arange(6_001)[:, None]
-    thinned = thin(points)[:, 0]
+    thinned = subsample(points)[:, 0]
     assert len(thinned) == 2_000
     assert (thinned[0], thinned[-1]) == (0, 6_000)
     assert set(np.diff(thinned)) <= {3, 4}
-    np.testing.assert_array_equal(thin(points[:9]), points[:9])
+    np.testing.assert_array_equal(subsample(points[:9]), points[:9])
 
 
 def test_only_the_frechet_distance_needs_scikit_learn():

@@ -1,4 +1,4 @@
-"""Judgments during a training, and the epoch that they select."""
+"""Evaluations during a training, and the epoch that they select."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from freqquest.cgan import recorder
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.generator_file import read_generator
 from freqquest.cgan.realism import RealismMetrics
-from freqquest.cgan.training_loop import train_generator
+from freqquest.cgan.training_loop import run_training
 from tests.cgan.conftest import CPU, small, train_job
 
 
@@ -46,7 +46,7 @@ def judged_run(dataset_dir, tmp_path_factory):
         settings = {"epochs": 4, "sample_every": 100, "judge_every": 1, "judge_clips": 1}
         job = dataclasses.replace(train_job(dataset_dir, folder, **settings), judge="a judge")
         notes = []
-        metrics = train_generator(job, Worker(), CPU, lambda _, note: notes.append(note))
+        metrics = run_training(job, Worker(), CPU, lambda _, note: notes.append(note))
     return folder, metrics, notes
 
 

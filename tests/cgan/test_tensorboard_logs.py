@@ -15,16 +15,16 @@ def events(dataset_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("logs")
     logs = CganLogs(train_job(dataset_dir, folder), first_epoch=1)
     metrics = dict.fromkeys(_TAGS, 0.5)
-    judgment = RealismMetrics(
+    evaluation = RealismMetrics(
         num_clips=4,
         overall={"accuracy": 0.25, "frechet": None},
         by_class={"low": {"accuracy": 1.0}},
     )
-    logs.add_baseline(judgment)
-    logs.add_epoch(1, metrics, judgment)
+    logs.add_baseline(evaluation)
+    logs.add_epoch(1, metrics, evaluation)
     logs.add_epoch(2, metrics, None)
     logs.add_samples(torch.rand(2, 128, 512), np.zeros((2, 1000), np.float32), epoch=2)
-    logs.close(metrics, judgment)
+    logs.close(metrics, evaluation)
     assert (folder / "samples" / "low_ep2.wav").exists()
     assert (folder / "spectrograms" / "epoch_002.png").exists()
     accumulator = EventAccumulator(str(folder / "tensorboard" / "cgan"))

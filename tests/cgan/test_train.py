@@ -17,14 +17,14 @@ def test_a_batch_larger_than_the_dataset_is_refused(dataset_dir, tmp_path):
     with pytest.raises(
         UserError, match="`batch_size=33` must be at most 32, the number of training clips in .*"
     ):
-        train.train(config(dataset_dir, tmp_path, batch_size=33))
+        train.train_cgan(config(dataset_dir, tmp_path, batch_size=33))
 
 
 def test_a_missing_judge_is_refused_with_the_fix(dataset_dir, tmp_path):
     with pytest.raises(
         UserError, match="`judge=/none` does not exist: give the best_model.keras of a tune_cnn run"
     ):
-        train.train(config(dataset_dir, tmp_path, judge="/none"))
+        train.train_cgan(config(dataset_dir, tmp_path, judge="/none"))
 
 
 def test_a_judge_needs_validation_clips(dataset_dir, tmp_path):

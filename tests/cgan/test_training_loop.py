@@ -12,7 +12,7 @@ from freqquest.cgan import config as cgan_config
 from freqquest.cgan import recorder
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.generator_file import read_generator
-from freqquest.cgan.training_loop import train_generator
+from freqquest.cgan.training_loop import run_training
 from freqquest.errors import UserError
 from tests.cgan.conftest import CPU, small, train_job
 
@@ -45,7 +45,7 @@ def train(job, stop_at=None, seen=None):
         if stop_at is not None and done >= stop_at:
             raise InterruptedError
 
-    return train_generator(job, Worker(), CPU, on_clips)
+    return run_training(job, Worker(), CPU, on_clips)
 
 
 def generator_of(run):

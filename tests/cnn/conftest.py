@@ -29,7 +29,7 @@ def make_clips(
     return LabeledClips(
         spectrograms=np.clip(spectrograms, -80, 0).astype(np.float16)[rows],
         class_indices=classes[rows],
-        only_trains=np.arange(len(rows)) >= num_clips,
+        is_training_only=np.arange(len(rows)) >= num_clips,
         clip_ids=np.array([f"clip{row}" for row in rows]),
         recordings=recordings[rows].astype(str),
         groups=groups[rows].astype(str),

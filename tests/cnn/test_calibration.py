@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from freqquest.cnn.calibration import calibration_error, fit_temperature, reliability_bins, soften
+from freqquest.cnn.calibration import (
+    apply_temperature,
+    calibration_error,
+    fit_temperature,
+    reliability_bins,
+)
 
 
 def miscalibrated(num_clips=4000, temperature=2.0):
@@ -9,7 +14,7 @@ def miscalibrated(num_clips=4000, temperature=2.0):
     rng = np.random.default_rng(0)
     calibrated = rng.uniform(0.02, 0.98, num_clips)
     truth = (rng.random(num_clips) < calibrated).astype(int)
-    return soften(np.stack([1 - calibrated, calibrated], axis=1), temperature), truth
+    return apply_temperature(np.stack([1 - calibrated, calibrated], axis=1), temperature), truth
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
@@ -18,7 +23,8 @@ def test_the_fitted_temperature_restores_the_calibration(temperature):
     fitted = fit_temperature(probabilities, truth)
     assert fitted == pytest.approx(1 / temperature, rel=0.1)
     before, after = (
-        calibration_error(p, truth) for p in (probabilities, soften(probabilities, fitted))
+        calibration_error(p, truth)
+        for p in (probabilities, apply_temperature(probabilities, fitted))
     )
     assert after < 0.02 < before
 
@@ -26,7 +32,7 @@ def test_the_fitted_temperature_restores_the_calibration(temperature):
 def test_a_few_correct_clips_do_not_make_a_model_certain():
     probabilities = np.array([[0.6, 0.4], [0.55, 0.45], [0.3, 0.7], [0.4, 0.6]])
     truth = np.array([0, 0, 1, 1])
-    calibrated = soften(probabilities, fit_temperature(probabilities, truth))
+    calibrated = apply_temperature(probabilities, fit_temperature(probabilities, truth))
     assert calibrated.max() < 0.98
 
 

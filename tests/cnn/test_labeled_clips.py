@@ -10,7 +10,7 @@ from freqquest.cnn.labeled_clips import (
     hold_out,
     load_labeled,
 )
-from freqquest.cnn.leakage_audit import RANDOM, RECORDING, audit_parts
+from freqquest.cnn.leakage_audit import RANDOM, RECORDING, audit_splits
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
 from freqquest.storage import locate
@@ -21,9 +21,9 @@ def test_a_dataset_is_read_with_the_columns_of_its_clips(dataset_dir):
     dataset = locate(dataset_dir)
     clips = load_labeled(dataset, load_manifest(dataset))
     assert clips.spectrograms.shape == (20 + 16, 128, 173)
-    assert clips.only_trains.sum() == 16
+    assert clips.is_training_only.sum() == 16
     assert clips.is_validation.sum() == 4
-    assert not (clips.only_trains & clips.is_validation).any()
+    assert not (clips.is_training_only & clips.is_validation).any()
     assert clips.classes == ("high", "low")
     assert [path.rsplit("/", 1)[1] for path in clips.paths] == [
         name.rsplit("/", 1)[1] for name in clips.clip_ids
@@ -36,21 +36,21 @@ def test_a_dataset_is_read_with_the_columns_of_its_clips(dataset_dir):
 
 def test_cross_validation_holds_out_every_clip_once_and_divides_no_recording():
     clips = make_clips(num_recordings=12)
-    parts = cross_validation(clips, 3, seed=0)
-    held_out = np.concatenate([part.validation for part in parts])
+    splits = cross_validation(clips, 3, seed=0)
+    held_out = np.concatenate([split.validation for split in splits])
     assert sorted(held_out) == list(range(len(clips.class_indices)))
-    for part in parts:
-        assert not set(clips.recordings[part.train]) & set(clips.recordings[part.validation])
-        assert len(part.train) + len(part.validation) == len(clips.class_indices)
-        assert set(clips.class_indices[part.validation]) == {0, 1}
+    for split in splits:
+        assert not set(clips.recordings[split.train]) & set(clips.recordings[split.validation])
+        assert len(split.train) + len(split.validation) == len(clips.class_indices)
+        assert set(clips.class_indices[split.validation]) == {0, 1}
 
 
 def test_cross_validation_uses_the_datasets_own_folds():
     clips = make_clips(num_recordings=12, folds=3)
-    parts = cross_validation(clips, 3, seed=0)
-    assert [set(clips.groups[part.validation]) for part in parts] == [{"1"}, {"2"}, {"3"}]
-    for part in cross_validation(clips, 2, seed=0):  # joins whole folds
-        assert not set(clips.groups[part.train]) & set(clips.groups[part.validation])
+    splits = cross_validation(clips, 3, seed=0)
+    assert [set(clips.groups[split.validation]) for split in splits] == [{"1"}, {"2"}, {"3"}]
+    for split in cross_validation(clips, 2, seed=0):  # joins whole folds
+        assert not set(clips.groups[split.train]) & set(clips.groups[split.validation])
 
 
 def test_more_folds_than_recordings_of_a_class_are_refused():
@@ -71,18 +71,18 @@ def test_folds_that_divide_a_recording_are_refused_with_its_name():
 
 def test_augmented_copies_are_for_training_only_and_never_of_a_held_out_clip():
     clips = make_clips(num_copies=2)
-    part = hold_out(clips, np.array([0, 5]))
-    assert part.validation.tolist() == [0, 5]
-    assert not {"clip0", "clip5"} & set(clips.clip_ids[part.train])
-    assert clips.only_trains[part.train].sum() == 2 * (32 - 2)
+    split = hold_out(clips, np.array([0, 5]))
+    assert split.validation.tolist() == [0, 5]
+    assert not {"clip0", "clip5"} & set(clips.clip_ids[split.train])
+    assert clips.is_training_only[split.train].sum() == 2 * (32 - 2)
     assert len(all_clips(clips).train) == len(clips.class_indices)
     assert len(all_clips(clips).validation) == 0
 
 
 def test_the_datasets_own_split_is_kept(clips):
-    part = dataset_split(clips)
-    assert clips.is_validation[part.validation].all()
-    assert not clips.is_validation[part.train].any()
+    split = dataset_split(clips)
+    assert clips.is_validation[split.validation].all()
+    assert not clips.is_validation[split.train].any()
 
 
 def with_extra(clips, num_extra=5):
@@ -97,8 +97,8 @@ def test_extra_clips_are_always_trained_on_and_never_evaluated(folds):
     plain = make_clips(num_recordings=16, num_copies=1, folds=folds)
     clips = with_extra(plain)
     extra = set(range(len(plain.class_indices), len(clips.class_indices)))
-    audit, plain_audit = audit_parts(clips, seed=0), audit_parts(plain, seed=0)
-    parts = [
+    audit, plain_audit = audit_splits(clips, seed=0), audit_splits(plain, seed=0)
+    splits = [
         dataset_split(clips),
         all_clips(clips),
         *cross_validation(clips, 3, seed=0),
@@ -107,10 +107,10 @@ def test_extra_clips_are_always_trained_on_and_never_evaluated(folds):
     ]
     without = [dataset_split(plain), all_clips(plain), *cross_validation(plain, 3, seed=0)]
     without += [plain_audit[RANDOM], plain_audit[RECORDING]]
-    for part, same in zip(parts, without, strict=True):
-        assert extra <= set(part.train)
-        np.testing.assert_array_equal(part.validation, same.validation)
-        assert sorted(set(part.train) - extra) == sorted(same.train)
+    for split, same in zip(splits, without, strict=True):
+        assert extra <= set(split.train)
+        np.testing.assert_array_equal(split.validation, same.validation)
+        assert sorted(set(split.train) - extra) == sorted(same.train)
 
 
 def test_extra_clips_keep_their_class_and_count_as_one_recording_each(clips):

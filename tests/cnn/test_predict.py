@@ -1,6 +1,6 @@
 import pytest
 
-from freqquest.cnn.predict import list_wanted
+from freqquest.cnn.predict import list_requested_clips
 from freqquest.errors import UserError
 
 
@@ -18,13 +18,13 @@ def write_sample(folder, *ids):
 
 
 def test_the_sample_sets_the_rows_and_their_order(clips):
-    listed = list_wanted(str(clips), write_sample(clips, "c.flac", "a.wav", "c.flac"))
+    listed = list_requested_clips(str(clips), write_sample(clips, "c.flac", "a.wav", "c.flac"))
     assert listed["ID"].tolist() == ["c.flac", "a.wav", "c.flac"]
     assert listed["path"].tolist() == [str(clips / name) for name in ("c.flac", "a.wav", "c.flac")]
 
 
 def test_without_a_sample_all_clips_are_listed_by_name(clips):
-    assert list_wanted(str(clips), None)["ID"].tolist() == ["a.wav", "b.wav", "c.flac"]
+    assert list_requested_clips(str(clips), None)["ID"].tolist() == ["a.wav", "b.wav", "c.flac"]
 
 
 def test_a_link_out_of_the_folder_is_listed_but_not_read(clips, tmp_path_factory):
@@ -32,7 +32,7 @@ def test_a_link_out_of_the_folder_is_listed_but_not_read(clips, tmp_path_factory
     (elsewhere / "secret.wav").write_bytes(b"")
     (clips / "b2.wav").symlink_to(elsewhere / "secret.wav")
     (clips / "folder").symlink_to(elsewhere)
-    listed = list_wanted(str(clips), None)
+    listed = list_requested_clips(str(clips), None)
     assert listed["ID"].tolist() == ["a.wav", "b.wav", "b2.wav", "c.flac"]
     assert listed.set_index("ID")["reason"].astype(bool).to_dict() == {
         "a.wav": False,
@@ -56,18 +56,18 @@ def test_a_link_out_of_the_folder_is_listed_but_not_read(clips, tmp_path_factory
 )
 def test_an_id_without_a_file_is_reported_with_its_line(clips, bad_id, message):
     with pytest.raises(UserError, match=message):
-        list_wanted(str(clips), write_sample(clips, "a.wav", bad_id))
+        list_requested_clips(str(clips), write_sample(clips, "a.wav", bad_id))
 
 
 def test_a_sample_without_ids_is_refused(clips):
     with pytest.raises(UserError, match="`sample_submission=.*` has no ID below its header"):
-        list_wanted(str(clips), write_sample(clips))
+        list_requested_clips(str(clips), write_sample(clips))
     (clips / "sample.csv").write_text("")
     with pytest.raises(UserError, match="is empty: its first line must name the columns"):
-        list_wanted(str(clips), str(clips / "sample.csv"))
+        list_requested_clips(str(clips), str(clips / "sample.csv"))
 
 
 def test_a_sample_without_the_column_is_refused(clips):
     (clips / "sample.csv").write_text("file,Class\na.wav,x\n")
     with pytest.raises(UserError, match="lacks the column ID; it has file, Class"):
-        list_wanted(str(clips), str(clips / "sample.csv"))
+        list_requested_clips(str(clips), str(clips / "sample.csv"))

@@ -162,7 +162,7 @@ def test_one_version_of_each_clip_is_drawn_or_all_are_used():
     assert (len(drawn), len(every_copy)) == (1, 3)
     order = drawn._order
     assert sorted(clips.clip_ids[order]) == sorted(set(clips.clip_ids))
-    assert clips.only_trains[order].any()
+    assert clips.is_training_only[order].any()
 
 
 def test_clips_of_long_recordings_are_drawn_less_often_and_classes_keep_their_shares():
@@ -216,7 +216,7 @@ def test_averaged_weights_move_fast_at_first_and_then_slowly():
 
 
 def test_any_rows_can_be_trained_and_evaluated_on(clips):
-    part = SplitRows(train=np.arange(0, 32, 2), validation=np.arange(1, 32, 2))
+    split = SplitRows(train=np.arange(0, 32, 2), validation=np.arange(1, 32, 2))
     epochs = []
-    fit(PLAIN, clips, part, max_epochs=1, seed=0, on_epoch=lambda _, epoch: epochs.append(epoch))
+    fit(PLAIN, clips, split, max_epochs=1, seed=0, on_epoch=lambda _, epoch: epochs.append(epoch))
     assert 0 <= epochs[0]["validation/accuracy"] <= 1

@@ -4,7 +4,7 @@ import pytest
 
 from freqquest.audio.decode import UnreadableClipError
 from freqquest.dataset.config import CLIP
-from freqquest.dataset.load_clip import load
+from freqquest.dataset.load_clip import open_clip
 from freqquest.storage import Location
 
 
@@ -14,11 +14,11 @@ def path(audio_dir):
 
 
 def test_a_missing_file_is_unreadable_but_a_missing_folder_is_an_outage(path, tmp_path):
-    assert load(path, CLIP).duration_s == 4.0
+    assert open_clip(path, CLIP).duration_s == 4.0
     with pytest.raises(UnreadableClipError, match="No such file"):
-        load(str(tmp_path / "x.wav"), CLIP)
+        open_clip(str(tmp_path / "x.wav"), CLIP)
     with pytest.raises(FileNotFoundError):
-        load(str(tmp_path / "gone" / "x.wav"), CLIP)
+        open_clip(str(tmp_path / "gone" / "x.wav"), CLIP)
 
 
 @pytest.mark.parametrize("num_bytes", [0, 44, 20_000])
@@ -32,4 +32,4 @@ def test_a_storage_error_within_a_file_is_not_mistaken_for_corruption(path, num_
     open_location = Location.open
     monkeypatch.setattr(Location, "open", lambda path: Failing(open_location(path).read()))
     with pytest.raises(OSError, match="connection lost"):
-        load(path, CLIP)
+        open_clip(path, CLIP)

@@ -33,7 +33,7 @@ def test_the_summary_lists_classes_clips_recordings_hours_and_rates(dataset_dir)
     assert lines[3].split() == ["(no", "label)", "0", "(0)", "0", "(0)", "3", "(3)", "0.00"]
     assert lines[4] == "rows: 32 train, 4 validation, 3 test"
     assert lines[5] == "sample rates: 23 at 22050 Hz"
-    assert "unreadable clips: 1 (listed in there/quarantine.csv)" in lines
+    assert "rejected clips: 1 (listed in there/quarantine.csv)" in lines
 
 
 def test_manifests_that_cannot_be_read_are_refused(copy_of_dataset, tmp_path):

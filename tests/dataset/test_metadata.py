@@ -39,7 +39,7 @@ def test_a_list_of_clips_gives_labels_recordings_folds_and_splits(tmp_path, audi
     assert clips["split"].tolist() == ["validation", "train", "test"]
     assert clips["fold"].dropna().to_dict() == {"deep/er/y.flac": 2, "x.wav": 1}
     assert clips["path"]["x.wav"] == f"{audio}/x.wav"
-    assert sources.refused.empty
+    assert sources.rejected.empty
 
 
 def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
@@ -50,7 +50,7 @@ def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
     )
     sources = find_labeled(audio, csv)
     assert sources.clips["clip_id"].tolist() == ["deep/er/y.flac", "x.wav"]
-    reasons = [reason.removeprefix(f"{csv} ") for reason in sources.refused["reason"]]
+    reasons = [reason.removeprefix(f"{csv} ") for reason in sources.rejected["reason"]]
     outside = "not a path below the audio folder"
     assert reasons == [
         f"line 3: {outside}",
@@ -84,7 +84,7 @@ def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
         ("slice_file_name,fsID,class,label\nx.wav,1,a,b\n", "it needs path, label"),
         ("path,label\nx.wav,../a\nz.wav,b\n", "label '../a' cannot be a file name"),
         ("path,label,fold\nx.wav,a,1e30\nz.wav,b,1\n", "line 2: fold '1e30' must be an integer"),
-        ("path,label\n/data/x.wav,a\n", "no labeled clips.*1 were refused, .* /data/x.wav"),
+        ("path,label\n/data/x.wav,a\n", "no labeled clips.*1 were rejected, .* /data/x.wav"),
     ],
     ids=[
         "missing", "empty", "unclosed", "columns", "no label", "other clips", "repeated",

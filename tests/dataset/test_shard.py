@@ -113,7 +113,7 @@ def test_an_unreadable_clip_is_quarantined_with_the_reason_and_the_others_are_un
     planned = plan(tmp_path / "audio", recording_pattern=r"^(\D+)")
     written = write(planned.shards, tmp_path / "dataset")
     quarantined = [row for shard in written for row in shard.statistics.quarantined]
-    quarantined += planned.refused.to_dict("records")
+    quarantined += planned.rejected.to_dict("records")
     (row,) = quarantined
     assert row["path"] == str(tmp_path / "audio" / "low" / name)
     assert re.search(reason, row["reason"])

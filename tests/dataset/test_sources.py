@@ -87,9 +87,9 @@ def test_a_name_that_is_not_utf_8_is_refused(tmp_path):
         (tmp_path / "b").joinpath(b"caf\xe9.wav".decode(errors="surrogateescape")).write_bytes(b"")
     except OSError:
         pytest.skip("this file system allows only UTF-8 names")
-    refused = find_labeled(str(tmp_path)).refused
-    assert refused["path"].tolist() == [f"{tmp_path}/b/caf\\udce9.wav"]
-    assert "not valid UTF-8" in refused["reason"][0]
+    rejected = find_labeled(str(tmp_path)).rejected
+    assert rejected["path"].tolist() == [f"{tmp_path}/b/caf\\udce9.wav"]
+    assert "not valid UTF-8" in rejected["reason"][0]
 
 
 def test_links_are_followed_only_to_files_inside_the_folder(tmp_path):
@@ -109,8 +109,8 @@ def test_links_are_followed_only_to_files_inside_the_folder(tmp_path):
     assert sources.clips["clip_id"].tolist() == ["a/fine.wav", "a/x.wav", "b/y.wav"]
     reasons = dict(
         zip(
-            sources.refused["path"].str.rsplit("/", n=1).str[-1],
-            sources.refused["reason"],
+            sources.rejected["path"].str.rsplit("/", n=1).str[-1],
+            sources.rejected["reason"],
             strict=True,
         )
     )

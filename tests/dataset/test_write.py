@@ -91,10 +91,10 @@ def test_only_training_clips_have_copies_and_copies_are_marked(dataset_dir):
 
 
 def test_unreadable_clips_are_listed_with_the_reason(dataset_dir):
-    refused = pd.read_csv(dataset_dir / "quarantine.csv")
-    assert len(refused) == 1
-    assert refused["path"][0].endswith("broken.wav")
-    assert "not readable as audio" in refused["reason"][0]
+    rejected = pd.read_csv(dataset_dir / "quarantine.csv")
+    assert len(rejected) == 1
+    assert rejected["path"][0].endswith("broken.wav")
+    assert "not readable as audio" in rejected["reason"][0]
 
 
 def test_the_same_settings_give_the_same_bytes_and_a_rerun_changes_nothing(
@@ -225,7 +225,7 @@ def test_one_unreadable_clip_is_allowed_unless_the_limit_is_zero(local_ray, audi
     min((tmp_path / "audio" / "low").glob("*")).write_bytes(b"")
     settings = {"audio_dir": str(tmp_path / "audio"), "dataset_dir": str(tmp_path / "dataset")}
     with pytest.raises(
-        UserError, match="1 of 20 clips cannot be read, more than `max_quarantined_fraction=0`"
+        UserError, match="1 of 20 clips were rejected, more than `max_quarantined_fraction=0`"
     ):
         write_dataset(PreprocessConfig(**settings, max_quarantined_fraction=0))
     assert (

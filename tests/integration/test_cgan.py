@@ -12,7 +12,7 @@ import ray.train
 
 from freqquest.cgan import train, train_worker
 from freqquest.cgan.distributed import Worker
-from freqquest.cgan.training_loop import train_generator
+from freqquest.cgan.training_loop import run_training
 from tests.cgan.conftest import CPU, threads, train_job
 from tests.integration.conftest import start
 from tests.servers import wait_until
@@ -42,7 +42,7 @@ def test_a_training_whose_worker_and_then_driver_were_killed_ends_in_the_same_ge
     job("train_cgan", *arguments)
     undisturbed = train_job(dataset_dir, tmp_path / "undisturbed", **budget)
     with threads(2):  # as many as the cores of the session's Ray
-        train_generator(undisturbed, Worker(), CPU, lambda *_: None)
+        run_training(undisturbed, Worker(), CPU, lambda *_: None)
     generators = [
         (folder / "generator.safetensors").read_bytes()
         for folder in (run, tmp_path / "undisturbed")

@@ -51,7 +51,7 @@ def run_search(
     config: TuneConfig,
     manifest: Manifest,
     shared_clips: ray.ObjectRef,
-    parts: list[SplitRows],
+    splits: list[SplitRows],
     run: Location,
 ) -> list[Outcome]:
     """Run all trials, list them in trials.csv, and print those that failed.
@@ -60,7 +60,7 @@ def run_search(
         config: Settings of the search.
         manifest: Manifest of the dataset.
         shared_clips: LabeledClips in Ray's object store.
-        parts: Training and validation rows; each trial is trained on each part in turn.
+        splits: Training and validation rows; each trial is trained on each split in turn.
         run: The run folder.
 
     Raises:
@@ -74,12 +74,12 @@ def run_search(
     )
     task = TrialTask(
         shared_clips=shared_clips,
-        parts=parts,
+        splits=splits,
         clip=manifest.clip,
         max_epochs=config.effective_max_epochs,
         logs=run / layout.TENSORBOARD_DIR / "cnn",
         num_threads=int(resources["CPU"]),
-        rungs=rungs(config.effective_max_epochs * len(parts)),
+        rungs=rungs(config.effective_max_epochs * len(splits)),
     )
     outcomes = _run_trials(config, task, resources, run)
     _remove_abandoned_logs(task.logs, outcomes)

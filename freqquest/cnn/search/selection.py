@@ -11,7 +11,12 @@ import numpy as np
 from sklearn.metrics import classification_report
 
 from freqquest import plots
-from freqquest.cnn.calibration import calibration_error, fit_temperature, reliability_bins, soften
+from freqquest.cnn.calibration import (
+    apply_temperature,
+    calibration_error,
+    fit_temperature,
+    reliability_bins,
+)
 from freqquest.cnn.labeled_clips import LabeledClips
 from freqquest.cnn.metrics import SearchMetrics, Setting
 from freqquest.cnn.search.outcome import FINISHED, Outcome
@@ -66,7 +71,7 @@ def evaluate(
         zero_division=0.0,
     )
     temperature = fit_temperature(probabilities, truth)
-    calibrated = soften(probabilities, temperature)
+    calibrated = apply_temperature(probabilities, temperature)
     return {
         "accuracy": float((probabilities.argmax(axis=1) == truth).mean()),
         "accuracy_by_fold": best.fold_scores,
@@ -94,7 +99,7 @@ def draw(
     rows, probabilities = best.predictions
     truth = clips.class_indices[rows]
     counts = plots.count_confusions(truth, probabilities.argmax(axis=1), len(clips.classes))
-    calibrated = soften(probabilities, metrics["temperature"])
+    calibrated = apply_temperature(probabilities, metrics["temperature"])
     title = f"validation: {metrics['split']}"
     pictures = {
         "confusion_matrix": plots.confusion_matrix(counts, clips.classes, title),

@@ -1,4 +1,4 @@
-"""One trial of the search: train on each part, report every epoch to Ray Tune, and keep the result.
+"""One trial of the search: train on each split, report each epoch to Ray Tune, keep the result.
 
 Runs in workers. TensorFlow is imported inside the functions, so that the driver never loads it.
 Shapes: N clips, K classes.
@@ -40,7 +40,7 @@ class TrialTask:
 
     shared_clips: ray.ObjectRef
     """LabeledClips in Ray's object store: one copy per node, for any number of trials."""
-    parts: list[SplitRows]
+    splits: list[SplitRows]
     clip: ClipConfig
     max_epochs: int
     logs: Location
@@ -51,12 +51,12 @@ class TrialTask:
 
     @property
     def num_epochs(self) -> int:
-        """Sum over all parts."""
-        return self.max_epochs * len(self.parts)
+        """Sum over all splits."""
+        return self.max_epochs * len(self.splits)
 
 
 def run_trial(params: Settings, task: TrialTask) -> None:
-    """Run one trial in its own process: train on each part in turn, and save the predictions.
+    """Run one trial in its own process: train on each split in turn, and save the predictions.
 
     Raises:
         RayError, OSError, MemoryError: A process was lost, or storage or memory failed; the trial
@@ -74,21 +74,21 @@ def run_trial(params: Settings, task: TrialTask) -> None:
     ):
         predictions = []
         try:
-            for number, part in enumerate(task.parts):
-                reporter.begin(part)
+            for number, split in enumerate(task.splits):
+                reporter.begin(split)
                 model = fit(
                     cnn_config,
                     clips,
-                    part,
+                    split,
                     max_epochs=task.max_epochs,
                     seed=int(params["seed"]),
                     on_epoch=reporter.after_epoch,
                 )
                 predictions.append(
-                    predict_probabilities(model, clips.spectrograms[part.validation])
+                    predict_probabilities(model, clips.spectrograms[split.validation])
                 )
                 reporter.log_predictions(predictions[-1])
-                reporter.end_part()
+                reporter.end_split()
                 model.save(Path(folder) / f"model_{number}.keras")
         except (RayError, OSError, MemoryError):
             raise
@@ -97,7 +97,7 @@ def run_trial(params: Settings, task: TrialTask) -> None:
             return
         np.savez(
             Path(folder) / PREDICTIONS_NAME,
-            rows=np.concatenate([part.validation for part in task.parts]),
+            rows=np.concatenate([split.validation for split in task.splits]),
             probabilities=np.concatenate(predictions),
         )
         reporter.report(FINISHED, checkpoint=tune.Checkpoint.from_directory(folder))
@@ -116,14 +116,14 @@ class _TrialReporter:
         self._clips, self._task = clips, task
         self._history: list[dict[str, float]] = []
         self._scores: list[float] = []
-        self._epoch_of_part, self._last_reported = 0, 0
+        self._epoch_of_split, self._last_reported = 0, 0
         self._seconds, self._started = 0.0, 0.0  # of training and validation
 
-    def begin(self, part: SplitRows) -> None:
-        """Begin another part."""
-        self._part = part
+    def begin(self, split: SplitRows) -> None:
+        """Begin another split."""
+        self._split = split
         self._scores.append(0.0)
-        self._epoch_of_part = 0
+        self._epoch_of_split = 0
         self._started = time.perf_counter()
 
     def after_epoch(self, probabilities: np.ndarray, metrics: dict[str, float]) -> None:
@@ -134,25 +134,25 @@ class _TrialReporter:
         now = {"fold": len(self._scores), "time": time.time(), "seconds": self._seconds}
         self._history.append(metrics | now)
         self._logs.log_scalars(metrics, len(self._history))
-        self._epoch_of_part += 1
+        self._epoch_of_split += 1
         if self._at_rung:
             self.log_predictions(probabilities)
         if self._epoch < self._task.num_epochs:  # the final report covers the last epoch
             self.report(STOPPED)
         self._started = time.perf_counter()
 
-    def end_part(self) -> None:
-        """Skip the remaining epochs of a part that ended early, so that its score counts there."""
-        if self._epoch_of_part < self._task.max_epochs and len(self._scores) < len(
-            self._task.parts
+    def end_split(self) -> None:
+        """Skip the remaining epochs of a split that ended early, so that its score counts there."""
+        if self._epoch_of_split < self._task.max_epochs and len(self._scores) < len(
+            self._task.splits
         ):
-            self._epoch_of_part = self._task.max_epochs
+            self._epoch_of_split = self._task.max_epochs
             self.report(STOPPED)
 
     @property
     def _epoch(self) -> int:
-        """The scheduler's clock: each part begins at the same epoch, even after an early end."""
-        return (len(self._scores) - 1) * self._task.max_epochs + self._epoch_of_part
+        """The scheduler's clock: each split begins at the same epoch, even after an early end."""
+        return (len(self._scores) - 1) * self._task.max_epochs + self._epoch_of_split
 
     @property
     def _at_rung(self) -> bool:
@@ -160,9 +160,9 @@ class _TrialReporter:
         return any(self._last_reported < rung <= self._epoch for rung in self._task.rungs)
 
     def log_predictions(self, probabilities: np.ndarray) -> None:
-        """Log plots and sounds of the current part's validation clips."""
+        """Log plots and sounds of the current split's validation clips."""
         self._logs.log_predictions(
-            self._clips, self._part.validation, probabilities, self._task.clip, len(self._history)
+            self._clips, self._split.validation, probabilities, self._task.clip, len(self._history)
         )
 
     def report(
