@@ -138,9 +138,10 @@ class Recorder:
             baseline = self._evaluator.real_baseline(num_clips)
             table = format_table(evaluation, baseline)
             (self._job.run / layout.JUDGE_TABLE_NAME).write_text(table + "\n")
-            metrics |= {"judge": as_dict(evaluation), "floor": as_dict(baseline)}
+            metrics |= {"judge": as_dict(evaluation), "baseline": as_dict(baseline)}
             # Distances depend on the number of clips, so epochs have a baseline of their own.
-            metrics["floor_of_epochs"] = self._evaluator.real_baseline(config.judge_clips).overall
+            of_epochs = self._evaluator.real_baseline(config.judge_clips)
+            metrics["baseline_of_epochs"] = of_epochs.overall
         self._logs.close(self._history[-1], evaluation)
         return metrics
 

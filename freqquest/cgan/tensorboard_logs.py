@@ -18,7 +18,13 @@ from freqquest.cgan.realism import NOTE, RealismMetrics
 from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.trainer import EpochMetrics
 from freqquest.dataset.read import example_of_each_class
-from freqquest.runs.layout import SAMPLES_DIR, SPECTROGRAMS_DIR, TENSORBOARD_DIR
+from freqquest.runs.layout import (
+    SAMPLES_DIR,
+    SPECTROGRAMS_DIR,
+    TENSORBOARD_DIR,
+    picture_name,
+    sample_name,
+)
 from freqquest.runs.log_dir import LogDir
 
 _TAGS = {
@@ -76,12 +82,12 @@ class CganLogs:
         """
         rate = self._manifest.clip.sample_rate_hz
         for label, waveform in zip(self._manifest.classes, waveforms, strict=True):
-            file = self._run / SAMPLES_DIR / f"{label}_ep{epoch}.wav"
+            file = self._run / SAMPLES_DIR / sample_name(label, epoch)
             file.write_bytes(encode_wav(waveform, rate))
             self._writer.add_audio(f"generated/{label}", waveform[None], epoch, sample_rate=rate)
         generated = dict(zip(self._manifest.classes, spectrograms.cpu().numpy(), strict=True))
         picture = self._picture(generated, epoch)
-        (self._run / SPECTROGRAMS_DIR / f"epoch_{epoch:03d}.png").write_bytes(plots.png(picture))
+        (self._run / SPECTROGRAMS_DIR / picture_name(epoch)).write_bytes(plots.png(picture))
         self._writer.add_image("generated/spectrograms", picture, epoch, dataformats="HWC")
 
     def _picture(self, generated: dict[str, np.ndarray], epoch: int) -> np.ndarray:

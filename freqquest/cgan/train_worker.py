@@ -63,7 +63,7 @@ def run_workers(job: TrainJob) -> dict[str, object]:
             storage_path=job.run.path,
             storage_filesystem=job.run.filesystem,
             failure_config=ray.train.FailureConfig(max_failures=max_restarts),
-            callbacks=[_LossReporter(job)],
+            callbacks=[_LostWorkerReporter(job)],
         ),
     )
     try:
@@ -73,7 +73,7 @@ def run_workers(job: TrainJob) -> dict[str, object]:
     return metrics
 
 
-class _LossReporter(ray.train.UserCallback):  # type: ignore[misc]  # Ray ships no types
+class _LostWorkerReporter(ray.train.UserCallback):  # type: ignore[misc]  # Ray ships no types
     """Tells the driver that workers were lost, and what their successors wait for.
 
     Ray Train waits silently, and forever if the number of workers is fixed.

@@ -177,7 +177,7 @@ def _card(manifest: Manifest, metrics: CnnMetrics) -> ModelCard:
             "split": metrics["split"],
             "num_clips": metrics["num_clips"],
         },
-        cnn_config=metrics["network"],
+        cnn_config=metrics["cnn_config"],
         num_members=metrics["num_members"],
         trained_on=metrics["trained_on"],
         num_extra_clips=metrics["num_extra_clips"],

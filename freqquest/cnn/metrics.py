@@ -49,7 +49,7 @@ class SearchMetrics(TypedDict):
     trial: str
     """ID of the chosen trial."""
     is_first_trial: bool
-    network: Settings
+    cnn_config: Settings
     """The chosen `CnnConfig`."""
     by_class: dict[str, ClassMetrics]
     temperature: float

@@ -93,9 +93,9 @@ def _splits(config: TuneConfig, clips: LabeledClips) -> list[SplitRows]:
 def _write_plots(pictures: dict[str, np.ndarray], run: RunFolder) -> None:
     """Write the confusion matrix beside the model, and the other plots into figures/."""
     for name, picture in pictures.items():
-        is_main = f"{name}.png" == layout.CONFUSION_MATRIX_NAME
+        is_main = name == layout.CONFUSION_MATRIX_NAME
         folder = run.location if is_main else run / layout.FIGURES_DIR
-        (folder / f"{name}.png").write_bytes(plots.png(picture))
+        (folder / name).write_bytes(plots.png(picture))
 
 
 def load_clips(dataset: Location, manifest: Manifest, extra: pd.DataFrame) -> LabeledClips:

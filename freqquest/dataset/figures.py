@@ -1,19 +1,20 @@
 """Plots of a dataset: a spectrogram of each class, and the numbers of clips and recordings."""
 
-from freqquest.dataset.manifest import FIGURES_NAME, SPLITS, Manifest
+from freqquest.dataset.manifest import SPLITS, Manifest
 from freqquest.dataset.read import example_of_each_class
 from freqquest.plots import counts, png, spectrogram_grid
+from freqquest.runs.layout import COUNTS_NAME, EXAMPLES_NAME, FIGURES_DIR
 from freqquest.storage import Location
 
 
 def draw_figures(dataset: Location, manifest: Manifest) -> None:
-    """Write `figures/spectrograms.png` and `figures/counts.png` into a dataset's folder."""
+    """Write the plots into a dataset's folder of figures."""
     examples = spectrogram_grid(
         example_of_each_class(dataset, manifest, "cnn"),
         "a training clip of each class (dB)",
         manifest.clip.duration_s,
     )
-    (dataset / FIGURES_NAME / "spectrograms.png").write_bytes(png(examples))
+    (dataset / FIGURES_DIR / EXAMPLES_NAME).write_bytes(png(examples))
     splits = [
         split
         for split in SPLITS
@@ -26,4 +27,4 @@ def draw_figures(dataset: Location, manifest: Manifest) -> None:
         }
         for title, by_split in numbers.items()
     }
-    (dataset / FIGURES_NAME / "counts.png").write_bytes(png(counts(manifest.classes, panels)))
+    (dataset / FIGURES_DIR / COUNTS_NAME).write_bytes(png(counts(manifest.classes, panels)))

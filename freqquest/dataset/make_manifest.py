@@ -8,7 +8,6 @@ import pandas as pd
 from freqquest.dataset.config import CLIP, VIEWS
 from freqquest.dataset.manifest import (
     FORMAT_VERSION,
-    QUARANTINE_NAME,
     SPLITS,
     Manifest,
     Normalization,
@@ -16,6 +15,7 @@ from freqquest.dataset.manifest import (
 from freqquest.dataset.plan import DatasetPlan
 from freqquest.dataset.shard import ShardPlan, WrittenShard
 from freqquest.errors import UserError
+from freqquest.runs.layout import QUARANTINE_NAME
 
 
 def make_manifest(

@@ -13,6 +13,7 @@ from typing import Any
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.errors import UserError
+from freqquest.runs.layout import FIGURES_DIR, QUARANTINE_NAME
 from freqquest.storage import Location
 
 FORMAT_VERSION = 3
@@ -22,10 +23,6 @@ MANIFEST_NAME = "manifest.json"
 
 UNFINISHED_NAME = "unfinished.json"
 """File with the settings of a run that has begun; it is removed when the manifest is written."""
-
-QUARANTINE_NAME = "quarantine.csv"
-
-FIGURES_NAME = "figures"
 
 NOT_AUGMENTED = "none"
 """Value of the column `augmentation` for clips that are not augmented copies."""
@@ -145,7 +142,7 @@ class Manifest:
                 f"validation: {self.split_description}",
                 f"rejected clips: {self.num_quarantined} (listed in "
                 f"{dataset_dir}/{QUARANTINE_NAME})",
-                f"dataset: {dataset_dir} (plots in {dataset_dir}/{FIGURES_NAME})",
+                f"dataset: {dataset_dir} (plots in {dataset_dir}/{FIGURES_DIR})",
             ]
         )
 

@@ -17,7 +17,6 @@ from freqquest.dataset.make_manifest import make_manifest
 from freqquest.dataset.manifest import (
     DATASET_FILES,
     MANIFEST_NAME,
-    QUARANTINE_NAME,
     UNFINISHED_NAME,
     Manifest,
     load_manifest,
@@ -28,6 +27,7 @@ from freqquest.dataset.verify import verify_dataset
 from freqquest.errors import UserError
 from freqquest.progress import Progress
 from freqquest.runs.folder import changed_settings
+from freqquest.runs.layout import QUARANTINE_NAME
 from freqquest.runs.tables import write_csv
 from freqquest.storage import Location, locate
 

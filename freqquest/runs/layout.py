@@ -21,7 +21,7 @@ REPORT_NAME = "report.html"
 """Report of the whole run."""
 
 FIGURES_DIR = "figures"
-"""Plots that the report shows."""
+"""Plots that the report shows, of the run or of its dataset."""
 
 # Dataset
 
@@ -30,6 +30,15 @@ DEMO_DIR = "demo"
 
 DATASET_DIR = "dataset"
 """Dataset that the pipeline makes."""
+
+QUARANTINE_NAME = "quarantine.csv"
+"""Table of rejected clips, in the dataset."""
+
+EXAMPLES_NAME = "spectrograms.png"
+"""Plot of a training clip of each class, among the dataset's figures."""
+
+COUNTS_NAME = "counts.png"
+"""Plot of the numbers of clips and recordings, among the dataset's figures."""
 
 # Classifier
 
@@ -43,10 +52,22 @@ TRIALS_DIR = "trials"
 """Ray Tune's state and checkpoints of the trials."""
 
 NETWORKS_DIR = "networks"
-"""Trained members of the final classifier, kept until it is whole."""
+"""Trained networks of the final classifier and of the leakage audit; a resumed run reuses them."""
 
 CONFUSION_MATRIX_NAME = "confusion_matrix.png"
 """Confusion matrix of the validation clips."""
+
+LEARNING_CURVES_NAME = "learning_curves.png"
+"""Plot of each trial's accuracy by epoch, among the figures."""
+
+SEARCH_PROGRESS_NAME = "search_progress.png"
+"""Plot of the best score so far by minutes, among the figures."""
+
+RELIABILITY_NAME = "reliability.png"
+"""Plot of accuracy against confidence, among the figures."""
+
+IMPORTANCE_NAME = "importance.png"
+"""Plot of the importance of each setting, among the figures of a search with enough trials."""
 
 SUBMISSION_NAME = "submission.csv"
 """Predicted class of each test clip."""
@@ -59,14 +80,20 @@ GENERATOR_NAME = "generator.safetensors"
 CGAN_EPOCHS_NAME = "cgan_epochs.csv"
 """Metrics of each training epoch of the generator."""
 
+LOSSES_NAME = "cgan_losses.png"
+"""Plot of both losses by epoch, among the figures."""
+
+EVALUATIONS_NAME = "cgan_judge.png"
+"""Plot of the judge's metrics by epoch, among the figures."""
+
 CHECKPOINTS_DIR = "checkpoints"
 """Checkpoints of the generator's training, and Ray Train's own state."""
 
 SAMPLES_DIR = "samples"
-"""WAV files of generated clips: `<class>_ep<epoch>.wav`."""
+"""WAV files of generated clips, named by `sample_name`."""
 
 SPECTROGRAMS_DIR = "spectrograms"
-"""Pictures of generated clips: `epoch_<epoch>.png`."""
+"""Pictures of generated clips, named by `picture_name`."""
 
 JUDGE_TABLE_NAME = "judge.txt"
 """Final evaluation of the generator, as a text table."""
@@ -76,3 +103,13 @@ GENERATED_DIR = "generated"
 
 GENERATED_NAME = "generated.csv"
 """Class that the classifier predicts for each of these files."""
+
+
+def sample_name(label: str, epoch: int | None) -> str:
+    """Return the name of a class's WAV file of an epoch."""
+    return f"{label}_ep{epoch}.wav"
+
+
+def picture_name(epoch: int) -> str:
+    """Return the name of an epoch's picture."""
+    return f"epoch_{epoch:03d}.png"

@@ -3,9 +3,8 @@
 import io
 import json
 import re
-import sys
+import shlex
 from importlib.resources import files
-from pathlib import Path
 from statistics import pstdev
 from typing import cast
 
@@ -21,6 +20,7 @@ from freqquest.runs.run_metrics import (
     GeneratorSection,
     RunMetrics,
 )
+from freqquest.runs.tensorboard_server import tensorboard_command
 from freqquest.storage import Location, locate
 
 _PICTURE_NAME = re.compile(r"epoch_(\d+)\.png")
@@ -58,6 +58,7 @@ def write_report(run_dir: str) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     page = environment.from_string(template).render(
+        layout=layout,
         name=run.name,
         headlines=headlines(metrics),
         config=json.dumps(read_sections(run, layout.CONFIG_NAME), indent=1),
@@ -66,7 +67,7 @@ def write_report(run_dir: str) -> str:
         shown_epoch=shown_epoch,
         sounds=_sounds(run, shown_epoch),
         has_dataset_plots=(run / layout.DATASET_DIR / layout.FIGURES_DIR).is_dir(),
-        has_importance=(run / layout.FIGURES_DIR / "importance.png").is_file(),
+        has_importance=(run / layout.FIGURES_DIR / layout.IMPORTANCE_NAME).is_file(),
         **{name: sections.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
     )
     (run / layout.REPORT_NAME).write_text(page)
@@ -99,7 +100,7 @@ def _classifier_lines(cnn: ClassifierSection) -> list[str]:
         each = ", ".join(f"{accuracy:.3f}" for accuracy in by_fold)
         folds = f"; {each} on each fold, spread {pstdev(by_fold):.3f}"
     choices = ["configuration"] * (cnn["num_trials"] > 1)
-    choices += ["epoch"] * (cnn["network"]["schedule"] == "plateau")
+    choices += ["epoch"] * (cnn["cnn_config"]["schedule"] == "plateau")
     chosen = f"; the same clips chose the {' and the '.join(choices)}" if choices else ""
     num_extra = cnn.get("num_extra_clips")
     extra = f"; trained on {num_extra} extra clips too" if num_extra else ""
@@ -117,11 +118,11 @@ def _generator_lines(cgan: GeneratorSection) -> list[str]:
     )
     if "judge" not in cgan:
         return [line]
-    return [line, _judge_line(cgan["judge"], cgan["floor"])]
+    return [line, _judge_line(cgan["judge"], cgan["baseline"])]
 
 
-def _judge_line(judge: EvaluationSection, floor: EvaluationSection) -> str:
-    generated, real = judge["overall"], floor["overall"]
+def _judge_line(judge: EvaluationSection, baseline: EvaluationSection) -> str:
+    generated, real = judge["overall"], baseline["overall"]
     distances = [
         f"{name} {generated[name]:.3f} ({real[name]:.3f})"
         for name in _DISTANCES
@@ -139,28 +140,28 @@ def _draw_generator_plots(run: Location, cgan: GeneratorSection) -> None:
     epochs = _read_table(run / layout.CGAN_EPOCHS_NAME)
     losses = {name: epochs[name].tolist() for name in ("loss_D", "loss_G")}
     picture = plots.curves(losses, "conditional GAN", "epoch", "loss")
-    (run / layout.FIGURES_DIR / "cgan_losses.png").write_bytes(plots.png(picture))
+    (run / layout.FIGURES_DIR / layout.LOSSES_NAME).write_bytes(plots.png(picture))
     if "judge" not in cgan:
         return
     judged = epochs.dropna(subset="judge/accuracy")
-    real = cgan["floor_of_epochs"]
+    real = cgan["baseline_of_epochs"]
     series = {
-        name: (judged[f"judge/{name}"].tolist(), floor)
+        name: (judged[f"judge/{name}"].tolist(), baseline)
         for name in ("accuracy", *_DISTANCES)
         # With few clips, a distance cannot be computed.
-        if f"judge/{name}" in judged and (floor := real[name]) is not None
+        if f"judge/{name}" in judged and (baseline := real[name]) is not None
     }
     title = "generated clips, by freqquest's own classifier"
     picture = plots.curves_with_references(
         series, title, "epoch", "real clips", judged["epoch"].tolist()
     )
-    (run / layout.FIGURES_DIR / "cgan_judge.png").write_bytes(plots.png(picture))
+    (run / layout.FIGURES_DIR / layout.EVALUATIONS_NAME).write_bytes(plots.png(picture))
 
 
 def _summarize(run: Location, metrics: RunMetrics) -> str:
     lines = ["", *_class_table(metrics), *headlines(metrics)]
     if "dataset" in metrics and (rejected := metrics["dataset"]["num_quarantined"]):
-        table = run / layout.DATASET_DIR / "quarantine.csv"
+        table = run / layout.DATASET_DIR / layout.QUARANTINE_NAME
         lines.append(f"rejected clips: {rejected}, listed in {table}")
     outputs = {name: run / path for name, path in _OUTPUTS.items()}
     lines += ["", *(f"{name + ':':<18}{path}" for name, path in outputs.items() if path.exists())]
@@ -181,8 +182,7 @@ def _class_table(metrics: RunMetrics) -> list[str]:
 
 def _tensorboard_command(run: Location) -> str:
     if run.is_local:
-        tensorboard = Path(sys.executable).parent / "tensorboard"
-        return f"{tensorboard} --logdir {run / layout.TENSORBOARD_DIR}"
+        return shlex.join(tensorboard_command(run / layout.TENSORBOARD_DIR))
     return f"python -m freqquest watch --run-dir {run}"
 
 
@@ -201,7 +201,7 @@ def _shown_epoch(run: Location, cgan: GeneratorSection | None) -> int | None:
 
 def _sounds(run: Location, epoch: int | None) -> dict[str, str]:
     """Return the path of each class's WAV file of an epoch, relative to the run folder."""
-    ending = f"_ep{epoch}.wav"
+    ending = layout.sample_name("", epoch)
     names = [file.name for file in (run / layout.SAMPLES_DIR).list_dir()]
     return {
         name.removesuffix(ending): f"{layout.SAMPLES_DIR}/{name}"

@@ -15,7 +15,7 @@ class DatasetSection(TypedDict):
     num_quarantined: int
 
 
-class NetworkSection(TypedDict):
+class CnnConfigSection(TypedDict):
     """Settings of the chosen classifier."""
 
     schedule: str
@@ -40,7 +40,7 @@ class ClassifierSection(TypedDict):
     num_trials: int
     num_extra_clips: NotRequired[int]
     split: str
-    network: NetworkSection
+    cnn_config: CnnConfigSection
     audit: NotRequired[LeakageAudit]
 
 
@@ -67,8 +67,8 @@ class GeneratorSection(TypedDict):
     loss_D: float
     loss_G: float
     judge: NotRequired[EvaluationSection]
-    floor: NotRequired[EvaluationSection]
-    floor_of_epochs: NotRequired[dict[str, float | None]]
+    baseline: NotRequired[EvaluationSection]
+    baseline_of_epochs: NotRequired[dict[str, float | None]]
 
 
 class GeneratedSection(TypedDict):

@@ -61,7 +61,8 @@ def watch(config: WatchConfig) -> None:
         follow(source, folder)
         # TensorBoard ends with this process.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with subprocess.Popen(_command(folder, config.port)) as process:
+        command = [*tensorboard_command(folder), "--host", "127.0.0.1", "--port", str(config.port)]
+        with subprocess.Popen(command) as process:
             try:
                 _follow_until_end(process, source, folder, config.interval_s)
             except KeyboardInterrupt:
@@ -72,10 +73,9 @@ def watch(config: WatchConfig) -> None:
             raise UserError(f"TensorBoard ended with code {process.returncode}")
 
 
-def _command(folder: Path, port: int) -> list[str]:
-    tensorboard = Path(sys.executable).parent / "tensorboard"
-    flags = f"--host 127.0.0.1 --port {port}".split()
-    return [str(tensorboard), "--logdir", str(folder), *flags]
+def tensorboard_command(folder: object) -> list[str]:
+    """Return the command that starts this Python's TensorBoard on a local folder of logs."""
+    return [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
 
 
 def _follow_until_end(

@@ -62,8 +62,8 @@ def test_metrics_hold_each_judgment_and_the_final_one_beside_the_baseline(judged
     kernels = pd.read_csv(folder / "cgan_epochs.csv")["judge/kernel"]
     assert kernels.tolist() == [0.4, 0.1, 0.3, 0.2]
     assert metrics["judge"]["overall"]["kernel"] == 0.15
-    assert metrics["floor"]["overall"]["kernel"] == 0.0
-    assert metrics["floor_of_epochs"]["kernel"] == 0.0
+    assert metrics["baseline"]["overall"]["kernel"] == 0.0
+    assert metrics["baseline_of_epochs"]["kernel"] == 0.0
     assert "0.150 | 0.000" in (folder / "judge.txt").read_text()
 
 

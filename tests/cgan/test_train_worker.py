@@ -6,7 +6,7 @@ from unittest.mock import MagicMock
 from ray.exceptions import RayActorError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
-from freqquest.cgan.train_worker import _LossReporter, _reasons
+from freqquest.cgan.train_worker import _LostWorkerReporter, _reasons
 
 
 def job(workers, resources):
@@ -30,7 +30,7 @@ def test_a_lost_worker_is_named_but_not_those_that_failed_by_its_loss():
 def test_the_driver_learns_how_many_workers_wait_and_what_each_needs():
     fixed, elastic = job((3, 3), {"CPU": 2, "GPU": 1}), job((1, 3), {"CPU": 1.0, "GPU": 0})
     for each in (fixed, elastic):
-        _LossReporter(each).after_exception(None, {0: RuntimeError("no space")})
+        _LostWorkerReporter(each).after_exception(None, {0: RuntimeError("no space")})
     fixed.progress.put.assert_called_with(
         (
             None,

@@ -17,6 +17,12 @@ def test_file_names_end_in_name_and_folders_in_dir():
         assert name.endswith(("_NAME", "_DIR")), name
 
 
+def test_the_report_spells_no_name_of_a_file_of_a_run():
+    template = (PACKAGE / "runs" / "report_template.html").read_text()
+    for name, value in NAMES.items():
+        assert not name.endswith("_NAME") or value not in template, name
+
+
 def test_no_other_module_spells_the_name_of_a_file_of_a_run():
     spelled = {value for name, value in NAMES.items() if name.endswith("_NAME")}
     for path in PACKAGE.rglob("*.py"):

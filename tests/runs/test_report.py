@@ -39,7 +39,7 @@ CNN = {
     "num_clips": 20,
     "num_recordings": 10,
     "num_trials": 4,
-    "network": {"schedule": "one_cycle"},
+    "cnn_config": {"schedule": "one_cycle"},
     "split": "2 folds",
     "num_extra_clips": 3,
     "audit": {"sentence": "leakage audit: none"},
@@ -64,7 +64,7 @@ def test_the_generators_headlines_compare_with_real_clips():
         "loss_D": 1.0,
         "loss_G": 2.0,
         "judge": {"overall": generated, "num_clips": 80, "note": "by our own classifier"},
-        "floor": {"overall": real},
+        "baseline": {"overall": real},
     }
     submission = {"accuracy": 0.6, "num_clips": 5}
     clips = {"judge_accuracy": 0.25, "num_clips": 8}

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _STATE_NAME = re.compile(r"experiment_state-.*\.json")
 _ERROR_LINE = re.compile(r"[\w.]+(Error|Exception|Exit)\b")
 
-_MAX_LOSSES = 3
+_MAX_RESTARTS = 3
 """Restarts of a trial whose process or node was lost. An error of the trial's own code would occur
 again, so it ends the trial (`run_trial`)."""
 
@@ -190,7 +190,7 @@ def _new_tuner(config: TuneConfig, task: TrialTask, trainable: object, run: Loca
             storage_path=run.path,
             storage_filesystem=run.filesystem,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
-            failure_config=tune.FailureConfig(max_failures=_MAX_LOSSES),
+            failure_config=tune.FailureConfig(max_failures=_MAX_RESTARTS),
             callbacks=[SearchProgress(config.effective_num_trials, task.num_epochs)],
             verbose=0,
         ),

@@ -21,6 +21,7 @@ from freqquest.cnn.labeled_clips import LabeledClips
 from freqquest.cnn.metrics import SearchMetrics, Setting
 from freqquest.cnn.search.outcome import FINISHED, Outcome
 from freqquest.cnn.search.space import SPACE, LogRange
+from freqquest.runs import layout
 
 if TYPE_CHECKING:
     import optuna
@@ -82,7 +83,7 @@ def evaluate(
         "num_failed_trials": sum(not outcome.is_valid for outcome in outcomes),
         "trial": best.trial_id,
         "is_first_trial": best is outcomes[0],
-        "network": dataclasses.asdict(best.cnn_config),
+        "cnn_config": dataclasses.asdict(best.cnn_config),
         "by_class": {label: report[label] for label in clips.classes},
         "temperature": temperature,
         "calibration_error": {
@@ -95,15 +96,15 @@ def evaluate(
 def draw(
     outcomes: Sequence[Outcome], best: Outcome, clips: LabeledClips, metrics: SearchMetrics
 ) -> dict[str, np.ndarray]:
-    """Plot the search and the chosen trial: RGB pictures `[H, W, 3]`, by name."""
+    """Plot the search and the chosen trial: RGB pictures `[H, W, 3]`, by file name."""
     rows, probabilities = best.predictions
     truth = clips.class_indices[rows]
     counts = plots.count_confusions(truth, probabilities.argmax(axis=1), len(clips.classes))
     calibrated = apply_temperature(probabilities, metrics["temperature"])
     title = f"validation: {metrics['split']}"
     pictures = {
-        "confusion_matrix": plots.confusion_matrix(counts, clips.classes, title),
-        "learning_curves": plots.curves(
+        layout.CONFUSION_MATRIX_NAME: plots.confusion_matrix(counts, clips.classes, title),
+        layout.LEARNING_CURVES_NAME: plots.curves(
             {
                 outcome.trial_id: [epoch["validation/accuracy"] for epoch in outcome.history]
                 for outcome in outcomes
@@ -114,8 +115,8 @@ def draw(
             "validation accuracy",
             highlight=best.trial_id,
         ),
-        "search_progress": _draw_progress(outcomes),
-        "reliability": plots.reliability(
+        layout.SEARCH_PROGRESS_NAME: _draw_progress(outcomes),
+        layout.RELIABILITY_NAME: plots.reliability(
             {
                 "as trained": reliability_bins(probabilities, truth)[:2],
                 "calibrated": reliability_bins(calibrated, truth)[:2],
@@ -125,7 +126,7 @@ def draw(
     }
     importances = importance(outcomes)
     if importances:
-        pictures["importance"] = plots.bars(importances, "share of the score's variance")
+        pictures[layout.IMPORTANCE_NAME] = plots.bars(importances, "share of the score's variance")
     return pictures
 
 
