@@ -13,7 +13,7 @@ from typing import Any
 
 from freqquest.cgan.config import TrainConfig
 from freqquest.cluster import capacity
-from freqquest.cnn.config import PredictConfig
+from freqquest.cnn.predict_config import PredictConfig
 from freqquest.pipeline_config import CNN_BUDGET, PATHS, PipelineConfig
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder

@@ -125,8 +125,8 @@ def _read_card(content: bytes, source: str) -> GeneratorCard:
         fields = _from_version_2(fields)
     if fields["version"] != _CARD_VERSION:
         raise UserError(
-            f"{source} has version {fields['version']}; this freqquest reads versions 2 and "
-            f"{_CARD_VERSION}: use the freqquest that made it, or train again"
+            f"{source} has version {fields['version']}, but this freqquest reads 2 and "
+            f"{_CARD_VERSION}: train again, or use the freqquest that made it"
         )
     cgan_config = fields["cgan_config"]
     cgan_config["adam_betas"] = tuple(cgan_config["adam_betas"])  # JSON has only lists

@@ -6,18 +6,20 @@ TensorFlow.
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import ray
 
 from freqquest.cluster import capacity
-from freqquest.cnn.config import CnnConfig, TuneConfig
+from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.final_model_worker import fit_network, save_final_model
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
 from freqquest.cnn.leakage_audit import RECORDING
 from freqquest.cnn.metrics import CnnMetrics
 from freqquest.cnn.model_file import ModelCard
 from freqquest.cnn.search.outcome import Outcome
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest
 from freqquest.progress import Progress
 from freqquest.runs import layout
@@ -61,26 +63,26 @@ def fit_final_and_audit_networks(
     """
     # A training that uses validation clips cannot be repeated on all clips.
     num_members = config.effective_num_members if best.cnn_config.schedule == "one_cycle" else 0
-    seed = best.seed
+    fit_task = partial(FitTask, cnn_config=best.cnn_config, max_epochs=config.effective_max_epochs)
     members = {
-        f"member_{number}": (all_clips(clips), seed + number) for number in range(num_members)
+        f"member_{number}": fit_task(split=all_clips(clips), seed=best.seed + number)
+        for number in range(num_members)
     }
     known: Predictions = {}
     if RECORDING in audit and np.array_equal(best.predictions[0], audit[RECORDING].validation):
         known[RECORDING] = best.predictions[1]  # the trial was the same training
-    wanted = members | {name: (split, seed) for name, split in audit.items() if name not in known}
-    folder = run / layout.NETWORKS_DIR / best.trial_id
-    tasks = {
-        name: FitTask(
-            cnn_config=best.cnn_config,
-            split=split,
-            max_epochs=config.effective_max_epochs,
-            seed=seed,
-        )
-        for name, (split, seed) in wanted.items()
+    audited = {
+        name: fit_task(split=split, seed=best.seed)
+        for name, split in audit.items()
+        if name not in known
     }
+    folder = run / layout.NETWORKS_DIR / best.trial_id
     predictions = fit_all(
-        tasks, shared_clips, folder, cpus_per_fit=config.cpus_per_trial, use_gpu=config.use_gpu
+        members | audited,
+        shared_clips,
+        folder,
+        cpus_per_fit=config.cpus_per_trial,
+        use_gpu=config.use_gpu,
     )
     networks = [folder / f"{name}.keras" for name in members if predictions[name] is not None]
     if len(networks) < len(members):

@@ -9,10 +9,10 @@ import ray.data
 
 from freqquest.audio.decode import is_audio
 from freqquest.cluster import capacity
-from freqquest.cnn.config import PredictConfig
 from freqquest.cnn.devices import prepare_tensorflow
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
 from freqquest.cnn.network import predict_probabilities
+from freqquest.cnn.predict_config import PredictConfig
 from freqquest.dataset.metadata import is_inside, read_csv
 from freqquest.dataset.sources import find_unlabeled
 from freqquest.dataset.spectrogram_stream import stream_spectrograms

@@ -11,7 +11,7 @@ import ray
 from freqquest import plots
 from freqquest.cluster import capacity
 from freqquest.cnn import final_model
-from freqquest.cnn.config import PRESETS, TuneConfig
+from freqquest.cnn.config import PRESETS
 from freqquest.cnn.devices import finds_gpu
 from freqquest.cnn.labeled_clips import (
     LabeledClips,
@@ -25,6 +25,7 @@ from freqquest.cnn.leakage_audit import audit_report, audit_splits
 from freqquest.cnn.metrics import CnnMetrics
 from freqquest.cnn.search.run import run_search, search_space
 from freqquest.cnn.search.selection import choose, draw, evaluate
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest, load_manifest, sha256
 from freqquest.dataset.sources import find_extra
 from freqquest.dataset.spectrogram_stream import load_spectrograms

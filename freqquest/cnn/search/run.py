@@ -15,7 +15,7 @@ import ray
 from ray import tune
 
 from freqquest.cluster import capacity, connection, ray_internals
-from freqquest.cnn.config import PRESETS, TuneConfig
+from freqquest.cnn.config import PRESETS
 from freqquest.cnn.labeled_clips import SplitRows
 from freqquest.cnn.metrics import Settings
 from freqquest.cnn.search.outcome import FINISHED, OBJECTIVE, Outcome, table
@@ -27,6 +27,7 @@ from freqquest.cnn.search.ray_tune import (
 )
 from freqquest.cnn.search.space import Space, as_domains, narrow, nearest
 from freqquest.cnn.search.trial import TrialTask, run_trial
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest
 from freqquest.errors import UserError
 from freqquest.runs import layout
