@@ -1,6 +1,6 @@
 """The stages as functions, for notebooks and services; the jobs call the same ones.
 
-Each takes the settings of its job, and connects to Ray, or starts it here, by itself.
+Each takes the settings of its job, and connects to Ray or starts it.
 Light to import: Ray and the frameworks are loaded by the functions.
 """
 

@@ -25,7 +25,7 @@ from freqquest.errors import UserError
 CLASS_NAMES = tuple(SOUNDS)
 
 DEMO_NAME = "demo.json"
-"""File with the folder's configuration. It is written last: the folder is complete."""
+"""File with the folder's configuration. It is written last, so the folder is then complete."""
 
 FIRST_TEST_RECORDING = 5_000
 """Number of the first test recording: adding training recordings does not change the test clips."""

@@ -29,15 +29,13 @@ _MOMENTUM = 0.99
 """Momentum of Griffin-Lim, in both methods."""
 
 _CORRECT_EVERY = 5
-"""Iterations between two fits of the magnitudes to the mel bands: their detail comes from the
-waveform.
-"""
+"""Iterations between two corrections of the magnitudes toward the mel bands."""
 
 _MAX_LOG_POWER = 20.0
 """Limit of the input, far above full-scale sound; keeps an untrained generator's output finite."""
 
 _BINS_AT_ONCE = {"cpu": 2**18, "gpu": 2**25}
-"""Spectrum bins that are processed together: what fits a CPU's cache, or some 2 GiB on a GPU."""
+"""Spectrum bins processed together: as many as fit a CPU's cache, or about 2 GiB on a GPU."""
 
 
 def invert(

@@ -26,7 +26,7 @@ _CARD_VERSION = 3
 """Version 2 is read too; it named the configuration `networks`, and its architecture likewise."""
 
 _RENAMED_WEIGHTS = ".normalise.", ".normalize."
-"""Part of the weights' names in version 2, and what it is now."""
+"""Part of the weights' names in version 2, and its replacement since version 3."""
 
 FIX = "give the generator.safetensors of a train_cgan run"
 """End of all errors about an unusable generator file."""

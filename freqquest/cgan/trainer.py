@@ -32,11 +32,9 @@ _MAX_SKIPPED, _MAX_SKIPPED_SHARE = 3, 0.1
 StepMetrics = dict[str, Tensor]
 """Scalars of one step, on the device.
 
-- `loss_D`, `loss_G`: losses of discriminator and generator;
-- `accuracy_real`, `accuracy_fake`: shares of real and of generated clips that the discriminator
-  classifies correctly;
-- `norm_D`, `norm_G`: norms of the gradients;
-- `skipped`: 1 if an update was skipped, as its gradients were not finite; the others are then 0.
+`loss_D`, `loss_G`; `accuracy_real` and `accuracy_fake`, the shares of real and generated clips that
+the discriminator classifies correctly; `norm_D` and `norm_G`, the norms of the gradients; and
+`skipped`, 1 if an update was skipped because its gradients were not finite (then all others are 0).
 """
 
 EpochMetrics = dict[str, float]

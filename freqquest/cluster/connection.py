@@ -92,7 +92,7 @@ def _clear_errors() -> Iterator[None]:
         found = re.search(r"[\w.-]+:\d+", f"{address} {error}")
         if found and not _connection_error(found[0]):
             raise UserError(
-                f"at {found[0]} is no Ray cluster, or one that does not accept this job's token: "
+                f"{found[0]} is not a Ray cluster, or does not accept this job's token: "
                 f"{_TOKEN_FIX}"
             ) from error
         raise UserError(

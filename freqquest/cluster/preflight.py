@@ -1,4 +1,4 @@
-"""Before any work, check that the cluster can do a job: resources, storage, versions, free disk.
+"""Checks of the cluster before any work: resources, storage, versions, free disk.
 
 Light to import: Ray and file systems are loaded by the functions.
 """
@@ -116,7 +116,7 @@ def require(rows: list[Row]) -> None:
 
 def table(rows: list[Row]) -> str:
     """Return the rows as a text table."""
-    cells = [("preflight", "asked for", "there is", "")]
+    cells = [("check", "needed", "found", "result")]
     cells += [(render(row.subject), row.wanted, row.found, row.state) for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(4)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
@@ -143,7 +143,7 @@ def _check_path(name: str, use: str, reports: list[NodeReport], must_exist: bool
             problem = f"{subject}: cannot {use} on node {report.node}: {refusal}"
             return Row(subject, use, f"node {report.node} cannot", problem)
     if driver_contents == MISSING:
-        problem = f"{subject}: cannot {use}: there is nothing" if must_exist else ""
+        problem = f"{subject}: cannot {use}: it does not exist" if must_exist else ""
         return Row(subject, use, MISSING, problem)
     return Row(subject, use, f"{_count_nodes(reports)} can")
 

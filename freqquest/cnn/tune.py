@@ -85,7 +85,7 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
 
 
 def _splits(config: TuneConfig, clips: LabeledClips) -> list[SplitRows]:
-    """Return the folds, or the dataset's own split: what each trial trains on and is scored by."""
+    """Return the splits that each trial is trained and scored on: folds, or the dataset's own."""
     if config.num_folds:
         return cross_validation(clips, config.num_folds, config.seed)
     return [dataset_split(clips)]
@@ -100,7 +100,7 @@ def _write_plots(pictures: dict[str, np.ndarray], run: RunFolder) -> None:
 
 
 def load_clips(dataset: Location, manifest: Manifest, extra: pd.DataFrame) -> LabeledClips:
-    """Load a dataset's labeled clips, and the extra clips decoded and analyzed like these."""
+    """Load a dataset's labeled clips, and the extra clips, analyzed in the same way."""
     clips = load_labeled(dataset, manifest)
     if extra.empty:
         return clips

@@ -1,4 +1,4 @@
-"""A run folder: config.json and metrics.json with one section a stage, and the stages' own files.
+"""A run folder: config.json and metrics.json with one section per stage, and the stages' own files.
 
 A stage's section in metrics.json is written last, so it says that the stage is finished.
 """
@@ -74,7 +74,7 @@ class RunFolder:
         """Return the stage's metrics if it finished before, and print that it did."""
         metrics = read_sections(self.location, METRICS_NAME).get(self.stage)
         if metrics is not None:
-            print(f"{self.stage}: finished before, and kept", file=sys.stderr)
+            print(f"{self.stage}: already finished, kept as it is", file=sys.stderr)
         return metrics
 
     def finish(self, metrics: Metrics) -> Metrics:

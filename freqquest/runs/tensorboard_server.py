@@ -87,7 +87,7 @@ def _follow_until_end(
         try:
             follow(source, folder)
         except OSError as error:
-            print(f"{source} cannot be read now, and is tried again: {error}", file=sys.stderr)
+            print(f"{source} cannot be read now; it is tried again: {error}", file=sys.stderr)
 
 
 def follow(source: "Location", folder: Path) -> None:

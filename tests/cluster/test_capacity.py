@@ -128,6 +128,6 @@ def test_with_kubernetes_the_number_of_nodes_is_unknown(nodes, monkeypatch):
     assert capacity.worker_resources(
         Requirements(num_workers=4, cpus_per_worker=2, use_gpu=True)
     ) == {"CPU": 2, "GPU": 1}
-    assert capacity.describe().endswith("more by Kubernetes, which alone knows how many")
+    assert capacity.describe().endswith("Kubernetes may add more, up to a limit that only it knows")
     assert capacity.num_cores() == math.inf
     assert capacity.num_addable_trials({"CPU": 8, "GPU": 0, "memory": 1}, 5) == 5

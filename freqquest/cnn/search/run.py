@@ -45,7 +45,7 @@ _MAX_LOSSES = 3
 again, so it ends the trial (`run_trial`)."""
 
 _NUM_RANDOM = 5
-"""Trials, the first points included, before Optuna's proposals use results instead of chance."""
+"""Trials, including the first points, after which Optuna proposes from results, not at random."""
 
 
 def run_search(
@@ -117,7 +117,7 @@ def first_points(config: TuneConfig) -> list[Settings]:
 
 
 def rungs(num_epochs: int) -> tuple[int, ...]:
-    """Return the epochs at which ASHA compares trials: a quarter of all, then three times more."""
+    """Return the epochs at which ASHA compares trials: a quarter of all, then each 3 times more."""
     epochs = [max(1, num_epochs // 4)]
     while epochs[-1] * 3 < num_epochs:
         epochs.append(epochs[-1] * 3)
