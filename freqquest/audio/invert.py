@@ -127,7 +127,7 @@ def _invert_default(
 def _smooth_spectra(mel_power: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
     """Return smooth power spectra `[N, T, F]` with the given mel bands `[N, T, M]`.
 
-    Many spectra have the same mel bands. The search starts from a flat one and smooths on its way,
+    Many spectra have the same mel bands. The search starts from a flat one and smooths in between,
     so it ends without peaks or gaps that the bands do not require: closer to real spectra than
     those of smallest norm.
     """

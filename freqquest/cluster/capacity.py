@@ -87,7 +87,9 @@ def describe() -> str:
         text += f" (busy now: {_count([busy])})"
     if not is_complete:
         return f"{text}; Kubernetes may add more, up to a limit that only it knows"
-    return f"{text}; with nodes yet to come {_count(nodes)}" if len(nodes) > len(now) else text
+    return (
+        f"{text}; with all nodes that may start, {_count(nodes)}" if len(nodes) > len(now) else text
+    )
 
 
 def _count(nodes: list[Resources]) -> str:

@@ -14,7 +14,7 @@ from freqquest.cluster.requirements import Requirements
 from freqquest.errors import UserError, render_parameters
 
 _MIN_FREE_BYTES = 500 * 10**6
-"""Free disk for Ray's own files, and those that a task writes on the way."""
+"""Free disk for Ray's own files and for the temporary files of tasks."""
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,6 @@
 """A run folder: config.json and metrics.json with one section per stage, and the stages' own files.
 
-A stage's section in metrics.json is written last, so it says that the stage is finished.
+A stage's section in metrics.json is written last, which marks the stage as finished.
 """
 
 import json
@@ -23,7 +23,7 @@ Section = dict[str, Any]
 
 
 class RunFolder:
-    """One stage's hold on a run folder.
+    """A run folder, as one stage uses it.
 
     ```python
     run = RunFolder("results/run", "cnn", settings)  # refuses a folder with other settings

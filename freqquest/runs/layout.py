@@ -26,7 +26,7 @@ FIGURES_DIR = "figures"
 # Dataset
 
 DEMO_DIR = "demo"
-"""Demo clips, made where the user brings none."""
+"""Demo clips, made if the user has none."""
 
 DATASET_DIR = "dataset"
 """Dataset that the pipeline makes."""

@@ -1,4 +1,4 @@
-"""TensorBoard on a run's logs, also in remote storage, which its own readers mostly cannot open.
+"""TensorBoard on a run's logs, also in remote storage, much of which it cannot read itself.
 
 Light to import: `--help` reads the settings.
 """
