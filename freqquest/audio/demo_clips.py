@@ -152,11 +152,11 @@ def _refuse_other_contents(demo: DemoFolder, config_file: Path, config: DemoConf
     folder = config_file.parent
     if config_file.exists():
         saved = json.loads(config_file.read_text())
-        wanted = asdict(config)
+        expected = asdict(config)
         differences = [
-            f"{name} is {saved.get(name)}, not {wanted.get(name)}"
-            for name in wanted | saved
-            if saved.get(name) != wanted.get(name)
+            f"{name} is {saved.get(name)}, not {expected.get(name)}"
+            for name in expected | saved
+            if saved.get(name) != expected.get(name)
         ]
         if differences:
             raise UserError(
