@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from freqquest.cgan.config import TrainConfig
     from freqquest.cgan.generator import Generator
     from freqquest.cnn.classifier import Classifier
-    from freqquest.cnn.config import TuneConfig
+    from freqquest.cnn.tune_config import TuneConfig
     from freqquest.dataset.config import PreprocessConfig
     from freqquest.dataset.dataset import Dataset
     from freqquest.errors import UserError
@@ -52,7 +52,7 @@ _MODULES = {
     "PipelineConfig": "freqquest.pipeline_config",
     "PreprocessConfig": "freqquest.dataset.config",
     "TrainConfig": "freqquest.cgan.config",
-    "TuneConfig": "freqquest.cnn.config",
+    "TuneConfig": "freqquest.cnn.tune_config",
     "UserError": "freqquest.errors",
     "preprocess": "freqquest.stages",
     "run_pipeline": "freqquest.stages",

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from freqquest.benchmark.base_config import BenchmarkConfig
     from freqquest.benchmark.registry import Benchmark
     from freqquest.cgan.config import GenerateConfig, TrainConfig
-    from freqquest.cnn.config import PredictConfig, TuneConfig
+    from freqquest.cnn.predict_config import PredictConfig
+    from freqquest.cnn.tune_config import TuneConfig
     from freqquest.dataset.config import PreprocessConfig
     from freqquest.pipeline_config import PipelineConfig
     from freqquest.runs.tensorboard_server import WatchConfig
@@ -110,8 +111,8 @@ class Job:
 
 JOBS = {
     "preprocess": Job("freqquest.dataset.config:PreprocessConfig", preprocess),
-    "tune_cnn": Job("freqquest.cnn.config:TuneConfig", tune_cnn),
-    "predict": Job("freqquest.cnn.config:PredictConfig", predict),
+    "tune_cnn": Job("freqquest.cnn.tune_config:TuneConfig", tune_cnn),
+    "predict": Job("freqquest.cnn.predict_config:PredictConfig", predict),
     "train_cgan": Job("freqquest.cgan.config:TrainConfig", train_cgan),
     "generate": Job("freqquest.cgan.config:GenerateConfig", generate),
     "pipeline": Job("freqquest.pipeline_config:PipelineConfig", pipeline),

@@ -13,7 +13,7 @@ from typing import Any
 
 from freqquest.cgan.config import TrainConfig
 from freqquest.cluster import capacity
-from freqquest.cnn.config import PredictConfig
+from freqquest.cnn.predict_config import PredictConfig
 from freqquest.pipeline_config import CNN_BUDGET, PATHS, PipelineConfig
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
@@ -69,7 +69,7 @@ def train_with_judge(config: TrainConfig) -> dict[str, Any]:
 
 
 def _settings(config: PipelineConfig) -> dict[str, object]:
-    """Return the settings that shape the results, with paths that hold from every folder."""
+    """Return the settings that shape the results, with absolute paths."""
     settings = {
         name: value
         for name, value in dataclasses.asdict(config).items()
@@ -116,7 +116,7 @@ def _make_demo_clips(folder: Location, seed: int) -> None:
     elif not (folder / DEMO_NAME).exists():
         with tempfile.TemporaryDirectory() as local_folder:
             write_demo_clips(Path(local_folder), DemoConfig(seed=seed))
-            # The file that says that all are there is uploaded last.
+            # The file that marks the folder as complete is uploaded last.
             marker = Path(local_folder) / DEMO_NAME
             content = marker.read_bytes()
             marker.unlink()

@@ -9,7 +9,7 @@ from typing import Any
 
 from freqquest.cgan.config import GenerateConfig, TrainConfig
 from freqquest.cluster.requirements import Requirements
-from freqquest.cnn.config import TuneConfig
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.presets import Preset
 from freqquest.runs import layout

@@ -1,6 +1,6 @@
 """The stages as functions, for notebooks and services; the jobs call the same ones.
 
-Each takes the settings of its job, and connects to Ray, or starts it here, by itself.
+Each takes the settings of its job, and connects to Ray or starts it.
 Light to import: Ray and the frameworks are loaded by the functions.
 """
 
@@ -10,8 +10,8 @@ from freqquest.cluster import preflight
 
 if TYPE_CHECKING:
     from freqquest.cgan.config import TrainConfig
-    from freqquest.cnn.config import TuneConfig
     from freqquest.cnn.metrics import CnnMetrics
+    from freqquest.cnn.tune_config import TuneConfig
     from freqquest.dataset.config import PreprocessConfig
     from freqquest.dataset.dataset import Dataset
     from freqquest.pipeline_config import PipelineConfig
@@ -25,10 +25,15 @@ def preprocess(config: "PreprocessConfig") -> "Dataset":
             holds something else.
     """
     from freqquest.dataset.dataset import Dataset
-    from freqquest.dataset.write import preprocess
+    from freqquest.dataset.verify import verify_dataset
+    from freqquest.dataset.write import write_dataset
+    from freqquest.storage import locate
 
-    preprocess(config)  # connects to Ray if there is work to do
-    return Dataset.open(config.dataset_dir)
+    if config.verify:
+        verify_dataset(config.dataset_dir)
+        return Dataset.open(config.dataset_dir)
+    # Connects to Ray if there is work to do.
+    return Dataset(locate(config.dataset_dir), write_dataset(config))
 
 
 def tune(config: "TuneConfig") -> "CnnMetrics":

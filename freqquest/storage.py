@@ -18,6 +18,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from freqquest.errors import UserError
+from freqquest.local_walk import HIDDEN, Entry, walk_local
 
 _LOCAL = fs.LocalFileSystem()
 
@@ -29,9 +30,6 @@ _WHOLE_BYTES = 4 * 2**20
 
 _STAGED = "-staged-"
 """Part of a file's hidden name until the file is complete."""
-
-_HIDDEN = (".", "__MACOSX")
-"""Prefixes of names that are skipped."""
 
 
 @dataclass(frozen=True)
@@ -163,80 +161,20 @@ class Location:
         shown = (info.path for info in infos if not info.base_name.startswith("."))
         return [Location(self.filesystem, path) for path in sorted(shown)]
 
-    def walk(self) -> "Iterator[Entry]":
+    def walk(self) -> Iterator[Entry]:
         """Yield every file and folder below this folder, sorted by path, without hidden ones.
 
         Follow links only to files inside this folder: others could be circular or lead outside.
         """
         if self.is_local:
-            yield from _walk_local(Path(self.path).resolve(), "")
+            yield from walk_local(Path(self.path).resolve())
             return
         infos = self.filesystem.get_file_info(fs.FileSelector(self.path, recursive=True))
         start = len(self.path.rstrip("/")) + 1
         for info in sorted(infos, key=lambda info: info.path):
-            if not any(part.startswith(_HIDDEN) for part in info.path[start:].split("/")):
+            if not any(part.startswith(HIDDEN) for part in info.path[start:].split("/")):
                 is_dir = info.type == fs.FileType.Directory
                 yield Entry(info.path[start:], is_dir, info.size or 0, info.mtime_ns or 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file or folder found below another folder."""
-
-    path: str
-    """Path relative to that folder, with `/` between its parts."""
-
-    is_dir: bool
-    """True for a folder."""
-
-    num_bytes: int = 0
-    """Size of the file."""
-
-    modified_ns: int = 0
-    """Time of the last change, in nanoseconds since 1970."""
-
-    problem: str = ""
-    """Reason why it must not be read; empty if it can be."""
-
-
-def _walk_local(root: Path, relative: str) -> Iterator[Entry]:
-    try:
-        items = sorted(os.scandir(root / relative), key=lambda item: item.name)
-    except OSError as error:
-        yield Entry(relative, is_dir=True, problem=f"folder cannot be listed: {error.strerror}")
-        return
-    for item in items:
-        if item.name.startswith(_HIDDEN):
-            continue
-        entry = _local_entry(item, root, f"{relative}/{item.name}" if relative else item.name)
-        yield entry
-        if entry.is_dir and not entry.problem:
-            yield from _walk_local(root, entry.path)
-
-
-def _local_entry(item: os.DirEntry[str], root: Path, relative: str) -> Entry:
-    readable = relative.encode(errors="backslashreplace").decode()
-    if readable != relative:
-        return Entry(readable, is_dir=False, problem="its name is not valid UTF-8: rename it")
-    try:
-        if item.is_symlink() and (problem := _link_problem(Path(item.path), root)):
-            return Entry(relative, is_dir=False, problem=problem)
-        if not item.is_dir() and not item.is_file():
-            return Entry(relative, is_dir=False, problem="not a regular file")
-        status = item.stat()
-    except OSError as error:
-        return Entry(relative, is_dir=False, problem=f"cannot be opened: {error.strerror}")
-    return Entry(relative, item.is_dir(), status.st_size, status.st_mtime_ns)
-
-
-def _link_problem(link: Path, root: Path) -> str:
-    try:
-        target = link.resolve(strict=True)
-    except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise RuntimeError for a circular link
-        return "circular or broken link"
-    if not target.is_relative_to(root):
-        return f"link out of {root}: copy the file, or link it with ln (without -s)"
-    return "link to a folder, which is not followed" if target.is_dir() else ""
 
 
 def locate(path: str | Path) -> Location:

@@ -9,7 +9,7 @@ import pytest
 import freqquest
 from freqquest import stages
 from freqquest.cgan.config import TrainConfig
-from freqquest.cnn.config import TuneConfig
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.errors import UserError
 
 HEAVY = {"ray", "tensorflow", "keras", "torch", "pandas", "pyarrow", "numpy"}

@@ -24,7 +24,7 @@ MAX_PITCH_SEMITONES = 2.0
 MAX_SPEED_CHANGE = 1.25
 """Largest factor of a speed change, faster or slower; the pitch stays.
 
-Below half speed the stretcher draws phases from a generator of its own: not reproducible.
+Below half speed, the stretcher draws phases from a generator of its own, which cannot be seeded.
 """
 
 MIN_GAIN_DB, MAX_GAIN_DB = -12.0, 6.0

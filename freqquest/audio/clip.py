@@ -1,4 +1,4 @@
-"""The waveform form that every clip is converted to. Imports no audio library."""
+"""Format that every clip is converted to: sample rate and length. Imports no audio library."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ = 1_000, 768_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipConfig:
-    """Form of every clip: mono, with one sample rate and one length."""
+    """Format of every clip: mono, with one sample rate and one length."""
 
     sample_rate_hz: int = 22_050
     """Sample rate of the waveforms, in Hz."""

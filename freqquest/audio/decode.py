@@ -21,7 +21,7 @@ AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".aiff", ".aif", ".a
 MAX_CHANNELS = 32
 """Limit on channels: more than a microphone array has.
 
-Together with the highest sample rate, it limits a clip to some 400 MB of memory.
+Together with the highest sample rate, it limits a clip to about 400 MB of memory.
 """
 
 _MAX_PEAK = 1e10
@@ -30,7 +30,7 @@ overflow of a power spectrum in float32.
 """
 
 _UNKNOWN_BYTES = 0x7FFF0000
-"""Smallest placeholder for a length, of at most 2^32 - 1: a program that writes to a pipe does not
+"""Smallest length that is a placeholder, up to 2^32 - 1: a program that writes to a pipe does not
 know the length.
 """
 
@@ -64,7 +64,7 @@ class UnreadableClipError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Clip:
-    """A clip in the configured form, and properties of its file."""
+    """A clip in the configured format, and properties of its file."""
 
     waveform: np.ndarray
     """`[S]`, float32, full scale 1.0."""
@@ -88,7 +88,7 @@ def load_clip(stream: IO[bytes], config: ClipConfig) -> Clip:
 
     Args:
         stream: The audio file, open for reading and seekable.
-        config: Form of the clip.
+        config: Format of the clip.
 
     Raises:
         UnreadableClipError: The file is not audio, or it is empty, truncated, corrupt, or has

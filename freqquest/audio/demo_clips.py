@@ -25,7 +25,7 @@ from freqquest.errors import UserError
 CLASS_NAMES = tuple(SOUNDS)
 
 DEMO_NAME = "demo.json"
-"""File with the folder's configuration. It is written last: the folder is complete."""
+"""File with the folder's configuration. It is written last, so the folder is then complete."""
 
 FIRST_TEST_RECORDING = 5_000
 """Number of the first test recording: adding training recordings does not change the test clips."""
@@ -152,11 +152,11 @@ def _refuse_other_contents(demo: DemoFolder, config_file: Path, config: DemoConf
     folder = config_file.parent
     if config_file.exists():
         saved = json.loads(config_file.read_text())
-        wanted = asdict(config)
+        expected = asdict(config)
         differences = [
-            f"{name} is {saved.get(name)}, not {wanted.get(name)}"
-            for name in wanted | saved
-            if saved.get(name) != wanted.get(name)
+            f"{name} is {saved.get(name)}, not {expected.get(name)}"
+            for name in expected | saved
+            if saved.get(name) != expected.get(name)
         ]
         if differences:
             raise UserError(

@@ -29,15 +29,13 @@ _MOMENTUM = 0.99
 """Momentum of Griffin-Lim, in both methods."""
 
 _CORRECT_EVERY = 5
-"""Iterations between two fits of the magnitudes to the mel bands: their detail comes from the
-waveform.
-"""
+"""Iterations between two corrections of the magnitudes toward the mel bands."""
 
 _MAX_LOG_POWER = 20.0
 """Limit of the input, far above full-scale sound; keeps an untrained generator's output finite."""
 
 _BINS_AT_ONCE = {"cpu": 2**18, "gpu": 2**25}
-"""Spectrum bins that are processed together: what fits a CPU's cache, or some 2 GiB on a GPU."""
+"""Spectrum bins processed together: as many as fit a CPU's cache, or about 2 GiB on a GPU."""
 
 
 def invert(
@@ -129,7 +127,7 @@ def _invert_default(
 def _smooth_spectra(mel_power: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
     """Return smooth power spectra `[N, T, F]` with the given mel bands `[N, T, M]`.
 
-    Many spectra have the same mel bands. The search starts from a flat one and smooths on its way,
+    Many spectra have the same mel bands. The search starts from a flat one and smooths in between,
     so it ends without peaks or gaps that the bands do not require: closer to real spectra than
     those of smallest norm.
     """

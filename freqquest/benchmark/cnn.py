@@ -26,9 +26,10 @@ from freqquest.benchmark.cnn_training import (
     train_in_parallel,
 )
 from freqquest.benchmark.result import BenchmarkResult
-from freqquest.cnn.config import MAX_EPOCHS, PRESETS, CnnConfig
+from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, hold_out, load_labeled
 from freqquest.cnn.network import SMALLEST_PROBABILITY
+from freqquest.cnn.tune_config import MAX_EPOCHS
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
 from freqquest.presets import Preset

@@ -20,10 +20,11 @@ from freqquest.benchmark.cnn_training import (
 )
 from freqquest.benchmark.extra_config import ExtraBenchmark
 from freqquest.benchmark.result import BenchmarkResult
-from freqquest.cnn.config import MAX_EPOCHS, PRESETS
+from freqquest.cnn.config import PRESETS
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, dataset_split
 from freqquest.cnn.search.selection import standard_error
 from freqquest.cnn.tune import load_clips
+from freqquest.cnn.tune_config import MAX_EPOCHS
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.sources import find_extra
 from freqquest.storage import locate

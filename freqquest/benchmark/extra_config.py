@@ -15,7 +15,7 @@ class ExtraBenchmark(BenchmarkConfig):
 
     extra_clips: str
     """Folder of extra training clips, as for the tune_cnn job. If a generator made them, it must
-    have been trained on nothing but this dataset's training split, or the results are too good."""
+    have been trained on this dataset's training split only, or the results are too good."""
 
     num_seeds: int = 3
     """Trainings with and without the extra clips."""

@@ -1,4 +1,4 @@
-"""Benchmark of spectrogram inversion: sound made from the spectrograms of clips, and the clips.
+"""Benchmark of spectrogram inversion: how close the sound made from a spectrogram is to the clip.
 
 Shapes: S samples, F FFT bins, M mel bands, T frames.
 """

@@ -1,6 +1,6 @@
 """Benchmark of preprocessing on clusters of one-core nodes of this machine.
 
-From its speed follows the estimated cost of very many clips on a large cluster.
+Its speed gives an estimate of the cost of very many clips on a large cluster.
 """
 
 import dataclasses

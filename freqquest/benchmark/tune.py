@@ -8,10 +8,10 @@ from freqquest.benchmark.result import BenchmarkResult
 from freqquest.benchmark.tune_config import TuneBenchmark
 from freqquest.benchmark.work_folder import work_folder
 from freqquest.cluster.capacity import trial_resources
-from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.labeled_clips import dataset_split, load_labeled
 from freqquest.cnn.search.outcome import Outcome
 from freqquest.cnn.search.run import run_search
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import load_manifest
 from freqquest.storage import locate
 

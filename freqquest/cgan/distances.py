@@ -30,7 +30,8 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     | distance | 0.27 | 0.15 | 0.09 | 0.06 |
 
     This error adds to the true distance, which is 0.18 between one fold of UrbanSound8K and three
-    others, over all classes. So compare at least 80 clips, 16 of each class, and always as many.
+    others, over all classes. So compare at least 80 clips, 16 of each class, and the same number
+    each time.
     """
     from sklearn.covariance import ledoit_wolf  # only this distance needs scikit-learn
 

@@ -106,7 +106,7 @@ class WideLinear(nn.Linear):
 
 
 class _GatherRows(torch.autograd.Function):
-    """Rows of all processes, padded with zeros to equal numbers; backward selects the own ones."""
+    """Rows of all processes, padded with zeros to equal numbers; backward selects its own rows."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, max_rows: int) -> Tensor:
@@ -120,7 +120,7 @@ class _GatherRows(torch.autograd.Function):
 
 
 class _SelectRows(torch.autograd.Function):
-    """Own rows among those of all processes; backward gathers all."""
+    """The process's own rows among those of all; backward gathers all rows."""
 
     @staticmethod
     def forward(ctx: Any, all_rows: Tensor, num_rows: int) -> Tensor:

@@ -26,7 +26,7 @@ _CARD_VERSION = 3
 """Version 2 is read too; it named the configuration `networks`, and its architecture likewise."""
 
 _RENAMED_WEIGHTS = ".normalise.", ".normalize."
-"""Part of the weights' names in version 2, and what it is now."""
+"""Part of the weights' names in version 2, and its replacement since version 3."""
 
 FIX = "give the generator.safetensors of a train_cgan run"
 """End of all errors about an unusable generator file."""
@@ -125,8 +125,8 @@ def _read_card(content: bytes, source: str) -> GeneratorCard:
         fields = _from_version_2(fields)
     if fields["version"] != _CARD_VERSION:
         raise UserError(
-            f"{source} has version {fields['version']}; this freqquest reads versions 2 and "
-            f"{_CARD_VERSION}: use the freqquest that made it, or train again"
+            f"{source} has version {fields['version']}, but this freqquest reads 2 and "
+            f"{_CARD_VERSION}: train again, or use the freqquest that made it"
         )
     cgan_config = fields["cgan_config"]
     cgan_config["adam_betas"] = tuple(cgan_config["adam_betas"])  # JSON has only lists

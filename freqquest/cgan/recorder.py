@@ -26,7 +26,7 @@ from freqquest.runs.checkpoints import Checkpoints
 from freqquest.runs.tables import write_csv
 
 _CHECKPOINT_INTERVAL_S = 60.0
-"""Time between two checkpoints: an interruption costs a minute's work, and saving little."""
+"""Time between two checkpoints: an interruption costs about a minute of work."""
 
 _FINAL_SEED = 1
 """Added to the seed for the final evaluation: the noise that chose the epoch must not score it."""
@@ -91,7 +91,7 @@ class Recorder:
             self._logs.add_baseline(self._evaluator.real_baseline(job.config.judge_clips))
 
     def end_epoch(self, on_note: Callable[[str], None]) -> None:
-        """Judge, log and save the last epoch, as far as these are due.
+        """Log the last epoch; evaluate it, write samples and save a checkpoint where these are due.
 
         Args:
             on_note: Called with a note on what is going on.

@@ -52,11 +52,7 @@ def train_cgan(
     if finished is not None:
         return finished
     num_clips = manifest.num_rows["train"]
-    if config.batch_size is not None and config.batch_size > num_clips:
-        raise UserError(
-            f"`batch_size={config.batch_size}` must be at most {num_clips}, the number of training "
-            f"clips in {dataset}, augmented copies included"
-        )
+    _require_full_batch(config, num_clips, dataset)
     resources = capacity.worker_resources(config.requirements)
     judge = start_judge(manifest.classes) if start_judge is not None else None
     run.begin()
@@ -77,6 +73,15 @@ def train_cgan(
         if "error" in metrics:
             raise UserError(f"training stopped: {metrics['error']}")
     return run.finish(metrics)
+
+
+def _require_full_batch(config: TrainConfig, num_clips: int, dataset: Location) -> None:
+    """Refuse a configured batch size that the training clips cannot fill."""
+    if config.batch_size is not None and config.batch_size > num_clips:
+        raise UserError(
+            f"`batch_size={config.batch_size}` must be at most {num_clips}, the number of training "
+            f"clips in {dataset}, augmented copies included"
+        )
 
 
 def _settings(config: TrainConfig, manifest: Manifest) -> dict[str, object]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ProgressChannel(Protocol):
-    """Way for a worker to report its progress to the driver."""
+    """Channel by which a worker reports its progress to the driver."""
 
     def put(self, message: tuple[int | None, str]) -> None:
         """Send the number of clips done, or None to leave it, and a note."""

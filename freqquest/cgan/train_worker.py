@@ -24,13 +24,13 @@ _MAX_RESTARTS, _MAX_ELASTIC_RESTARTS = 2, 20
 _LOST = "its process or node was lost"
 
 _START_TIMEOUT_S = 20
-"""Time after which Ray Train, without room for all of a variable number of workers, starts fewer.
+"""Time after which Ray Train starts fewer of a variable number of workers if not all fit.
 
 Its default is a minute; it notices a lost node after 20 s.
 """
 
 _GROW_INTERVAL_S = 90.0
-"""Time between two checks for room for more of a variable number of workers.
+"""Time between two checks whether more of a variable number of workers fit.
 
 New workers continue from the last checkpoint. With Ray Train's default of a minute they would
 always come shortly before a checkpoint.
@@ -89,7 +89,7 @@ class _LostWorkerReporter(ray.train.UserCallback):  # type: ignore[misc]  # Ray 
         )
         assert job.progress is not None
         self._progress = job.progress
-        self._waiting = f"{number} worker(s) with {resources} each start when there is room"
+        self._waiting = f"starting {number} worker(s) with {resources} each as soon as they fit"
         self._progress.put((None, self._waiting))
 
     def after_exception(self, run_context: object, worker_exceptions: dict[int, Exception]) -> None:
@@ -98,7 +98,7 @@ class _LostWorkerReporter(ray.train.UserCallback):  # type: ignore[misc]  # Ray 
 
 
 def _reasons(failures: dict[int, Exception]) -> str:
-    """Return the reason of each worker's failure; if some were lost, the others failed by that."""
+    """Return the reason of each failure; if workers were lost, only theirs, the cause of all."""
     reasons = {rank: _reason(failure) for rank, failure in sorted(failures.items())}
     lost = {rank: reason for rank, reason in reasons.items() if reason == _LOST}
     return "; ".join(f"worker {rank}: {reason}" for rank, reason in (lost or reasons).items())

@@ -30,7 +30,12 @@ _MAX_SKIPPED, _MAX_SKIPPED_SHARE = 3, 0.1
 """Number and share of an epoch's steps that may be skipped; more than both ends the training."""
 
 StepMetrics = dict[str, Tensor]
-"""Scalars of one step, by name; see `CganTrainer.step`."""
+"""Scalars of one step, on the device.
+
+`loss_D`, `loss_G`; `accuracy_real` and `accuracy_fake`, the shares of real and generated clips that
+the discriminator classifies correctly; `norm_D` and `norm_G`, the norms of the gradients; and
+`skipped`, 1 if an update was skipped because its gradients were not finite (then all others are 0).
+"""
 
 EpochMetrics = dict[str, float]
 """Metrics of one epoch, by name; see `train_epoch`."""
@@ -104,14 +109,11 @@ class CganTrainer:
             fake_changes: The same for the generated clips.
 
         Returns:
-            Scalars on the device, whose sums over all workers are those of the whole batch:
-            `loss_D`, `loss_G`; `accuracy_real` and `accuracy_fake`, the shares of real and
-            generated clips that the discriminator classifies correctly; `norm_D` and `norm_G`, the
-            norms of the gradients; and `skipped`, 1 if an update was skipped because its gradients
-            were not finite, all others being 0 then. Reading them waits for the device.
+            Metrics whose sums over all workers are those of the whole batch. Reading them waits for
+            the device.
         """
-        buffers = [*self.generator.buffers(), *self.discriminator.buffers()]
-        buffers_before = [value.clone() for value in buffers]
+        statistics = [*self.generator.buffers(), *self.discriminator.buffers()]
+        statistics_before = [value.clone() for value in statistics]
         with self.autocast():
             fake = self._change(self.generator(noise, labels), fake_changes)
             real = self._change(real, real_changes)
@@ -126,8 +128,8 @@ class CganTrainer:
             loss_g = self._mean(generator_loss(logits))
             norm_g = self._update(self.generator, self.generator_optimizer, loss_g)
         skipped = ~torch.isfinite(norm_d + norm_g)
-        for value, before in zip(buffers, buffers_before, strict=True):
-            # Running statistics, unlike the optimizers, have taken the skipped step.
+        for value, before in zip(statistics, statistics_before, strict=True):
+            # The running statistics, unlike the optimizers, have taken a skipped step.
             value.copy_(torch.where(skipped, before, value))
         self._update_average()
         self._num_updates += 1

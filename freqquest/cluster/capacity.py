@@ -41,7 +41,7 @@ class _Nodes(NamedTuple):
 def worker_resources(requirements: Requirements) -> Resources:
     """Return one worker's resources, such that all workers can run side by side.
 
-    If the number of workers may change, they are such that as many as possible can run.
+    If the number of workers may change, as many as possible can run.
 
     Returns:
         Ray's resources for each worker, with fewer cores than wanted if no more fit.
@@ -75,7 +75,7 @@ def _num_workers_on(node: Resources, cpus: int, use_gpu: bool) -> float:
 
 
 def describe() -> str:
-    """Return a text on the cluster's nodes, now and at most."""
+    """Return a text about the cluster's nodes, now and at most."""
     import ray
 
     now = _current_nodes()
@@ -86,8 +86,10 @@ def describe() -> str:
     if max(busy.values()) >= 0.5:  # which rounds to one
         text += f" (busy now: {_count([busy])})"
     if not is_complete:
-        return f"{text}; more by Kubernetes, which alone knows how many"
-    return f"{text}; with nodes yet to come {_count(nodes)}" if len(nodes) > len(now) else text
+        return f"{text}; Kubernetes may add more, up to a limit that only it knows"
+    return (
+        f"{text}; with all nodes that may start, {_count(nodes)}" if len(nodes) > len(now) else text
+    )
 
 
 def _count(nodes: list[Resources]) -> str:
@@ -140,7 +142,7 @@ def _is_of_type(node: Resources, node_type: _NodeType) -> bool:
 
 
 def num_cores() -> float:
-    """Return the CPU cores of all nodes that there can be; infinity where nobody knows."""
+    """Return the CPU cores of all possible nodes; infinity if their number is unknown."""
     nodes, is_complete = _possible_nodes()
     return sum(node.get("CPU", 0) for node in nodes) if is_complete else math.inf
 
@@ -167,7 +169,7 @@ def num_addable_trials(resources: Resources, limit: int) -> int:
 
 
 def can_replace_nodes() -> bool:
-    """Return whether the work of a lost node can go on elsewhere."""
+    """Return whether other nodes can take over the work of a lost one."""
     nodes, is_complete = _possible_nodes()
     return len(nodes) > 1 or not is_complete
 

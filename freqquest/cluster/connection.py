@@ -92,7 +92,7 @@ def _clear_errors() -> Iterator[None]:
         found = re.search(r"[\w.-]+:\d+", f"{address} {error}")
         if found and not _connection_error(found[0]):
             raise UserError(
-                f"at {found[0]} is no Ray cluster, or one that does not accept this job's token: "
+                f"{found[0]} is not a Ray cluster, or does not accept this job's token: "
                 f"{_TOKEN_FIX}"
             ) from error
         raise UserError(
@@ -107,7 +107,7 @@ def _clear_errors() -> Iterator[None]:
 
 
 def _check_address(address: str) -> None:
-    """Refuse an address that cannot be a cluster's, or that nobody answers at."""
+    """Refuse an address that cannot be a cluster's, or at which nothing answers."""
     if "://" in address:
         raise UserError(
             f"RAY_ADDRESS={address}: a job runs inside the cluster; send it there with "
@@ -122,7 +122,7 @@ def _check_address(address: str) -> None:
 
 
 def _connection_error(address: str) -> Exception | None:
-    """Return why nobody answers at an address, which Ray would try for minutes; None if it does."""
+    """Return why nothing answers at an address, or None; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=_ANSWER_TIMEOUT_S).close()

@@ -78,7 +78,7 @@ class NodeReport:
     """Free disk in the folder for temporary files."""
 
     contents: dict[str, str] = field(default_factory=dict)
-    """Text on the contents of each path to read: equal on two nodes that see the same."""
+    """Description of the contents of each path to read: equal on nodes that see the same."""
 
     refusals: dict[str, str] = field(default_factory=dict)
     """Reason why a path cannot be used from this node, by the setting's name."""

@@ -1,4 +1,4 @@
-"""Before any work, check that the cluster can do a job: resources, storage, versions, free disk.
+"""Checks of the cluster before any work: resources, storage, versions, free disk.
 
 Light to import: Ray and file systems are loaded by the functions.
 """
@@ -14,7 +14,7 @@ from freqquest.cluster.requirements import Requirements
 from freqquest.errors import UserError, render_parameters
 
 _MIN_FREE_BYTES = 500 * 10**6
-"""Free disk for Ray's own files, and those that a task writes on the way."""
+"""Free disk for Ray's own files and for the temporary files of tasks."""
 
 
 def _plain(text: str) -> str:
@@ -33,7 +33,7 @@ class Row:
     subject: str
     """Resource or marked parameter that was checked."""
 
-    wanted: str
+    needed: str
     """Demand of the job."""
 
     found: str
@@ -116,8 +116,8 @@ def require(rows: list[Row]) -> None:
 
 def table(rows: list[Row]) -> str:
     """Return the rows as a text table."""
-    cells = [("preflight", "asked for", "there is", "")]
-    cells += [(render(row.subject), row.wanted, row.found, row.state) for row in rows]
+    cells = [("check", "needed", "found", "result")]
+    cells += [(render(row.subject), row.needed, row.found, row.state) for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(4)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
 
@@ -143,7 +143,7 @@ def _check_path(name: str, use: str, reports: list[NodeReport], must_exist: bool
             problem = f"{subject}: cannot {use} on node {report.node}: {refusal}"
             return Row(subject, use, f"node {report.node} cannot", problem)
     if driver_contents == MISSING:
-        problem = f"{subject}: cannot {use}: there is nothing" if must_exist else ""
+        problem = f"{subject}: cannot {use}: it does not exist" if must_exist else ""
         return Row(subject, use, MISSING, problem)
     return Row(subject, use, f"{_count_nodes(reports)} can")
 
@@ -151,7 +151,7 @@ def _check_path(name: str, use: str, reports: list[NodeReport], must_exist: bool
 def _check_versions(reports: list[NodeReport]) -> Row:
     """Check that all nodes have the driver's versions."""
     driver = reports[0].versions
-    wanted = ", ".join(
+    needed = ", ".join(
         f"{name} {driver[name]}" for name in ("Python", "ray", "torch", "tensorflow")
     )
     for report in reports:
@@ -167,19 +167,19 @@ def _check_versions(reports: list[NodeReport]) -> Row:
         else:
             continue
         fix = "every node needs the same Python, and the packages of requirements.txt"
-        return Row("versions", wanted, found, f"{found}, the job's driver {wanted}: {fix}")
-    return Row("versions", wanted, f"the same on {_count_nodes(reports)}")
+        return Row("versions", needed, found, f"{found}, the job's driver {needed}: {fix}")
+    return Row("versions", needed, f"the same on {_count_nodes(reports)}")
 
 
 def _check_disk(reports: list[NodeReport]) -> Row:
     checked = (report for report in reports if not report.failure)
     least = min(checked, key=lambda report: report.free_bytes)
-    wanted, free = f"{_MIN_FREE_BYTES / 1e9} GB", f"{least.free_bytes / 1e9:.1f} GB"
+    needed, free = f"{_MIN_FREE_BYTES / 1e9} GB", f"{least.free_bytes / 1e9:.1f} GB"
     if least.free_bytes >= _MIN_FREE_BYTES:
-        return Row("free disk", wanted, f"{free} or more on {_count_nodes(reports)}")
+        return Row("free disk", needed, f"{free} or more on {_count_nodes(reports)}")
     found = f"{free} in {tempfile.gettempdir()} on node {least.node}"
-    problem = f"free disk: {found}, Ray and its tasks need {wanted}: free some there"
-    return Row("free disk", wanted, found, problem)
+    problem = f"free disk: {found}, Ray and its tasks need {needed}: free some there"
+    return Row("free disk", needed, found, problem)
 
 
 def _count_nodes(reports: list[NodeReport]) -> str:

@@ -41,8 +41,8 @@ def remote_progress(description: str, total: int | None, unit: str) -> "Iterator
     """Show the messages of other processes until the block ends. Needs an initialized Ray.
 
     Yields:
-        A queue for messages `(done, note)`, mostly of a ProgressReporter. The first number is the
-        work of an earlier run, and time counts from then on. A message whose number is None only
+        A queue for messages `(done, note)`, usually from a ProgressReporter. The first number is
+        the work of an earlier run; time counts from then on. A message whose number is None only
         changes the note.
     """
     from ray.util.queue import Queue

@@ -28,7 +28,7 @@ class Classifier:
     """A classifier trained by the tune stage.
 
     ```python
-    classifier = Classifier.load("runs/demo/best_model.keras")
+    classifier = Classifier.load("results/demo/best_model.keras")
     table = classifier.predict(["a.wav", "b.flac"])
     table = classifier.predict(waveforms, sample_rate_hz=44_100)
     ```
@@ -71,10 +71,10 @@ class Classifier:
             sample_rate_hz: Sample rate of the waveforms; files have their own.
 
         Returns:
-            One row a clip, in the order given: `label` (the most probable class), its
-            `probability`, and `probability_<class>` for each class. For files also `path` and
-            `reason`: why a file could not be read, else empty. The label of an unreadable file is
-            missing, and its probabilities are NaN.
+            One row per clip, in the order given: `label` (the most probable class), its
+            `probability`, and `probability_<class>` for each class. Files also have `path` and
+            `reason`, which says why a file could not be read and is empty otherwise. The label of
+            an unreadable file is missing, and its probabilities are NaN.
 
         Raises:
             ValueError: `sample_rate_hz` is missing for waveforms or given for files, or a waveform

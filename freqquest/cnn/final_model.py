@@ -11,20 +11,21 @@ import numpy as np
 import ray
 
 from freqquest.cluster import capacity
-from freqquest.cnn.config import CnnConfig, TuneConfig
+from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.final_model_worker import fit_network, save_final_model
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
 from freqquest.cnn.leakage_audit import RECORDING
 from freqquest.cnn.metrics import CnnMetrics
 from freqquest.cnn.model_file import ModelCard
 from freqquest.cnn.search.outcome import Outcome
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest
 from freqquest.progress import Progress
 from freqquest.runs import layout
 from freqquest.storage import Location
 
 Predictions = dict[str, np.ndarray | None]
-"""By name of a network: probabilities `[N, K]` of its validation clips; None if it diverged."""
+"""Probabilities `[N, K]` of validation clips, by name of the network; None if it diverged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,39 +60,61 @@ def fit_final_and_audit_networks(
         Predictions of the networks, and the files of those that make the final model: those trained
         on all labeled clips or, if there are none, those of the best trial.
     """
-    # A training that uses validation clips cannot be repeated on all clips.
-    num_members = config.effective_num_members if best.cnn_config.schedule == "one_cycle" else 0
-    seed = best.seed
-    members = {
-        f"member_{number}": (all_clips(clips), seed + number) for number in range(num_members)
+    members = _member_tasks(config, clips, best)
+    known = _known_predictions(best, audit)
+    audited = {
+        name: _fit_task(config, best, split, best.seed)
+        for name, split in audit.items()
+        if name not in known
     }
-    known: Predictions = {}
-    if RECORDING in audit and np.array_equal(best.predictions[0], audit[RECORDING].validation):
-        known[RECORDING] = best.predictions[1]  # the trial was the same training
-    wanted = members | {name: (split, seed) for name, split in audit.items() if name not in known}
     folder = run / layout.NETWORKS_DIR / best.trial_id
-    tasks = {
-        name: FitTask(
-            cnn_config=best.cnn_config,
-            split=split,
-            max_epochs=config.effective_max_epochs,
-            seed=seed,
-        )
-        for name, (split, seed) in wanted.items()
-    }
     predictions = fit_all(
-        tasks, shared_clips, folder, cpus_per_fit=config.cpus_per_trial, use_gpu=config.use_gpu
+        members | audited,
+        shared_clips,
+        folder,
+        cpus_per_fit=config.cpus_per_trial,
+        use_gpu=config.use_gpu,
     )
     networks = [folder / f"{name}.keras" for name in members if predictions[name] is not None]
     if len(networks) < len(members):
-        num_lost = len(members) - len(networks)
-        print(f"the final model lacks {num_lost} networks, which diverged", file=sys.stderr)
-    if not networks:
-        assert best.checkpoint is not None
-        networks = [
-            best.checkpoint / f"model_{number}.keras" for number in range(config.num_folds or 1)
-        ]
-    return known | predictions, networks
+        num_diverged = len(members) - len(networks)
+        print(
+            f"{num_diverged} of {len(members)} networks diverged; the final model leaves them out",
+            file=sys.stderr,
+        )
+    return known | predictions, networks or _trial_networks(config, best)
+
+
+def _member_tasks(config: TuneConfig, clips: LabeledClips, best: Outcome) -> dict[str, FitTask]:
+    """Return the trainings on all labeled clips, by name of the network."""
+    # A training that uses validation clips cannot be repeated on all clips.
+    num_members = config.effective_num_members if best.cnn_config.schedule == "one_cycle" else 0
+    return {
+        f"member_{number}": _fit_task(config, best, all_clips(clips), best.seed + number)
+        for number in range(num_members)
+    }
+
+
+def _known_predictions(best: Outcome, audit: dict[str, SplitRows]) -> Predictions:
+    """Return the predictions of the audit's trainings that the best trial has done already."""
+    if RECORDING in audit and np.array_equal(best.predictions[0], audit[RECORDING].validation):
+        return {RECORDING: best.predictions[1]}
+    return {}
+
+
+def _fit_task(config: TuneConfig, best: Outcome, split: SplitRows, seed: int) -> FitTask:
+    return FitTask(
+        cnn_config=best.cnn_config,
+        split=split,
+        max_epochs=config.effective_max_epochs,
+        seed=seed,
+    )
+
+
+def _trial_networks(config: TuneConfig, best: Outcome) -> list[Location]:
+    """Return the files of the networks that the best trial trained, one per fold."""
+    assert best.checkpoint is not None
+    return [best.checkpoint / f"model_{number}.keras" for number in range(config.num_folds or 1)]
 
 
 def fit_all(
@@ -145,7 +168,7 @@ def fit_all(
 def describe_training_clips(
     config: TuneConfig, best: Outcome, networks: list[Location], num_extra: int
 ) -> str:
-    """Describe which clips the final model's networks were trained on, for people."""
+    """Return a description of the clips that the final model's networks were trained on."""
     extra = f" and {num_extra} extra clips" if num_extra else ""
     if best.checkpoint is None or networks[0].parent != best.checkpoint:
         return f"all labeled clips{extra}"

@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -119,12 +119,12 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
         ) from error
 
 
-def _from_version_2(content: dict[str, Any]) -> dict[str, Any]:
+def _from_version_2(content: dict[str, object]) -> dict[str, object]:
     """Return the content of a version 2 card with the names of version 3."""
     card = {_RENAMED_FIELDS.get(name, name): value for name, value in content.items()}
-    settings = card["cnn_config"].items()
-    card["cnn_config"] = {_RENAMED_SETTINGS.get(name, name): value for name, value in settings}
-    return card | {"version": 3}
+    settings = cast(Settings, card["cnn_config"])
+    renamed = {_RENAMED_SETTINGS.get(name, name): value for name, value in settings.items()}
+    return card | {"cnn_config": renamed, "version": 3}
 
 
 def load_model(model_file: Location) -> "keras.Model":

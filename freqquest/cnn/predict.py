@@ -9,10 +9,10 @@ import ray.data
 
 from freqquest.audio.decode import is_audio
 from freqquest.cluster import capacity
-from freqquest.cnn.config import PredictConfig
 from freqquest.cnn.devices import prepare_tensorflow
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
 from freqquest.cnn.network import predict_probabilities
+from freqquest.cnn.predict_config import PredictConfig
 from freqquest.dataset.metadata import is_inside, read_csv
 from freqquest.dataset.sources import find_unlabeled
 from freqquest.dataset.spectrogram_stream import stream_spectrograms
@@ -60,7 +60,7 @@ def list_requested_clips(audio_dir: str, sample_submission: str | None) -> pd.Da
     """List the clips to classify, in the order of the submission.
 
     Returns:
-        Columns `ID`, `path`, and `reason`: why a clip must not be read, else empty.
+        Columns `ID`, `path`, and `reason`, which is empty unless the clip must not be read.
 
     Raises:
         UserError: The folder or the sample is not usable, or an ID has no file in the folder.
@@ -104,7 +104,7 @@ def predict_clips(
         model_file: File of the classifier.
         card: Card of the classifier.
         paths: Audio files.
-        reasons: Why each file must not be read, or an empty text.
+        reasons: Reason why each file must not be read; empty if it can be.
 
     Returns:
         Columns `path`, `reason` (why a clip could not be read, else empty), `Class`, `probability`

@@ -49,8 +49,7 @@ def fit(
         on_epoch: Called after each epoch.
 
     Returns:
-        The model to keep: with averaged weights, and of the best epoch, if the configuration says
-        so.
+        The model to keep: with averaged weights, or of the best epoch, as configured.
 
     Raises:
         DivergedError: The loss becomes NaN or infinite.
@@ -61,11 +60,7 @@ def fit(
         config, len(clips.classes), clips.spectrograms.shape[1:], clips.normalization
     )
     batches = TrainingBatches(clips, split.train, config, seed)
-    model.compile(
-        optimizer=_optimizer(config, max_epochs * len(batches)),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
-        metrics=["accuracy"],
-    )
+    _compile(model, config, num_steps=max_epochs * len(batches))
     averaging = [AveragedWeights(model, config.weight_average)] if config.weight_average else []
     kept = averaging[0].averaged if averaging else model
     evaluation = _EpochEvaluation(
@@ -241,6 +236,14 @@ class _EpochEvaluation(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
 def _require_finite(loss: float, epoch: int) -> None:
     if not math.isfinite(loss):
         raise DivergedError(f"epoch {epoch + 1}: the loss is {loss}")
+
+
+def _compile(model: keras.Model, config: CnnConfig, num_steps: int) -> None:
+    model.compile(
+        optimizer=_optimizer(config, num_steps),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
+        metrics=["accuracy"],
+    )
 
 
 def _optimizer(config: CnnConfig, num_steps: int) -> keras.optimizers.Optimizer:

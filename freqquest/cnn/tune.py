@@ -11,7 +11,7 @@ import ray
 from freqquest import plots
 from freqquest.cluster import capacity
 from freqquest.cnn import final_model
-from freqquest.cnn.config import PRESETS, TuneConfig
+from freqquest.cnn.config import PRESETS
 from freqquest.cnn.devices import finds_gpu
 from freqquest.cnn.labeled_clips import (
     LabeledClips,
@@ -25,6 +25,7 @@ from freqquest.cnn.leakage_audit import audit_report, audit_splits
 from freqquest.cnn.metrics import CnnMetrics
 from freqquest.cnn.search.run import run_search, search_space
 from freqquest.cnn.search.selection import choose, draw, evaluate
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest, load_manifest, sha256
 from freqquest.dataset.sources import find_extra
 from freqquest.dataset.spectrogram_stream import load_spectrograms
@@ -84,7 +85,7 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
 
 
 def _splits(config: TuneConfig, clips: LabeledClips) -> list[SplitRows]:
-    """Return the folds, or the dataset's own split: what each trial trains on and is scored by."""
+    """Return the splits that each trial is trained and scored on: folds, or the dataset's own."""
     if config.num_folds:
         return cross_validation(clips, config.num_folds, config.seed)
     return [dataset_split(clips)]
@@ -99,7 +100,7 @@ def _write_plots(pictures: dict[str, np.ndarray], run: RunFolder) -> None:
 
 
 def load_clips(dataset: Location, manifest: Manifest, extra: pd.DataFrame) -> LabeledClips:
-    """Load a dataset's labeled clips, and the extra clips decoded and analyzed like these."""
+    """Load a dataset's labeled clips, and the extra clips, analyzed in the same way."""
     clips = load_labeled(dataset, manifest)
     if extra.empty:
         return clips

@@ -15,7 +15,7 @@ VIEWS: dict[str, SpectrogramConfig] = {"cnn": CNN_VIEW, "cgan": CGAN_VIEW}
 """Spectrograms stored for every clip. Both presets use the recipes' views."""
 
 CLIP = ClipConfig()
-"""Waveform form that both recipes share."""
+"""Waveform format that both recipes share."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

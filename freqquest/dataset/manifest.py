@@ -92,7 +92,7 @@ class Manifest:
     """Class names, in the order of `class_index`."""
 
     clip: ClipConfig
-    """Waveform form of the clips."""
+    """Waveform format of the clips."""
 
     views: dict[str, SpectrogramConfig]
     """Settings of each view's spectrograms."""
@@ -131,7 +131,7 @@ class Manifest:
         return sha256("".join(shard.sha256 for shard in self.shards).encode())
 
     def summary(self, dataset_dir: str) -> str:
-        """Return a table of the dataset for users."""
+        """Return a text that describes the dataset to users."""
         rates = sorted(self.sample_rates.items(), key=lambda item: -item[1])
         num_rows = [f"{self.num_rows[split]} {split}" for split in SPLITS if self.num_rows[split]]
         return "\n".join(

@@ -3,7 +3,7 @@
 NumPy only, so that clips packed in one file are trained on in the same order as those that
 `read.SplitReader` streams from shards.
 
-The clips are shuffled by shard, and within each shard, into one long row. The row is cut into B
+The clips are shuffled by shard, and within each shard, into one long sequence. It is cut into B
 stretches of equal length, B being the batch size; each step takes one clip of each stretch. Of W
 processes that train together, each takes B / W neighboring stretches, and so reads only its part of
 the shards; their batches together are the same for any W.
@@ -65,7 +65,7 @@ def batch_rows(
 def _stretch(
     shard_sizes: Sequence[int], start: int, length: int, seed: int, epoch: int
 ) -> Iterator[int]:
-    """Yield `length` row numbers of the epoch's shuffled row of clips, from `start` on."""
+    """Yield `length` row numbers of the epoch's shuffled sequence of clips, from `start` on."""
     shard_starts = np.cumsum([0, *shard_sizes])
     order = epoch_order(len(shard_sizes), seed, epoch)
     ends = np.cumsum([shard_sizes[shard] for shard in order])

@@ -11,7 +11,8 @@ import pandas as pd
 from freqquest.audio.decode import AUDIO_SUFFIXES, is_audio
 from freqquest.dataset.metadata import is_inside, read_metadata, stems
 from freqquest.errors import UserError
-from freqquest.storage import Entry, Location, locate
+from freqquest.local_walk import Entry
+from freqquest.storage import Location, locate
 
 CLIP_COLUMNS = [
     "clip_id",

@@ -34,7 +34,7 @@ def stream_spectrograms(
 
     Args:
         rows: One row per clip with its `path`; other columns are passed through.
-        clip: Form of the waveforms.
+        clip: Format of the waveforms.
         view: Settings of the spectrograms.
         num_cpus: Cores per task.
     """

@@ -109,7 +109,7 @@ def _random_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
 
 
 def _choose_fold(clips: pd.DataFrame, config: PreprocessConfig) -> int:
-    """Return the configured fold, else of those with every class the closest in size."""
+    """Return the configured fold, or else the fold with every class that is closest in size."""
     shares = clips["fold"].value_counts(normalize=True).sort_index()
     if config.validation_fold is not None:
         if config.validation_fold not in shares.index:
@@ -143,7 +143,7 @@ def _require_whole_recordings(recordings: pd.Series, splits: pd.Series) -> None:
 
 
 def _recording_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
-    """Split by recording. Of several partitions, take the part with the best class fractions."""
+    """Split by recording: of several partitions, take the part with the best class fractions."""
     recordings = clips.groupby("label")["recording"].nunique()
     if recordings.min() < 2:
         raise UserError(

@@ -65,8 +65,8 @@ def preprocess(config: PreprocessConfig) -> str:
 def write_dataset(config: PreprocessConfig) -> Manifest:
     """Preprocess a folder of clips.
 
-    Leave the same dataset alone if it is complete, and keep the finished shards of an interrupted
-    run. Connect to Ray only if there is work to do.
+    A complete dataset of the same clips and settings is kept, and so are the finished shards of an
+    interrupted run. Connects to Ray only if there is work to do.
 
     Raises:
         UserError: The sources cannot make a dataset, too many clips are rejected, or the folder

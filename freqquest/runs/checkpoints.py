@@ -92,7 +92,7 @@ def _first_whole(checkpoints: list[_Checkpoint]) -> bytes | None:
         content = checkpoint.file.read_bytes()
         if checkpoint.file.name.endswith(f"_{_hash(content)}.pt"):
             return content
-        print(f"{checkpoint.file} is corrupt and is left out", file=sys.stderr)
+        print(f"{checkpoint.file} is corrupt and is ignored", file=sys.stderr)
     return None
 
 

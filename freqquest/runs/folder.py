@@ -1,6 +1,6 @@
-"""A run folder: config.json and metrics.json with one section a stage, and the stages' own files.
+"""A run folder: config.json and metrics.json with one section per stage, and the stages' own files.
 
-A stage's section in metrics.json is written last, so it says that the stage is finished.
+A stage's section in metrics.json is written last, which marks the stage as finished.
 """
 
 import json
@@ -23,7 +23,7 @@ Section = dict[str, Any]
 
 
 class RunFolder:
-    """One stage's hold on a run folder.
+    """A run folder, as one stage uses it.
 
     ```python
     run = RunFolder("results/run", "cnn", settings)  # refuses a folder with other settings
@@ -74,7 +74,7 @@ class RunFolder:
         """Return the stage's metrics if it finished before, and print that it did."""
         metrics = read_sections(self.location, METRICS_NAME).get(self.stage)
         if metrics is not None:
-            print(f"{self.stage}: finished before, and kept", file=sys.stderr)
+            print(f"{self.stage}: already finished, kept as it is", file=sys.stderr)
         return metrics
 
     def finish(self, metrics: Metrics) -> Metrics:

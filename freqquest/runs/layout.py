@@ -6,16 +6,16 @@ A run folder belongs to one run; each stage adds its own files. Imports nothing.
 # Every run
 
 CONFIG_NAME = "config.json"
-"""Settings of each stage, one section a stage."""
+"""Settings of each stage, one section per stage."""
 
 METRICS_NAME = "metrics.json"
-"""Metrics of each finished stage, one section a stage."""
+"""Metrics of each finished stage, one section per stage."""
 
 LOCK_NAME = ".lock"
 """Empty file that the operating system locks while a job works in a local run folder."""
 
 TENSORBOARD_DIR = "tensorboard"
-"""TensorBoard event files, one folder a stage."""
+"""TensorBoard event files, one folder per stage."""
 
 REPORT_NAME = "report.html"
 """Report of the whole run."""
@@ -26,7 +26,7 @@ FIGURES_DIR = "figures"
 # Dataset
 
 DEMO_DIR = "demo"
-"""Demo clips, made where the user brings none."""
+"""Demo clips, made if the user has none."""
 
 DATASET_DIR = "dataset"
 """Dataset that the pipeline makes."""

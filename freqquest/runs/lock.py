@@ -24,7 +24,7 @@ _RETRY_S = 0.5
 
 
 class Lock:
-    """A hold on a run folder, kept as long as this object lives."""
+    """Lock of a run folder, held as long as this object lives."""
 
     def __init__(self, holder: object) -> None:
         self._holder = holder
@@ -90,4 +90,4 @@ def _lock_remote(run: Location) -> Lock:
 
 
 class _LockHolder:
-    """Actor that does nothing but occupy a name."""
+    """Actor that only occupies a name."""

@@ -1,4 +1,4 @@
-"""Sections of metrics.json, as far as the report reads them. Light to import."""
+"""The parts of metrics.json that the report reads. Light to import."""
 
 from typing import NotRequired, TypedDict
 

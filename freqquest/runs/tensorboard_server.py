@@ -1,4 +1,4 @@
-"""TensorBoard on a run's logs, also in remote storage, which its own readers mostly cannot open.
+"""TensorBoard on a run's logs, also in remote storage, much of which it cannot read itself.
 
 Light to import: `--help` reads the settings.
 """
@@ -87,7 +87,7 @@ def _follow_until_end(
         try:
             follow(source, folder)
         except OSError as error:
-            print(f"{source} cannot be read now, and is tried again: {error}", file=sys.stderr)
+            print(f"{source} cannot be read now; it is tried again: {error}", file=sys.stderr)
 
 
 def follow(source: "Location", folder: Path) -> None:

@@ -56,7 +56,7 @@ def test_files_of_other_versions_are_refused_by_name(version):
     other = with_card(content, lambda fields: fields | {"version": version})
     with pytest.raises(
         UserError,
-        match=f"^g.safetensors has version {version}; this freqquest reads versions 2 and 3: use",
+        match=f"^g.safetensors has version {version}, but this freqquest reads 2 and 3: train",
     ):
         read_generator(other, "g.safetensors")
 

@@ -35,9 +35,9 @@ def test_the_driver_learns_how_many_workers_wait_and_what_each_needs():
         (
             None,
             "worker 0: RuntimeError: no space; "
-            "3 worker(s) with 2 CPU and 1 GPU each start when there is room",
+            "starting 3 worker(s) with 2 CPU and 1 GPU each as soon as they fit",
         )
     )
     assert elastic.progress.put.call_args.args[0][1].endswith(
-        "1 to 3 worker(s) with 1 CPU each start when there is room"
+        "starting 1 to 3 worker(s) with 1 CPU each as soon as they fit"
     )

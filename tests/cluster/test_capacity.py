@@ -108,7 +108,8 @@ def test_nodes_that_the_autoscaler_may_add_count(nodes, monkeypatch, tmp_path):
     shared = capacity.trial_resources(16, cpus_each=None, use_gpu=True, sharing_gpu=4)
     assert shared == {"CPU": 2, "GPU": 0.25, "memory": 3 * 2**30}
     assert (
-        capacity.describe() == "1 node(s): 0 cores, 0 GPUs; with nodes yet to come 96 cores, 8 GPUs"
+        capacity.describe()
+        == "1 node(s): 0 cores, 0 GPUs; with all nodes that may start, 96 cores, 8 GPUs"
     )
     assert capacity.num_addable_trials({"CPU": 8, "GPU": 0, "memory": 1}, 100) == 8
     assert capacity.num_addable_trials({"CPU": 1, "GPU": 0.25, "memory": 1}, 100) == 32
@@ -128,6 +129,6 @@ def test_with_kubernetes_the_number_of_nodes_is_unknown(nodes, monkeypatch):
     assert capacity.worker_resources(
         Requirements(num_workers=4, cpus_per_worker=2, use_gpu=True)
     ) == {"CPU": 2, "GPU": 1}
-    assert capacity.describe().endswith("more by Kubernetes, which alone knows how many")
+    assert capacity.describe().endswith("Kubernetes may add more, up to a limit that only it knows")
     assert capacity.num_cores() == math.inf
     assert capacity.num_addable_trials({"CPU": 8, "GPU": 0, "memory": 1}, 5) == 5

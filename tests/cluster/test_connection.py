@@ -49,7 +49,7 @@ def test_a_server_that_is_no_cluster_is_refused(monkeypatch):
         monkeypatch.setenv("RAY_ADDRESS", address)
         monkeypatch.setattr(ray, "is_initialized", lambda: False)
         monkeypatch.setattr(ray, "init", refuse)
-        with pytest.raises(UserError, match=f"at {address} is no Ray cluster.* RAY_AUTH_MODE"):
+        with pytest.raises(UserError, match=f"{address} is not a Ray cluster.* RAY_AUTH_MODE"):
             connection.connect()
 
 

@@ -36,7 +36,7 @@ def test_a_job_that_can_be_done_gets_a_table_and_leaves_nothing_behind(
     require(rows)
     monkeypatch.setattr(preflight, "render", preflight._plain)
     lines = table(rows).splitlines()
-    subjects = ["preflight", "resources", "audio_dir", "run_dir", "versions", "free"]
+    subjects = ["check", "resources", "audio_dir", "run_dir", "versions", "free"]
     assert [line.split()[0] for line in lines] == subjects
     assert "1 node(s): 2 cores, 0 GPUs" in lines[1]
     assert all(line.endswith("ok") for line in lines[1:])
@@ -150,6 +150,6 @@ def test_a_dry_run_also_reports_missing_files(local_ray, tmp_path):
     requirements = Requirements(reads={"model": str(tmp_path / "best_model.keras")})
     require(check(requirements))  # the job itself reports them in more detail
     with pytest.raises(
-        UserError, match="`model`: cannot read .*best_model.keras: there is nothing"
+        UserError, match="`model`: cannot read .*best_model.keras: it does not exist"
     ):
         require(check(requirements, must_exist=True))

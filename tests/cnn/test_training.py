@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from freqquest.cnn.config import MAX_EPOCHS, PRESETS, CnnConfig
+from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.labeled_clips import SplitRows, all_clips, dataset_split
 from freqquest.cnn.training import (
     AveragedWeights,
@@ -13,6 +13,7 @@ from freqquest.cnn.training import (
     fit,
     recipe_callbacks,
 )
+from freqquest.cnn.tune_config import MAX_EPOCHS
 from tests.cnn.conftest import make_clips
 
 PLAIN = replace(

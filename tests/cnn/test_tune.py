@@ -2,7 +2,7 @@ import pytest
 import ray
 
 from freqquest.cnn import tune
-from freqquest.cnn.config import TuneConfig
+from freqquest.cnn.tune_config import TuneConfig
 
 
 @pytest.mark.parametrize("finds", [True, False])

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import soundfile
 
-from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.model_file import read_card
 from freqquest.cnn.tune import tune_cnn
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.errors import UserError
 from freqquest.runs.folder import describe_machine
 from freqquest.runs.report import write_report

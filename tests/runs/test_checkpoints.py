@@ -38,7 +38,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(checkpoint
     newest = checkpoints.folder.list_dir()[-1]
     newest.write_bytes(damage(newest.read_bytes()))
     assert checkpoints.last() == b"state 1"
-    assert f"{newest} is corrupt and is left out" in capsys.readouterr().err
+    assert f"{newest} is corrupt and is ignored" in capsys.readouterr().err
 
 
 def test_if_the_best_is_damaged_the_next_best_is_taken(checkpoints, capsys):

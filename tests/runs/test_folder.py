@@ -17,7 +17,7 @@ def test_each_stage_has_its_section_and_finishes_once(tmp_path, capsys):
     again = RunFolder(folder, "cnn", {"seed": 0, "shape": (1, 2)}).finished()
     assert again is not None
     assert again["accuracy"] == 0.5
-    assert capsys.readouterr().err == "cnn: finished before, and kept\n"
+    assert capsys.readouterr().err == "cnn: already finished, kept as it is\n"
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config == {"cnn": {"seed": 0, "shape": [1, 2]}, "cgan": {"seed": 1}}
 

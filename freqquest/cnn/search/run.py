@@ -15,7 +15,7 @@ import ray
 from ray import tune
 
 from freqquest.cluster import capacity, connection, ray_internals
-from freqquest.cnn.config import PRESETS, TuneConfig
+from freqquest.cnn.config import PRESETS
 from freqquest.cnn.labeled_clips import SplitRows
 from freqquest.cnn.metrics import Settings
 from freqquest.cnn.search.outcome import FINISHED, OBJECTIVE, Outcome, table
@@ -27,6 +27,7 @@ from freqquest.cnn.search.ray_tune import (
 )
 from freqquest.cnn.search.space import Space, as_domains, narrow, nearest
 from freqquest.cnn.search.trial import TrialTask, run_trial
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest
 from freqquest.errors import UserError
 from freqquest.runs import layout
@@ -44,7 +45,7 @@ _MAX_RESTARTS = 3
 again, so it ends the trial (`run_trial`)."""
 
 _NUM_RANDOM = 5
-"""Trials, the first points included, before Optuna's proposals use results instead of chance."""
+"""Trials, including the first points, after which Optuna proposes from results, not at random."""
 
 
 def run_search(
@@ -116,7 +117,7 @@ def first_points(config: TuneConfig) -> list[Settings]:
 
 
 def rungs(num_epochs: int) -> tuple[int, ...]:
-    """Return the epochs at which ASHA compares trials: a quarter of all, then three times more."""
+    """Return the epochs at which ASHA compares trials: a quarter of all, then each 3 times more."""
     epochs = [max(1, num_epochs // 4)]
     while epochs[-1] * 3 < num_epochs:
         epochs.append(epochs[-1] * 3)

@@ -4,8 +4,9 @@ Both presets are in the space, so that the search can start from them.
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from freqquest.cnn.config import FLOOR_DB, CnnConfig
 from freqquest.cnn.metrics import Setting, Settings
@@ -103,8 +104,9 @@ def narrow(only: tuple[str, ...]) -> Space:
 
 def cnn_config_of(params: Settings) -> CnnConfig:
     """Return the configuration at a point of the space; a trial's seed is ignored."""
-    settings: dict[str, Any] = {name: value for name, value in params.items() if name != "seed"}
-    return CnnConfig(**settings)
+    settings = {name: value for name, value in params.items() if name != "seed"}
+    build: Callable[..., CnnConfig] = CnnConfig
+    return build(**settings)
 
 
 def as_domains(space: Space) -> dict[str, "Domain"]:

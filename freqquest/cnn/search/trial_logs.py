@@ -66,7 +66,7 @@ class TrialLogs:
             clips: Clips that the rows refer to.
             rows: Rows `[N]` of the validation clips.
             probabilities: Their predictions `[N, K]`.
-            clip: Form in which their audio files are decoded.
+            clip: Format that their audio files are converted to.
             epoch: Epochs done.
         """
         counts = plots.count_confusions(

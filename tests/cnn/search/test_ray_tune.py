@@ -7,7 +7,6 @@ from ray import tune
 from ray.tune.constants import TUNE_ENV_VARS
 
 from freqquest.cluster import ray_internals
-from freqquest.cnn.config import TuneConfig
 from freqquest.cnn.search.ray_tune import (
     ProtectedASHA,
     ResumableOptunaSearch,
@@ -15,6 +14,7 @@ from freqquest.cnn.search.ray_tune import (
     index_of_point,
 )
 from freqquest.cnn.search.run import first_points
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.storage import locate
 
 

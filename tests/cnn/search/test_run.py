@@ -1,5 +1,6 @@
-from freqquest.cnn.config import PRESETS, CnnConfig, TuneConfig
+from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.search.run import can_resume, first_points, rungs, search_space
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.storage import locate
 
 

@@ -1,0 +1,40 @@
+"""Settings of the predict stage. Light to import, because `--help` reads them."""
+
+import posixpath
+from dataclasses import dataclass
+
+from freqquest.cluster.requirements import Requirements
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictConfig:
+    """Classify a folder of clips."""
+
+    model: str
+    """Classifier: best_model.keras of a run. It carries its classes and spectrogram settings."""
+
+    audio_dir: str
+    """Folder of clips."""
+
+    output: str
+    """CSV file to write, with columns ID and Class."""
+
+    sample_submission: str | None = None
+    """CSV file with a column ID (file names), which sets the rows and their order. Default: every
+    clip, sorted by name."""
+
+    probabilities: bool = False
+    """Add a column with the probability of each class."""
+
+    overwrite: bool = False
+    """Replace an existing output file."""
+
+    @property
+    def requirements(self) -> Requirements:
+        """Paths and resources that the job needs."""
+        reads = {
+            "model": self.model,
+            "audio_dir": self.audio_dir,
+            "sample_submission": self.sample_submission,
+        }
+        return Requirements(reads=reads, writes={"output": posixpath.dirname(self.output) or "."})

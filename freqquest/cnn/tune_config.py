@@ -1,0 +1,113 @@
+"""Settings of the tune stage. Light to import, because `--help` reads them."""
+
+from dataclasses import dataclass
+
+from freqquest.cluster.requirements import Requirements
+from freqquest.presets import Preset
+
+NUM_TRIALS: dict[Preset, int] = {"default": 4, "reference": 1}
+"""Default of `TuneConfig.num_trials`."""
+
+MAX_EPOCHS: dict[Preset, int] = {"default": 25, "reference": 40}
+"""Default of `TuneConfig.max_epochs`. With few recordings, longer training overfits."""
+
+NUM_MEMBERS: dict[Preset, int] = {"default": 3, "reference": 0}
+"""Default of `TuneConfig.num_members`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneConfig:
+    """Search for the classifier with the best accuracy on unseen recordings."""
+
+    dataset_dir: str
+    """Dataset made by the preprocess job."""
+
+    run_dir: str
+    """Run folder for the model, tables, plots and logs."""
+
+    extra_clips: str | None = None
+    """Folder of additional training clips, such as generated ones, on which nothing is evaluated:
+    one folder per class, or files named <label>_<seed>_<index>.wav as the generate job names them.
+    Clips of a generator that was trained on evaluated clips inflate the accuracy; with `num_folds`,
+    all clips are evaluated."""
+
+    preset: Preset = "default"
+    """Start of the search. default: our best configuration, then the published recipe, then
+    configurations chosen by the search. reference: the published recipe exactly (further trials
+    only change its seed)."""
+
+    num_trials: int | None = None
+    """Configurations to try. Default: 4, or 1 with `preset=reference`."""
+
+    max_epochs: int | None = None
+    """Longest training of a trial, in epochs. Default: 25, or 40 with `preset=reference`."""
+
+    num_folds: int | None = None
+    """Number of cross-validation folds, made of whole recordings (or of the dataset's own folds).
+    Default: evaluate once, on the dataset's validation clips."""
+
+    only: tuple[str, ...] = ()
+    """Values that the search may use: name=value or name=value,value,... for settings of the
+    classifier (freqquest.cnn.search.space lists those that are searched)."""
+
+    num_members: int | None = None
+    """Networks in the final model: the best configuration, trained this many times on all labeled
+    clips; their predictions are averaged. With 0, the final model is what the best trial trained,
+    without the validation clips. Default: 3, or 0 with `preset=reference`. Always 0 for a
+    configuration whose training uses validation clips (schedule=plateau)."""
+
+    audit_leakage: bool = False
+    """Also train the best configuration on a random split, and report how much higher its accuracy
+    is than on unseen recordings."""
+
+    cpus_per_trial: int | None = None
+    """CPU cores of each trial. Default: the cores are divided among the trials."""
+
+    trials_per_gpu: int = 1
+    """Trials that share one GPU."""
+
+    use_gpu: bool = False
+    """Train on GPUs."""
+
+    seed: int = 0
+    """Seed of the search, the initial weights, and the order of clips."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_trials", "max_epochs", "cpus_per_trial", "trials_per_gpu"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"`{name}={value}` must be 1 or more")
+        if self.only and self.preset == "reference":
+            raise ValueError(
+                "`only` has no effect with `preset=reference`, which varies its seed alone: leave "
+                "out one of the two"
+            )
+        if self.num_folds is not None and self.num_folds < 2:
+            raise ValueError(f"`num_folds={self.num_folds}` must be 2 or more")
+        if self.num_members is not None and self.num_members < 0:
+            raise ValueError(f"`num_members={self.num_members}` must be 0 or more")
+
+    @property
+    def effective_num_trials(self) -> int:
+        """Configurations to try, with the preset's default resolved."""
+        return self.num_trials or NUM_TRIALS[self.preset]
+
+    @property
+    def effective_max_epochs(self) -> int:
+        """Longest training of one configuration, with the preset's default resolved."""
+        return self.max_epochs or MAX_EPOCHS[self.preset]
+
+    @property
+    def effective_num_members(self) -> int:
+        """Networks trained on all clips, with the preset's default resolved."""
+        return NUM_MEMBERS[self.preset] if self.num_members is None else self.num_members
+
+    @property
+    def requirements(self) -> Requirements:
+        """Paths and resources that the job needs."""
+        return Requirements(
+            reads={"dataset_dir": self.dataset_dir, "extra_clips": self.extra_clips},
+            writes={"run_dir": self.run_dir},
+            cpus_per_worker=self.cpus_per_trial,
+            use_gpu=self.use_gpu,
+        )

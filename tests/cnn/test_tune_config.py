@@ -1,0 +1,30 @@
+import pytest
+
+from freqquest.cnn.tune_config import NUM_MEMBERS, TuneConfig
+
+
+def config(**settings):
+    return TuneConfig(dataset_dir="unused", run_dir="unused", **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_trials": 0}, "`num_trials=0` must be 1 or more"),
+        ({"num_folds": 1}, "`num_folds=1` must be 2 or more"),
+        ({"num_members": -1}, "`num_members=-1` must be 0 or more"),
+        (
+            {"preset": "reference", "only": ("dropout=0.5",)},
+            "`only` has no effect with `preset=reference`",
+        ),
+    ],
+)
+def test_invalid_settings_of_the_search_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        config(**settings)
+
+
+def test_the_reference_keeps_the_model_of_its_single_training():
+    assert config(preset="reference").effective_num_members == 0
+    assert config().effective_num_members == NUM_MEMBERS["default"]
+    assert config(num_members=0).effective_num_members == 0
