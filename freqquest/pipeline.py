@@ -14,7 +14,7 @@ from typing import Any
 from freqquest.cgan.config import TrainConfig
 from freqquest.cluster import capacity
 from freqquest.cnn.predict_config import PredictConfig
-from freqquest.pipeline_config import CNN_BUDGET, PATHS, PipelineConfig
+from freqquest.pipeline_config import PATHS, PipelineConfig
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
 from freqquest.storage import Location, locate, upload_dir
@@ -35,23 +35,21 @@ def run_stages(config: PipelineConfig) -> str:
     """
     capacity.worker_resources(config.requirements)
     _check_sources(config)
-    folder = RunFolder(config.run, "pipeline", _settings(config))
+    folder = RunFolder(config.effective_run_dir, "pipeline", _settings(config))
     folder.begin()
-    train_config, test_labels = config.train, None
-    if config.audio_dir is None:
-        config, test_labels = _with_demo_clips(config, folder.location)
-
+    if config.is_demo:
+        _make_demo_clips(folder / layout.DEMO_DIR, config.seed)
     _make_dataset(config)
     from freqquest.cnn.tune import tune_cnn
 
-    tune_cnn(config.tune)
-    if config.test_dir is not None:
-        _predict(config, test_labels)
-    train_with_judge(train_config)
+    tune_cnn(config.tune_config)
+    if config.predict_config is not None:
+        _predict(config, config.predict_config)
+    train_with_judge(config.train_config)
     _generate_and_classify(config)
     from freqquest.runs.report import write_report
 
-    return write_report(config.run)
+    return write_report(config.effective_run_dir)
 
 
 def train_with_judge(config: TrainConfig) -> dict[str, Any]:
@@ -82,34 +80,20 @@ def _settings(config: PipelineConfig) -> dict[str, object]:
 
 def _check_sources(config: PipelineConfig) -> None:
     """Refuse clips and tables that a later stage would refuse."""
-    if config.audio_dir is None:
+    if config.is_demo:
         return
     from freqquest.cnn.predict import list_requested_clips
     from freqquest.dataset.plan import plan_dataset
 
-    plan_dataset(config.preprocess)
+    plan_dataset(config.preprocess_config)
     if config.test_dir is not None:
         list_requested_clips(config.test_dir, config.sample_submission)
 
 
-def _with_demo_clips(config: PipelineConfig, run: Location) -> tuple[PipelineConfig, Location]:
-    """Return the settings with demo clips as input, and the CSV of the test clips' classes."""
-    folder = run / layout.DEMO_DIR
-    _make_demo_clips(folder, config.seed)
-    with_clips = dataclasses.replace(
-        config,
-        audio_dir=str(folder / "train"),
-        test_dir=str(folder / "test"),
-        sample_submission=str(folder / "sample_submission.csv"),
-        run_dir=config.run,
-        **{name: getattr(config.tune, name) for name in CNN_BUDGET},
-    )
-    return with_clips, folder / "test_labels.csv"
-
-
 def _make_demo_clips(folder: Location, seed: int) -> None:
     """Write the demo clips, once; into remote storage by way of a local folder."""
-    from freqquest.audio.demo_clips import DEMO_NAME, DemoConfig, write_demo_clips
+    from freqquest.audio.demo_clips import DemoConfig, write_demo_clips
+    from freqquest.audio.demo_folder import DEMO_NAME
 
     if folder.is_local:
         write_demo_clips(Path(folder.path), DemoConfig(seed=seed))
@@ -127,38 +111,29 @@ def _make_demo_clips(folder: Location, seed: int) -> None:
 def _make_dataset(config: PipelineConfig) -> None:
     from freqquest.dataset.write import write_dataset
 
-    manifest = write_dataset(config.preprocess)
-    run = RunFolder(config.run, "dataset", manifest.settings)
+    manifest = write_dataset(config.preprocess_config)
+    run = RunFolder(config.effective_run_dir, "dataset", manifest.settings)
     if run.finished() is None:
         names = ("classes", "num_clips", "num_recordings", "num_quarantined", "split_description")
         run.finish({name: getattr(manifest, name) for name in names})
 
 
-def _predict(config: PipelineConfig, test_labels: Location | None) -> None:
+def _predict(config: PipelineConfig, predict_config: PredictConfig) -> None:
     """Write the submission, and score it if the true classes are known."""
     from freqquest.cnn.predict import predict_submission
 
-    assert config.test_dir is not None
-    run = RunFolder(config.run, "submission", {})
+    run = RunFolder(config.effective_run_dir, "submission", {})
     if run.finished() is not None:
         return
-    predictions = predict_submission(
-        PredictConfig(
-            model=config.model,
-            audio_dir=config.test_dir,
-            output=f"{config.run}/{layout.SUBMISSION_NAME}",
-            sample_submission=config.sample_submission,
-            overwrite=True,
-        )
-    )
+    predictions = predict_submission(predict_config)
     metrics: dict[str, float] = {
         "num_clips": len(predictions),
         "num_unreadable": int((predictions["reason"] != "").sum()),
     }
-    if test_labels is not None:
+    if config.test_labels is not None:
         import pandas as pd
 
-        labels = pd.read_csv(io.BytesIO(test_labels.read_bytes()))
+        labels = pd.read_csv(io.BytesIO(locate(config.test_labels).read_bytes()))
         truth = predictions[["ID"]].merge(labels, on="ID")["Class"]
         metrics["accuracy"] = float((predictions["Class"] == truth).mean())
     run.finish(metrics)
@@ -171,11 +146,12 @@ def _generate_and_classify(config: PipelineConfig) -> None:
     from freqquest.cnn.predict import predict_clips
     from freqquest.runs.tables import write_csv
 
-    run = RunFolder(config.run, "generated", {"num_clips": config.num_clips, "seed": config.seed})
+    settings = {"num_clips": config.num_clips, "seed": config.seed}
+    run = RunFolder(config.effective_run_dir, "generated", settings)
     if run.finished() is not None:
         return
-    clips = generate_clips(config.generate)
-    model = locate(config.model)
+    clips = generate_clips(config.generate_config)
+    model = locate(config.model_path)
     predictions = predict_clips(model, read_card(model), [clip.path for clip in clips])
     predictions = predictions.assign(
         label=[clip.label for clip in clips], path=[clip.name for clip in clips]

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from freqquest.audio import demo_folder
 from freqquest.cgan.config import GenerateConfig, TrainConfig
 from freqquest.cluster.requirements import Requirements
+from freqquest.cnn.predict_config import PredictConfig
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.presets import Preset
@@ -27,9 +29,6 @@ _MAX_JUDGE_CLIPS = 8
 
 PATHS = ("audio_dir", "metadata", "test_dir", "sample_submission")
 """Settings that name the user's files and folders."""
-
-CNN_BUDGET = ("num_trials", "max_epochs", "num_members")
-"""Settings of the search that have other defaults in the demo."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,78 +85,98 @@ class PipelineConfig:
     """Seed of all random choices."""
 
     def __post_init__(self) -> None:
-        if self.audio_dir is None and (self.metadata or self.test_dir or self.sample_submission):
+        if self.is_demo and (self.metadata or self.test_dir or self.sample_submission):
             raise ValueError(
                 "`metadata`, `test_dir` and `sample_submission` need `audio_dir`: the demo brings "
                 "its own clips"
             )
         if self.sample_submission and not self.test_dir:
             raise ValueError("`sample_submission` needs `test_dir`, the folder of its files")
-        _ = self.tune, self.train, self.generate, self.preprocess  # each checks its own settings
+        # Each checks its own settings.
+        _ = self.preprocess_config, self.tune_config, self.train_config, self.generate_config
 
     @property
-    def run(self) -> str:
-        """The run folder."""
+    def is_demo(self) -> bool:
+        """True if the clips are demo clips, which the pipeline makes."""
+        return self.audio_dir is None
+
+    @property
+    def effective_run_dir(self) -> str:
+        """Run folder, with the default resolved."""
         name = Path(self.audio_dir).absolute().name if self.audio_dir else "demo"
         return self.run_dir or f"results/{name}"
 
     @property
-    def dataset(self) -> str:
-        """The dataset, inside the run folder."""
-        return f"{self.run}/{layout.DATASET_DIR}"
+    def model_path(self) -> str:
+        """Final classifier, in the run folder."""
+        return self._in_run(layout.MODEL_NAME)
 
     @property
-    def model(self) -> str:
-        """The final classifier, inside the run folder."""
-        return f"{self.run}/{layout.MODEL_NAME}"
+    def test_labels(self) -> str | None:
+        """CSV of the test clips' classes, which only the demo has."""
+        return self._in_demo(demo_folder.TEST_LABELS_NAME) if self.is_demo else None
 
     @property
-    def preprocess(self) -> PreprocessConfig:
+    def preprocess_config(self) -> PreprocessConfig:
         """Settings of the dataset."""
         return PreprocessConfig(
-            audio_dir=self.audio_dir or f"{self.run}/{layout.DEMO_DIR}/train",
-            dataset_dir=self.dataset,
+            audio_dir=self.audio_dir or self._in_demo(demo_folder.TRAIN_DIR),
+            dataset_dir=self._in_run(layout.DATASET_DIR),
             metadata=self.metadata,
             recording_pattern=self.recording_pattern,
             seed=self.seed,
         )
 
     @property
-    def tune(self) -> TuneConfig:
+    def tune_config(self) -> TuneConfig:
         """Settings of the search."""
         return TuneConfig(
-            dataset_dir=self.dataset,
-            run_dir=self.run,
+            dataset_dir=self._in_run(layout.DATASET_DIR),
+            run_dir=self.effective_run_dir,
             preset=self.preset,
             use_gpu=self.use_gpu,
             audit_leakage=True,
             seed=self.seed,
-            **self._given(*CNN_BUDGET),
+            **self._given("num_trials", "max_epochs", "num_members"),
         )
 
     @property
-    def train(self) -> TrainConfig:
+    def predict_config(self) -> PredictConfig | None:
+        """Settings of the submission, if there are test clips."""
+        if not (self.is_demo or self.test_dir):
+            return None
+        sample = self._in_demo(demo_folder.SAMPLE_SUBMISSION_NAME)
+        return PredictConfig(
+            model=self.model_path,
+            audio_dir=self.test_dir or self._in_demo(demo_folder.TEST_DIR),
+            output=self._in_run(layout.SUBMISSION_NAME),
+            sample_submission=sample if self.is_demo else self.sample_submission,
+            overwrite=True,
+        )
+
+    @property
+    def train_config(self) -> TrainConfig:
         """Settings of the generator's training."""
         return TrainConfig(
-            dataset_dir=self.dataset,
-            run_dir=self.run,
+            dataset_dir=self._in_run(layout.DATASET_DIR),
+            run_dir=self.effective_run_dir,
             preset=self.preset,
             use_gpu=self.use_gpu,
             seed=self.seed,
             num_workers=self.num_workers,
-            judge=self.model,
+            judge=self.model_path,
             judge_clips=min(self.num_clips, _MAX_JUDGE_CLIPS),
             **self._given("epochs"),
-            **(_DEMO_TRAINING if self.audio_dir is None else {}),
+            **(_DEMO_TRAINING if self.is_demo else {}),
         )
 
     @property
-    def generate(self) -> GenerateConfig:
+    def generate_config(self) -> GenerateConfig:
         """Settings of the clips made at the end; those of an interrupted run are made again."""
         return GenerateConfig(
-            generator=f"{self.run}/{layout.GENERATOR_NAME}",
+            generator=self._in_run(layout.GENERATOR_NAME),
             label="all",
-            output_dir=f"{self.run}/{layout.GENERATED_DIR}",
+            output_dir=self._in_run(layout.GENERATED_DIR),
             num_clips=self.num_clips,
             seed=self.seed,
             use_gpu=self.use_gpu,
@@ -168,14 +187,20 @@ class PipelineConfig:
     def requirements(self) -> Requirements:
         """Requirements on the cluster, of which the generator's training has most."""
         return replace(
-            self.train.requirements,
+            self.train_config.requirements,
             reads={name: getattr(self, name) for name in PATHS},
-            writes={"run_dir": self.run},
+            writes={"run_dir": self.effective_run_dir},
         )
+
+    def _in_run(self, name: str) -> str:
+        return f"{self.effective_run_dir}/{name}"
+
+    def _in_demo(self, name: str) -> str:
+        return self._in_run(f"{layout.DEMO_DIR}/{name}")
 
     def _given(self, *names: str) -> dict[str, Any]:
         """Return those settings that the user or the demo sets; stages hold the other defaults."""
-        demo = _DEMO_BUDGET if self.audio_dir is None else {}
+        demo = _DEMO_BUDGET if self.is_demo else {}
         values = {
             name: getattr(self, name) if getattr(self, name) is not None else demo.get(name)
             for name in names

@@ -282,7 +282,7 @@ def test_the_jobs_that_the_files_show_take_these_flags(rayjob):
         assert config.audio_dir.startswith("s3://")
         assert config.run_dir.startswith("s3://")
         assert config.use_gpu
-        assert config.train.workers == (2, 8)
+        assert config.train_config.workers == (2, 8)
 
 
 def test_a_flag_that_a_job_does_not_have_is_refused(capsys):

@@ -17,15 +17,19 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from freqquest.audio.demo_folder import (
+    DEMO_NAME,
+    SAMPLE_SUBMISSION_NAME,
+    TEST_DIR,
+    TEST_LABELS_NAME,
+    TRAIN_DIR,
+)
 from freqquest.audio.demo_recording import record
 from freqquest.audio.demo_signals import Signal, make_axes
 from freqquest.audio.demo_sounds import SOUNDS
 from freqquest.errors import UserError
 
 CLASS_NAMES = tuple(SOUNDS)
-
-DEMO_NAME = "demo.json"
-"""File with the folder's configuration. It is written last, so the folder is then complete."""
 
 FIRST_TEST_RECORDING = 5_000
 """Number of the first test recording: adding training recordings does not change the test clips."""
@@ -130,10 +134,10 @@ def write_demo_clips(folder: Path, config: DemoConfig = DemoConfig()) -> DemoFol
         UserError: The folder holds demo clips of another configuration, or other clips.
     """
     demo = DemoFolder(
-        train_dir=folder / "train",
-        test_dir=folder / "test",
-        sample_submission=folder / "sample_submission.csv",
-        test_labels=folder / "test_labels.csv",
+        train_dir=folder / TRAIN_DIR,
+        test_dir=folder / TEST_DIR,
+        sample_submission=folder / SAMPLE_SUBMISSION_NAME,
+        test_labels=folder / TEST_LABELS_NAME,
     )
     finished, unfinished = folder / DEMO_NAME, folder / f"{DEMO_NAME}.partial"
     _refuse_other_contents(demo, finished if finished.exists() else unfinished, config)

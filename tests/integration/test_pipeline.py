@@ -251,6 +251,6 @@ def test_settings_that_need_a_folder_of_clips_are_refused_without_it():
 
 def test_the_run_folder_is_named_for_the_clips(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert PipelineConfig().run == "results/demo"
-    assert PipelineConfig(audio_dir="sounds/train/").run == "results/train"
-    assert PipelineConfig(audio_dir=".").run == f"results/{tmp_path.name}"
+    assert PipelineConfig().effective_run_dir == "results/demo"
+    assert PipelineConfig(audio_dir="sounds/train/").effective_run_dir == "results/train"
+    assert PipelineConfig(audio_dir=".").effective_run_dir == f"results/{tmp_path.name}"
