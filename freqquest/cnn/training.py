@@ -49,7 +49,7 @@ def fit(
         on_epoch: Called after each epoch.
 
     Returns:
-        The model to keep: with averaged weights, or of the best epoch, as configured.
+        The model to keep: as configured, with averaged weights and of the best epoch.
 
     Raises:
         DivergedError: The loss becomes NaN or infinite.

@@ -204,7 +204,7 @@ def test_too_many_unreadable_clips_stop_the_job_without_a_dataset(local_ray, aud
     shutil.copytree(audio_dir, tmp_path / "audio")
     for path in sorted((tmp_path / "audio" / "low").glob("*"))[:3]:
         path.write_bytes(b"")
-    with pytest.raises(UserError, match="3 of 20 clips cannot be read.*quarantine.csv"):
+    with pytest.raises(UserError, match="3 of 20 clips were rejected.*quarantine.csv"):
         write_dataset(
             PreprocessConfig(
                 audio_dir=str(tmp_path / "audio"), dataset_dir=str(tmp_path / "dataset")
