@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "freqquest"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-SHARED = {"errors", "storage", "plots", "progress", "presets"}
+SHARED = {"errors", "storage", "plots", "progress", "presets", "choices"}
 MAY_IMPORT = {
     "audio": SHARED,
     "cluster": SHARED | {"audio"},

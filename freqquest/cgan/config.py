@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
 from freqquest.presets import Preset
 
@@ -63,6 +64,7 @@ class CganConfig:
     method `reference`, under the name that stored files have."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in (
             "noise_dim",
             "generator_channels",
@@ -158,6 +160,7 @@ class TrainConfig:
     """Seed of initial weights, noise, and order of clips."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in (
             "epochs",
             "batch_size",

@@ -5,8 +5,9 @@ Light to import, because `--help` reads it.
 
 import posixpath
 from dataclasses import dataclass
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
+from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
 from freqquest.presets import Preset
 
@@ -120,11 +121,7 @@ class CnnConfig:
     over the clips, with a smaller last batch."""
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(CnnConfig).items():
-            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
-                raise ValueError(
-                    f"`{name}={getattr(self, name)}` must be one of: {', '.join(get_args(kind))}"
-                )
+        check_choices(self)
         if not 1 <= self.num_blocks <= 6:
             raise ValueError(
                 f"`num_blocks={self.num_blocks}` must be from 1 to 6: each block halves its input"
@@ -243,6 +240,7 @@ class TuneConfig:
     """Seed of the search, the initial weights, and the order of clips."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("num_trials", "max_epochs", "cpus_per_trial", "trials_per_gpu"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -256,6 +254,8 @@ class TuneConfig:
             raise ValueError(f"`num_folds={self.num_folds}` must be 2 or more")
         if self.num_members is not None and self.num_members < 0:
             raise ValueError(f"`num_members={self.num_members}` must be 0 or more")
+        if self.seed < 0:
+            raise ValueError(f"`seed={self.seed}` must be 0 or more")
 
     @property
     def effective_num_trials(self) -> int:

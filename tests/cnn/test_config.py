@@ -28,6 +28,8 @@ def test_invalid_settings_of_the_classifier_are_refused(settings, message):
     [
         ({"num_trials": 0}, "`num_trials=0` must be 1 or more"),
         ({"num_folds": 1}, "`num_folds=1` must be 2 or more"),
+        ({"seed": -1}, "`seed=-1` must be 0 or more"),
+        ({"preset": "large"}, "`preset=large` must be one of: default, reference"),
         ({"num_members": -1}, "`num_members=-1` must be 0 or more"),
         (
             {"preset": "reference", "only": ("dropout=0.5",)},

@@ -245,6 +245,8 @@ def test_settings_that_need_a_folder_of_clips_are_refused_without_it():
         PipelineConfig(audio_dir="train", sample_submission="sample.csv")
     with pytest.raises(ValueError, match="`epochs=0` must be 1 or more"):
         PipelineConfig(epochs=0)
+    with pytest.raises(ValueError, match="`preset=large` must be one of: default, reference"):
+        PipelineConfig(preset="large")
 
 
 def test_the_run_folder_is_named_for_the_clips(tmp_path, monkeypatch):
