@@ -144,7 +144,7 @@ class TrainConfig:
     """Epochs between two sets of sounds and pictures. Default: 1 for up to 50 epochs, else a
     fortieth of all epochs."""
 
-    num_workers: str = "1"
+    num_workers: str | int = "1"
     """Number of processes that share each batch, or MIN:MAX to use as many as there is room for
     while nodes come and go. One worker uses all cores of its node; use several for GPUs or several
     nodes."""
@@ -195,7 +195,7 @@ class TrainConfig:
     @property
     def workers(self) -> tuple[int, int]:
         """Minimum and maximum number of workers."""
-        minimum, colon, maximum = self.num_workers.partition(":")
+        minimum, colon, maximum = str(self.num_workers).partition(":")
         maximum = maximum if colon else minimum
         if not minimum.isdecimal() or not maximum.isdecimal():
             raise ValueError(

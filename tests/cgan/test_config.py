@@ -29,7 +29,7 @@ def test_a_batch_size_replaces_that_of_the_preset():
 
 def test_a_range_of_workers_is_read():
     assert train_config(num_workers="2:8").workers == (2, 8)
-    assert train_config(num_workers="3").workers == (3, 3)
+    assert train_config(num_workers="3").workers == train_config(num_workers=3).workers == (3, 3)
     assert train_config(num_workers="2:8").requirements.max_workers == 8
 
 
