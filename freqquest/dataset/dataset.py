@@ -85,7 +85,11 @@ class Dataset:
         return self.manifest.classes
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row per clip of all splits, without the spectrograms."""
+        """Return one row per clip of all splits, without the spectrograms.
+
+        Raises:
+            UserError: A shard is missing or cannot be read.
+        """
         return read_rows(self.location, self.manifest)
 
     def split(self, name: str, view: ViewName = "cnn") -> "DatasetSplit":
@@ -143,7 +147,11 @@ class DatasetSplit:
                     yield DatasetClip(spectrogram=spectrogram, **row)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row per clip, without the spectrograms."""
+        """Return one row per clip, without the spectrograms.
+
+        Raises:
+            UserError: A shard is missing or cannot be read.
+        """
         return read_rows(self._dataset, self._manifest, self.name)
 
     def batches(
