@@ -76,7 +76,7 @@ def find_labeled(
     names = clips["clip_id"].str.rsplit("/", n=1).str[-1]
     recordings = clips["recording"]
     if recording_pattern is not None:
-        recordings = recordings.fillna(names.str.extract(recording_pattern)[0])
+        recordings = recordings.fillna(names.str.extract(recording_pattern).iloc[:, 0])
     recordings = recordings.fillna(stems(names).str.extract(URBANSOUND_NAME)[0])
     clips = clips.assign(recording=recordings.fillna(clips["clip_id"]))
     return Sources(clips=clips[CLIP_COLUMNS], rejected=sources.rejected)
