@@ -50,12 +50,7 @@ class RunFolder:
         sections = read_sections(self.location, CONFIG_NAME)
         if not sections:
             _require_empty(self.location)
-        changed = changed_settings(self._settings, sections.get(stage, self._settings))
-        if changed:
-            raise UserError(
-                f"{self.location} holds a {stage} run with other settings: {', '.join(changed)}; "
-                "choose another `run_dir`, or remove that one"
-            )
+        self._refuse_other_settings(sections)
 
     def __truediv__(self, name: str) -> Location:
         return self.location / name
@@ -64,11 +59,21 @@ class RunFolder:
         """Record the stage's settings, which binds the folder to them, before any long work.
 
         Raises:
-            UserError: Another process is at work in the folder.
+            UserError: Another process is at work in the folder, or has bound it to other settings.
         """
         self._lock = lock(self.location)
-        if self.stage not in read_sections(self.location, CONFIG_NAME):
+        sections = read_sections(self.location, CONFIG_NAME)
+        self._refuse_other_settings(sections)
+        if self.stage not in sections:
             _write_section(self.location, CONFIG_NAME, self.stage, self._settings)
+
+    def _refuse_other_settings(self, sections: Mapping[str, Section]) -> None:
+        changed = changed_settings(self._settings, sections.get(self.stage, self._settings))
+        if changed:
+            raise UserError(
+                f"{self.location} holds a {self.stage} run with other settings: "
+                f"{', '.join(changed)}; choose another `run_dir`, or remove that one"
+            )
 
     def finished(self) -> Section | None:
         """Return the stage's metrics if it finished before, and print that it did."""

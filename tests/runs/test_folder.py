@@ -39,6 +39,13 @@ def test_other_settings_are_refused_by_name(tmp_path):
         RunFolder(str(tmp_path / "run"), "cnn", {"seed": 1, "preset": "default"})
 
 
+def test_settings_are_compared_again_once_the_folder_is_locked(tmp_path):
+    waiting = RunFolder(str(tmp_path / "run"), "cnn", {"seed": 1})
+    RunFolder(str(tmp_path / "run"), "cnn", {"seed": 0}).begin()
+    with pytest.raises(UserError, match=r"with other settings: seed=1 \(there: 0\)"):
+        waiting.begin()
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(
