@@ -167,10 +167,18 @@ class DatasetSplit:
             world_size: Number of processes. Their batches together are the same for any number.
 
         Raises:
-            UserError: `batch_size` is below 1, or a shard is missing or corrupt.
+            UserError: `batch_size`, `rank` or `world_size` is out of range, or a shard is missing
+                or corrupt.
         """
         if batch_size < 1:
             raise UserError(f"`batch_size={batch_size}` must be 1 or more")
+        if not 1 <= world_size <= batch_size:
+            raise UserError(
+                f"`world_size={world_size}` must be from 1 to {batch_size}, the clips of a batch: "
+                "each process needs one"
+            )
+        if not 0 <= rank < world_size:
+            raise UserError(f"`rank={rank}` must be from 0 to {world_size - 1}")
         return self._reader.batches(
             batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
         )
