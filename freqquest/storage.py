@@ -249,7 +249,8 @@ def locate(path: str | Path) -> Location:
     if _ONE_SLASH.match(text):
         raise UserError(f"{text} lacks a slash: give {text.replace(':/', '://', 1)}")
     if "://" not in text:
-        return Location(_LOCAL, str(Path(text).expanduser().absolute()))
+        path = Path(text).expanduser()
+        return Location(_LOCAL, os.path.abspath(path))  # noqa: PTH100  # resolve() follows links
     if "?" in text:
         raise UserError(
             f"{text} has settings after '?': give the plain URI, and set them in the environment"
