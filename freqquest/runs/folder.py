@@ -8,9 +8,9 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any, TypeVar
 
+from freqquest.cluster.node_check import installed_version
 from freqquest.errors import UserError
 from freqquest.runs.layout import CONFIG_NAME, METRICS_NAME
 from freqquest.runs.lock import lock
@@ -124,7 +124,8 @@ def read_sections(run: Location, name: str) -> dict[str, Section]:
 
 def describe_machine() -> str:
     """Return the cores, the processor and the versions that a run's metrics depend on."""
-    versions = ", ".join(f"{name} {version(name)}" for name in ("ray", "tensorflow", "torch"))
+    packages = ("ray", "tensorflow", "torch")
+    versions = ", ".join(f"{name} {installed_version(name)}" for name in packages)
     python = f"Python {platform.python_version()}"
     return f"{os.cpu_count()} cores, {platform.machine()}, {python}, {versions}"
 

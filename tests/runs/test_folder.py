@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from freqquest.cluster import node_check
 from freqquest.errors import UserError
-from freqquest.runs.folder import RunFolder
+from freqquest.runs.folder import RunFolder, describe_machine
 
 
 def test_each_stage_has_its_section_and_finishes_once(tmp_path, capsys):
@@ -61,6 +62,16 @@ def test_a_damaged_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"cnn": ')
     with pytest.raises(UserError, match="config.json is corrupt"):
         RunFolder(str(tmp_path), "cnn", {})
+
+
+def test_a_machine_with_tensorflow_under_another_name_is_described(monkeypatch):
+    def version(package):
+        if package == "tensorflow":
+            raise node_check.PackageNotFoundError
+        return "1.0"
+
+    monkeypatch.setattr(node_check, "version", version)
+    assert describe_machine().endswith("ray 1.0, tensorflow none, torch 1.0")
 
 
 def test_metrics_that_are_not_finite_are_never_written(tmp_path):
