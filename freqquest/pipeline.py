@@ -127,7 +127,7 @@ def _make_demo_clips(folder: Location, seed: int) -> None:
 def _make_dataset(config: PipelineConfig) -> None:
     from freqquest.dataset.write import write_dataset
 
-    manifest = write_dataset(config.preprocess)
+    manifest = write_dataset(config.preprocess, is_checked=True)
     run = RunFolder(config.run, "dataset", manifest.settings)
     if run.finished() is None:
         names = ("classes", "num_clips", "num_recordings", "num_quarantined", "split_description")

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 
 import pytest
+import ray
 
 from freqquest.cli import report_errors
 from freqquest.cluster import preflight
@@ -105,6 +106,20 @@ def test_the_environment_is_prepared_before_ray_is_imported():
         "sys.exit('not prepared')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_failed_check_ends_only_a_ray_that_it_started(monkeypatch, is_new):
+    def refuse(*_, **__):
+        raise UserError("cannot open s4://bucket: unknown scheme")
+
+    ended = []
+    monkeypatch.setattr(preflight.connection, "connect", lambda: is_new)
+    monkeypatch.setattr(preflight, "check", refuse)
+    monkeypatch.setattr(ray, "shutdown", lambda: ended.append(True))
+    with pytest.raises(UserError, match="cannot open s4://bucket"):
+        preflight.connect(Requirements())
+    assert ended == [True] * is_new
 
 
 @pytest.fixture
