@@ -139,7 +139,7 @@ def _predict(config: PipelineConfig, test_labels: Location | None) -> None:
     from freqquest.cnn.predict import predict_submission
 
     assert config.test_dir is not None
-    run = RunFolder(config.run, "submission", {})
+    run = RunFolder(config.run, "submission", _submission_settings(config))
     if run.finished() is not None:
         return
     predictions = predict_submission(
@@ -162,6 +162,16 @@ def _predict(config: PipelineConfig, test_labels: Location | None) -> None:
         truth = predictions[["ID"]].merge(labels, on="ID")["Class"]
         metrics["accuracy"] = float((predictions["Class"] == truth).mean())
     run.finish(metrics)
+
+
+def _submission_settings(config: PipelineConfig) -> dict[str, object]:
+    """Return what a submission was made of: a later one of other clips is refused."""
+    from freqquest.cnn.predict import list_requested_clips
+    from freqquest.dataset.sources import digest
+
+    assert config.test_dir is not None
+    requested = list_requested_clips(config.test_dir, config.sample_submission)
+    return {"test_clips_sha256": digest(requested)}
 
 
 def _generate_and_classify(config: PipelineConfig) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from freqquest.audio.decode import AUDIO_SUFFIXES, is_audio
+from freqquest.dataset.manifest import sha256
 from freqquest.dataset.metadata import is_inside, read_metadata, stems
 from freqquest.errors import UserError
 from freqquest.storage import Entry, Location, locate
@@ -142,6 +143,11 @@ def find_extra(extra_dir: str | None, classes: list[str]) -> pd.DataFrame:
                 "for the label, or the clip <label>_<seed>_<index>.wav"
             )
     return clips.assign(label=labels, recording=clips["clip_id"])[CLIP_COLUMNS]
+
+
+def digest(clips: pd.DataFrame) -> str:
+    """Return a hash of a table of clips, which a changed file changes; `path` does not count."""
+    return sha256(clips.drop(columns="path").to_csv(index=False).encode())
 
 
 def _label_from_path(clip_id: str) -> str:
