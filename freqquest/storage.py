@@ -1,7 +1,8 @@
 """Files and folders behind local paths and URIs (`s3://`, `gs://`, `file://`).
 
-The only module that touches file systems; built on pyarrow's. Local paths become absolute at once,
-because Ray's workers run in folders of their own.
+Built on pyarrow's file systems. Every path that a user gives goes through this module; others use
+pathlib for temporary and local files. Local paths become absolute at once, because Ray's workers
+run in folders of their own.
 """
 
 import io
