@@ -62,6 +62,7 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     run.begin()
     config = _without_unusable_gpu(config)
     shared_clips = ray.put(clips)
+    clips = ray.get(shared_clips)  # a view of the shared copy, which frees the driver's own
 
     outcomes = run_search(config, manifest, shared_clips, splits, run.location)
     best = choose(outcomes, clips)
