@@ -231,7 +231,7 @@ def report_errors(config_type: type[JobConfig] | None = None) -> Iterator[None]:
     User errors end with 2, errors of files and network with 1, and Ctrl+C with 130.
     """
     fields = None if config_type is None else set(config_type.__dataclass_fields__)
-    preflight.render = partial(with_flags, fields=fields)
+    plain, preflight.render = preflight.render, partial(with_flags, fields=fields)
     try:
         yield
     except UserError as error:
@@ -240,6 +240,8 @@ def report_errors(config_type: type[JobConfig] | None = None) -> Iterator[None]:
         _exit(_message(error), code=1)
     except KeyboardInterrupt:
         _exit("interrupted; finished stages are kept: run the same command to continue", code=130)
+    finally:
+        preflight.render = plain
 
 
 def _message(error: Exception) -> str:

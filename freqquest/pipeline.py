@@ -111,7 +111,7 @@ def _make_demo_clips(folder: Location, seed: int) -> None:
 def _make_dataset(config: PipelineConfig) -> None:
     from freqquest.dataset.write import write_dataset
 
-    manifest = write_dataset(config.preprocess_config)
+    manifest = write_dataset(config.preprocess_config, is_checked=True)
     run = RunFolder(config.effective_run_dir, "dataset", manifest.settings)
     if run.finished() is None:
         names = ("classes", "num_clips", "num_recordings", "num_quarantined", "split_description")
@@ -122,7 +122,8 @@ def _predict(config: PipelineConfig, predict_config: PredictConfig) -> None:
     """Write the submission, and score it if the true classes are known."""
     from freqquest.cnn.predict import predict_submission
 
-    run = RunFolder(config.effective_run_dir, "submission", {})
+    settings = _submission_settings(predict_config)
+    run = RunFolder(config.effective_run_dir, "submission", settings)
     if run.finished() is not None:
         return
     predictions = predict_submission(predict_config)
@@ -137,6 +138,15 @@ def _predict(config: PipelineConfig, predict_config: PredictConfig) -> None:
         truth = predictions[["ID"]].merge(labels, on="ID")["Class"]
         metrics["accuracy"] = float((predictions["Class"] == truth).mean())
     run.finish(metrics)
+
+
+def _submission_settings(config: PredictConfig) -> dict[str, object]:
+    """Return what a submission was made of: a later one of other clips is refused."""
+    from freqquest.cnn.predict import list_requested_clips
+    from freqquest.dataset.sources import digest
+
+    requested = list_requested_clips(config.audio_dir, config.sample_submission)
+    return {"test_clips_sha256": digest(requested)}
 
 
 def _generate_and_classify(config: PipelineConfig) -> None:

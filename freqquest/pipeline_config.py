@@ -74,7 +74,7 @@ class PipelineConfig:
     num_clips: int = 8
     """Clips of each class to generate and classify at the end."""
 
-    num_workers: str = "1"
+    num_workers: str | int = "1"
     """Processes that train the generator, or MIN:MAX, as for the train_cgan job."""
 
     use_gpu: bool = False

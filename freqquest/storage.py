@@ -1,7 +1,8 @@
 """Files and folders behind local paths and URIs (`s3://`, `gs://`, `file://`).
 
-The only module that touches file systems; built on pyarrow's. Local paths become absolute at once,
-because Ray's workers run in folders of their own.
+Built on pyarrow's file systems. Every path that a user gives goes through this module; others use
+pathlib for temporary and local files. Local paths become absolute at once, because Ray's workers
+run in folders of their own.
 """
 
 import io
@@ -187,7 +188,8 @@ def locate(path: str | Path) -> Location:
     if _ONE_SLASH.match(text):
         raise UserError(f"{text} lacks a slash: give {text.replace(':/', '://', 1)}")
     if "://" not in text:
-        return Location(_LOCAL, str(Path(text).expanduser().absolute()))
+        path = Path(text).expanduser()
+        return Location(_LOCAL, os.path.abspath(path))  # noqa: PTH100  # resolve() follows links
     if "?" in text:
         raise UserError(
             f"{text} has settings after '?': give the plain URI, and set them in the environment"

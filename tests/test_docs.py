@@ -4,11 +4,13 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from freqquest import cli
 from freqquest.benchmark.registry import BENCHMARKS
@@ -115,6 +117,13 @@ def test_the_architecture_lists_each_file_of_the_package():
     package = ROOT / "freqquest"
     files = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
     assert listed == {path for path in files if not path.endswith("/__init__.py")}
+
+
+def test_the_version_follows_the_last_release_in_the_changelog():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    changes, *releases = re.findall(r"^## \[(.+)\]$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert (changes == "Unreleased") == Version(version).is_devrelease
+    assert Version(version) > Version(releases[0]) or changes == version
 
 
 @pytest.mark.slow

@@ -6,8 +6,12 @@ import shlex
 
 import pytest
 
-from freqquest import commands, help_layout
+from freqquest import cli, commands, help_layout
 from freqquest.benchmark.registry import BENCHMARKS
+from freqquest.cgan import config as cgan_config
+from freqquest.cgan.config import EPOCHS, TrainConfig
+from freqquest.cnn.config import MAX_EPOCHS, NUM_MEMBERS, NUM_TRIALS, TuneConfig
+from freqquest.pipeline_config import _DEMO_BUDGET, PipelineConfig
 
 COMMANDS = list(help_layout.EXAMPLES)
 
@@ -52,6 +56,26 @@ def test_help_is_complete_and_reads_well(command, capsys, monkeypatch):
     for field in fields:
         assert f"`{field.name}`" not in text, "docstrings show flags"
     assert text.count(f"  freqquest {command}") == 2
+
+
+def test_defaults_in_the_help_are_those_of_the_presets_and_of_the_demo():
+    by_preset = {
+        (TuneConfig, "num_trials"): NUM_TRIALS,
+        (TuneConfig, "max_epochs"): MAX_EPOCHS,
+        (TuneConfig, "num_members"): NUM_MEMBERS,
+        (TrainConfig, "epochs"): EPOCHS,
+    }
+    for (config_type, name), defaults in by_preset.items():
+        text = f"Default: {defaults['default']}, or {defaults['reference']} with `preset=reference`"
+        assert text in doc_of(config_type, name)
+    batch_size = cgan_config.PRESETS["default"].batch_size
+    assert f"Default: {batch_size}." in doc_of(TrainConfig, "batch_size")
+    for name, default in _DEMO_BUDGET.items():
+        assert f"by default {default} " in doc_of(PipelineConfig, name)
+
+
+def doc_of(config_type, name):
+    return " ".join(cli._field_docs(config_type)[name].split())
 
 
 @pytest.mark.parametrize("command", COMMANDS)

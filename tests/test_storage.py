@@ -16,6 +16,12 @@ def test_local_paths_become_absolute_and_uris_are_understood(tmp_path, monkeypat
     assert str(locate("~/x")) == os.path.expanduser("~/x")  # noqa: PTH111
 
 
+def test_a_path_that_leads_out_of_a_folder_is_not_below_it(tmp_path):
+    folder = locate(tmp_path / "train")
+    assert locate(f"{folder}/siren").is_below(folder)
+    assert not locate(f"{folder}/../data").is_below(folder)
+
+
 def test_names_with_characters_that_uris_escape_are_kept(tmp_path):
     for name in ("a b.wav", "ö.wav", "100%20.wav", "a#b.wav"):
         assert str(locate(f"file://{tmp_path}/{name}")) == f"{tmp_path}/{name}"

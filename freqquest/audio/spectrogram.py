@@ -15,6 +15,8 @@ import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.sparse import csr_array
 
+from freqquest.choices import check_choices
+
 _SAMPLES_AT_ONCE = 2**17
 """Samples of the frames that are analyzed together.
 
@@ -52,6 +54,7 @@ class SpectrogramConfig:
     """Range of the `decibel` compression, in dB below the maximum."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if not 0 < self.hop_length <= self.n_fft:
             raise ValueError(
                 f"`hop_length={self.hop_length}` must be between 1 and `n_fft={self.n_fft}`: "

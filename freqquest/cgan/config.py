@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
 from freqquest.presets import Preset
 
@@ -63,6 +64,7 @@ class CganConfig:
     method `reference`, under the name that stored files have."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in (
             "noise_dim",
             "generator_channels",
@@ -142,7 +144,7 @@ class TrainConfig:
     """Epochs between two sets of sounds and pictures. Default: 1 for up to 50 epochs, else a
     fortieth of all epochs."""
 
-    num_workers: str = "1"
+    num_workers: str | int = "1"
     """Number of processes that share each batch, or MIN:MAX to use as many as there is room for
     while nodes come and go. One worker uses all cores of its node; use several for GPUs or several
     nodes."""
@@ -158,6 +160,7 @@ class TrainConfig:
     """Seed of initial weights, noise, and order of clips."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in (
             "epochs",
             "batch_size",
@@ -192,7 +195,7 @@ class TrainConfig:
     @property
     def workers(self) -> tuple[int, int]:
         """Minimum and maximum number of workers."""
-        minimum, colon, maximum = self.num_workers.partition(":")
+        minimum, colon, maximum = str(self.num_workers).partition(":")
         maximum = maximum if colon else minimum
         if not minimum.isdecimal() or not maximum.isdecimal():
             raise ValueError(

@@ -78,6 +78,15 @@ def from_first_worker(content: bytes | None) -> bytes | None:
     return box[0]
 
 
+def first_problem(problem: str | None) -> str | None:
+    """Return the first of the problems that the processes pass, in all processes."""
+    problems = [problem]
+    if world_size() > 1:
+        problems = [None] * world_size()
+        distributed.all_gather_object(problems, problem)
+    return next((each for each in problems if each is not None), None)
+
+
 class WideLinear(nn.Linear):
     """Linear layer with many more weights than a batch has values.
 

@@ -12,7 +12,7 @@ from ray.train.torch import TorchTrainer, get_device
 
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.train_job import TrainJob
-from freqquest.cgan.training_loop import run_training
+from freqquest.cgan.training_loop import StartError, run_training
 from freqquest.cluster import connection, ray_internals
 from freqquest.cluster.remote_progress import ProgressReporter
 from freqquest.errors import UserError
@@ -126,7 +126,7 @@ def _train_worker(settings: dict[str, TrainJob]) -> Mapping[str, object]:
     reporter = ProgressReporter(job.progress if worker.rank == 0 else None)
     try:
         return run_training(job, worker, get_device(), reporter)
-    except FloatingPointError as error:  # on every worker alike
+    except (FloatingPointError, StartError) as error:  # on every worker alike
         return {"error": str(error)}
     except UserError as error:
         if worker.world_size > 1:

@@ -11,16 +11,21 @@ from functools import partial
 import torch
 
 from freqquest.cgan.batches import ClipBatches
-from freqquest.cgan.distributed import Worker
+from freqquest.cgan.distributed import Worker, first_problem
 from freqquest.cgan.images import image_scale
 from freqquest.cgan.recorder import Recorder, restore
 from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.trainer import CganTrainer, EpochMetrics, train_epoch
 from freqquest.dataset.order import num_steps
 from freqquest.dataset.read import SplitReader
+from freqquest.errors import UserError
 
 OnClips = Callable[[int, str], None]
 """Called with the number of clips done and a note on what is going on."""
+
+
+class StartError(UserError):
+    """A training cannot start. Raised in all of its processes alike, before the first step."""
 
 
 def run_training(
@@ -38,18 +43,13 @@ def run_training(
         The metrics of the last epoch and, in the process of rank 0, of the saved generator.
 
     Raises:
-        UserError: The dataset is corrupt, or the checkpoints are of another training.
+        StartError: The dataset is corrupt, or the checkpoints are of another training.
+        UserError: The same of a shard that this process reads later, in this process alone.
         FloatingPointError: Gradients did not stay finite.
     """
-    config, cgan_config = job.config, job.cgan_config
-    use_fast_kernels(device, enabled=cgan_config.precision == "bfloat16")
-    scale = image_scale(job.manifest.views["cgan"], job.manifest.clip, cgan_config.floor)
-    trainer = CganTrainer(cgan_config, len(job.manifest.classes), scale, device, seed=config.seed)
-    history = restore(trainer, job, worker)
-    recorder = Recorder(job, trainer, history) if worker.rank == 0 else None
-    source = SplitReader(job.dataset, job.manifest, "train", "cgan")
-    clips, batch_size = ClipBatches(source, scale, device), cgan_config.batch_size
-    clips_per_epoch = num_steps(len(source), batch_size) * batch_size
+    config, batch_size = job.config, job.cgan_config.batch_size
+    trainer, history, recorder, clips = _prepare_together(job, worker, device)
+    clips_per_epoch = num_steps(job.manifest.num_rows["train"], batch_size) * batch_size
     on_clips(len(history) * clips_per_epoch, "")
     for epoch in range(len(history), config.effective_epochs):
         started = time.monotonic()
@@ -71,6 +71,36 @@ def run_training(
     if recorder is None:
         return history[-1]
     return recorder.finish(partial(on_clips, config.effective_epochs * clips_per_epoch))
+
+
+_Prepared = tuple[CganTrainer, list[EpochMetrics], Recorder | None, ClipBatches]
+
+
+def _prepare_together(job: TrainJob, worker: Worker, device: torch.device) -> _Prepared:
+    """Prepare the training in this process; raise a problem of any process in all of them.
+
+    A process that failed alone would leave the others waiting for it in the first step.
+    """
+    prepared, problem = None, None
+    try:
+        prepared = _prepare(job, worker, device)
+    except UserError as error:
+        problem = str(error)
+    if (problem := first_problem(problem)) is not None:
+        raise StartError(problem)
+    assert prepared is not None
+    return prepared
+
+
+def _prepare(job: TrainJob, worker: Worker, device: torch.device) -> _Prepared:
+    config, cgan_config = job.config, job.cgan_config
+    use_fast_kernels(device, enabled=cgan_config.precision == "bfloat16")
+    scale = image_scale(job.manifest.views["cgan"], job.manifest.clip, cgan_config.floor)
+    trainer = CganTrainer(cgan_config, len(job.manifest.classes), scale, device, seed=config.seed)
+    history = restore(trainer, job, worker)
+    recorder = Recorder(job, trainer, history) if worker.rank == 0 else None
+    source = SplitReader(job.dataset, job.manifest, "train", "cgan")
+    return trainer, history, recorder, ClipBatches(source, scale, device)
 
 
 def use_fast_kernels(device: torch.device, *, enabled: bool) -> None:

@@ -178,7 +178,7 @@ def check_node(paths: JobPaths, node: str) -> NodeReport:
     return NodeReport(
         node=node,
         versions={"Python": platform.python_version()}
-        | {name: _version(name) for name in _PACKAGES},
+        | {name: installed_version(name) for name in _PACKAGES},
         free_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
         contents=contents,
         refusals=refusals,
@@ -198,7 +198,8 @@ def _describe_contents(path: "Location") -> str:
     return f"a folder {hashlib.sha256(b'/'.join(visible)).hexdigest()}"
 
 
-def _version(package: str) -> str:
+def installed_version(package: str) -> str:
+    """Return the version of a package; "none" if it is not installed under this name."""
     try:
         return version(package)
     except PackageNotFoundError:

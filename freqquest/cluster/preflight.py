@@ -49,7 +49,7 @@ class Row:
 
 
 def connect(requirements: Requirements, *, dry_run: bool = False) -> None:
-    """Connect to Ray, and check that it can do a job; do nothing if Ray is connected already.
+    """Connect to Ray if it is not connected yet, and check that it can do a job.
 
     The checks of a submitted job, or on several nodes, are printed as a table on standard error.
 
@@ -60,17 +60,17 @@ def connect(requirements: Requirements, *, dry_run: bool = False) -> None:
     Raises:
         UserError: There is no cluster, it refuses this process, or lacks what the job needs.
     """
-    if not connection.connect():
-        return
+    is_new = connection.connect()
     import ray
 
-    rows = check(requirements, must_exist=dry_run)
-    if dry_run or len(ray.nodes()) > 1 or connection.is_submitted():
-        print(table(rows), file=sys.stdout if dry_run else sys.stderr, flush=True)
     try:
+        rows = check(requirements, must_exist=dry_run)
+        if dry_run or len(ray.nodes()) > 1 or connection.is_submitted():
+            print(table(rows), file=sys.stdout if dry_run else sys.stderr, flush=True)
         require(rows)
-    except UserError:
-        ray.shutdown()  # otherwise another attempt would find Ray connected, and not check again
+    except BaseException:
+        if is_new:  # a Ray that was connected before is the caller's
+            ray.shutdown()
         raise
 
 

@@ -1,6 +1,7 @@
 """Augmentation of log-mel spectrograms during training.
 
-NumPy only. All randomness comes from the generator passed in, seeded by (seed, epoch, step).
+NumPy only, no Ray. All randomness comes from the generator passed in, which (seed, epoch, step)
+seeds.
 Shapes: N clips, M mel bands, T frames, K classes.
 """
 

@@ -1,6 +1,6 @@
 """Calibration of class probabilities: temperature scaling, and how far confidence is from accuracy.
 
-NumPy and SciPy only. Shapes: N clips, K classes.
+NumPy and SciPy only, no Ray. Shapes: N clips, K classes.
 """
 
 import numpy as np

@@ -1,8 +1,9 @@
 """Settings of one classifier and its training, and the presets. Light to import."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
+from freqquest.choices import check_choices
 from freqquest.presets import Preset
 
 FLOOR_DB = -80.0
@@ -115,11 +116,7 @@ class CnnConfig:
     over the clips, with a smaller last batch."""
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(CnnConfig).items():
-            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
-                raise ValueError(
-                    f"`{name}={getattr(self, name)}` must be one of: {', '.join(get_args(kind))}"
-                )
+        check_choices(self)
         if not 1 <= self.num_blocks <= 6:
             raise ValueError(
                 f"`num_blocks={self.num_blocks}` must be from 1 to 6: each block halves its input"

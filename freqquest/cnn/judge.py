@@ -1,6 +1,6 @@
 """The judge: a classifier in a process of its own that scores generated clips.
 
-Its caller loads no TensorFlow, and needs no Ray to call it.
+Its caller loads no TensorFlow. No Ray is loaded until a judge is started or called.
 Shapes: N clips, S samples, M mel bands, T frames, K classes, D features.
 """
 

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest, Normalization
-from freqquest.dataset.read import read_rows, read_split
+from freqquest.dataset.read import SplitReader, read_rows
 from freqquest.errors import UserError
 from freqquest.storage import Location
 
@@ -55,11 +55,11 @@ def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
     Raises:
         UserError: A shard is missing or corrupt.
     """
-    splits = [read_split(dataset, manifest, split, "cnn") for split in ("train", "validation")]
+    splits = [SplitReader(dataset, manifest, split, "cnn") for split in ("train", "validation")]
     rows = pd.concat([read_rows(dataset, manifest, split) for split in ("train", "validation")])
     has_folds = rows["fold"].notna().all() and rows["fold"].nunique() > 1
     return LabeledClips(
-        spectrograms=np.concatenate([split.spectrograms for split in splits]),
+        spectrograms=_read_spectrograms(splits, manifest),
         class_indices=rows["class_index"].to_numpy(),
         is_training_only=(rows["augmentation"] != NOT_AUGMENTED).to_numpy(),
         clip_ids=rows["clip_id"].to_numpy(str),
@@ -70,6 +70,20 @@ def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
         classes=tuple(manifest.classes),
         normalization=manifest.normalization["cnn"],
     )
+
+
+def _read_spectrograms(splits: list[SplitReader], manifest: Manifest) -> np.ndarray:
+    """Return the spectrograms of several splits, without a second copy in memory on the way."""
+    view = manifest.views["cnn"]
+    shape = (sum(map(len, splits)), view.num_mels, view.num_frames)
+    spectrograms = np.empty(shape, np.float16)
+    start = 0
+    for split in splits:
+        for shard in split.shards():
+            end = start + len(shard.spectrograms)
+            spectrograms[start:end] = shard.spectrograms
+            start = end
+    return spectrograms
 
 
 def add_extra(clips: LabeledClips, extra: pd.DataFrame, spectrograms: np.ndarray) -> LabeledClips:

@@ -1,4 +1,7 @@
-"""The metrics of the tune stage, as metrics.json holds them and the report reads them."""
+"""The metrics of the tune stage, as metrics.json holds them and the report reads them.
+
+Light to import.
+"""
 
 from typing import NotRequired, TypedDict
 

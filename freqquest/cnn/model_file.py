@@ -112,7 +112,9 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
             "normalization": Normalization(**content["normalization"]),
         }
         return ModelCard(**content | parts)
-    except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError) as error:
+    except UserError:
+        raise
+    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"`{parameter}={model_file}` is not a readable model file ({error}): give the "
             "best_model.keras of a tune_cnn run"

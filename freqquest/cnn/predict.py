@@ -60,19 +60,21 @@ def list_requested_clips(audio_dir: str, sample_submission: str | None) -> pd.Da
     """List the clips to classify, in the order of the submission.
 
     Returns:
-        Columns `ID`, `path`, and `reason`, which is empty unless the clip must not be read.
+        Columns `ID`, `path`, `num_bytes`, `modified_ns`, and `reason`, which is empty unless the
+        clip must not be read.
 
     Raises:
         UserError: The folder or the sample is not usable, or an ID has no file in the folder.
     """
     sources = find_unlabeled(audio_dir)
     root = f"{locate(audio_dir)}/"
-    readable = sources.clips.rename(columns={"clip_id": "ID"})[["ID", "path"]].assign(reason="")
+    columns = ["ID", "path", "num_bytes", "modified_ns", "reason"]
+    readable = sources.clips.rename(columns={"clip_id": "ID"}).assign(reason="")
     rejected = sources.rejected[sources.rejected["path"].map(is_audio).astype(bool)]
-    rejected = rejected.assign(ID=rejected["path"].str.removeprefix(root))
-    clips = pd.concat([readable, rejected[["ID", "path", "reason"]]]).sort_values(
-        "ID", ignore_index=True
+    rejected = rejected.assign(
+        ID=rejected["path"].str.removeprefix(root), num_bytes=0, modified_ns=0
     )
+    clips = pd.concat([readable[columns], rejected[columns]]).sort_values("ID", ignore_index=True)
     if sample_submission is None:
         return clips
     sample = read_csv(sample_submission, ["ID"], "sample_submission")

@@ -26,8 +26,8 @@ from freqquest.cnn.metrics import CnnMetrics
 from freqquest.cnn.search.run import run_search, search_space
 from freqquest.cnn.search.selection import choose, draw, evaluate
 from freqquest.cnn.tune_config import TuneConfig
-from freqquest.dataset.manifest import Manifest, load_manifest, sha256
-from freqquest.dataset.sources import find_extra
+from freqquest.dataset.manifest import Manifest, load_manifest
+from freqquest.dataset.sources import digest, find_extra
 from freqquest.dataset.spectrogram_stream import load_spectrograms
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
@@ -63,6 +63,7 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     run.begin()
     config = _without_unusable_gpu(config)
     shared_clips = ray.put(clips)
+    clips = ray.get(shared_clips)  # a view of the shared copy, which frees the driver's own
 
     outcomes = run_search(config, manifest, shared_clips, splits, run.location)
     best = choose(outcomes, clips)
@@ -134,16 +135,12 @@ def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> di
     return {
         **{name: getattr(config, name) for name in names},
         "dataset_sha256": manifest.content_sha256,
-        "extra_clips_sha256": _digest(extra),
+        "extra_clips_sha256": None if extra.empty else digest(extra),
         "num_trials": config.effective_num_trials,
         "max_epochs": config.effective_max_epochs,
         "num_members": config.effective_num_members,
         **{f"preset.{name}": value for name, value in preset.items()},
     }
-
-
-def _digest(extra: pd.DataFrame) -> str | None:
-    return None if extra.empty else sha256(extra.drop(columns="path").to_csv(index=False).encode())
 
 
 def _describe_split(config: TuneConfig, clips: LabeledClips, manifest: Manifest) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
 from freqquest.presets import Preset
 
@@ -73,6 +74,7 @@ class TuneConfig:
     """Seed of the search, the initial weights, and the order of clips."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("num_trials", "max_epochs", "cpus_per_trial", "trials_per_gpu"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -86,6 +88,8 @@ class TuneConfig:
             raise ValueError(f"`num_folds={self.num_folds}` must be 2 or more")
         if self.num_members is not None and self.num_members < 0:
             raise ValueError(f"`num_members={self.num_members}` must be 0 or more")
+        if self.seed < 0:
+            raise ValueError(f"`seed={self.seed}` must be 0 or more")
 
     @property
     def effective_num_trials(self) -> int:

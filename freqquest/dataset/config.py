@@ -7,6 +7,7 @@ from typing import Literal
 from freqquest.audio.augment import AugmentationName
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig
+from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
 
 ViewName = Literal["cnn", "cgan"]
@@ -74,6 +75,7 @@ class PreprocessConfig:
     """Only check the existing dataset, and name every shard that is corrupt or missing."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if self.audio_dir is None and not self.verify:
             raise ValueError("`audio_dir` is missing: it is needed unless `verify=True`")
         if not 0 < self.validation_fraction < 1:

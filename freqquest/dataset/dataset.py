@@ -85,7 +85,11 @@ class Dataset:
         return self.manifest.classes
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row per clip of all splits, without the spectrograms."""
+        """Return one row per clip of all splits, without the spectrograms.
+
+        Raises:
+            UserError: A shard is missing or cannot be read.
+        """
         return read_rows(self.location, self.manifest)
 
     def split(self, name: str, view: ViewName = "cnn") -> "DatasetSplit":
@@ -143,7 +147,11 @@ class DatasetSplit:
                     yield DatasetClip(spectrogram=spectrogram, **row)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row per clip, without the spectrograms."""
+        """Return one row per clip, without the spectrograms.
+
+        Raises:
+            UserError: A shard is missing or cannot be read.
+        """
         return read_rows(self._dataset, self._manifest, self.name)
 
     def batches(
@@ -159,10 +167,18 @@ class DatasetSplit:
             world_size: Number of processes. Their batches together are the same for any number.
 
         Raises:
-            UserError: `batch_size` is below 1, or a shard is missing or corrupt.
+            UserError: `batch_size`, `rank` or `world_size` is out of range, or a shard is missing
+                or corrupt.
         """
         if batch_size < 1:
             raise UserError(f"`batch_size={batch_size}` must be 1 or more")
+        if not 1 <= world_size <= batch_size:
+            raise UserError(
+                f"`world_size={world_size}` must be from 1 to {batch_size}, the clips of a batch: "
+                "each process needs one"
+            )
+        if not 0 <= rank < world_size:
+            raise UserError(f"`rank={rank}` must be from 0 to {world_size - 1}")
         return self._reader.batches(
             batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
         )

@@ -189,7 +189,9 @@ def load_manifest(dataset: Location) -> Manifest:
                 f"{FORMAT_VERSION}: run the preprocess job with `overwrite=True` to make it again"
             )
         return _from_json(content)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} is corrupt ({error}): run the preprocess job with `overwrite=True` to make it "
             "again"

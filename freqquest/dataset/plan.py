@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from freqquest.dataset.config import PreprocessConfig
-from freqquest.dataset.manifest import SPLITS, sha256
+from freqquest.dataset.manifest import SPLITS
 from freqquest.dataset.shard import PlannedClip, ShardPlan
-from freqquest.dataset.sources import find_labeled, find_unlabeled
+from freqquest.dataset.sources import digest, find_labeled, find_unlabeled
 from freqquest.dataset.split import assign_splits
 from freqquest.errors import UserError
 from freqquest.storage import locate
@@ -89,7 +89,7 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     classes = sorted(clips["label"][clips["split"] != "test"].unique())
     return DatasetPlan(
         settings=_compared_settings(config),
-        sources_sha256=sha256(clips.drop(columns="path").to_csv(index=False).encode()),
+        sources_sha256=digest(clips),
         split_description=split_description,
         classes=classes,
         clips=clips,

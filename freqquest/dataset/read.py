@@ -56,14 +56,22 @@ def read_rows(dataset: Location, manifest: Manifest, split: str | None = None) -
     Without a split, return all of them in the order train, validation, test.
 
     Raises:
-        UserError: The split is empty.
+        UserError: The split is empty, or a shard is missing or cannot be read. The hashes, which
+            need the whole files, are not checked.
     """
-    tables = []
-    for shard in manifest.shards if split is None else _shards_of(manifest, split, dataset):
-        with (dataset / shard.path).open() as stream:
-            tables.append(pq.ParquetFile(stream).read(list(ROW_COLUMNS)))
+    shards = manifest.shards if split is None else _shards_of(manifest, split, dataset)
+    tables = [_read_row_columns(dataset, shard) for shard in shards]
     rows: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     return rows
+
+
+def _read_row_columns(dataset: Location, shard: Shard) -> pa.Table:
+    try:
+        with (dataset / shard.path).open() as stream:
+            return pq.ParquetFile(stream).read(list(ROW_COLUMNS))
+    except (OSError, pa.ArrowException):
+        read_verified(dataset, shard)  # says so if the shard is missing or corrupt
+        raise
 
 
 def read_shard(dataset: Location, shard: Shard, view: ViewName, verify: bool = True) -> ClipArrays:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from freqquest.audio.decode import AUDIO_SUFFIXES, is_audio
+from freqquest.dataset.manifest import sha256
 from freqquest.dataset.metadata import is_inside, read_metadata, stems
 from freqquest.errors import UserError
 from freqquest.local_walk import Entry
@@ -77,7 +78,7 @@ def find_labeled(
     names = clips["clip_id"].str.rsplit("/", n=1).str[-1]
     recordings = clips["recording"]
     if recording_pattern is not None:
-        recordings = recordings.fillna(names.str.extract(recording_pattern)[0])
+        recordings = recordings.fillna(names.str.extract(recording_pattern).iloc[:, 0])
     recordings = recordings.fillna(stems(names).str.extract(URBANSOUND_NAME)[0])
     clips = clips.assign(recording=recordings.fillna(clips["clip_id"]))
     return Sources(clips=clips[CLIP_COLUMNS], rejected=sources.rejected)
@@ -143,6 +144,11 @@ def find_extra(extra_dir: str | None, classes: list[str]) -> pd.DataFrame:
                 "for the label, or the clip <label>_<seed>_<index>.wav"
             )
     return clips.assign(label=labels, recording=clips["clip_id"])[CLIP_COLUMNS]
+
+
+def digest(clips: pd.DataFrame) -> str:
+    """Return a hash of a table of clips, which a changed file changes; `path` does not count."""
+    return sha256(clips.drop(columns="path").to_csv(index=False).encode())
 
 
 def _label_from_path(clip_id: str) -> str:

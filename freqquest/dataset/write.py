@@ -62,11 +62,15 @@ def preprocess(config: PreprocessConfig) -> str:
     return write_dataset(config).summary(config.dataset_dir)
 
 
-def write_dataset(config: PreprocessConfig) -> Manifest:
+def write_dataset(config: PreprocessConfig, *, is_checked: bool = False) -> Manifest:
     """Preprocess a folder of clips.
 
     A complete dataset of the same clips and settings is kept, and so are the finished shards of an
     interrupted run. Connects to Ray only if there is work to do.
+
+    Args:
+        config: Settings of the dataset.
+        is_checked: True if Ray is connected, and the cluster and the storage were checked.
 
     Raises:
         UserError: The sources cannot make a dataset, too many clips are rejected, or the folder
@@ -81,7 +85,8 @@ def write_dataset(config: PreprocessConfig) -> Manifest:
     }:
         (dataset / UNFINISHED_NAME).remove_file()  # left by a kill after the manifest
         return earlier
-    preflight.connect(config.requirements)
+    if not is_checked:
+        preflight.connect(config.requirements)
     run_mark = _begin(dataset, config, plan, existing)
     written = _write_shards(plan.shards, dataset)
     rejected = _write_quarantine(written, dataset, plan, config.max_quarantined_fraction)

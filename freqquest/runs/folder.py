@@ -8,9 +8,9 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any, TypeVar
 
+from freqquest.cluster.node_check import installed_version
 from freqquest.errors import UserError
 from freqquest.runs.layout import CONFIG_NAME, METRICS_NAME
 from freqquest.runs.lock import lock
@@ -50,12 +50,7 @@ class RunFolder:
         sections = read_sections(self.location, CONFIG_NAME)
         if not sections:
             _require_empty(self.location)
-        changed = changed_settings(self._settings, sections.get(stage, self._settings))
-        if changed:
-            raise UserError(
-                f"{self.location} holds a {stage} run with other settings: {', '.join(changed)}; "
-                "choose another `run_dir`, or remove that one"
-            )
+        self._refuse_other_settings(sections)
 
     def __truediv__(self, name: str) -> Location:
         return self.location / name
@@ -64,11 +59,21 @@ class RunFolder:
         """Record the stage's settings, which binds the folder to them, before any long work.
 
         Raises:
-            UserError: Another process is at work in the folder.
+            UserError: Another process is at work in the folder, or has bound it to other settings.
         """
         self._lock = lock(self.location)
-        if self.stage not in read_sections(self.location, CONFIG_NAME):
+        sections = read_sections(self.location, CONFIG_NAME)
+        self._refuse_other_settings(sections)
+        if self.stage not in sections:
             _write_section(self.location, CONFIG_NAME, self.stage, self._settings)
+
+    def _refuse_other_settings(self, sections: Mapping[str, Section]) -> None:
+        changed = changed_settings(self._settings, sections.get(self.stage, self._settings))
+        if changed:
+            raise UserError(
+                f"{self.location} holds a {self.stage} run with other settings: "
+                f"{', '.join(changed)}; choose another `run_dir`, or remove that one"
+            )
 
     def finished(self) -> Section | None:
         """Return the stage's metrics if it finished before, and print that it did."""
@@ -119,7 +124,8 @@ def read_sections(run: Location, name: str) -> dict[str, Section]:
 
 def describe_machine() -> str:
     """Return the cores, the processor and the versions that a run's metrics depend on."""
-    versions = ", ".join(f"{name} {version(name)}" for name in ("ray", "tensorflow", "torch"))
+    packages = ("ray", "tensorflow", "torch")
+    versions = ", ".join(f"{name} {installed_version(name)}" for name in packages)
     python = f"Python {platform.python_version()}"
     return f"{os.cpu_count()} cores, {platform.machine()}, {python}, {versions}"
 

@@ -29,7 +29,7 @@ def test_a_batch_size_replaces_that_of_the_preset():
 
 def test_a_range_of_workers_is_read():
     assert train_config(num_workers="2:8").workers == (2, 8)
-    assert train_config(num_workers="3").workers == (3, 3)
+    assert train_config(num_workers="3").workers == train_config(num_workers=3).workers == (3, 3)
     assert train_config(num_workers="2:8").requirements.max_workers == 8
 
 
@@ -53,6 +53,8 @@ def test_workers_that_are_not_numbers_are_refused(text):
 def test_settings_out_of_range_are_refused():
     with pytest.raises(ValueError, match="`seed=-1` must be 0 or more"):
         train_config(seed=-1)
+    with pytest.raises(ValueError, match="`preset=large` must be one of: default, reference"):
+        train_config(preset="large")
     with pytest.raises(ValueError, match="`epochs=0` must be 1 or more"):
         train_config(epochs=0)
     with pytest.raises(ValueError, match="`num_clips=0` must be 1 or more"):
@@ -60,6 +62,8 @@ def test_settings_out_of_range_are_refused():
 
 
 def test_settings_of_networks_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="`architecture=projektion` must be one of: recipe, proj"):
+        CganConfig(architecture="projektion")
     with pytest.raises(ValueError, match=r"`ema_decay=1.0` must be at least 0 and below 1"):
         CganConfig(ema_decay=1.0)
     with pytest.raises(ValueError, match=r"`floor=0.0` must be 0 for the recipe's networks, and"):

@@ -7,7 +7,7 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 
-from freqquest.cgan.distributed import Worker, from_first_worker
+from freqquest.cgan.distributed import Worker, first_problem, from_first_worker
 from tests.cgan.conftest import epoch, small, trainer, weights
 
 
@@ -26,6 +26,8 @@ def train_in_process(rank: int, world_size: int, folder: str, preset: str) -> No
     )
     shared = from_first_worker(b"from rank 0" if rank == 0 else None)
     assert shared == b"from rank 0"
+    assert first_problem(None) is None
+    assert first_problem("no clips" if rank == 1 else None) == "no clips"
     trained = train_two_steps(preset, Worker(rank=rank, world_size=world_size))
     torch.save(trained, Path(folder) / f"{rank}.pt")
     torch.distributed.destroy_process_group()

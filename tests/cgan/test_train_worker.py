@@ -3,10 +3,14 @@
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
+import pytest
+import ray.train
 from ray.exceptions import RayActorError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
+from freqquest.cgan import train_worker
 from freqquest.cgan.train_worker import _LostWorkerReporter, _reasons
+from freqquest.cgan.training_loop import StartError
 
 
 def job(workers, resources):
@@ -25,6 +29,19 @@ def test_a_lost_worker_is_named_but_not_those_that_failed_by_its_loss():
     assert _reasons(others).startswith(
         "worker 0: RuntimeError: reset by peer; worker 2: RuntimeError"
     )
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_training_that_cannot_start_is_not_started_again(monkeypatch, world_size):
+    def refuse(*_):
+        raise StartError("train/part-00000.parquet is corrupt")
+
+    context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: world_size)
+    monkeypatch.setattr(ray.train, "get_context", lambda: context)
+    monkeypatch.setattr(train_worker, "get_device", lambda: None)
+    monkeypatch.setattr(train_worker, "run_training", refuse)
+    result = train_worker._train_worker({"job": job((1, 2), {"CPU": 1})})
+    assert result == {"error": "train/part-00000.parquet is corrupt"}
 
 
 def test_the_driver_learns_how_many_workers_wait_and_what_each_needs():

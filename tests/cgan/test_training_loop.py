@@ -1,6 +1,7 @@
 """A whole training in this process, without Ray: its results, and interruptions."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,11 @@ from freqquest.cgan import config as cgan_config
 from freqquest.cgan import recorder
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.generator_file import read_generator
-from freqquest.cgan.training_loop import run_training
+from freqquest.cgan.training_loop import StartError, run_training
 from freqquest.errors import UserError
+from freqquest.storage import locate
 from tests.cgan.conftest import CPU, small, train_job
+from tests.cgan.test_judging import FakeJudge
 
 EPOCHS = 4
 
@@ -119,6 +122,17 @@ def test_checkpoints_of_other_settings_are_refused(make_job, tmp_path):
         match=r"checkpoints holds a training with other settings: choose another `run_dir`",
     ):
         train(make_job(tmp_path, settings_sha256="others"))
+
+
+def test_a_shard_that_is_corrupt_for_the_judge_too_ends_the_training_before_its_first_step(
+    make_job, dataset_dir, tmp_path
+):
+    shutil.copytree(dataset_dir, tmp_path / "dataset")
+    shard = tmp_path / "dataset" / "validation" / "part-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-1000])
+    job = make_job(tmp_path / "run", dataset=locate(tmp_path / "dataset"), judge=FakeJudge())
+    with pytest.raises(StartError, match="validation/part-00000.parquet is corrupt"):
+        train(job)
 
 
 def test_gradients_that_stay_infinite_stop_the_training(make_job, tmp_path, monkeypatch):

@@ -4,15 +4,16 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
-from functools import partial
 
 import pytest
+import ray
 
-from freqquest.cli import with_flags
+from freqquest.cli import report_errors
 from freqquest.cluster import preflight
 from freqquest.cluster.node_check import JobPaths, NodeReport, check_node
 from freqquest.cluster.preflight import check, require, table
 from freqquest.cluster.requirements import Requirements
+from freqquest.cnn.config import TuneConfig
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.servers import refusing_server
@@ -24,9 +25,7 @@ def problem_of(requirements):
     return str(refused.value)
 
 
-def test_a_job_that_can_be_done_gets_a_table_and_leaves_nothing_behind(
-    local_ray, tmp_path, monkeypatch
-):
+def test_a_job_that_can_be_done_gets_a_table_and_leaves_nothing_behind(local_ray, tmp_path):
     (tmp_path / "clips").mkdir()
     requirements = Requirements(
         reads={"audio_dir": str(tmp_path / "clips")},
@@ -34,7 +33,6 @@ def test_a_job_that_can_be_done_gets_a_table_and_leaves_nothing_behind(
     )
     rows = check(requirements)
     require(rows)
-    monkeypatch.setattr(preflight, "render", preflight._plain)
     lines = table(rows).splitlines()
     subjects = ["check", "resources", "audio_dir", "run_dir", "versions", "free"]
     assert [line.split()[0] for line in lines] == subjects
@@ -43,9 +41,11 @@ def test_a_job_that_can_be_done_gets_a_table_and_leaves_nothing_behind(
     assert [path.name for path in tmp_path.iterdir()] == ["clips"]
 
 
-def test_the_command_line_shows_flags(monkeypatch):
-    monkeypatch.setattr(preflight, "render", partial(with_flags, fields=["run_dir"]))
-    assert "\n--run-dir  write" in table([preflight.Row("`run_dir`", "write /x", "1 node can")])
+def test_only_the_command_line_shows_flags():
+    rows = [preflight.Row("`run_dir`", "write /x", "1 node can")]
+    with report_errors(TuneConfig):
+        assert "\n--run-dir  write" in table(rows)
+    assert "\nrun_dir  " in table(rows)
 
 
 def test_all_problems_are_named_each_in_one_line(local_ray):
@@ -106,6 +106,20 @@ def test_the_environment_is_prepared_before_ray_is_imported():
         "sys.exit('not prepared')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_failed_check_ends_only_a_ray_that_it_started(monkeypatch, is_new):
+    def refuse(*_, **__):
+        raise UserError("cannot open s4://bucket: unknown scheme")
+
+    ended = []
+    monkeypatch.setattr(preflight.connection, "connect", lambda: is_new)
+    monkeypatch.setattr(preflight, "check", refuse)
+    monkeypatch.setattr(ray, "shutdown", lambda: ended.append(True))
+    with pytest.raises(UserError, match="cannot open s4://bucket"):
+        preflight.connect(Requirements())
+    assert ended == [True] * is_new
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from freqquest.cnn.labeled_clips import (
 )
 from freqquest.cnn.leakage_audit import RANDOM, RECORDING, audit_splits
 from freqquest.dataset.manifest import load_manifest
+from freqquest.dataset.read import read_split
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.cnn.conftest import make_clips
@@ -19,7 +20,12 @@ from tests.cnn.conftest import make_clips
 
 def test_a_dataset_is_read_with_the_columns_of_its_clips(dataset_dir):
     dataset = locate(dataset_dir)
-    clips = load_labeled(dataset, load_manifest(dataset))
+    manifest = load_manifest(dataset)
+    clips = load_labeled(dataset, manifest)
+    splits = [read_split(dataset, manifest, split, "cnn") for split in ("train", "validation")]
+    np.testing.assert_array_equal(
+        clips.spectrograms, np.concatenate([split.spectrograms for split in splits])
+    )
     assert clips.spectrograms.shape == (20 + 16, 128, 173)
     assert clips.is_training_only.sum() == 16
     assert clips.is_validation.sum() == 4

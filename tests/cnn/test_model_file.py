@@ -75,3 +75,11 @@ def test_files_that_are_not_models_are_refused(tmp_path):
         read_card(junk, "judge")
     with pytest.raises(UserError, match="is not a readable model file"):
         read_card(write_archive(tmp_path / "empty.keras", {"version": 3}))
+    with zipfile.ZipFile(tmp_path / "latin.keras", "w") as archive:
+        archive.writestr("freqquest.json", '{"classes": ["Straße"]}'.encode("latin-1"))
+    with pytest.raises(UserError, match="is not a readable model file"):
+        read_card(locate(tmp_path / "latin.keras"))
+    card = dataclasses.asdict(CARD)
+    card["view"]["hop_length"] = 0
+    with pytest.raises(UserError, match="is not a readable model file .`hop_length=0` must be"):
+        read_card(write_archive(tmp_path / "invalid.keras", card))

@@ -12,6 +12,11 @@ from freqquest.dataset.config import PreprocessConfig
             {"recording_pattern": "abc"},
             "`recording_pattern=abc` has 0 groups: it needs",
         ),
+        ({"split": "recordings"}, "`split=recordings` must be one of: recording, random"),
+        (
+            {"augmentations": ("pitch", "foo")},
+            "`augmentations=foo` must be one of: pitch, speed, gain, shift, noise",
+        ),
         ({"clips_per_shard": 0}, "`clips_per_shard=0` must be 1 or more"),
         ({"seed": -1}, "`seed=-1` must be from 0 to"),
         (

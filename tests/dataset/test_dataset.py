@@ -74,6 +74,10 @@ def test_what_does_not_exist_is_refused_with_the_choices(dataset, tmp_path):
         dataset.split("train", view="mfcc")
     with pytest.raises(UserError, match="`batch_size=0` must be 1 or more"):
         dataset.split("train").batches(0, seed=0, epoch=0)
+    with pytest.raises(UserError, match="`world_size=2` must be from 1 to 1, the clips of a batch"):
+        dataset.split("train").batches(1, seed=0, epoch=0, world_size=2)
+    with pytest.raises(UserError, match="`rank=2` must be from 0 to 1"):
+        dataset.split("train").batches(4, seed=0, epoch=0, rank=2, world_size=2)
     with pytest.raises(UserError, match="is not a dataset"):
         Dataset.open(tmp_path)
 

@@ -47,7 +47,9 @@ def test_manifests_that_cannot_be_read_are_refused(copy_of_dataset, tmp_path):
         match="format version 99, but .* reads 2 and 3: run .* `overwrite=True` to make it again",
     ):
         load_manifest(locate(copy_of_dataset))
-    for corrupt in (text[: len(text) // 2], "[]", "{}", '{"version": 3}'):
+    invalid_setting = text.replace('"hop_length": 512', '"hop_length": 0')
+    assert invalid_setting != text
+    for corrupt in (text[: len(text) // 2], "[]", "{}", '{"version": 3}', invalid_setting):
         path.write_text(corrupt)
         with pytest.raises(UserError, match="manifest.json is corrupt.*`overwrite=True`"):
             load_manifest(locate(copy_of_dataset))

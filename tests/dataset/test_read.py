@@ -128,7 +128,12 @@ def test_a_corrupt_or_missing_shard_is_named(copy_of_dataset):
     manifest = load_manifest(locate(copy_of_dataset))
     with pytest.raises(UserError, match="validation/part-00000.parquet is corrupt"):
         read_split(locate(copy_of_dataset), manifest, "validation", "cnn")
+    shard.write_bytes(content[:-1000])
+    with pytest.raises(UserError, match="validation/part-00000.parquet is corrupt"):
+        read_rows(locate(copy_of_dataset), manifest)
     shard.unlink()
+    with pytest.raises(UserError, match="validation/part-00000.parquet is missing"):
+        read_rows(locate(copy_of_dataset), manifest)
     with pytest.raises(UserError, match="validation/part-00000.parquet is missing"):
         read_split(locate(copy_of_dataset), manifest, "validation", "cnn")
 

@@ -54,6 +54,8 @@ def test_a_pattern_finds_the_recording_in_other_names(tmp_path):
         make(tmp_path, "a/session7_take1.wav", "b/session8_take1.wav"), None, r"session(\d+)_"
     )
     assert clips["recording"].tolist() == ["7", "8"]
+    named = clips_of(str(tmp_path), None, r"(?P<recording>session\d+)_")
+    assert named["recording"].tolist() == ["session7", "session8"]
 
 
 def test_a_pattern_takes_precedence_over_urbansound_names(tmp_path):

@@ -13,9 +13,9 @@ import pytest
 from freqquest.audio import demo_clips as demo
 from freqquest.cnn.model_file import read_card
 from freqquest.errors import UserError
-from freqquest.pipeline import run_stages
+from freqquest.pipeline import _predict, _submission_settings, run_stages
 from freqquest.pipeline_config import PipelineConfig
-from freqquest.runs.folder import read_sections
+from freqquest.runs.folder import RunFolder, read_sections
 from freqquest.runs.layout import METRICS_NAME
 from freqquest.storage import locate
 from tests.integration.conftest import events_of, smaller_networks
@@ -240,6 +240,18 @@ def test_a_bad_sample_submission_is_refused_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_submission_of_other_test_clips_is_refused(tmp_path):
+    clips = tmp_path / "test"
+    clips.mkdir()
+    (clips / "a.wav").write_bytes(b"1")
+    config = PipelineConfig(audio_dir="none", test_dir=str(clips), run_dir=str(tmp_path / "run"))
+    RunFolder(config.run, "submission", _submission_settings(config)).finish({"num_clips": 1})
+    _predict(config, None)  # finished before, and kept
+    (clips / "b.wav").write_bytes(b"2")
+    with pytest.raises(UserError, match="a submission run with other settings: test_clips_sha256="):
+        _predict(config, None)
+
+
 def test_settings_that_need_a_folder_of_clips_are_refused_without_it():
     with pytest.raises(ValueError, match="need `audio_dir`: the demo brings its own clips"):
         PipelineConfig(test_dir="test")
@@ -247,6 +259,8 @@ def test_settings_that_need_a_folder_of_clips_are_refused_without_it():
         PipelineConfig(audio_dir="train", sample_submission="sample.csv")
     with pytest.raises(ValueError, match="`epochs=0` must be 1 or more"):
         PipelineConfig(epochs=0)
+    with pytest.raises(ValueError, match="`preset=large` must be one of: default, reference"):
+        PipelineConfig(preset="large")
 
 
 def test_the_run_folder_is_named_for_the_clips(tmp_path, monkeypatch):

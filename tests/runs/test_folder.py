@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from freqquest.cluster import node_check
 from freqquest.errors import UserError
-from freqquest.runs.folder import RunFolder
+from freqquest.runs.folder import RunFolder, describe_machine
 
 
 def test_each_stage_has_its_section_and_finishes_once(tmp_path, capsys):
@@ -39,6 +40,13 @@ def test_other_settings_are_refused_by_name(tmp_path):
         RunFolder(str(tmp_path / "run"), "cnn", {"seed": 1, "preset": "default"})
 
 
+def test_settings_are_compared_again_once_the_folder_is_locked(tmp_path):
+    waiting = RunFolder(str(tmp_path / "run"), "cnn", {"seed": 1})
+    RunFolder(str(tmp_path / "run"), "cnn", {"seed": 0}).begin()
+    with pytest.raises(UserError, match=r"with other settings: seed=1 \(there: 0\)"):
+        waiting.begin()
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(
@@ -54,6 +62,16 @@ def test_a_damaged_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"cnn": ')
     with pytest.raises(UserError, match="config.json is corrupt"):
         RunFolder(str(tmp_path), "cnn", {})
+
+
+def test_a_machine_with_tensorflow_under_another_name_is_described(monkeypatch):
+    def version(package):
+        if package == "tensorflow":
+            raise node_check.PackageNotFoundError
+        return "1.0"
+
+    monkeypatch.setattr(node_check, "version", version)
+    assert describe_machine().endswith("ray 1.0, tensorflow none, torch 1.0")
 
 
 def test_metrics_that_are_not_finite_are_never_written(tmp_path):
