@@ -10,7 +10,7 @@ from freqquest import cli, commands, help_layout
 from freqquest.benchmark.registry import BENCHMARKS
 from freqquest.cgan import config as cgan_config
 from freqquest.cgan.config import EPOCHS, TrainConfig
-from freqquest.cnn.config import MAX_EPOCHS, NUM_MEMBERS, NUM_TRIALS, TuneConfig
+from freqquest.cnn.tune_config import MAX_EPOCHS, NUM_MEMBERS, NUM_TRIALS, TuneConfig
 from freqquest.pipeline_config import _DEMO_BUDGET, PipelineConfig
 
 COMMANDS = list(help_layout.EXAMPLES)
