@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from freqquest.audio.clip import ClipConfig
 from freqquest.audio.demo_folder import (
     DEMO_NAME,
     SAMPLE_SUBMISSION_NAME,
@@ -51,10 +52,10 @@ class DemoConfig:
     clips_per_test_recording: int = 2
     """Clips cut from each test recording."""
 
-    sample_rate_hz: int = 22_050
+    sample_rate_hz: int = ClipConfig().sample_rate_hz
     """Sample rate of the WAV files, in Hz."""
 
-    duration_s: float = 4.0
+    duration_s: float = ClipConfig().duration_s
     """Length of each clip, in seconds."""
 
     seed: int = 0

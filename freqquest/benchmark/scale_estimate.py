@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+from freqquest.audio.spectrogram import CNN_VIEW
 from freqquest.benchmark.scale_config import ScaleBenchmark
 
 NUM_CLIPS = (10**6, 10**8)
 """Numbers of clips that costs are estimated for."""
 
-_SEARCH_BYTES = 128 * 173 * 2
-"""Memory of one clip in a search, which holds all clips: `[128, 173]`, float16."""
+_SEARCH_BYTES = CNN_VIEW.num_mels * CNN_VIEW.num_frames * 2
+"""Memory of one clip in a search, which holds all clips: `[M, T]`, float16."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from freqquest.audio.spectrogram import CNN_VIEW
 from freqquest.choices import check_choices
 from freqquest.presets import Preset
 
-FLOOR_DB = -80.0
+FLOOR_DB = -CNN_VIEW.top_db
 """Floor of the stored spectrograms, in dB below each clip's maximum."""
 
 
