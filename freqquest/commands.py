@@ -36,7 +36,7 @@ def tune_cnn(config: "TuneConfig") -> None:
     from freqquest import stages
 
     stages.tune(config)
-    _print_report(config.run_dir)
+    _print_summary(config.run_dir)
 
 
 def predict(config: "PredictConfig") -> None:
@@ -56,7 +56,7 @@ def train_cgan(config: "TrainConfig") -> None:
     from freqquest import stages
 
     stages.train_generator(config)
-    _print_report(config.run_dir)
+    _print_summary(config.run_dir)
 
 
 def generate(config: "GenerateConfig") -> None:
@@ -85,10 +85,10 @@ def watch(config: "WatchConfig") -> None:
     watch(config)
 
 
-def _print_report(run_dir: str) -> None:
-    from freqquest.runs.report import write_report
+def _print_summary(run_dir: str) -> None:
+    from freqquest.runs.report import summarize
 
-    print(write_report(run_dir))
+    print(summarize(run_dir))
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,9 +49,10 @@ def run_stages(config: PipelineConfig) -> str:
         _predict(config, test_labels)
     train_with_judge(train_config)
     _generate_and_classify(config)
-    from freqquest.runs.report import write_report
+    from freqquest.runs.report import summarize, write_report
 
-    return write_report(config.run)
+    write_report(config.run)
+    return summarize(config.run)
 
 
 def train_with_judge(config: TrainConfig) -> dict[str, Any]:
