@@ -86,9 +86,9 @@ def test_numbers_out_of_range_are_refused(files):
 
 
 def test_a_missing_file_and_a_folder_are_refused_with_the_fix(tmp_path):
-    with pytest.raises(UserError, match="`generator=.*/none` does not exist: give the generator.s"):
+    with pytest.raises(UserError, match="`path=.*/none` does not exist: give the generator.s"):
         Generator.load(tmp_path / "none")
-    with pytest.raises(UserError, match="` is a folder: give the generator.safetensors of a"):
+    with pytest.raises(UserError, match="`path=.*` is a folder: give the generator.s"):
         Generator.load(tmp_path)
 
 
