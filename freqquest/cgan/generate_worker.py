@@ -19,7 +19,7 @@ def synthesize(
     existing_names: Collection[str] = (),
     on_clips: Callable[[int], None] = lambda _: None,
 ) -> list[GeneratedClip]:
-    """Write WAV files of the requested classes; the same seed writes the same files.
+    """Write WAV files of the requested classes; the same settings write the same files.
 
     Args:
         config: Settings of the job.

@@ -65,12 +65,15 @@ class Generator:
         return self._card.sample_rate_hz
 
     def generate(self, label: str, num_clips: int = 8, seed: int = 0) -> np.ndarray:
-        """Return new clips of a class; the generate job writes the same ones for the same seed.
+        """Return new clips of a class.
+
+        The generate job writes the same clips for the same seed, within rounding: another number of
+        clips computed together changes samples by a few steps of 16 bits.
 
         Args:
             label: One of `classes`.
             num_clips: N.
-            seed: Seed of the noise; the same seed gives the same clips.
+            seed: Seed of the noise; the same seed gives the same clips, within rounding.
 
         Returns:
             Waveforms `[N, S]`, float32, full scale 1.0.

@@ -70,6 +70,13 @@ def test_a_seed_gives_the_same_clips_and_another_seed_others(files):
     assert np.abs(first - other).max() > 0.01
 
 
+@BOTH_PRESETS
+def test_another_number_of_clips_changes_a_clip_by_its_rounding_only(files, preset):
+    generator = Generator.load(files[preset])
+    alone, among_others = (generator.generate("siren", num_clips=number) for number in (1, 4))
+    np.testing.assert_allclose(alone[0], among_others[0], rtol=0, atol=20 / 2**15)
+
+
 def test_an_unknown_label_is_refused_with_the_known_ones(files):
     generator = Generator.load(files["default"])
     with pytest.raises(UserError, match="`label=cat` must be one of: bark, siren$") as refused:
