@@ -34,6 +34,15 @@ def test_settings_and_stages_load_no_framework(name):
     assert not HEAVY - {"numpy"} & loaded_by(f"import freqquest; freqquest.{name}")
 
 
+def test_settings_leave_the_process_as_it_was():
+    loaded = loaded_by(
+        "import os, sys; os.environ['KERAS_BACKEND'] = 'jax'; before = dict(os.environ)\n"
+        "import freqquest; freqquest.TrainConfig, freqquest.PipelineConfig, freqquest.TuneConfig\n"
+        "assert dict(os.environ) == before"
+    )
+    assert "tensorboard" not in loaded
+
+
 def test_all_names_are_listed_and_belong_to_modules_that_exist():
     assert {*freqquest._MODULES, "__version__"} == set(freqquest.__all__) == set(dir(freqquest))
     for module in freqquest._MODULES.values():

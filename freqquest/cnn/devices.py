@@ -12,7 +12,7 @@ def prepare_tensorflow(num_threads: int, use_gpu: bool) -> None:
 
     Call it before any operation.
     """
-    import tensorflow as tf
+    from freqquest.cnn.frameworks import tf
 
     tf.config.threading.set_intra_op_parallelism_threads(num_threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -25,6 +25,6 @@ def prepare_tensorflow(num_threads: int, use_gpu: bool) -> None:
 
 def finds_gpu() -> bool:
     """Return whether TensorFlow can train on a GPU in this process."""
-    import tensorflow as tf
+    from freqquest.cnn.frameworks import tf
 
     return bool(tf.config.list_physical_devices("GPU"))

@@ -129,7 +129,7 @@ def _from_version_2(content: dict[str, Any]) -> dict[str, Any]:
 
 def load_model(model_file: Location) -> "keras.Model":
     """Load the network for inference; code inside the file is refused (Keras' safe mode)."""
-    import keras
+    from freqquest.cnn.frameworks import keras
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
