@@ -3,6 +3,7 @@
 TensorFlow is imported inside the functions; no Ray.
 """
 
+from contextlib import suppress
 from functools import cache
 
 
@@ -19,8 +20,19 @@ def prepare_tensorflow(num_threads: int, use_gpu: bool) -> None:
     if not use_gpu:  # Ray hides GPUs only from tasks that requested some
         tf.config.set_visible_devices([], "GPU")
         return
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
+    grow_gpu_memory()
+
+
+def grow_gpu_memory() -> None:
+    """Let TensorFlow take GPU memory as it needs it, rather than nearly all at once.
+
+    Call it before any operation; later it has no effect.
+    """
+    from freqquest.cnn.frameworks import tf
+
+    with suppress(RuntimeError):  # TensorFlow has begun to use its devices
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def finds_gpu() -> bool:

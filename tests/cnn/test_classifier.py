@@ -116,6 +116,19 @@ def test_unusable_clips_are_refused(classifier, clips, rate_hz, message):
         classifier.predict(clips, sample_rate_hz=rate_hz)
 
 
+def test_loading_lets_tensorflow_take_gpu_memory_as_it_needs_it(model_file, monkeypatch):
+    grown = []
+
+    def grow(gpu, enable):
+        grown.append((gpu, enable))
+        raise RuntimeError("cannot be modified after being initialized")
+
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda _: ["gpu"])
+    monkeypatch.setattr("tensorflow.config.experimental.set_memory_growth", grow)
+    Classifier.load(model_file.path)
+    assert grown == [("gpu", True)]
+
+
 def test_a_missing_model_is_refused(tmp_path):
     with pytest.raises(UserError, match="`path=.*nowhere.keras` does not exist: give the best"):
         Classifier.load(tmp_path / "nowhere.keras")
