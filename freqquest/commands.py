@@ -4,6 +4,7 @@
 Light to import: settings and stages are loaded by the job that needs them.
 """
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ def run_job(name: str, arguments: Sequence[str], prog: str) -> None:
     """
     config, run = parse_job(name, arguments, prog)
     with cli.report_errors(type(config)):
+        # `ray job stop` then ends a job as Ctrl+C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         run(config)
 
 
