@@ -4,6 +4,7 @@
 Light to import: settings and stages are loaded by the job that needs them.
 """
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ def tune_cnn(config: "TuneConfig") -> None:
     from freqquest import stages
 
     stages.tune(config)
-    _print_report(config.run_dir)
+    _print_summary(config.run_dir)
 
 
 def predict(config: "PredictConfig") -> None:
@@ -57,7 +58,7 @@ def train_cgan(config: "TrainConfig") -> None:
     from freqquest import stages
 
     stages.train_generator(config)
-    _print_report(config.run_dir)
+    _print_summary(config.run_dir)
 
 
 def generate(config: "GenerateConfig") -> None:
@@ -86,10 +87,10 @@ def watch(config: "WatchConfig") -> None:
     watch(config)
 
 
-def _print_report(run_dir: str) -> None:
-    from freqquest.runs.report import write_report
+def _print_summary(run_dir: str) -> None:
+    from freqquest.runs.report import summarize
 
-    print(write_report(run_dir))
+    print(summarize(run_dir))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,8 @@ def run_job(name: str, arguments: Sequence[str], prog: str) -> None:
     """
     config, run = parse_job(name, arguments, prog)
     with cli.report_errors(type(config)):
+        # `ray job stop` then ends a job as Ctrl+C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         run(config)
 
 

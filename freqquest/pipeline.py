@@ -47,9 +47,10 @@ def run_stages(config: PipelineConfig) -> str:
         _predict(config, config.predict_config)
     train_with_judge(config.train_config)
     _generate_and_classify(config)
-    from freqquest.runs.report import write_report
+    from freqquest.runs.report import summarize, write_report
 
-    return write_report(config.effective_run_dir)
+    write_report(config.effective_run_dir)
+    return summarize(config.effective_run_dir)
 
 
 def train_with_judge(config: TrainConfig) -> dict[str, Any]:

@@ -47,8 +47,11 @@ def tune(config: "TuneConfig") -> "CnnMetrics":
     """
     preflight.connect(config.requirements)
     from freqquest.cnn.tune import tune_cnn
+    from freqquest.runs.report import write_report
 
-    return tune_cnn(config)
+    metrics = tune_cnn(config)
+    write_report(config.run_dir)
+    return metrics
 
 
 def train_generator(config: "TrainConfig") -> dict[str, Any]:
@@ -63,8 +66,11 @@ def train_generator(config: "TrainConfig") -> dict[str, Any]:
     """
     preflight.connect(config.requirements)
     from freqquest.pipeline import train_with_judge
+    from freqquest.runs.report import write_report
 
-    return train_with_judge(config)
+    metrics = train_with_judge(config)
+    write_report(config.run_dir)
+    return metrics
 
 
 def run_pipeline(config: "PipelineConfig") -> str:

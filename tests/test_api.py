@@ -34,6 +34,15 @@ def test_settings_and_stages_load_no_framework(name):
     assert not HEAVY - {"numpy"} & loaded_by(f"import freqquest; freqquest.{name}")
 
 
+def test_settings_leave_the_process_as_it_was():
+    loaded = loaded_by(
+        "import os, sys; os.environ['KERAS_BACKEND'] = 'jax'; before = dict(os.environ)\n"
+        "import freqquest; freqquest.TrainConfig, freqquest.PipelineConfig, freqquest.TuneConfig\n"
+        "assert dict(os.environ) == before"
+    )
+    assert "tensorboard" not in loaded
+
+
 def test_all_names_are_listed_and_belong_to_modules_that_exist():
     assert {*freqquest._MODULES, "__version__"} == set(freqquest.__all__) == set(dir(freqquest))
     for module in freqquest._MODULES.values():
@@ -75,3 +84,17 @@ def test_a_stage_connects_with_its_requirements_before_any_work(monkeypatch, sta
     monkeypatch.setattr(stages.preflight, "connect", refuse)
     with pytest.raises(UserError, match="asked for [123] worker"):
         getattr(stages, stage)(configs[stage])
+
+
+def test_training_stages_write_a_report_as_their_jobs_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(stages.preflight, "connect", lambda _: None)
+    monkeypatch.setattr("freqquest.cnn.tune.tune_cnn", lambda _: {"accuracy": 0.5})
+    monkeypatch.setattr("freqquest.pipeline.train_with_judge", lambda _: {"epoch": 1})
+    for name in ("cnn", "generator"):
+        (tmp_path / name).mkdir()
+    tuned = freqquest.tune(TuneConfig(dataset_dir="none", run_dir=str(tmp_path / "cnn")))
+    trained = freqquest.train_generator(
+        TrainConfig(dataset_dir="none", run_dir=str(tmp_path / "generator"))
+    )
+    assert (tuned, trained) == ({"accuracy": 0.5}, {"epoch": 1})
+    assert {path.parent.name for path in tmp_path.rglob("report.html")} == {"cnn", "generator"}

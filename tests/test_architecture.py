@@ -132,7 +132,7 @@ def test_the_generator_loads_no_tensorflow_even_when_it_writes_to_tensorboard(tm
     assert "freqquest.cgan.train_worker" in modules
     write = (
         "from freqquest.cgan.tensorboard_logs import *\n"
-        f"SummaryWriter(r'{tmp_path}').add_scalar('a', 1.0)"
+        f"open_writer(Path(r'{tmp_path}'), 1).add_scalar('a', 1.0)"
     )
     loaded = loaded_by(f"{import_all(modules)}\n{write}")
     assert "torch" in loaded

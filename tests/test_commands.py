@@ -1,7 +1,10 @@
 """What runs a job: its file, the console command, and the package."""
 
+import os
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,21 @@ def test_a_jobs_file_and_the_package_do_the_same_under_their_own_names(tmp_path)
     assert run("-m", "freqquest", "watch", "-h").stdout.startswith(
         "usage: python -m freqquest watch [-h]"
     )
+
+
+def test_a_stopped_job_ends_as_an_interrupted_one(capsys, monkeypatch, tmp_path):
+    def stop(config):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setitem(commands.JOBS, "watch", replace(commands.JOBS["watch"], run=stop))
+    own = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as end:
+            commands.run_job("watch", ["--run-dir", str(tmp_path)], "freqquest watch")
+    finally:
+        signal.signal(signal.SIGTERM, own)
+    assert end.value.code == 130
+    assert capsys.readouterr().err.startswith("error: interrupted; finished stages are kept")
 
 
 def test_the_console_command_lists_the_jobs_and_its_version(capsys, monkeypatch):

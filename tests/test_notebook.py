@@ -46,3 +46,5 @@ def test_the_notebook_runs_and_shows_players_and_pictures(tmp_path):
     num_classes = 5
     assert len(players) == 2 * num_classes + 1  # of real clips, generated ones, and a waveform
     assert len(pictures) == 5
+    reports = sorted(path.parent.name for path in tmp_path.rglob("report.html"))
+    assert reports == ["cnn", "generator"]

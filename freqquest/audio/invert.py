@@ -5,6 +5,7 @@ Shapes: N clips, S samples, F FFT bins, M mel bands, T frames.
 """
 
 import math
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
@@ -30,6 +31,9 @@ _MOMENTUM = 0.99
 
 _CORRECT_EVERY = 5
 """Iterations between two corrections of the magnitudes toward the mel bands."""
+
+_TORCH_SEED = threading.Lock()
+"""Held while torch's own random generator has a clip's seed, as all threads share it."""
 
 _MAX_LOG_POWER = 20.0
 """Limit of the input, far above full-scale sound; keeps an untrained generator's output finite."""
@@ -187,7 +191,7 @@ def _invert_reference(
     power = (_inverse_filters(config, sample_rate_hz).to(device) @ mel_power).clamp_(min=0)
     waveforms = []
     for clip, seed in zip(power, seeds, strict=True):
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with _TORCH_SEED, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             waveform = griffinlim(
                 clip,

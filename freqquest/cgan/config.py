@@ -257,7 +257,7 @@ class GenerateConfig:
     """Number of clips of each class."""
 
     seed: int = 0
-    """Seed of the noise; the same seed gives the same clips."""
+    """Seed of the noise; the same seed gives the same clips, within rounding."""
 
     use_gpu: bool = False
     """Compute on a GPU."""

@@ -10,7 +10,7 @@ from freqquest.storage import locate
 
 
 def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
-    """Write WAV files of the requested classes; the same seed writes the same files.
+    """Write WAV files of the requested classes; the same settings write the same files.
 
     Needs an initialized Ray.
 

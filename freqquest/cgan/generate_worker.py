@@ -8,6 +8,7 @@ import torch
 from freqquest.audio.decode import encode_wav
 from freqquest.cgan.config import GenerateConfig
 from freqquest.cgan.generator import CLIPS_AT_ONCE, Generator
+from freqquest.cgan.generator_file import load_generator
 from freqquest.cgan.train_job import GeneratedClip
 from freqquest.errors import UserError
 from freqquest.storage import locate
@@ -18,7 +19,7 @@ def synthesize(
     existing_names: Collection[str] = (),
     on_clips: Callable[[int], None] = lambda _: None,
 ) -> list[GeneratedClip]:
-    """Write WAV files of the requested classes; the same seed writes the same files.
+    """Write WAV files of the requested classes; the same settings write the same files.
 
     Args:
         config: Settings of the job.
@@ -36,7 +37,7 @@ def synthesize(
     if folder.exists() and not folder.is_dir():
         raise UserError(f"`output_dir={folder}` is a file: give a folder")
     device = torch.device("cuda" if config.use_gpu else "cpu")
-    generator = Generator.load(config.generator, device)
+    generator = Generator(load_generator(locate(config.generator), "generator"), device)
     classes = generator.classes
     clips = list(itertools.product(_requested(config.label, classes), range(config.num_clips)))
     files = [folder / f"{label}_{config.seed}_{index:03d}.wav" for label, index in clips]

@@ -6,13 +6,14 @@ the recipe. Shapes: N clips, Z noise values, M mel bands, T frames, S samples.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from freqquest.audio.invert import invert
-from freqquest.cgan.generator_file import FIX, GeneratorCard, TrainedGenerator, read_generator
+from freqquest.cgan.generator_file import GeneratorCard, TrainedGenerator, load_generator
 from freqquest.errors import UserError
 
 CLIPS_AT_ONCE = 16
@@ -33,13 +34,13 @@ class Generator:
     """
 
     def __init__(self, trained: TrainedGenerator, device: torch.device | str = "cpu") -> None:
-        """Move a generator (of `read_generator`) to a device."""
+        """Move a generator (of `load_generator`) to a device."""
         self._trained, self._card = trained, trained.card
         self._device = torch.device(device)
         trained.network.to(self._device)
 
     @classmethod
-    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Generator":
+    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> Self:
         """Load a generator file.
 
         Args:
@@ -51,11 +52,7 @@ class Generator:
         """
         from freqquest.storage import locate  # pyarrow, which generation itself does without
 
-        file = locate(path)
-        if not file.is_file():
-            problem = "is a folder" if file.exists() else "does not exist"
-            raise UserError(f"`generator={file}` {problem}: {FIX}")
-        return cls(read_generator(file.read_bytes(), f"`generator={file}`"), device)
+        return cls(load_generator(locate(path), "path"), device)
 
     @property
     def classes(self) -> list[str]:
@@ -68,12 +65,15 @@ class Generator:
         return self._card.sample_rate_hz
 
     def generate(self, label: str, num_clips: int = 8, seed: int = 0) -> np.ndarray:
-        """Return new clips of a class; the generate job writes the same ones for the same seed.
+        """Return new clips of a class.
+
+        The generate job writes the same clips for the same seed, within rounding: another number of
+        clips computed together changes samples by a few steps of 16 bits.
 
         Args:
             label: One of `classes`.
             num_clips: N.
-            seed: Seed of the noise; the same seed gives the same clips.
+            seed: Seed of the noise; the same seed gives the same clips, within rounding.
 
         Returns:
             Waveforms `[N, S]`, float32, full scale 1.0.

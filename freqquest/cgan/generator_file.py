@@ -6,7 +6,7 @@ Shapes: B clips, Z noise values, M mel bands, T frames.
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 import torch
@@ -19,6 +19,9 @@ from freqquest.cgan.images import ImageScale
 from freqquest.cgan.networks.build import build_generator
 from freqquest.errors import UserError
 
+if TYPE_CHECKING:
+    from freqquest.storage import Location
+
 _CARD_NAME = "freqquest"
 """Key of the card in the header's metadata."""
 
@@ -28,7 +31,7 @@ _CARD_VERSION = 3
 _RENAMED_WEIGHTS = ".normalise.", ".normalize."
 """Part of the weights' names in version 2, and its replacement since version 3."""
 
-FIX = "give the generator.safetensors of a train_cgan run"
+_FIX = "give the generator.safetensors of a train_cgan run"
 """End of all errors about an unusable generator file."""
 
 
@@ -86,6 +89,23 @@ def generator_bytes(weights: dict[str, Tensor], card: GeneratorCard) -> bytes:
     return content
 
 
+def load_generator(file: "Location", parameter: str) -> TrainedGenerator:
+    """Load a generator file, on the CPU.
+
+    Args:
+        file: generator.safetensors of a train_cgan run.
+        parameter: Name of the parameter that gave the path, for error messages.
+
+    Raises:
+        UserError: The file is missing, corrupt, not a generator, or of another version.
+    """
+    source = f"`{parameter}={file}`"
+    if not file.is_file():
+        problem = "is a folder" if file.exists() else "does not exist"
+        raise UserError(f"{source} {problem}: {_FIX}")
+    return read_generator(file.read_bytes(), source)
+
+
 def read_generator(content: bytes, source: str = "the generator") -> TrainedGenerator:
     """Return the generator of a file's content, on the CPU.
 
@@ -106,7 +126,7 @@ def read_generator(content: bytes, source: str = "the generator") -> TrainedGene
         raise
     except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         problem = f"is not a readable generator file{_detail(error)}"
-        raise UserError(f"{source} {problem}: {FIX}") from error
+        raise UserError(f"{source} {problem}: {_FIX}") from error
     return TrainedGenerator(network=network.eval(), card=card)
 
 

@@ -5,11 +5,14 @@ Shapes: K classes, M mel bands, T frames, S samples.
 
 import dataclasses
 import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from freqquest import plots
 from freqquest.audio.decode import encode_wav
@@ -26,6 +29,9 @@ from freqquest.runs.layout import (
     sample_name,
 )
 from freqquest.runs.log_dir import LogDir
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 _TAGS = {
     "loss_D": "loss/loss_D",
@@ -51,7 +57,7 @@ class CganLogs:
         self._run, self._manifest, self._cgan_config = job.run, job.manifest, job.cgan_config
         self._real = example_of_each_class(job.dataset, job.manifest, "cgan")
         self._folder = LogDir(job.run / TENSORBOARD_DIR / "cgan")
-        self._writer = SummaryWriter(str(self._folder.path), purge_step=first_epoch)
+        self._writer = open_writer(self._folder.path, first_epoch)
         if first_epoch == 1:
             settings = json.dumps(dataclasses.asdict(self._cgan_config), indent=1)
             self._writer.add_text("config", f"```json\n{settings}\n```")
@@ -130,6 +136,18 @@ class CganLogs:
         self._writer.add_hparams(hyperparameters, final, run_name=".")
         self._writer.close()
         self._folder.sync()
+
+
+def open_writer(folder: Path, first_epoch: int) -> "SummaryWriter":
+    """Open torch's TensorBoard writer, without TensorFlow.
+
+    TensorBoard would load TensorFlow to write its files, unless a module of this name exists
+    (tensorboard/compat). Its own writer does as well, and no process should load both frameworks.
+    """
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=first_epoch)
 
 
 def _decibel(spectrogram: np.ndarray) -> np.ndarray:

@@ -66,14 +66,22 @@ def connect() -> bool:
 
     if ray.is_initialized():
         return False
-    with _clear_errors():
+    with _clear_errors(), _keep_sigterm_handler():
         # The driver shows progress. Prints of workers are in Ray's logs, and their errors
         # arrive as exceptions.
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    if threading.current_thread() is threading.main_thread():
-        # `ray job stop` then ends a job as Ctrl+C does. Ray's own handler prints a stack and exits.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     return True
+
+
+@contextmanager
+def _keep_sigterm_handler() -> Iterator[None]:
+    """Restore this process's handler of SIGTERM; Ray's own prints a stack and exits."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager

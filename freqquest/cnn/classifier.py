@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from freqquest.audio.decode import UnreadableClipError
+from freqquest.cnn.devices import grow_gpu_memory
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
 from freqquest.cnn.network import predict_probabilities
 from freqquest.dataset.load_clip import open_clip
@@ -43,10 +44,12 @@ class Classifier:
         """Load the best_model.keras of a run from a path or a URI.
 
         Raises:
-            UserError: The file is missing, not a freqquest model, or of an unknown version.
+            UserError: The file is missing, not a freqquest model, or of an unknown version, or this
+                process has loaded Keras with another backend than TensorFlow.
         """
         model_file = locate(path)
         card = read_card(model_file, "path")
+        grow_gpu_memory()
         return cls(load_model(model_file), card)
 
     @property

@@ -68,5 +68,5 @@ class CnnMetrics(SearchMetrics):
     num_extra_clips: int
     trained_on: str
     """Description of the clips that the final model was trained on."""
-    machine: NotRequired[str]
+    machine: str
     """Description of the machine, added when the run folder records the metrics."""

@@ -131,7 +131,7 @@ def _from_version_2(content: dict[str, object]) -> dict[str, object]:
 
 def load_model(model_file: Location) -> "keras.Model":
     """Load the network for inference; code inside the file is refused (Keras' safe mode)."""
-    import keras
+    from freqquest.cnn.frameworks import keras
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"

@@ -33,17 +33,16 @@ def build_model(
         input_shape: (M, T).
         normalization: Statistics of the training clips, in the unit of the view.
     """
-    from keras import Input, Model, layers, ops
+    from freqquest.cnn.frameworks import keras
 
-    inputs = Input((*input_shape, 1))
-    floored = ops.maximum(inputs, config.floor_db) if config.floor_db > FLOOR_DB else inputs
+    inputs = keras.Input((*input_shape, 1))
+    floored = keras.ops.maximum(inputs, config.floor_db) if config.floor_db > FLOOR_DB else inputs
     logits = [
         _logits(_normalize(floored, kind, normalization), config, num_classes)
         for kind in config.normalization.split("+")
     ]
-    return Model(
-        inputs, layers.Softmax()(layers.Average()(logits) if len(logits) > 1 else logits[0])
-    )
+    mean = keras.layers.Average()(logits) if len(logits) > 1 else logits[0]
+    return keras.Model(inputs, keras.layers.Softmax()(mean))
 
 
 def _logits(
@@ -144,12 +143,12 @@ def average(members: list["keras.Model"], temperature: float) -> "keras.Model":
         temperature: Divisor of the log probabilities (Guo et al., 2017, "On Calibration of Modern
             Neural Networks").
     """
-    from keras import Input, Model
+    from freqquest.cnn.frameworks import keras
 
     for number, member in enumerate(members):
         member.name = f"member_{number}"  # networks loaded from files share one name
-    inputs = Input(members[0].input_shape[1:])
-    return Model(inputs, _geometric_mean([member(inputs) for member in members], temperature))
+    inputs = keras.Input(members[0].input_shape[1:])
+    return keras.Model(inputs, _geometric_mean([member(inputs) for member in members], temperature))
 
 
 def with_features(model: "keras.Model", temperature: float) -> "keras.Model":
@@ -163,19 +162,19 @@ def with_features(model: "keras.Model", temperature: float) -> "keras.Model":
         Model from spectrograms `[N, M, T, 1]` to the same probabilities `[N, K]` and features
         `[N, D]`: the inputs of the last dense layer, of each member and each of its normalizations.
     """
-    from keras import Input, Model, activations, layers, ops
+    from freqquest.cnn.frameworks import keras
 
-    inputs = Input(model.input_shape[1:])
+    inputs = keras.Input(model.input_shape[1:])
     probabilities, vectors = [], []
-    for member in (layer for layer in model.layers if isinstance(layer, Model)):
-        dense = [layer for layer in member.layers if isinstance(layer, layers.Dense)]
+    for member in (layer for layer in model.layers if isinstance(layer, keras.Model)):
+        dense = [layer for layer in member.layers if isinstance(layer, keras.layers.Dense)]
         # Hidden dense layers have a ReLU, the last ones do not.
-        last = [layer.input for layer in dense if layer.activation is not activations.relu]
-        probability, *features = Model(member.input, [member.output, *last])(inputs)
+        last = [layer.input for layer in dense if layer.activation is not keras.activations.relu]
+        probability, *features = keras.Model(member.input, [member.output, *last])(inputs)
         probabilities.append(probability)
         vectors += features
-    joined = ops.concatenate(vectors, axis=-1) if len(vectors) > 1 else vectors[0]
-    return Model(inputs, [_geometric_mean(probabilities, temperature), joined])
+    joined = keras.ops.concatenate(vectors, axis=-1) if len(vectors) > 1 else vectors[0]
+    return keras.Model(inputs, [_geometric_mean(probabilities, temperature), joined])
 
 
 def _geometric_mean(

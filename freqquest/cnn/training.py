@@ -8,12 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from freqquest.cnn.augment import augment
 from freqquest.cnn.config import CnnConfig
+from freqquest.cnn.frameworks import keras, tf
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.network import build_model, predict_probabilities
 

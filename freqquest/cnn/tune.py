@@ -82,7 +82,7 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     if config.audit_leakage:
         metrics["audit"] = audit_report(clips, audit, predictions)
     final_model.save(networks, manifest, metrics, run / layout.MODEL_NAME)
-    return cast(CnnMetrics, run.finish(dict(metrics)))
+    return cast(CnnMetrics, run.finish(metrics))
 
 
 def _splits(config: TuneConfig, clips: LabeledClips) -> list[SplitRows]:

@@ -8,15 +8,13 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from freqquest.cluster.node_check import installed_version
 from freqquest.errors import UserError
 from freqquest.runs.layout import CONFIG_NAME, METRICS_NAME
 from freqquest.runs.lock import lock
 from freqquest.storage import Location, locate
-
-Metrics = TypeVar("Metrics", bound=Mapping[str, object])
 
 Section = dict[str, Any]
 """One stage's part of a JSON file, as `json` reads it."""
@@ -82,12 +80,12 @@ class RunFolder:
             print(f"{self.stage}: already finished, kept as it is", file=sys.stderr)
         return metrics
 
-    def finish(self, metrics: Metrics) -> Metrics:
-        """Record the stage's metrics, which marks it as finished, and return them."""
+    def finish(self, metrics: Mapping[str, object]) -> Section:
+        """Record the stage's metrics and machine, which marks it as finished, and return them."""
         self.begin()
         section = {**metrics, "machine": describe_machine()}
         _write_section(self.location, METRICS_NAME, self.stage, section)
-        return metrics
+        return section
 
 
 def changed_settings(wanted: Mapping[str, object], earlier: Mapping[str, object]) -> list[str]:

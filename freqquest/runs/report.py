@@ -41,12 +41,8 @@ _OUTPUTS = {
 """Files and folders that the summary points to, if they exist."""
 
 
-def write_report(run_dir: str) -> str:
-    """Write report.html and its plots; stages that have not finished are left out.
-
-    Returns:
-        The closing summary: results, where they are, and how to look at them.
-    """
+def write_report(run_dir: str) -> None:
+    """Write report.html and its plots; stages that have not finished are left out."""
     run = locate(run_dir)
     sections = read_sections(run, layout.METRICS_NAME)
     metrics = cast(RunMetrics, sections)
@@ -71,7 +67,20 @@ def write_report(run_dir: str) -> str:
         **{name: sections.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
     )
     (run / layout.REPORT_NAME).write_text(page)
-    return _summarize(run, metrics)
+
+
+def summarize(run_dir: str) -> str:
+    """Return the closing summary: results, where they are, and how to look at them."""
+    run = locate(run_dir)
+    metrics = cast(RunMetrics, read_sections(run, layout.METRICS_NAME))
+    lines = ["", *_class_table(metrics), *headlines(metrics)]
+    if "dataset" in metrics and (rejected := metrics["dataset"]["num_quarantined"]):
+        table = run / layout.DATASET_DIR / layout.QUARANTINE_NAME
+        lines.append(f"rejected clips: {rejected}, listed in {table}")
+    outputs = {name: run / path for name, path in _OUTPUTS.items()}
+    lines += ["", *(f"{name + ':':<18}{path}" for name, path in outputs.items() if path.exists())]
+    lines.append(f"{'look at it:':<18}{_tensorboard_command(run)}")
+    return "\n".join(lines)
 
 
 def headlines(metrics: RunMetrics) -> list[str]:
@@ -156,17 +165,6 @@ def _draw_generator_plots(run: Location, cgan: GeneratorSection) -> None:
         series, title, "epoch", "real clips", judged["epoch"].tolist()
     )
     (run / layout.FIGURES_DIR / layout.EVALUATIONS_NAME).write_bytes(plots.png(picture))
-
-
-def _summarize(run: Location, metrics: RunMetrics) -> str:
-    lines = ["", *_class_table(metrics), *headlines(metrics)]
-    if "dataset" in metrics and (rejected := metrics["dataset"]["num_quarantined"]):
-        table = run / layout.DATASET_DIR / layout.QUARANTINE_NAME
-        lines.append(f"rejected clips: {rejected}, listed in {table}")
-    outputs = {name: run / path for name, path in _OUTPUTS.items()}
-    lines += ["", *(f"{name + ':':<18}{path}" for name, path in outputs.items() if path.exists())]
-    lines.append(f"{'look at it:':<18}{_tensorboard_command(run)}")
-    return "\n".join(lines)
 
 
 def _class_table(metrics: RunMetrics) -> list[str]:

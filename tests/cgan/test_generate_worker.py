@@ -87,3 +87,8 @@ def test_existing_clips_are_kept_except_those_of_a_lost_attempt(generator_file, 
         synthesize(config(generator_file, tmp_path), existing_names=names)
     assert synthesize(config(generator_file, tmp_path), existing_names=[]) == clips
     assert synthesize(config(generator_file, tmp_path, overwrite=True), names) == clips
+
+
+def test_a_missing_generator_is_named_by_the_jobs_parameter(tmp_path):
+    with pytest.raises(UserError, match="`generator=.*/none` does not exist: give the generator.s"):
+        synthesize(config(tmp_path / "none", tmp_path))

@@ -1,5 +1,8 @@
+import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -70,6 +73,23 @@ def test_a_seed_gives_the_same_clips_and_another_seed_others(files):
     assert np.abs(first - other).max() > 0.01
 
 
+@BOTH_PRESETS
+def test_another_number_of_clips_changes_a_clip_by_its_rounding_only(files, preset):
+    generator = Generator.load(files[preset])
+    alone, among_others = (generator.generate("siren", num_clips=number) for number in (1, 4))
+    np.testing.assert_allclose(alone[0], among_others[0], rtol=0, atol=20 / 2**15)
+
+
+def test_threads_generate_the_same_clips_and_so_does_a_pickled_copy(files):
+    generator = Generator.load(files["default"])
+    generate = partial(generator.generate, "siren", 1)
+    expected = [generate(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        np.testing.assert_array_equal(list(threads.map(generate, range(4))), expected)
+    copy = pickle.loads(pickle.dumps(generator))
+    np.testing.assert_array_equal(copy.generate("siren", 1, seed=0), expected[0])
+
+
 def test_an_unknown_label_is_refused_with_the_known_ones(files):
     generator = Generator.load(files["default"])
     with pytest.raises(UserError, match="`label=cat` must be one of: bark, siren$") as refused:
@@ -86,9 +106,9 @@ def test_numbers_out_of_range_are_refused(files):
 
 
 def test_a_missing_file_and_a_folder_are_refused_with_the_fix(tmp_path):
-    with pytest.raises(UserError, match="`generator=.*/none` does not exist: give the generator.s"):
+    with pytest.raises(UserError, match="`path=.*/none` does not exist: give the generator.s"):
         Generator.load(tmp_path / "none")
-    with pytest.raises(UserError, match="` is a folder: give the generator.safetensors of a"):
+    with pytest.raises(UserError, match="`path=.*` is a folder: give the generator.s"):
         Generator.load(tmp_path)
 
 

@@ -1,5 +1,6 @@
 import logging
 import os
+import signal
 import socket
 
 import pytest
@@ -38,6 +39,18 @@ def test_an_address_of_no_cluster_is_refused_with_the_fix(monkeypatch, address, 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(UserError, match=problem):
         connection.connect()
+
+
+def test_connecting_keeps_the_handler_of_sigterm(monkeypatch):
+    own = signal.signal(signal.SIGTERM, mine := lambda *_: None)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    try:
+        assert connection.connect()
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, own)
 
 
 def test_a_server_that_is_no_cluster_is_refused(monkeypatch):

@@ -1,7 +1,11 @@
+import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -79,6 +83,17 @@ def test_waveforms_may_have_any_lengths_and_come_in_several_batches(classifier):
     np.testing.assert_allclose(table[columns].tail(1), last[columns], atol=1e-5)
 
 
+def test_threads_get_the_same_probabilities_and_so_does_a_pickled_copy(classifier):
+    predict = partial(classifier.predict, sample_rate_hz=RATE_HZ)
+    clips = [[tone(200.0 + 90 * number), tone(250.0 + 90 * number)] for number in range(12)]
+    expected = pd.concat(map(predict, clips))
+    with ThreadPoolExecutor(4) as threads:
+        together = pd.concat(threads.map(predict, clips))
+    pd.testing.assert_frame_equal(together, expected, rtol=1e-5)
+    copy = pickle.loads(pickle.dumps(classifier))
+    pd.testing.assert_frame_equal(copy.predict(clips[0], sample_rate_hz=RATE_HZ), expected[:2])
+
+
 def test_no_clips_give_an_empty_table(classifier):
     assert classifier.classes == CLASSES
     assert classifier.predict([]).columns[:2].tolist() == ["path", "label"]
@@ -99,6 +114,19 @@ def test_no_clips_give_an_empty_table(classifier):
 def test_unusable_clips_are_refused(classifier, clips, rate_hz, message):
     with pytest.raises(ValueError, match=message):
         classifier.predict(clips, sample_rate_hz=rate_hz)
+
+
+def test_loading_lets_tensorflow_take_gpu_memory_as_it_needs_it(model_file, monkeypatch):
+    grown = []
+
+    def grow(gpu, enable):
+        grown.append((gpu, enable))
+        raise RuntimeError("cannot be modified after being initialized")
+
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda _: ["gpu"])
+    monkeypatch.setattr("tensorflow.config.experimental.set_memory_growth", grow)
+    Classifier.load(model_file.path)
+    assert grown == [("gpu", True)]
 
 
 def test_a_missing_model_is_refused(tmp_path):

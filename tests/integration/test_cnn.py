@@ -13,8 +13,7 @@ from freqquest.cnn.model_file import read_card
 from freqquest.cnn.tune import tune_cnn
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.errors import UserError
-from freqquest.runs.folder import describe_machine
-from freqquest.runs.report import write_report
+from freqquest.runs.report import summarize
 from freqquest.storage import locate
 from tests.conftest import RATE_HZ, tone
 from tests.integration.conftest import SAVE_EVERY_EVENT, TINY, ended_trials, start
@@ -97,8 +96,8 @@ def test_a_search_trains_on_extra_clips_and_refuses_other_ones_in_their_place(
     card = read_card(locate(tmp_path / "run" / "best_model.keras"))
     assert card.num_extra_clips == 3
     assert card.trained_on == "the training clips and 3 extra clips, not the validation clips"
-    assert "; trained on 3 extra clips too" in write_report(config.run_dir)
-    assert tune_cnn(config) == metrics | {"machine": describe_machine()}
+    assert "; trained on 3 extra clips too" in summarize(config.run_dir)
+    assert tune_cnn(config) == metrics
     (tmp_path / "extra" / "low" / "any.wav").write_bytes(b"of another length")
     with pytest.raises(UserError, match="other settings: extra_clips_sha256="):
         tune_cnn(config)

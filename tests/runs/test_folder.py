@@ -11,13 +11,12 @@ def test_each_stage_has_its_section_and_finishes_once(tmp_path, capsys):
     folder = str(tmp_path / "run")
     cnn = RunFolder(folder, "cnn", {"seed": 0, "shape": (1, 2)})
     assert cnn.finished() is None
-    cnn.finish({"accuracy": 0.5})
+    recorded = cnn.finish({"accuracy": 0.5})
     RunFolder(folder, "cgan", {"seed": 1}).begin()
     RunFolder(folder, "other", {})
     assert capsys.readouterr().err == ""
     again = RunFolder(folder, "cnn", {"seed": 0, "shape": (1, 2)}).finished()
-    assert again is not None
-    assert again["accuracy"] == 0.5
+    assert again == recorded == {"accuracy": 0.5, "machine": describe_machine()}
     assert capsys.readouterr().err == "cnn: already finished, kept as it is\n"
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config == {"cnn": {"seed": 0, "shape": [1, 2]}, "cgan": {"seed": 1}}

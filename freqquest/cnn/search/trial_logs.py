@@ -7,13 +7,13 @@ import dataclasses
 import json
 
 import numpy as np
-import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from freqquest import plots
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import UnreadableClipError, load_clip
 from freqquest.cnn.config import CnnConfig
+from freqquest.cnn.frameworks import tf
 from freqquest.cnn.labeled_clips import LabeledClips
 from freqquest.runs.log_dir import LogDir
 from freqquest.storage import Location, locate
