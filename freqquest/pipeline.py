@@ -9,7 +9,6 @@ import io
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from freqquest.cgan.config import TrainConfig
 from freqquest.cluster import capacity
@@ -17,6 +16,7 @@ from freqquest.cnn.predict_config import PredictConfig
 from freqquest.pipeline_config import PATHS, PipelineConfig
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
+from freqquest.runs.metrics import GeneratorMetrics
 from freqquest.storage import Location, locate, upload_dir
 
 _NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
@@ -53,7 +53,7 @@ def run_stages(config: PipelineConfig) -> str:
     return summarize(config.effective_run_dir)
 
 
-def train_with_judge(config: TrainConfig) -> dict[str, Any]:
+def train_with_judge(config: TrainConfig) -> GeneratorMetrics:
     """Train a generator, with a classifier as its judge if the settings name one.
 
     This is done here, as neither stage knows the other. Needs an initialized Ray; returns and

@@ -4,17 +4,17 @@ Each takes the settings of its job, and connects to Ray or starts it.
 Light to import: Ray and the frameworks are loaded by the functions.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from freqquest.cluster import preflight
 
 if TYPE_CHECKING:
     from freqquest.cgan.config import TrainConfig
-    from freqquest.cnn.metrics import CnnMetrics
     from freqquest.cnn.tune_config import TuneConfig
     from freqquest.dataset.config import PreprocessConfig
     from freqquest.dataset.dataset import Dataset
     from freqquest.pipeline_config import PipelineConfig
+    from freqquest.runs.metrics import CnnMetrics, GeneratorMetrics
 
 
 def preprocess(config: "PreprocessConfig") -> "Dataset":
@@ -54,7 +54,7 @@ def tune(config: "TuneConfig") -> "CnnMetrics":
     return metrics
 
 
-def train_generator(config: "TrainConfig") -> dict[str, Any]:
+def train_generator(config: "TrainConfig") -> "GeneratorMetrics":
     """Train a generator; a run that was interrupted continues, a finished one is left as it is.
 
     Returns:

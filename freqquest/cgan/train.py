@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import ray
 
@@ -19,6 +19,7 @@ from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.order import num_steps
 from freqquest.errors import UserError
 from freqquest.runs.folder import RunFolder
+from freqquest.runs.metrics import GeneratorMetrics
 from freqquest.storage import Location, locate
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 def train_cgan(
     config: TrainConfig, start_judge: "Callable[[list[str]], Judge] | None" = None
-) -> dict[str, object]:
+) -> GeneratorMetrics:
     """Train a generator; continue an interrupted training, and leave a finished one as it is.
 
     Needs an initialized Ray. Writes the generator, checkpoints, sounds, pictures and TensorBoard
@@ -50,7 +51,7 @@ def train_cgan(
     run = RunFolder(config.run_dir, "cgan", settings)
     finished = run.finished()
     if finished is not None:
-        return finished
+        return cast(GeneratorMetrics, finished)
     num_clips = manifest.num_rows["train"]
     _require_full_batch(config, num_clips, dataset)
     resources = capacity.worker_resources(config.requirements)
@@ -72,7 +73,7 @@ def train_cgan(
         metrics = _run_on_driver_node(job)
         if "error" in metrics:
             raise UserError(f"training stopped: {metrics['error']}")
-    return run.finish(metrics)
+    return cast(GeneratorMetrics, run.finish(metrics))
 
 
 def _require_full_batch(config: TrainConfig, num_clips: int, dataset: Location) -> None:

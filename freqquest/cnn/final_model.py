@@ -15,13 +15,13 @@ from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.final_model_worker import fit_network, save_final_model
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
 from freqquest.cnn.leakage_audit import RECORDING
-from freqquest.cnn.metrics import CnnMetrics
 from freqquest.cnn.model_file import ModelCard
 from freqquest.cnn.search.outcome import Outcome
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest
 from freqquest.progress import Progress
 from freqquest.runs import layout
+from freqquest.runs.metrics import CnnMetrics
 from freqquest.storage import Location
 
 Predictions = dict[str, np.ndarray | None]

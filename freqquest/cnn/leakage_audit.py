@@ -17,7 +17,7 @@ from freqquest.cnn.labeled_clips import (
     fewest_groups,
     hold_out,
 )
-from freqquest.cnn.metrics import AuditMetrics
+from freqquest.runs.metrics import AuditMetrics
 
 _NUM_FOLDS = 5
 """Folds of a split by recordings, if the dataset's own split is not one."""

@@ -16,9 +16,9 @@ import numpy as np
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import fit_waveform
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
-from freqquest.cnn.metrics import Settings
 from freqquest.dataset.manifest import Normalization
 from freqquest.errors import UserError
+from freqquest.runs.metrics import Settings
 from freqquest.storage import Location
 
 if TYPE_CHECKING:

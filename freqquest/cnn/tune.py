@@ -22,7 +22,6 @@ from freqquest.cnn.labeled_clips import (
     load_labeled,
 )
 from freqquest.cnn.leakage_audit import audit_report, audit_splits
-from freqquest.cnn.metrics import CnnMetrics
 from freqquest.cnn.search.run import run_search, search_space
 from freqquest.cnn.search.selection import choose, draw, evaluate
 from freqquest.cnn.tune_config import TuneConfig
@@ -31,6 +30,7 @@ from freqquest.dataset.sources import digest, find_extra
 from freqquest.dataset.spectrogram_stream import load_spectrograms
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
+from freqquest.runs.metrics import CnnMetrics
 from freqquest.storage import Location, locate
 
 

@@ -14,10 +14,10 @@ import pandas as pd
 from freqquest import plots
 from freqquest.runs import layout
 from freqquest.runs.folder import read_sections
-from freqquest.runs.run_metrics import (
-    ClassifierSection,
-    EvaluationSection,
-    GeneratorSection,
+from freqquest.runs.metrics import (
+    CnnMetrics,
+    EvaluationMetrics,
+    GeneratorMetrics,
     RunMetrics,
 )
 from freqquest.runs.tensorboard_server import tensorboard_command
@@ -102,7 +102,7 @@ def headlines(metrics: RunMetrics) -> list[str]:
     return lines
 
 
-def _classifier_lines(cnn: ClassifierSection) -> list[str]:
+def _classifier_lines(cnn: CnnMetrics) -> list[str]:
     by_fold = cnn["accuracy_by_fold"]
     folds = ""
     if len(by_fold) > 1:
@@ -120,7 +120,7 @@ def _classifier_lines(cnn: ClassifierSection) -> list[str]:
     return [line, cnn["audit"]["sentence"]] if "audit" in cnn else [line]
 
 
-def _generator_lines(cgan: GeneratorSection) -> list[str]:
+def _generator_lines(cgan: GeneratorMetrics) -> list[str]:
     line = (
         f"generator: epoch {cgan['generator_epoch']} of {cgan['epoch']}; at the end "
         f"loss_D {cgan['loss_D']:.3f}, loss_G {cgan['loss_G']:.3f}"
@@ -130,7 +130,7 @@ def _generator_lines(cgan: GeneratorSection) -> list[str]:
     return [line, _judge_line(cgan["judge"], cgan["baseline"])]
 
 
-def _judge_line(judge: EvaluationSection, baseline: EvaluationSection) -> str:
+def _judge_line(judge: EvaluationMetrics, baseline: EvaluationMetrics) -> str:
     generated, real = judge["overall"], baseline["overall"]
     distances = [
         f"{name} {generated[name]:.3f} ({real[name]:.3f})"
@@ -144,7 +144,7 @@ def _judge_line(judge: EvaluationSection, baseline: EvaluationSection) -> str:
     )
 
 
-def _draw_generator_plots(run: Location, cgan: GeneratorSection) -> None:
+def _draw_generator_plots(run: Location, cgan: GeneratorMetrics) -> None:
     """Plot the losses by epoch and, if there was a judge, its metrics beside real clips'."""
     epochs = _read_table(run / layout.CGAN_EPOCHS_NAME)
     losses = {name: epochs[name].tolist() for name in ("loss_D", "loss_G")}
@@ -188,7 +188,7 @@ def _read_table(file: Location) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(file.read_bytes()))
 
 
-def _shown_epoch(run: Location, cgan: GeneratorSection | None) -> int | None:
+def _shown_epoch(run: Location, cgan: GeneratorMetrics | None) -> int | None:
     """Return the epoch whose generator is kept if it left a picture, else the last that did."""
     pictures = (run / layout.SPECTROGRAMS_DIR).list_dir()
     matches = (_PICTURE_NAME.fullmatch(picture.name) for picture in pictures)

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from freqquest.cnn.config import CnnConfig
-from freqquest.cnn.metrics import Settings
 from freqquest.cnn.search.space import cnn_config_of
+from freqquest.runs.metrics import Settings
 from freqquest.storage import Location
 
 OBJECTIVE: Final = "validation/score"

@@ -8,9 +8,9 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from freqquest.cluster import ray_internals
-from freqquest.cnn.metrics import Settings
 from freqquest.cnn.search.outcome import OBJECTIVE, TrialReport
 from freqquest.progress import Progress
+from freqquest.runs.metrics import Settings
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial

@@ -17,7 +17,6 @@ from ray import tune
 from freqquest.cluster import capacity, connection, ray_internals
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.labeled_clips import SplitRows
-from freqquest.cnn.metrics import Settings
 from freqquest.cnn.search.outcome import FINISHED, OBJECTIVE, Outcome, table
 from freqquest.cnn.search.ray_tune import (
     ProtectedASHA,
@@ -31,6 +30,7 @@ from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest
 from freqquest.errors import UserError
 from freqquest.runs import layout
+from freqquest.runs.metrics import Settings
 from freqquest.runs.tables import write_csv
 from freqquest.storage import Location
 

@@ -18,10 +18,10 @@ from freqquest.cnn.calibration import (
     reliability_bins,
 )
 from freqquest.cnn.labeled_clips import LabeledClips
-from freqquest.cnn.metrics import SearchMetrics, Setting
 from freqquest.cnn.search.outcome import FINISHED, Outcome
 from freqquest.cnn.search.space import SPACE, LogRange
 from freqquest.runs import layout
+from freqquest.runs.metrics import SearchMetrics, Setting
 
 if TYPE_CHECKING:
     import optuna

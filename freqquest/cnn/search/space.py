@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freqquest.cnn.config import FLOOR_DB, CnnConfig
-from freqquest.cnn.metrics import Setting, Settings
 from freqquest.errors import UserError, render_parameters
+from freqquest.runs.metrics import Setting, Settings
 
 if TYPE_CHECKING:
     from ray.tune.search.sample import Domain

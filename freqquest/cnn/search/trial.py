@@ -21,7 +21,6 @@ from freqquest.cluster import ray_internals
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.devices import prepare_tensorflow
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
-from freqquest.cnn.metrics import Settings
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.search.outcome import (
     FINISHED,
@@ -31,6 +30,7 @@ from freqquest.cnn.search.outcome import (
     TrialReport,
 )
 from freqquest.cnn.search.space import cnn_config_of
+from freqquest.runs.metrics import Settings
 from freqquest.storage import Location
 
 

@@ -1,9 +1,13 @@
-"""The metrics of the tune stage, as metrics.json holds them and the report reads them.
-
-Light to import.
-"""
+"""The sections of metrics.json: the stages write them, the report reads them. Light to import."""
 
 from typing import NotRequired, TypedDict
+
+
+class DatasetMetrics(TypedDict):
+    """Metrics of the dataset stage, as far as the closing summary reads them."""
+
+    num_quarantined: int
+
 
 Setting = bool | int | float | str
 """Value of one setting of the classifier."""
@@ -70,3 +74,53 @@ class CnnMetrics(SearchMetrics):
     """Description of the clips that the final model was trained on."""
     machine: str
     """Description of the machine, added when the run folder records the metrics."""
+
+
+class SubmissionMetrics(TypedDict):
+    """Metrics of the submission."""
+
+    num_clips: int
+    accuracy: NotRequired[float]
+
+
+class EvaluationMetrics(TypedDict):
+    """The judge's metrics of some clips."""
+
+    overall: dict[str, float | None]
+    num_clips: int
+    note: str
+
+
+class GeneratorMetrics(TypedDict):
+    """Metrics of the generator's training, beside those of the last epoch."""
+
+    epoch: int
+    """Number of the last epoch."""
+    generator_epoch: int
+    """Epoch of the saved generator."""
+    loss_D: float
+    loss_G: float
+    judge: NotRequired[EvaluationMetrics]
+    baseline: NotRequired[EvaluationMetrics]
+    """The judge's metrics of as many real clips."""
+    baseline_of_epochs: NotRequired[dict[str, float | None]]
+    """The same for as many real clips as an evaluation within the training takes."""
+    machine: str
+    """Description of the machine, added when the run folder records the metrics."""
+
+
+class GeneratedMetrics(TypedDict):
+    """Metrics of the clips that the pipeline generates at the end."""
+
+    judge_accuracy: float
+    num_clips: int
+
+
+class RunMetrics(TypedDict, total=False):
+    """All sections; those of stages that have not finished are missing."""
+
+    dataset: DatasetMetrics
+    cnn: CnnMetrics
+    submission: SubmissionMetrics
+    cgan: GeneratorMetrics
+    generated: GeneratedMetrics
