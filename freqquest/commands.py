@@ -185,9 +185,11 @@ def _parse_benchmark(
 
 
 def _run_benchmark(benchmark: "Benchmark", config: "BenchmarkConfig") -> None:
+    config.require_new_output()
     if benchmark.on_ray:
         preflight.connect(config.requirements)
     print(benchmark.run(config))
+    print(f"results: {config.output}")
 
 
 def _first_line(doc: str | None) -> str:

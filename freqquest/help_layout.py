@@ -139,6 +139,7 @@ def _benchmark_groups(fields: Mapping[str, object]) -> dict[str, list[str]]:
     """Return the groups of a benchmark's settings."""
     paths = [name for name in fields if placeholder(name, str) in ("DIR", "FILE", "CSV")]
     paths.sort(key=lambda name: name == "output")  # inputs first
+    paths.append("overwrite")
     measured = [name for name in fields if name not in (*paths, "use_gpu")]
     return {"input and output": paths, "measurement": measured, "cluster": ["use_gpu"]}
 

@@ -12,6 +12,15 @@ _LOG_INTERVAL_S = 10.0
 """Time between two lines in a log, in seconds."""
 
 
+class _Bar(tqdm):  # type: ignore[misc]  # tqdm ships no types
+    """A bar whose units stand apart from numbers (3 clips/s) but not from seconds (9s/clips)."""
+
+    @staticmethod
+    def format_meter(*args: object, **kwargs: object) -> str:
+        """Return the bar as text."""
+        return str(tqdm.format_meter(*args, **kwargs)).replace("s/ ", "s/")
+
+
 class Progress:
     """Progress, speed and remaining time of a step, on standard error.
 
@@ -24,7 +33,7 @@ class Progress:
 
     def __init__(self, description: str, total: int | None, unit: str) -> None:
         self._in_terminal = sys.stderr.isatty() and _num_columns() > 0
-        self._bar = tqdm(
+        self._bar = _Bar(
             desc=description,
             total=total,
             unit=f" {unit}",
@@ -68,7 +77,7 @@ class Progress:
 
     def _print_line(self) -> None:
         self._last_line = time.monotonic()
-        line = tqdm.format_meter(
+        line = _Bar.format_meter(
             self._done,
             self._total,
             self._last_line - self._started,

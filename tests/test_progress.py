@@ -27,6 +27,17 @@ def test_a_log_gets_plain_lines_with_counts_and_notes(capsys, monkeypatch):
     assert "\r" not in "".join(lines)
 
 
+def test_units_stand_apart_from_numbers_but_not_from_seconds(capsys):
+    with progress.Progress("tune", 4, "epochs") as shown:
+        shown._started -= 10
+        shown.update(1)
+    assert "s/epochs" in capsys.readouterr().err.splitlines()[-1]
+    with progress.Progress("tune", 400, "epochs") as shown:
+        shown._started -= 10
+        shown.update(300)
+    assert " epochs/s" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_neither_the_start_nor_an_earlier_run_counts_for_the_speed(capsys, monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))

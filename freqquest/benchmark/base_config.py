@@ -7,6 +7,7 @@ import posixpath
 from dataclasses import dataclass
 
 from freqquest.cluster.requirements import Requirements
+from freqquest.errors import UserError
 
 _INPUTS = ("dataset_dir", "audio_dir", "extra_clips")
 
@@ -18,11 +19,27 @@ class BenchmarkConfig:
     output: str
     """File that the results are written to."""
 
+    overwrite: bool = False
+    """Replace earlier results in `output`."""
+
     @property
     def requirements(self) -> Requirements:
         """Paths that the benchmark reads and writes."""
         reads = {name: getattr(self, name, None) for name in _INPUTS}
         return Requirements(reads=reads, writes={"output": posixpath.dirname(self.output) or "."})
+
+    def require_new_output(self) -> None:
+        """Require that no results are lost.
+
+        Raises:
+            UserError: The output exists, and may not be replaced.
+        """
+        from freqquest.storage import locate
+
+        if not self.overwrite and locate(self.output).exists():
+            raise UserError(
+                f"`output={self.output}` exists: choose another file, or pass `overwrite=True`"
+            )
 
     def require_json_output(self) -> None:
         """Require that `output` is a JSON file.

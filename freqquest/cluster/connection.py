@@ -106,7 +106,12 @@ def _clear_errors() -> Iterator[None]:
         raise UserError(
             f"{error}; if a Ray that crashed left files on this machine, clear them with: ray stop"
         ) from error
-    except RuntimeError as error:
+    except Exception as error:
+        if ray_internals.START_TIMEOUT_TEXT in str(error):
+            raise UserError(
+                "Ray did not start in time: this machine is too busy; run the command again, or "
+                "clear the remains of a crashed Ray with: ray stop"
+            ) from error
         if "ersion mismatch" not in str(error):
             raise
         raise UserError(

@@ -61,6 +61,9 @@ DATA_CONTEXT_SETTINGS = {
 """Attributes of Ray Data's `DataContext`, and the values we prefer."""
 
 
+START_TIMEOUT_TEXT = "timed out during startup"
+"""Part of the message of the bare `Exception` by which Ray gives up to start here."""
+
 WORKER_START_TIMEOUT_VARIABLE = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 """Environment variable with the seconds that Ray Train waits for room for all workers."""
 

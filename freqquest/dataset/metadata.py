@@ -35,12 +35,12 @@ def read_metadata(path: str) -> tuple[pd.DataFrame, bool]:
         UserError: It is not such a CSV, or a cell is invalid.
     """
     table = read_csv(path, [], "metadata")
-    lists_clips = "path" in table.columns
+    header, lists_clips = list(table.columns), "path" in table.columns
     table = table.rename(columns={"path": "file"} if lists_clips else _URBANSOUND_NAMES)
     needed = ("file", "label") if lists_clips else ("file", "recording")
     if not set(needed) <= set(table.columns) or not table.columns.is_unique:
         raise UserError(
-            f"`metadata={path}` has the columns {', '.join(table.columns)}: it needs path, label "
+            f"`metadata={path}` has the columns {', '.join(header)}: it needs path, label "
             "(optionally recording, fold, split), or UrbanSound8K's slice_file_name, fsID "
             "(optionally fold, class)"
         )

@@ -3,6 +3,7 @@
 Light to import: `--help` reads the settings.
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -62,7 +63,8 @@ def watch(config: WatchConfig) -> None:
         # TensorBoard ends with this process.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         command = [*tensorboard_command(folder), "--host", "127.0.0.1", "--port", str(config.port)]
-        with subprocess.Popen(command) as process:
+        env = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}  # no lines about missing GPUs
+        with subprocess.Popen(command, env=env) as process:
             try:
                 _follow_until_end(process, source, folder, config.interval_s)
             except KeyboardInterrupt:

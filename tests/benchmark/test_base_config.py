@@ -4,6 +4,7 @@ from freqquest.benchmark.cnn_config import CnnBenchmark
 from freqquest.benchmark.inversion_config import InversionBenchmark
 from freqquest.benchmark.preprocess_config import PreprocessBenchmark
 from freqquest.benchmark.scale_config import ScaleBenchmark
+from freqquest.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,16 @@ from freqquest.benchmark.scale_config import ScaleBenchmark
 def test_settings_that_measure_nothing_are_refused(config_type, settings, message):
     with pytest.raises(ValueError, match=message):
         config_type(**settings)
+
+
+def test_earlier_results_are_kept(tmp_path):
+    output = tmp_path / "inversion.json"
+    settings = {"audio_dir": "clips", "output": str(output)}
+    InversionBenchmark(**settings).require_new_output()
+    output.touch()
+    with pytest.raises(UserError, match="`output=.*inversion.json` exists: choose another file"):
+        InversionBenchmark(**settings).require_new_output()
+    InversionBenchmark(**settings, overwrite=True).require_new_output()
 
 
 def test_requirements_name_the_folders_that_are_read_and_written():

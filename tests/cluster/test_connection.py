@@ -10,19 +10,30 @@ from freqquest.cluster import connection, ray_internals
 from freqquest.errors import UserError
 
 
-def test_a_cluster_of_another_version_is_refused_in_one_line(monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            RuntimeError(
+                "Version mismatch: The cluster was started with:\n    Ray: 2.50.0\n"
+                "    Python: 3.12.1\n"
+            ),
+            r"started with: Ray: 2.50.0 Python: 3.12.1 Run the job with the cluster's own",
+        ),
+        (
+            Exception("The current node timed out during startup. This could happen because"),
+            "Ray did not start in time: this machine is too busy; run the command again",
+        ),
+    ],
+)
+def test_errors_of_ray_at_its_start_become_one_line(monkeypatch, error, message):
     def refuse(**_):
-        raise RuntimeError(
-            "Version mismatch: The cluster was started with:\n    Ray: 2.50.0\n    Python: 3.12.1\n"
-        )
+        raise error
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(
-        UserError,
-        match=r"started with: Ray: 2.50.0 Python: 3.12.1 Run the job with the cluster's own",
-    ):
+    with pytest.raises(UserError, match=message):
         connection.connect()
 
 

@@ -80,6 +80,10 @@ def test_an_error_of_a_worker_carries_its_cause(local_ray):
     assert str(raised.value.cause) == "of the worker"
 
 
+def test_ray_gives_up_to_start_with_the_text_that_we_know(ray_sources):
+    assert ray_internals.START_TIMEOUT_TEXT in ray_sources
+
+
 def test_ray_train_reads_the_time_that_it_waits_for_workers():
     from ray.train.v2._internal import constants
 
