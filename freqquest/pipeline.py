@@ -13,6 +13,7 @@ from typing import Any
 
 from freqquest.cgan.config import TrainConfig
 from freqquest.cluster import capacity
+from freqquest.cluster.tasks import release_on_interrupt
 from freqquest.cnn.config import PredictConfig
 from freqquest.pipeline_config import CNN_BUDGET, PATHS, PipelineConfig
 from freqquest.runs import layout
@@ -66,7 +67,8 @@ def train_with_judge(config: TrainConfig) -> dict[str, Any]:
 
     if config.judge is None:
         return train_cgan(config)
-    return train_cgan(config, partial(start_judge, locate(config.judge)))
+    with release_on_interrupt():  # the judge
+        return train_cgan(config, partial(start_judge, locate(config.judge)))
 
 
 def _settings(config: PipelineConfig) -> dict[str, object]:
