@@ -14,8 +14,8 @@ def test_an_interrupted_wait_ends_its_task(local_ray):
         time.sleep(600)
 
     task = ray.remote(num_cpus=0)(work).remote()
+    ray.wait([task], timeout=2)  # until it runs
     with pytest.raises(KeyboardInterrupt), cancel_on_error([task]):
-        ray.wait([task], timeout=2)
         raise KeyboardInterrupt
     with pytest.raises((TaskCancelledError, WorkerCrashedError)):
         ray.get(task, timeout=30)
