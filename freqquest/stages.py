@@ -25,10 +25,15 @@ def preprocess(config: "PreprocessConfig") -> "Dataset":
             holds something else.
     """
     from freqquest.dataset.dataset import Dataset
-    from freqquest.dataset.write import preprocess
+    from freqquest.dataset.verify import verify_dataset
+    from freqquest.dataset.write import write_dataset
+    from freqquest.storage import locate
 
-    preprocess(config)  # connects to Ray if there is work to do
-    return Dataset.open(config.dataset_dir)
+    if config.verify:
+        verify_dataset(config.dataset_dir)
+        return Dataset.open(config.dataset_dir)
+    # Connects to Ray if there is work to do.
+    return Dataset(locate(config.dataset_dir), write_dataset(config))
 
 
 def tune(config: "TuneConfig") -> "CnnMetrics":
