@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
 def preprocess(config: "PreprocessConfig") -> None:
     """Turn a folder of labeled clips into a sharded spectrogram dataset (Ray Data)."""
-    from freqquest.dataset.write import preprocess
+    from freqquest.dataset.verify import verify_dataset
+    from freqquest.dataset.write import write_dataset
 
-    print(preprocess(config))
+    if config.verify:
+        print(verify_dataset(config.dataset_dir))
+    else:
+        print(write_dataset(config).summary(config.dataset_dir))
 
 
 def tune_cnn(config: "TuneConfig") -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from freqquest.cgan.config import TrainConfig
 from freqquest.cluster import capacity
+from freqquest.cluster.tasks import release_on_interrupt
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.pipeline_config import PATHS, PipelineConfig
 from freqquest.runs import layout
@@ -64,7 +65,8 @@ def train_with_judge(config: TrainConfig) -> GeneratorMetrics:
 
     if config.judge is None:
         return train_cgan(config)
-    return train_cgan(config, partial(start_judge, locate(config.judge)))
+    with release_on_interrupt():  # the judge
+        return train_cgan(config, partial(start_judge, locate(config.judge)))
 
 
 def _settings(config: PipelineConfig) -> dict[str, object]:

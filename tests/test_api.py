@@ -64,6 +64,17 @@ def test_without_an_installed_package_the_version_is_unknown(monkeypatch):
     assert freqquest._read_version() == "unknown"
 
 
+def test_a_type_checker_knows_the_names_and_refuses_others(tmp_path):
+    code = tmp_path / "code.py"
+    code.write_text("import freqquest\nfreqquest.Dataset.open('a')\nfreqquest.Datset\n")
+    command = [sys.executable, "-m", "mypy", "--config-file=", "--follow-imports=skip"]
+    done = subprocess.run(
+        [*command, code, freqquest.__file__], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert 'code.py:3: error: Module has no attribute "Datset"' in done.stdout
+    assert "Found 1 error" in done.stdout
+
+
 def test_types_are_shipped():
     assert find_spec("freqquest").submodule_search_locations
     from importlib.resources import files

@@ -6,6 +6,7 @@ from freqquest.cgan.config import GenerateConfig
 from freqquest.cgan.train_job import GeneratedClip, ProgressChannel
 from freqquest.cluster import capacity
 from freqquest.cluster.remote_progress import ProgressReporter, remote_progress
+from freqquest.cluster.tasks import cancel_on_error
 from freqquest.storage import locate
 
 
@@ -26,7 +27,9 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
         # One call per process, as an idle worker would keep torch in memory.
         run = ray.remote(num_cpus=1, num_gpus=int(config.use_gpu), max_calls=1)(_synthesize)
         existing = _names_in(config.output_dir)
-        clips: list[GeneratedClip] = ray.get(run.remote(config, existing, progress))
+        task = run.remote(config, existing, progress)
+        with cancel_on_error([task]):
+            clips: list[GeneratedClip] = ray.get(task)
         progress.put((len(clips), ""))  # the reporter may have skipped its last message
     return clips
 

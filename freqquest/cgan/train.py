@@ -15,6 +15,7 @@ from freqquest.cgan.config import TrainConfig
 from freqquest.cgan.train_job import TrainJob
 from freqquest.cluster import capacity, connection
 from freqquest.cluster.remote_progress import remote_progress
+from freqquest.cluster.tasks import cancel_on_error
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.order import num_steps
 from freqquest.errors import UserError
@@ -128,7 +129,9 @@ def _run_on_driver_node(job: TrainJob) -> dict[str, object]:
     run = ray.remote(num_cpus=0, max_calls=1, scheduling_strategy=connection.on_driver_node())(
         _run_workers
     )
-    metrics: dict[str, object] = ray.get(run.remote(job))
+    task = run.remote(job)
+    with cancel_on_error([task]):
+        metrics: dict[str, object] = ray.get(task)
     return metrics
 
 

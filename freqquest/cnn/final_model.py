@@ -11,6 +11,7 @@ import numpy as np
 import ray
 
 from freqquest.cluster import capacity
+from freqquest.cluster.tasks import cancel_on_error
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.final_model_worker import fit_network, save_final_model
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
@@ -157,7 +158,8 @@ def fit_all(
         for name, task in tasks.items()
     }
     predictions: Predictions = {}
-    with Progress("fit the final model", len(tasks), "networks") as progress:
+    description = "fit the final model"
+    with Progress(description, len(tasks), "networks") as progress, cancel_on_error(waiting):
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
             predictions[waiting.pop(done)] = ray.get(done)
@@ -182,7 +184,9 @@ def save(
 ) -> None:
     """Average the networks into the model file, in a Ray task."""
     remote_save = ray.remote(num_cpus=1, max_calls=1)(save_final_model)
-    ray.get(remote_save.remote(networks, _card(manifest, metrics), model_file))
+    task = remote_save.remote(networks, _card(manifest, metrics), model_file)
+    with cancel_on_error([task]):
+        ray.get(task)
 
 
 def _card(manifest: Manifest, metrics: CnnMetrics) -> ModelCard:

@@ -14,6 +14,7 @@ import pandas as pd
 from freqquest.dataset.config import ViewName
 from freqquest.dataset.manifest import ROW_COLUMNS, SPLITS, Manifest, load_manifest
 from freqquest.dataset.read import ClipArrays, SplitReader, read_rows, read_table, to_array
+from freqquest.dataset.verify import verify_shards
 from freqquest.errors import UserError
 from freqquest.storage import Location, locate
 
@@ -91,6 +92,14 @@ class Dataset:
             UserError: A shard is missing or cannot be read.
         """
         return read_rows(self.location, self.manifest)
+
+    def verify(self) -> None:
+        """Read every shard and compare its hash.
+
+        Raises:
+            UserError: Shards are missing or corrupt; the text names all of them.
+        """
+        verify_shards(self.location, self.manifest)
 
     def split(self, name: str, view: ViewName = "cnn") -> "DatasetSplit":
         """Return a split: "train", "validation" or "test".

@@ -2,10 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from freqquest.dataset.manifest import Shard, load_manifest
+from freqquest.dataset.manifest import Manifest, Shard, load_manifest
 from freqquest.dataset.read import read_verified
 from freqquest.errors import UserError
-from freqquest.storage import locate
+from freqquest.storage import Location, locate
 
 
 def verify_dataset(dataset_dir: str) -> str:
@@ -16,6 +16,18 @@ def verify_dataset(dataset_dir: str) -> str:
     """
     dataset = locate(dataset_dir)
     manifest = load_manifest(dataset)
+    verify_shards(dataset, manifest)
+    num_bytes = sum(shard.num_bytes for shard in manifest.shards)
+    num_shards = len(manifest.shards)
+    return f"{dataset}: all {num_shards} shards match their SHA-256 ({num_bytes / 1e6:.0f} MB)"
+
+
+def verify_shards(dataset: Location, manifest: Manifest) -> None:
+    """Verify every shard of a dataset.
+
+    Raises:
+        UserError: Shards are missing or corrupt; the text names all of them.
+    """
 
     def problem_of(shard: Shard) -> str | None:
         try:
@@ -26,9 +38,6 @@ def verify_dataset(dataset_dir: str) -> str:
 
     with ThreadPoolExecutor() as threads:  # reading and hashing release Python's lock
         problems = [problem for problem in threads.map(problem_of, manifest.shards) if problem]
-    num_shards = len(manifest.shards)
     if problems:
-        summary = f"{len(problems)} of {num_shards} shards are missing or corrupt:"
+        summary = f"{len(problems)} of {len(manifest.shards)} shards are missing or corrupt:"
         raise UserError("\n".join([summary, *problems]))
-    num_bytes = sum(shard.num_bytes for shard in manifest.shards)
-    return f"{dataset}: all {num_shards} shards match their SHA-256 ({num_bytes / 1e6:.0f} MB)"

@@ -23,7 +23,6 @@ from freqquest.dataset.manifest import (
 )
 from freqquest.dataset.plan import DatasetPlan, plan_dataset
 from freqquest.dataset.shard import ShardPlan, WrittenShard, write_shard
-from freqquest.dataset.verify import verify_dataset
 from freqquest.errors import UserError
 from freqquest.progress import Progress
 from freqquest.runs.folder import changed_settings
@@ -49,17 +48,6 @@ class _Result(TypedDict):
     written: WrittenShard | None
     problem: str
     """Reason why the shard could not be made; empty if it was made."""
-
-
-def preprocess(config: PreprocessConfig) -> str:
-    """Make a dataset, or verify one, and return its description for users.
-
-    Raises:
-        UserError: See `write_dataset` and `verify_dataset`.
-    """
-    if config.verify:
-        return verify_dataset(config.dataset_dir)
-    return write_dataset(config).summary(config.dataset_dir)
 
 
 def write_dataset(config: PreprocessConfig, *, is_checked: bool = False) -> Manifest:

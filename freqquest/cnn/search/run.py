@@ -15,6 +15,7 @@ import ray
 from ray import tune
 
 from freqquest.cluster import capacity, connection, ray_internals
+from freqquest.cluster.tasks import release_on_interrupt
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.labeled_clips import SplitRows
 from freqquest.cnn.search.outcome import FINISHED, OBJECTIVE, Outcome, table
@@ -143,9 +144,11 @@ def _run_trials(
         tuner = ray_internals.restart_unfinished_trials(run / layout.TRIALS_DIR, trainable)
     else:
         tuner = _new_tuner(config, task, trainable, run)
+    with release_on_interrupt():
+        results = tuner.fit()
     points = first_points(config)
     outcomes = sorted(
-        (_outcome(result) for result in tuner.fit()),
+        (_outcome(result) for result in results),
         key=lambda outcome: index_of_point(outcome.params, points),
     )
     if len(outcomes) < config.effective_num_trials:

@@ -1,0 +1,53 @@
+"""Tasks and actors that end with the wait for them, also when Ctrl+C or a notebook ends it.
+
+Light to import: Ray is loaded by the functions.
+"""
+
+import gc
+import traceback
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+_PATIENCE_S = 10.0
+"""Longest wait for canceled tasks to end."""
+
+
+@contextmanager
+def cancel_on_error(tasks: "Collection[ObjectRef]") -> Iterator[None]:
+    """End tasks if the block ends with an error or Ctrl+C; Ray would let them run on.
+
+    Otherwise an interrupted cell of a notebook would leave a training behind, and run a second one
+    beside it when it is run again. The processes that a task has started end with it.
+
+    Args:
+        tasks: The tasks that the block waits for; it may add and remove some.
+    """
+    import ray
+
+    try:
+        yield
+    except BaseException:
+        for task in tasks:
+            ray.cancel(task, force=True)
+        if tasks:
+            ray.wait(list(tasks), num_returns=len(tasks), timeout=_PATIENCE_S)
+        raise
+
+
+@contextmanager
+def release_on_interrupt() -> Iterator[None]:
+    """End the actors that a block has started if Ctrl+C interrupts it.
+
+    An actor ends when nothing refers to it any more. A notebook keeps the traceback, and with it
+    the variables of every function that was interrupted.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        traceback.clear_frames(interrupt.__traceback__)
+        gc.collect()
+        raise
