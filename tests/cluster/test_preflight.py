@@ -13,7 +13,7 @@ from freqquest.cluster import preflight
 from freqquest.cluster.node_check import JobPaths, NodeReport, check_node
 from freqquest.cluster.preflight import check, require, table
 from freqquest.cluster.requirements import Requirements
-from freqquest.cnn.config import TuneConfig
+from freqquest.cnn.tune_config import TuneConfig
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.servers import refusing_server

@@ -142,6 +142,7 @@ def test_a_node_lost_while_preprocessing_costs_only_the_shards_that_it_was_makin
     assert shards == load_manifest(locate(dataset_dir)).shards
 
 
+@pytest.mark.slow
 def test_a_node_lost_during_the_search_costs_only_its_trial(
     cluster, dataset_dir, tmp_path, monkeypatch
 ):

@@ -245,11 +245,13 @@ def test_a_submission_of_other_test_clips_is_refused(tmp_path):
     clips.mkdir()
     (clips / "a.wav").write_bytes(b"1")
     config = PipelineConfig(audio_dir="none", test_dir=str(clips), run_dir=str(tmp_path / "run"))
-    RunFolder(config.run, "submission", _submission_settings(config)).finish({"num_clips": 1})
-    _predict(config, None)  # finished before, and kept
+    predict_config = config.predict_config
+    settings = _submission_settings(predict_config)
+    RunFolder(config.effective_run_dir, "submission", settings).finish({"num_clips": 1})
+    _predict(config, predict_config)  # already finished
     (clips / "b.wav").write_bytes(b"2")
     with pytest.raises(UserError, match="a submission run with other settings: test_clips_sha256="):
-        _predict(config, None)
+        _predict(config, predict_config)
 
 
 def test_settings_that_need_a_folder_of_clips_are_refused_without_it():

@@ -122,6 +122,7 @@ def test_the_log_of_a_submitted_job_has_the_preflight_its_progress_and_its_resul
     assert "rows: 16 train, 4 validation" in dataset.text
 
 
+@pytest.mark.slow
 def test_a_search_keeps_its_model_on_remote_storage(model):
     assert read_card(locate("s3://bucket/cnn/best_model.keras"), "").classes == ["high", "low"]
     assert "python -m freqquest watch --run-dir s3://bucket/cnn" in model.text
@@ -181,6 +182,7 @@ def is_worker(process):
         return False
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_logs_on_remote_storage_in_one_command(queue, model):
     port = free_port()
     arguments = ["--run-dir", "s3://bucket/cnn", "--port", port, "--interval-s", 1]
