@@ -70,34 +70,34 @@ _PLACEHOLDERS: Mapping[str, str] = {
 
 EXAMPLES: Mapping[str, tuple[str, str]] = {
     "preprocess": (
-        "--audio-dir clips --dataset-dir data/clips",
+        "--audio-dir train --dataset-dir data/clips",
         "--audio-dir s3://bucket/clips --metadata clips.csv --dataset-dir s3://bucket/dataset",
     ),
     "tune_cnn": (
-        "--dataset-dir data/clips --run-dir results/clips",
+        "--dataset-dir data/clips --run-dir results/cnn",
         "--dataset-dir data/clips --run-dir results/folds --num-folds 5 --num-trials 16 --use-gpu",
     ),
     "predict": (
-        "--model results/clips/best_model.keras --audio-dir test --output submission.csv",
-        "--model results/clips/best_model.keras --audio-dir test --output submission.csv "
+        "--model results/cnn/best_model.keras --audio-dir test --output submission.csv",
+        "--model results/cnn/best_model.keras --audio-dir test --output predictions.csv "
         "--sample-submission sample_submission.csv --probabilities",
     ),
     "train_cgan": (
-        "--dataset-dir data/clips --run-dir results/clips",
-        "--dataset-dir data/clips --run-dir results/clips --judge results/clips/best_model.keras "
-        "--num-workers 1:4 --use-gpu",
+        "--dataset-dir data/clips --run-dir results/cgan --judge results/cnn/best_model.keras",
+        "--dataset-dir data/clips --run-dir results/long --judge results/cnn/best_model.keras "
+        "--epochs 1000 --num-workers 1:4 --use-gpu",
     ),
     "generate": (
-        "--generator results/clips/generator.safetensors --label siren --output-dir sounds",
-        "--generator results/clips/generator.safetensors --label all --num-clips 100 --seed 1 "
+        "--generator results/cgan/generator.safetensors --label siren --output-dir sounds",
+        "--generator results/cgan/generator.safetensors --label all --num-clips 100 --seed 1 "
         "--output-dir sounds",
     ),
     "pipeline": (
         "",
-        "--audio-dir clips --test-dir test --run-dir results/clips",
+        "--audio-dir train --test-dir test --run-dir results/mine",
     ),
     "watch": (
-        "--run-dir results/clips",
+        "--run-dir results/demo",
         "--run-dir s3://bucket/results --port 0",
     ),
     "benchmark preprocess": ("", "--audio-dir clips --num-clips 1000 --num-runs 1"),

@@ -72,7 +72,8 @@ class PipelineConfig:
     job."""
 
     num_clips: int = 8
-    """Clips of each class to generate and classify at the end."""
+    """Clips of each class to generate and classify at the end. The judge takes as many, at most 8,
+    at each evaluation."""
 
     num_workers: str | int = "1"
     """Processes that train the generator, or MIN:MAX, as for the train_cgan job."""
