@@ -4,10 +4,10 @@
 import freqquest
 
 dataset = freqquest.preprocess(
-    freqquest.PreprocessConfig(audio_dir="clips", dataset_dir="data/clips")
+    freqquest.PreprocessConfig(audio_dir="train", dataset_dir="data/clips")
 )
-classifier = freqquest.Classifier.load("results/clips/best_model.keras")
-generator = freqquest.Generator.load("results/clips/generator.safetensors")
+classifier = freqquest.Classifier.load("results/train/best_model.keras")
+generator = freqquest.Generator.load("results/train/generator.safetensors")
 ```
 
 Importing it is fast: each name is loaded when it is first used.
