@@ -37,6 +37,9 @@ class JobConfig(Protocol):
 
 Config = TypeVar("Config", bound=JobConfig)
 
+_NUMBERS: dict[object, str] = {int: "a whole number", float: "a number"}
+"""Types of settings that are numbers, in words."""
+
 _ANNOTATED: Any = Annotated
 """`Annotated`, for types that exist only at run time."""
 
@@ -157,14 +160,36 @@ def _form(config_type: type[JobConfig]) -> type[Any]:
 def _argument(
     field: "dataclasses.Field[Any]", hint: object, text: str
 ) -> tuple[str, object, "dataclasses.Field[Any]"]:
-    kinds = [kind for kind in get_args(hint) if kind is not NoneType]
     is_optional = NoneType in get_args(hint)
-    metavar = help_layout.placeholder(field.name, kinds[0] if is_optional else hint)
-    shown = tyro.conf.arg(metavar=metavar, help=text, help_behavior_hint=_show_default)
+    kind = next(kind for kind in get_args(hint) if kind is not NoneType) if is_optional else hint
+    metavar = help_layout.placeholder(field.name, kind)
+    shown = [tyro.conf.arg(metavar=metavar, help=text, help_behavior_hint=_show_default)]
+    if kind in _NUMBERS:
+        shown.append(_number(kind, is_optional))
     default: dataclasses.Field[Any] = dataclasses.field(default=field.default)
     if field.default_factory is not dataclasses.MISSING:
         default = dataclasses.field(default_factory=field.default_factory)
-    return field.name, _ANNOTATED[hint, shown], default
+    return field.name, _ANNOTATED[hint, *shown], default
+
+
+def _number(kind: Any, is_optional: bool) -> Any:
+    """Return a parser of numbers, or also of None, whose error is plain English."""
+
+    def parse(words: list[str]) -> Any:
+        if is_optional and words == ["None"]:
+            return None
+        try:
+            return kind(words[0])
+        except ValueError as error:
+            raise ValueError(f"{words[0]} must be {_NUMBERS[kind]}") from error
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="N",
+        instance_from_str=parse,
+        is_instance=lambda value: value is None or isinstance(value, kind),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def _wrap(command: str) -> str:

@@ -51,6 +51,13 @@ def test_settings_come_from_flags():
     assert parse_example("--run-dir", "a", "--num-trials", "None").num_trials is None
 
 
+def test_a_number_that_is_none_is_refused_in_words(capsys):
+    with pytest.raises(SystemExit) as end:
+        parse_example("--run-dir", "a", "--num-trials", "ten")
+    assert end.value.code == 2
+    assert "Error parsing --num-trials: ten must be a whole number " in capsys.readouterr().err
+
+
 def test_help_reflows_paragraphs_shows_flags_and_ends_with_examples(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     with pytest.raises(SystemExit) as end:

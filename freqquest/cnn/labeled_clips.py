@@ -138,13 +138,15 @@ def hold_out(clips: LabeledClips, rows: np.ndarray) -> SplitRows:
     return SplitRows(train=np.flatnonzero(train), validation=rows)
 
 
-def fewest_groups(clips: LabeledClips) -> int:
-    """Return the number of groups (recordings or folds) of the class that has the fewest."""
+def fewest_groups(clips: LabeledClips) -> tuple[int, str]:
+    """Return the smallest number of groups (recordings or folds) of a class, and the class."""
     groups, labels = (
         clips.groups[~clips.is_training_only],
         clips.class_indices[~clips.is_training_only],
     )
-    return min(len(set(groups[labels == index])) for index in range(len(clips.classes)))
+    return min(
+        (len(set(groups[labels == index])), label) for index, label in enumerate(clips.classes)
+    )
 
 
 def cross_validation(clips: LabeledClips, num_folds: int, seed: int) -> list[SplitRows]:
@@ -156,10 +158,11 @@ def cross_validation(clips: LabeledClips, num_folds: int, seed: int) -> list[Spl
     Raises:
         UserError: A class has fewer groups than `num_folds`, or a recording is in two folds.
     """
-    if fewest_groups(clips) < num_folds:
+    fewest, label = fewest_groups(clips)
+    if fewest < num_folds:
         raise UserError(
             f"`num_folds={num_folds}` needs as many recordings (or folds of the dataset) of each "
-            f"class, and one class has {fewest_groups(clips)}: use fewer folds"
+            f"class, and class {label} has {fewest}: use at most {fewest} folds"
         )
     originals = np.flatnonzero(~clips.is_training_only)
     groups, labels = clips.groups[originals], clips.class_indices[originals]

@@ -40,7 +40,7 @@ def audit_splits(clips: LabeledClips, seed: int) -> dict[str, SplitRows]:
         return {}
     by_recording = dataset_split(clips)
     if set(clips.recordings[by_recording.train]) & set(clips.recordings[by_recording.validation]):
-        num_folds = min(_NUM_FOLDS, fewest_groups(clips))
+        num_folds = min(_NUM_FOLDS, fewest_groups(clips)[0])
         if num_folds < 2:
             return {}
         by_recording = cross_validation(clips, num_folds, seed)[0]

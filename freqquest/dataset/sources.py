@@ -269,7 +269,8 @@ def _add_metadata(sources: Sources, table: pd.DataFrame, metadata: str) -> Sourc
     if not names.isin(by_name.index).any():
         raise UserError(
             f"`metadata={metadata}` names none of the {len(clips)} clips in its column "
-            "slice_file_name"
+            f"slice_file_name: it begins with {table['file'].iloc[0]}, the clips with "
+            f"{clips['clip_id'].iloc[0]}; give the CSV of these clips"
         )
     columns = {name: names.map(by_name[name]) for name in _DESCRIPTION}
     columns["label"] = columns["label"].fillna(clips["label"])

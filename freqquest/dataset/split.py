@@ -125,9 +125,11 @@ def _choose_fold(clips: pd.DataFrame, config: PreprocessConfig) -> int:
         inside = clips["fold"] == fold
         if clips["label"][inside].nunique() == clips["label"][~inside].nunique() == num_classes:
             return int(fold)
+    num_folds = clips.groupby("label")["fold"].nunique()
     raise UserError(
-        f"no fold of {candidates} leaves every class in both splits: each class needs clips in at "
-        "least two folds"
+        f"no fold of {candidates} leaves every class in both splits (class {num_folds.idxmin()} is "
+        f"in {num_folds.min()} fold(s)): distribute each class over more folds, or leave out the "
+        "column fold of `metadata`"
     )
 
 

@@ -62,7 +62,7 @@ def test_cross_validation_uses_the_datasets_own_folds():
 def test_more_folds_than_recordings_of_a_class_are_refused():
     with pytest.raises(
         UserError,
-        match="`num_folds=5` needs as many recordings .* one class has 4: use fewer folds",
+        match="`num_folds=5` needs as many recordings .* class clicks has 4: use at most 4 folds",
     ):
         cross_validation(make_clips(num_recordings=8), 5, seed=0)
 
@@ -130,7 +130,7 @@ def test_extra_clips_keep_their_class_and_count_as_one_recording_each(clips):
 
 
 def test_extra_clips_do_not_count_as_recordings_for_cross_validation():
-    with pytest.raises(UserError, match="one class has 4"):
+    with pytest.raises(UserError, match="class clicks has 4"):
         cross_validation(with_extra(make_clips(num_recordings=8), num_extra=20), 5, seed=0)
 
 

@@ -72,7 +72,10 @@ def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
         ('path,label\n"x.wav,a\n', "is not a readable CSV: unexpected end of data"),
         ("file,id\nx.wav,1\n", "has the columns file, id: it needs path, label .*UrbanSound8K's"),
         ("path,class\nx.wav,1\n", "has the columns path, class: it needs path, label"),
-        ("slice_file_name,fsID\nother.wav,1\n", "names none of the 4 clips"),
+        (
+            "slice_file_name,fsID\nother.wav,1\n",
+            "names none of the 4 clips .* begins with other.wav, the clips with ",
+        ),
         ("slice_file_name,fsID\nx.wav,1\nx.wav,2\n", "line 3 repeats x: keep one row per clip"),
         ("path,label\nx.wav,1\n./x.wav,2\n", "line 3 repeats x.wav"),
         ("slice_file_name,fsID,fold\nx.wav,1,fold1\n", "line 2: fold 'fold1' must be an integer"),
