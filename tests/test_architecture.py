@@ -108,7 +108,7 @@ def test_imports_point_one_way(package):
         assert imported_packages(path) <= MAY_IMPORT[package] | {package}, path
 
 
-def test_the_ground_imports_no_room():
+def test_the_shared_modules_import_no_package():
     for name in SHARED:
         assert imported_packages(PACKAGE / f"{name}.py") <= SHARED, name
 

@@ -107,13 +107,13 @@ def test_the_readme_is_short_and_begins_with_two_commands():
 
 
 def test_the_architecture_lists_each_file_of_the_package():
-    listed, room = set(), ""
+    listed, folder = set(), ""
     for line in (ROOT / "docs" / "architecture.md").read_text().splitlines():
         if match := re.match(r"(?:### |`)([\w/]+)/", line):
-            room = match[1].removeprefix("freqquest")
+            folder = match[1].removeprefix("freqquest")
         elif line.startswith("| `"):
             names = re.findall(r"`(\w+\.py)`", line.split("|")[1])
-            listed |= {f"{room}/{name}".lstrip("/") for name in names}
+            listed |= {f"{folder}/{name}".lstrip("/") for name in names}
     package = ROOT / "freqquest"
     files = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
     assert listed == {path for path in files if not path.endswith("/__init__.py")}

@@ -218,8 +218,8 @@ def test_a_node_lost_during_training_leaves_fewer_workers_that_go_on_from_the_la
         wait_until(job, lambda: len(logs()) > 1)
         assert nodes_at(cluster, worker) == cluster.worker_nodes
         errors = ends_well(job)
-    room = f"1 to {NUM_NODES} worker(s) with 1 CPU each start when"
-    assert f"worker 0: its process or node was lost; {room}" in errors
+    others = f"starting 1 to {NUM_NODES} worker(s) with 1 CPU each"
+    assert f"worker 0: its process or node was lost; {others}" in errors
     assert epochs()["epoch"].tolist() == list(range(1, num_epochs + 1))
     # Its seconds too: it was not trained again.
     pd.testing.assert_series_equal(epochs().iloc[0], first)
