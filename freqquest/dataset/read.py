@@ -35,23 +35,8 @@ class ClipArrays:
     recordings: list[str]
 
 
-def read_split(dataset: Location, manifest: Manifest, split: str, view: ViewName) -> ClipArrays:
-    """Load a whole split in the order of its shards, checking each shard's hash.
-
-    Raises:
-        UserError: The split is empty, or a shard is missing or corrupt.
-    """
-    shards = list(SplitReader(dataset, manifest, split, view).shards())
-    return ClipArrays(
-        spectrograms=np.concatenate([shard.spectrograms for shard in shards]),
-        class_indices=np.concatenate([shard.class_indices for shard in shards]),
-        clip_ids=[clip_id for shard in shards for clip_id in shard.clip_ids],
-        recordings=[recording for shard in shards for recording in shard.recordings],
-    )
-
-
 def read_rows(dataset: Location, manifest: Manifest, split: str | None = None) -> pd.DataFrame:
-    """Return all columns except the spectrograms: one row per clip, in the order of `read_split`.
+    """Return all columns except the spectrograms: one row per clip, in the order of the shards.
 
     Without a split, return all of them in the order train, validation, test.
 
@@ -173,7 +158,7 @@ class SplitReader:
         return int(self._ends[-1])
 
     def shards(self) -> Iterator[ClipArrays]:
-        """Yield the whole split, one shard at a time, in the order of `read_split`.
+        """Yield the whole split, one shard at a time.
 
         Raises:
             UserError: A shard is missing or corrupt.
@@ -206,7 +191,7 @@ class SplitReader:
     def rows(
         self, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world_size: int = 1
     ) -> Iterator[np.ndarray]:
-        """Yield the same batches as row numbers of `read_split`, for clips that are in memory."""
+        """Yield the same batches as row numbers of the split, for clips that are in memory."""
         return batch_rows(
             self._sizes, batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
         )

@@ -7,9 +7,10 @@ import torch
 from freqquest.benchmark.cgan import benchmark_cgan, recipe_clips
 from freqquest.benchmark.cgan_config import CganBenchmark
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.read import read_rows, read_split
+from freqquest.dataset.read import read_rows
 from freqquest.errors import UserError
 from freqquest.storage import locate
+from tests.splits import read_split
 
 
 @pytest.mark.slow

@@ -12,10 +12,10 @@ from freqquest.cnn.labeled_clips import (
 )
 from freqquest.cnn.leakage_audit import RANDOM, RECORDING, audit_splits
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.read import read_split
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.cnn.conftest import make_clips
+from tests.splits import read_split
 
 
 def test_a_dataset_is_read_with_the_columns_of_its_clips(dataset_dir):

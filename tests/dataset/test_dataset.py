@@ -6,9 +6,9 @@ import pytest
 
 from freqquest.dataset.dataset import Dataset
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.read import read_split
 from freqquest.errors import UserError
 from freqquest.storage import locate, upload_dir
+from tests.splits import read_split
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import numpy as np
 
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.read import read_split
 from freqquest.storage import locate
+from tests.splits import read_split
 
 
 def test_the_normalization_is_over_the_training_split(dataset_dir):

@@ -5,9 +5,10 @@ import pytest
 
 from freqquest.dataset import read
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.read import SplitReader, example_of_each_class, read_rows, read_split
+from freqquest.dataset.read import SplitReader, example_of_each_class, read_rows
 from freqquest.errors import UserError
 from freqquest.storage import locate
+from tests.splits import read_split
 
 
 @pytest.fixture

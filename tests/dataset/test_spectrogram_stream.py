@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.read import read_rows, read_split
+from freqquest.dataset.read import read_rows
 from freqquest.dataset.spectrogram_stream import load_spectrograms
 from freqquest.errors import UserError
 from freqquest.storage import locate
+from tests.splits import read_split
 
 
 def test_extra_clips_get_the_same_spectrograms_as_the_datasets_clips(dataset_dir):

@@ -12,10 +12,10 @@ from freqquest.audio.decode import load_clip
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, log_mel
 from freqquest.dataset.config import CLIP, VIEWS, PreprocessConfig
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.read import read_split
 from freqquest.dataset.write import write_dataset
 from freqquest.errors import UserError
 from freqquest.storage import locate
+from tests.splits import read_split
 
 COLUMNS = [
     "clip_id",

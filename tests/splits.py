@@ -1,0 +1,19 @@
+"""Whole splits in memory, which tests compare with."""
+
+import numpy as np
+
+from freqquest.dataset.config import ViewName
+from freqquest.dataset.manifest import Manifest
+from freqquest.dataset.read import ClipArrays, SplitReader
+from freqquest.storage import Location
+
+
+def read_split(dataset: Location, manifest: Manifest, split: str, view: ViewName) -> ClipArrays:
+    """Load a whole split in the order of its shards."""
+    shards = list(SplitReader(dataset, manifest, split, view).shards())
+    return ClipArrays(
+        spectrograms=np.concatenate([shard.spectrograms for shard in shards]),
+        class_indices=np.concatenate([shard.class_indices for shard in shards]),
+        clip_ids=[clip_id for shard in shards for clip_id in shard.clip_ids],
+        recordings=[recording for shard in shards for recording in shard.recordings],
+    )
