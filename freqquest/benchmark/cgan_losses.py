@@ -8,6 +8,7 @@ from torch import Tensor
 
 from freqquest.benchmark.cgan_recipe import NOISE_DIM, RecipeTraining
 from freqquest.benchmark.cgan_runs import FreqquestRun
+from freqquest.cgan.trainer import StepInputs
 
 Losses = dict[str, list[float]]
 """`loss_D` and `loss_G` of each step."""
@@ -33,8 +34,9 @@ def _freqquest_losses(run: FreqquestRun, num_steps: int) -> Losses:
     for real, labels, noise in _shared_steps(run, num_steps):
         # The recipe does not augment, so these parameters have no effect.
         augmentation = torch.zeros(len(labels), 6, device=trainer.device)
-        steps.append(trainer.step(real, labels, noise, augmentation, augmentation))
-    return {name: [float(step[name]) for step in steps] for name in ("loss_D", "loss_G")}
+        trainer.step(StepInputs(real, labels, noise, augmentation, augmentation))
+        steps.append(trainer.pop_metrics())
+    return {name: [step[name] for step in steps] for name in ("loss_D", "loss_G")}
 
 
 def _recipe_losses(run: FreqquestRun, num_steps: int) -> Losses:

@@ -19,9 +19,10 @@ from freqquest.benchmark.cgan_recipe import NOISE_DIM, RecipeClips, RecipeTraini
 from freqquest.cgan.batches import Batch, ClipBatches
 from freqquest.cgan.config import PRESETS
 from freqquest.cgan.distributed import Worker
+from freqquest.cgan.epoch import train_epoch
 from freqquest.cgan.images import image_scale
 from freqquest.cgan.losses import discriminator_loss, generator_loss, gradient_penalty
-from freqquest.cgan.trainer import PENALTY_EVERY, CganTrainer, train_epoch
+from freqquest.cgan.trainer import PENALTY_EVERY, CganTrainer
 from freqquest.cgan.training_loop import use_fast_kernels
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import SplitReader
@@ -98,7 +99,7 @@ class FreqquestRun:
     def __call__(self, num_steps: int) -> int:
         batches = itertools.islice(self._endless, num_steps)
         train_epoch(
-            self.trainer, batches, epoch=0, seed=0, worker=self._worker, on_step=lambda _: None
+            self.trainer, batches, num_steps=num_steps, epoch=0, seed=0, worker=self._worker
         )
         return num_steps * self.trainer.cgan_config.batch_size
 

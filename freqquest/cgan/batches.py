@@ -90,17 +90,17 @@ class ClipBatches:
             for rows in self._source.rows(
                 batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
             ):
-                selected = self._send(rows)
+                selected = send(rows, self._device)
                 yield self._images[selected].float(), self._labels[selected]
         else:
-            for clips in _prefetch(
+            for clips in prefetch(
                 self._source.batches(
                     batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
                 )
             ):
                 # Rounded as resident clips are, so that both train the same model.
                 images = self._encode(clips.spectrograms).half().float()
-                yield images, self._send(clips.class_indices)
+                yield images, send(clips.class_indices, self._device)
 
     def _load_all(self) -> None:
         shape = (len(self._source), 1, self._scale.num_mels, self._scale.image_frames)
@@ -110,14 +110,20 @@ class ClipBatches:
         for shard in self._source.shards():
             rows = slice(start, start + len(shard.class_indices))
             self._images[rows] = self._encode(shard.spectrograms)
-            self._labels[rows] = self._send(shard.class_indices.copy())  # Arrow's is read-only
+            writable = shard.class_indices.copy()  # Arrow's is not
+            self._labels[rows] = send(writable, self._device)
             start = rows.stop
 
     def _encode(self, spectrograms: np.ndarray) -> Tensor:
-        return self._scale.encode(self._send(spectrograms).float())
+        return self._scale.encode(send(spectrograms, self._device).float())
 
-    def _send(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self._device, non_blocking=True)
+
+def send(values: np.ndarray, device: torch.device) -> Tensor:
+    """Copy an array to a device, without waiting for what the device is doing."""
+    tensor = torch.from_numpy(values)
+    if device.type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _available_bytes(device: torch.device) -> float:
@@ -129,7 +135,7 @@ def _available_bytes(device: torch.device) -> float:
 _Item = TypeVar("_Item")
 
 
-def _prefetch(items: Iterator[_Item]) -> Iterator[_Item]:
+def prefetch(items: Iterator[_Item]) -> Iterator[_Item]:
     """Yield the same items, while a thread fetches the next one."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         upcoming = thread.submit(next, items, None)

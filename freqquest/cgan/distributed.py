@@ -28,6 +28,15 @@ def world_size() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+COMMUNICATE_ALONE = False
+"""True lets a group of one process communicate as several do, for checks on a single GPU."""
+
+
+def communicates() -> bool:
+    """Return whether this process exchanges values with others in each step."""
+    return world_size() > 1 or COMMUNICATE_ALONE
+
+
 def sum_gradients(network: nn.Module) -> None:
     """Replace each gradient by its sum over all processes, except the sums of `WideLinear`.
 
@@ -35,7 +44,7 @@ def sum_gradients(network: nn.Module) -> None:
     overlap sending and computing, but requires one forward pass per backward pass; a discriminator
     has several (real, generated, and generated again for the generator). These networks are small.
     """
-    if world_size() == 1:
+    if not communicates():
         return
     summed = {
         id(value)
@@ -60,7 +69,7 @@ def sum_over_workers(values: Tensor) -> Tensor:
     Every process adds up all values itself: on CPUs, sending dominates the time of a small message,
     and all_reduce sends two.
     """
-    if world_size() == 1:
+    if not communicates():
         return values
     gathered = values.new_empty(world_size() * len(values), *values.shape[1:])
     distributed.all_gather_into_tensor(gathered, values)
@@ -99,7 +108,7 @@ class WideLinear(nn.Linear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map rows `[B, in]` of this process, equally many in each step, to `[B, out]`."""
-        if not self.training or world_size() == 1:
+        if not self.training or not communicates():
             return super().forward(inputs)
         if self._max_rows is None:  # computed once, because reading it waits for the device
             num_rows = torch.tensor(len(inputs), device=inputs.device)
@@ -159,7 +168,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Normalize activations `[B, C, H, W]`."""
-        if not self.training or world_size() == 1:
+        if not self.training or not communicates():
             return super().forward(inputs)
         normalized, mean, variance = _SharedNormalization.apply(  # type: ignore[no-untyped-call]
             inputs, self.weight, self.bias, self.eps

@@ -13,13 +13,14 @@ import pandas as pd
 import torch
 
 from freqquest.cgan.distributed import Worker, from_first_worker
+from freqquest.cgan.epoch import EpochMetrics
 from freqquest.cgan.generator import ClipKey, draw_noise, to_waveforms
 from freqquest.cgan.generator_file import GeneratorCard, generator_bytes
 from freqquest.cgan.judging import RealismEvaluator
 from freqquest.cgan.realism import RealismMetrics, as_dict, format_table
 from freqquest.cgan.tensorboard_logs import CganLogs
 from freqquest.cgan.train_job import TrainJob
-from freqquest.cgan.trainer import CganTrainer, EpochMetrics, TrainerState
+from freqquest.cgan.trainer import CganTrainer, TrainerState
 from freqquest.errors import UserError
 from freqquest.runs import layout
 from freqquest.runs.checkpoints import Checkpoints

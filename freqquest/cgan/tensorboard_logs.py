@@ -16,10 +16,10 @@ import torch
 
 from freqquest import plots
 from freqquest.audio.decode import encode_wav
+from freqquest.cgan.epoch import EpochMetrics
 from freqquest.cgan.images import image_scale
 from freqquest.cgan.realism import NOTE, RealismMetrics
 from freqquest.cgan.train_job import TrainJob
-from freqquest.cgan.trainer import EpochMetrics
 from freqquest.dataset.read import example_of_each_class
 from freqquest.runs.layout import (
     SAMPLES_DIR,

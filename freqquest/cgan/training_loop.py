@@ -12,10 +12,11 @@ import torch
 
 from freqquest.cgan.batches import ClipBatches
 from freqquest.cgan.distributed import Worker, first_problem
+from freqquest.cgan.epoch import EpochMetrics, train_epoch
 from freqquest.cgan.images import image_scale
 from freqquest.cgan.recorder import Recorder, restore
 from freqquest.cgan.train_job import TrainJob
-from freqquest.cgan.trainer import CganTrainer, EpochMetrics, train_epoch
+from freqquest.cgan.trainer import CganTrainer
 from freqquest.dataset.order import num_steps
 from freqquest.dataset.read import SplitReader
 from freqquest.errors import UserError
@@ -49,13 +50,15 @@ def run_training(
     """
     config, batch_size = job.config, job.cgan_config.batch_size
     trainer, history, recorder, clips = _prepare_together(job, worker, device)
-    clips_per_epoch = num_steps(job.manifest.num_rows["train"], batch_size) * batch_size
+    steps_per_epoch = num_steps(job.manifest.num_rows["train"], batch_size)
+    clips_per_epoch = steps_per_epoch * batch_size
     on_clips(len(history) * clips_per_epoch, "")
     for epoch in range(len(history), config.effective_epochs):
         started = time.monotonic()
         metrics = train_epoch(
             trainer,
             clips.epoch(batch_size, seed=config.seed, epoch=epoch, worker=worker),
+            num_steps=steps_per_epoch,
             epoch=epoch,
             seed=config.seed,
             worker=worker,

@@ -11,11 +11,12 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW
 from freqquest.cgan.config import PRESETS, CganConfig, TrainConfig
 from freqquest.cgan.distributed import Worker
+from freqquest.cgan.epoch import EpochMetrics, train_epoch
 from freqquest.cgan.generator_file import GeneratorCard
 from freqquest.cgan.images import image_scale
 from freqquest.cgan.networks.build import build_generator
 from freqquest.cgan.train_job import TrainJob
-from freqquest.cgan.trainer import CganTrainer, EpochMetrics, train_epoch
+from freqquest.cgan.trainer import CganTrainer
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.order import batch_rows, rank_slice
 from freqquest.storage import locate
@@ -107,9 +108,11 @@ def batches(
 def epoch(
     model: CganTrainer, number: int = 0, worker: Worker | None = None, num_steps: int = 2
 ) -> EpochMetrics:
+    """Train for an epoch, and return its metrics without its times."""
     worker = worker or Worker()
     steps = batches(model, worker, num_steps)
-    return train_epoch(model, steps, epoch=number, seed=0, worker=worker)
+    metrics = train_epoch(model, steps, num_steps=num_steps, epoch=number, seed=0, worker=worker)
+    return {name: value for name, value in metrics.items() if not name.endswith("_share")}
 
 
 def weights(model: CganTrainer) -> torch.Tensor:

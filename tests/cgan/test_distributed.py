@@ -7,8 +7,9 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 
+from freqquest.cgan import distributed
 from freqquest.cgan.distributed import Worker, first_problem, from_first_worker
-from tests.cgan.conftest import epoch, small, trainer, weights
+from tests.cgan.conftest import BOTH_PRESETS, epoch, small, trainer, weights
 
 
 def train_two_steps(preset: str, worker: Worker) -> dict:
@@ -48,3 +49,26 @@ def test_any_number_of_workers_trains_the_same_model(tmp_path, preset, world_siz
     ):
         assert ours == pytest.approx(others, rel=tolerance, abs=1e-5)
     assert together[0]["metrics"][0] != together[0]["metrics"][1]
+
+
+@BOTH_PRESETS
+def test_a_single_worker_can_take_the_path_of_several(tmp_path, monkeypatch, preset):
+    alone = train_two_steps(preset, Worker())
+    sent = []
+    gather = torch.distributed.all_gather_into_tensor
+
+    def counted(output, values):
+        sent.append(values.numel())
+        gather(output, values)
+
+    monkeypatch.setattr(torch.distributed, "all_gather_into_tensor", counted)
+    monkeypatch.setattr(distributed, "COMMUNICATE_ALONE", True)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
+    )
+    try:
+        communicating = train_two_steps(preset, Worker())
+    finally:
+        torch.distributed.destroy_process_group()
+    assert sent
+    assert communicating["metrics"][0] == pytest.approx(alone["metrics"][0], rel=3e-4, abs=1e-5)

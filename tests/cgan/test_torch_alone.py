@@ -42,10 +42,11 @@ from freqquest.cgan import augment, distances, distributed, losses
 from freqquest.cgan.batches import ClipBatches
 from freqquest.cgan.config import CganConfig
 from freqquest.cgan.distributed import Worker
+from freqquest.cgan.epoch import train_epoch
 from freqquest.cgan.generator import Generator
 from freqquest.cgan.generator_file import GeneratorCard, generator_bytes, read_generator
 from freqquest.cgan.packed_clips import PackedClips
-from freqquest.cgan.trainer import CganTrainer, train_epoch
+from freqquest.cgan.trainer import CganTrainer
 
 torch.set_num_threads(1)
 source = PackedClips(Path(sys.argv[1]))
@@ -54,7 +55,7 @@ trainer = CganTrainer(cgan_config, 2, source.scale, torch.device("cpu"), seed=0)
 clips = ClipBatches(source, source.scale, torch.device("cpu"))
 for epoch in range(2):
     batches = clips.epoch(4, seed=0, epoch=epoch, worker=Worker())
-    metrics = train_epoch(trainer, batches, epoch=epoch, seed=0, worker=Worker())
+    metrics = train_epoch(trainer, batches, num_steps=2, epoch=epoch, seed=0, worker=Worker())
 assert all(np.isfinite(list(metrics.values()))), metrics
 card = GeneratorCard(
     classes=source.classes, sample_rate_hz=22_050, view=CGAN_VIEW, scale=source.scale,
