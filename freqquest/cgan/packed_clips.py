@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.cgan.batches import ClipSource
 from freqquest.cgan.images import MAX_LEVEL, ImageScale
 from freqquest.dataset.order import batch_rows
 
-_VERSION = 1
+_VERSION = 2
 
 _UINT8_STEP = (MAX_LEVEL + 1) / 255
 """Difference between two neighboring 8-bit values of an image: 0.09 nepers of power, 0.4 dB."""
@@ -30,6 +31,9 @@ def pack(
     scale: ImageScale,
     classes: list[str],
     file: Path | IO[bytes],
+    *,
+    view: SpectrogramConfig,
+    sample_rate_hz: int,
     precision: Literal["uint8", "float16"] = "uint8",
 ) -> None:
     """Write all clips of a split, as images, into one .npz file.
@@ -39,6 +43,8 @@ def pack(
         scale: Scale of the images; with a floor of 0 they are the spectrograms themselves.
         classes: Class names, in order of the class indices.
         file: Path, which should end in .npz, or binary stream.
+        view: Analysis of the spectrograms.
+        sample_rate_hz: Sample rate of the clips.
         precision: uint8 takes half the space and needs a floor; float16 is what training rounds to.
 
     Raises:
@@ -51,7 +57,13 @@ def pack(
         encoded = scale.encode(torch.from_numpy(shard.spectrograms.astype(np.float32)))
         images.append(_quantize(encoded[:, 0], precision))
         class_indices.append(shard.class_indices)
-    header = {"version": _VERSION, "scale": dataclasses.asdict(scale), "classes": classes}
+    header = {
+        "version": _VERSION,
+        "scale": dataclasses.asdict(scale),
+        "classes": classes,
+        "view": dataclasses.asdict(view),
+        "sample_rate_hz": sample_rate_hz,
+    }
     np.savez_compressed(
         file,
         images=np.concatenate(images),
@@ -77,7 +89,14 @@ class PackedClips:
     The order of its batches is that of the dataset's reader.
 
     ```python
-    pack(split_reader, scale, manifest.classes, Path("train.npz"))
+    pack(
+        split_reader,
+        scale,
+        manifest.classes,
+        Path("train.npz"),
+        view=manifest.views["cgan"],
+        sample_rate_hz=manifest.clip.sample_rate_hz,
+    )
     source = PackedClips(Path("train.npz"))  # on a machine with torch alone
     batches = ClipBatches(source, source.scale, torch.device("cuda"))
     ```
@@ -99,6 +118,8 @@ class PackedClips:
             self._shard_sizes: list[int] = content["shard_sizes"].tolist()
         self.classes: list[str] = header["classes"]
         self.scale = ImageScale(**header["scale"])
+        self.view = SpectrogramConfig(**header["view"])
+        self.sample_rate_hz: int = header["sample_rate_hz"]
 
     def __len__(self) -> int:
         """Return the number of clips."""

@@ -126,9 +126,9 @@ class CganTrainer:
         if self._obstacle is None:
             self.use_graphs(CudaCapturer(self.device))
 
-    def use_graphs(self, capturer: Capturer) -> None:
-        """Replay steps instead of computing them from Python; done by itself where it can be."""
-        self._graphs = StepGraphs(self._update, capturer)
+    def use_graphs(self, capturer: Capturer | None) -> None:
+        """Replay captured steps, as is done by itself where it can be; with None, no longer."""
+        self._graphs = None if capturer is None else StepGraphs(self.update, capturer)
 
     @property
     def obstacle(self) -> str | None:
@@ -144,7 +144,7 @@ class CganTrainer:
         decay = min(self.cgan_config.ema_decay, (1 + self._num_updates) / (10 + self._num_updates))
         self._average_weight.fill_(1 - decay)
         has_penalty = self.cgan_config.r1 > 0 and self._num_updates % PENALTY_EVERY == 0
-        (self._graphs or self._update)(inputs, has_penalty)
+        (self._graphs or self.update)(inputs, has_penalty)
         self._num_updates += 1
 
     def pop_metrics(self) -> dict[str, float]:
@@ -156,7 +156,7 @@ class CganTrainer:
         self._totals.zero_()
         return dict(zip(METRICS, sums, strict=True))
 
-    def _update(self, inputs: Sequence[Tensor], has_penalty: bool) -> None:
+    def update(self, inputs: Sequence[Tensor], has_penalty: bool) -> None:
         """Compute a step. Nothing in here depends on values, as it may be captured for replay."""
         real, labels, noise, real_changes, fake_changes = inputs
         statistics = [

@@ -63,7 +63,7 @@ def run_training(
             seed=config.seed,
             worker=worker,
             on_step=_step_reporter(
-                on_clips, epoch * clips_per_epoch, batch_size, _note(history, job)
+                on_clips, epoch * clips_per_epoch, batch_size, _note(history, job, trainer)
             ),
         )
         seconds = time.monotonic() - started
@@ -123,9 +123,13 @@ def _step_reporter(
     return lambda num_steps: on_clips(clips_before + num_steps * batch_size, note)
 
 
-def _note(history: list[EpochMetrics], job: TrainJob) -> str:
+def _note(history: list[EpochMetrics], job: TrainJob, trainer: CganTrainer) -> str:
     note = f"epoch {len(history) + 1}/{job.config.effective_epochs}"
     if history:
         note += f", loss_D {history[-1]['loss_D']:.3f}, loss_G {history[-1]['loss_G']:.3f}"
     judged = [epoch["judge/accuracy"] for epoch in history if "judge/accuracy" in epoch]
-    return f"{note}, judge {judged[-1]:.2f}" if judged else note
+    if judged:
+        note += f", judge {judged[-1]:.2f}"
+    if trainer.device.type == "cuda" and trainer.obstacle is not None:
+        note += f", without CUDA graphs ({trainer.obstacle})"
+    return note

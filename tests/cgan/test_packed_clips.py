@@ -16,11 +16,12 @@ from freqquest.storage import locate
 from tests.cgan.conftest import CPU, FakeSource
 
 WITH_FLOOR, WITHOUT = (image_scale(CGAN_VIEW, ClipConfig(), floor) for floor in (1e-4, 0.0))
+AUDIO = {"view": CGAN_VIEW, "sample_rate_hz": 22_050}
 
 
 def packed(source, scale, precision):
     file = io.BytesIO()
-    pack(source, scale, ["high", "low"], file, precision)
+    pack(source, scale, ["high", "low"], file, precision=precision, **AUDIO)
     file.seek(0)
     return PackedClips(file)
 
@@ -55,7 +56,8 @@ def test_streamed_packed_clips_are_those_kept_in_memory():
 
 def test_the_file_holds_classes_and_scale_and_8_bits_take_half_the_space(tmp_path):
     for precision in ("uint8", "float16"):
-        pack(FakeSource([4]), WITH_FLOOR, ["high", "low"], tmp_path / f"{precision}.npz", precision)
+        file = tmp_path / f"{precision}.npz"
+        pack(FakeSource([4]), WITH_FLOOR, ["high", "low"], file, precision=precision, **AUDIO)
     copies = PackedClips(tmp_path / "uint8.npz")
     assert copies.classes == ["high", "low"]
     assert copies.scale == WITH_FLOOR
@@ -72,7 +74,7 @@ def test_a_file_of_another_version_is_refused():
     file = io.BytesIO()
     np.savez(file, header=np.array('{"version": 9}'))
     file.seek(0)
-    with pytest.raises(ValueError, match="packed clips of version 9; this freqquest reads 1"):
+    with pytest.raises(ValueError, match="packed clips of version 9; this freqquest reads 2"):
         PackedClips(file)
 
 

@@ -69,11 +69,21 @@ assert distances.kernel_distance(points, points + 9, width=3.0) > 0.5
 print("trained and generated")
 """
 
+GPU_COMMAND = """
+import torch
+
+from freqquest.benchmark import gpu
+
+torch.set_num_threads(1)
+gpu.main(["train", *sys.argv[1:], "--device", "cpu", "--epochs", "1", "--batch-size", "4"])
+"""
+
 
 @pytest.fixture(scope="module")
 def packed_file(tmp_path_factory):
     file = tmp_path_factory.mktemp("packed") / "train.npz"
-    pack(FakeSource([3, 5]), image_scale(CGAN_VIEW, ClipConfig(), 1e-4), ["high", "low"], file)
+    scale = image_scale(CGAN_VIEW, ClipConfig(), 1e-4)
+    pack(FakeSource([3, 5]), scale, ["high", "low"], file, view=CGAN_VIEW, sample_rate_hz=22_050)
     return file
 
 
@@ -93,3 +103,9 @@ def test_the_block_hides_other_packages():
 def test_packed_images_train_a_generator_that_generates(packed_file):
     done = run(TRAIN_AND_GENERATE, packed_file)
     assert done.stdout == "trained and generated\n", done.stderr[-2000:]
+
+
+def test_the_command_for_gpu_machines_needs_no_more(packed_file, tmp_path):
+    output = tmp_path / "generator.safetensors"
+    done = run(GPU_COMMAND, packed_file, "--output", output)
+    assert output.exists(), done.stderr[-2000:]

@@ -1,0 +1,173 @@
+"""Checks and timings of the generator's training on a bare GPU machine: no Ray, no cluster.
+
+It needs torch, NumPy, SciPy and safetensors, this package, and clips that `pack` has put into one
+file on a machine where freqquest is installed:
+
+    python -m freqquest.benchmark.gpu pack my_dataset clips.npz
+    python -m freqquest.benchmark.gpu run clips.npz --output gpu.json
+    python -m freqquest.benchmark.gpu train clips.npz --output generator.safetensors
+"""
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from freqquest.audio.invert import invert
+from freqquest.benchmark.gpu_agreement import Agreement, check_agreement
+from freqquest.benchmark.gpu_speed import Speed, measure_peak, measure_speed
+from freqquest.benchmark.gpu_training import CONFIGS, MODES, PackedTraining
+from freqquest.cgan.generator_file import GeneratorCard, generator_bytes
+from freqquest.cgan.packed_clips import PackedClips, pack
+from freqquest.dataset.order import num_steps
+
+_NUM_INVERTED = 256, 4
+"""Clips inverted at once on a GPU, and by one CPU core for comparison."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one of the commands."""
+    options = _parser().parse_args(arguments)
+    options.command(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m freqquest.benchmark.gpu",
+        description="Check and time the generator's training on a GPU with torch alone.",
+    )
+    commands = parser.add_subparsers(required=True)
+    packing = commands.add_parser("pack", help="pack a dataset's training clips into one file")
+    packing.add_argument("dataset_dir", help="dataset made by the preprocess job")
+    packing.add_argument("file", type=Path, help="file to write, ending in .npz")
+    packing.set_defaults(command=_pack)
+    running = commands.add_parser("run", help="check results and measure speed")
+    running.add_argument("--batch-sizes", type=int, nargs="+", default=[16, 64, 256])
+    running.add_argument("--num-steps", type=int, default=64, help="steps of a timed run")
+    running.add_argument("--networks", nargs="+", choices=CONFIGS, default=list(CONFIGS))
+    running.add_argument("--modes", nargs="+", choices=MODES, default=["plain", "graphs"])
+    running.set_defaults(command=_run)
+    training = commands.add_parser("train", help="train the default generator and time it")
+    training.add_argument("--epochs", type=int, default=200)
+    training.add_argument("--batch-size", type=int, default=16)
+    training.set_defaults(command=_train)
+    for command in (running, training):
+        command.add_argument("file", type=Path, help="file that `pack` wrote")
+        command.add_argument("--output", type=Path, required=True, help="file to write")
+        command.add_argument("--device", default="cuda", help="cuda (default) or cpu")
+    return parser
+
+
+def _pack(options: argparse.Namespace) -> None:
+    # These need pyarrow, which the other commands do without.
+    from freqquest.cgan.images import image_scale
+    from freqquest.dataset.manifest import load_manifest
+    from freqquest.dataset.read import SplitReader
+    from freqquest.storage import locate
+
+    dataset = locate(options.dataset_dir)
+    manifest = load_manifest(dataset)
+    view, clip = manifest.views["cgan"], manifest.clip
+    pack(
+        SplitReader(dataset, manifest, "train", "cgan"),
+        image_scale(view, clip, CONFIGS["default"].floor),
+        manifest.classes,
+        options.file,
+        view=view,
+        sample_rate_hz=clip.sample_rate_hz,
+    )
+    print(f"{options.file}: {options.file.stat().st_size / 2**20:.1f} MiB")
+
+
+def _run(options: argparse.Namespace) -> None:
+    device, source = torch.device(options.device), PackedClips(options.file)
+    results: dict[str, object] = {"device": _name(device), "torch": torch.__version__}
+    agreements: list[Agreement] = []
+    speeds: list[Speed] = []
+    peak = measure_peak(device)
+    results |= {"peak": dataclasses.asdict(peak), "agreement": agreements, "speed": speeds}
+    for networks in options.networks:
+        for agreement in check_agreement(source, networks, device):
+            agreements.append(agreement)
+            print(json.dumps(agreement), flush=True)
+        for batch_size in options.batch_sizes:
+            for mode in options.modes:
+                speed = measure_speed(
+                    source,
+                    networks,
+                    batch_size,
+                    mode,
+                    num_steps=options.num_steps,
+                    device=device,
+                    peak=peak,
+                )
+                speeds.append(speed)
+                print(json.dumps(speed), flush=True)
+                _write(options.output, results)  # keeps what there is if the rest fails
+    results["inversion_clips_per_s"] = _inversion_speeds(source, device)
+    print(json.dumps(results["inversion_clips_per_s"]))
+    _write(options.output, results)
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Train as the job does, but without judge, samples and checkpoints; save the generator."""
+    started = time.perf_counter()
+    device, source = torch.device(options.device), PackedClips(options.file)
+    cgan_config = dataclasses.replace(CONFIGS["default"], batch_size=options.batch_size)
+    training = PackedTraining(source, cgan_config, device, "graphs")
+    steps = num_steps(len(source), options.batch_size)
+    for epoch in range(options.epochs):
+        metrics = training.run(steps)
+        if epoch == 0 or (epoch + 1) % 20 == 0:
+            values = {name: round(value, 3) for name, value in metrics.items()}
+            print(f"epoch {epoch + 1}, {time.perf_counter() - started:.1f} s: {values}", flush=True)
+    card = GeneratorCard(
+        classes=source.classes,
+        sample_rate_hz=source.sample_rate_hz,
+        view=source.view,
+        scale=source.scale,
+        cgan_config=cgan_config,
+        preset="default",
+        epochs=options.epochs,
+        dataset_sha256="packed",
+    )
+    weights = training.trainer.averaged_generator.state_dict()
+    options.output.write_bytes(generator_bytes(weights, card))
+    print(f"{options.output}: {time.perf_counter() - started:.1f} s on {_name(device)}")
+
+
+def _inversion_speeds(source: PackedClips, device: torch.device) -> dict[str, float]:
+    """Return clips per second of spectrograms turned into sound, by the device and a CPU core."""
+    clips = next(source.shards()).spectrograms[..., : source.scale.audible_frames]
+    num_threads = torch.get_num_threads()
+    speeds = {}
+    for name, where, count in (
+        ("device", device, _NUM_INVERTED[0] if device.type == "cuda" else _NUM_INVERTED[1]),
+        ("cpu_core", torch.device("cpu"), _NUM_INVERTED[1]),
+    ):
+        torch.set_num_threads(1)
+        some = np.resize(clips, (count, *clips.shape[1:]))
+        seeds = list(range(count))
+        for _ in range(2):  # the first includes the planning of transforms
+            started = time.perf_counter()
+            invert(some, source.view, source.sample_rate_hz, seeds=seeds, device=where)
+            speeds[name] = count / (time.perf_counter() - started)
+    torch.set_num_threads(num_threads)
+    return speeds | {"ratio": speeds["device"] / speeds["cpu_core"]}
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def _write(file: Path, results: dict[str, object]) -> None:
+    file.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

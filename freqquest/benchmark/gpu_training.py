@@ -1,0 +1,88 @@
+"""A training on packed clips, as `gpu` measures it: with torch alone, no Ray and no dataset.
+
+Shapes: B clips of a batch.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+
+from freqquest.cgan.batches import Batch, ClipBatches
+from freqquest.cgan.config import PRESETS, CganConfig
+from freqquest.cgan.distributed import Worker
+from freqquest.cgan.epoch import EpochMetrics, train_epoch
+from freqquest.cgan.graphs import CudaCapturer, EagerCapturer
+from freqquest.cgan.images import ImageScale
+from freqquest.cgan.packed_clips import PackedClips
+from freqquest.cgan.trainer import CganTrainer
+from freqquest.cgan.training_loop import use_fast_kernels
+
+CONFIGS: dict[str, CganConfig] = {
+    "default": PRESETS["default"],
+    "reference": dataclasses.replace(PRESETS["reference"], precision="bfloat16"),
+}
+"""Networks that are trained, by name."""
+
+Mode = Literal["plain", "graphs", "compiled"]
+"""Way to run a step: from Python, as CUDA graphs, or as CUDA graphs of fused operations."""
+
+MODES: tuple[Mode, ...] = ("plain", "graphs", "compiled")
+
+
+class PackedTraining:
+    """Training of a network on packed clips."""
+
+    def __init__(
+        self, source: PackedClips, cgan_config: CganConfig, device: torch.device, mode: Mode
+    ) -> None:
+        """Build the networks, and load all clips into the device's memory if they fit."""
+        use_fast_kernels(device, enabled=cgan_config.precision == "bfloat16")
+        scale = scale_for(source, cgan_config)
+        self.trainer = CganTrainer(
+            cgan_config, len(source.classes), scale, device, seed=0, compiled=mode == "compiled"
+        )
+        self._mode = mode
+        self.replay_steps()
+        self._clips = ClipBatches(source, scale, device)
+        self._endless = self.batches()
+        self._num_epochs = 0
+
+    def replay_steps(self) -> None:
+        """Replay steps or not, as the mode says; on a CPU, by the stand-in for CUDA graphs."""
+        device = self.trainer.device
+        capturer = CudaCapturer(device) if device.type == "cuda" else EagerCapturer()
+        self.trainer.use_graphs(None if self._mode == "plain" else capturer)
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the batches of one epoch after the other."""
+        size = self.trainer.cgan_config.batch_size
+        for epoch in itertools.count():
+            yield from self._clips.epoch(size, seed=0, epoch=epoch, worker=Worker())
+
+    def run(self, num_steps: int) -> EpochMetrics:
+        """Take some steps, and return their metrics as an epoch's."""
+        batches = itertools.islice(self._endless, num_steps)
+        self._num_epochs += 1
+        return train_epoch(
+            self.trainer,
+            batches,
+            num_steps=num_steps,
+            epoch=self._num_epochs,
+            seed=0,
+            worker=Worker(),
+        )
+
+
+def scale_for(source: PackedClips, cgan_config: CganConfig) -> ImageScale:
+    """Return the scale of the images that a configuration trains on."""
+    if cgan_config.floor == source.scale.floor:
+        return source.scale
+    if cgan_config.floor > 0:
+        raise ValueError(
+            f"the clips were packed with a floor of {source.scale.floor}: pack them with "
+            f"{cgan_config.floor}"
+        )
+    return dataclasses.replace(source.scale, floor=0.0, image_frames=source.scale.num_frames)
