@@ -18,12 +18,12 @@ from torch.multiprocessing.spawn import spawn
 from freqquest.benchmark.cgan_recipe import NOISE_DIM, RecipeClips, RecipeTraining, endless_batches
 from freqquest.cgan.batches import Batch, ClipBatches
 from freqquest.cgan.config import PRESETS
+from freqquest.cgan.devices import use_fast_kernels
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.epoch import train_epoch
 from freqquest.cgan.images import image_scale
 from freqquest.cgan.losses import discriminator_loss, generator_loss, gradient_penalty
 from freqquest.cgan.trainer import PENALTY_EVERY, CganTrainer
-from freqquest.cgan.training_loop import use_fast_kernels
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import SplitReader
 from freqquest.storage import locate

@@ -12,13 +12,13 @@ import torch
 
 from freqquest.cgan.batches import Batch, ClipBatches
 from freqquest.cgan.config import PRESETS, CganConfig
+from freqquest.cgan.devices import use_fast_kernels
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.epoch import EpochMetrics, train_epoch
 from freqquest.cgan.graphs import CudaCapturer, EagerCapturer
 from freqquest.cgan.images import ImageScale
 from freqquest.cgan.packed_clips import PackedClips
 from freqquest.cgan.trainer import CganTrainer
-from freqquest.cgan.training_loop import use_fast_kernels
 
 CONFIGS: dict[str, CganConfig] = {
     "default": PRESETS["default"],

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from freqquest.cgan import torch_internals
 from freqquest.cgan.augment import Augmentation
 from freqquest.cgan.config import CganConfig
+from freqquest.cgan.devices import computes_bfloat16
 from freqquest.cgan.distributed import sum_gradients, sum_over_workers, world_size
 from freqquest.cgan.graphs import Capturer, CudaCapturer, StepGraphs, find_obstacle
 from freqquest.cgan.images import ImageScale
@@ -240,7 +241,7 @@ class CganTrainer:
     def autocast(self) -> torch.autocast:
         """Return a context in which networks use the configured precision, if the device has it."""
         wants_bfloat16 = self.cgan_config.precision == "bfloat16"
-        enabled = wants_bfloat16 and _computes_bfloat16(self.device)
+        enabled = wants_bfloat16 and computes_bfloat16(self.device)
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     def state_dict(self) -> TrainerState:
@@ -293,13 +294,6 @@ def _take_step(network: nn.Module, optimizer: torch.optim.Adam, loss: Tensor) ->
     torch_internals.skip_next_step(optimizer, ~torch.isfinite(norm))
     optimizer.step()
     return norm
-
-
-def _computes_bfloat16(device: torch.device) -> bool:
-    """Return whether the device has instructions for bfloat16."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return torch_internals.cpu_computes_bfloat16()
 
 
 @contextmanager

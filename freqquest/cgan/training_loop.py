@@ -11,6 +11,7 @@ from functools import partial
 import torch
 
 from freqquest.cgan.batches import ClipBatches
+from freqquest.cgan.devices import use_fast_kernels
 from freqquest.cgan.distributed import Worker, first_problem
 from freqquest.cgan.epoch import EpochMetrics, train_epoch
 from freqquest.cgan.images import image_scale
@@ -104,16 +105,6 @@ def _prepare(job: TrainJob, worker: Worker, device: torch.device) -> _Prepared:
     recorder = Recorder(job, trainer, history) if worker.rank == 0 else None
     source = SplitReader(job.dataset, job.manifest, "train", "cgan")
     return trainer, history, recorder, ClipBatches(source, scale, device)
-
-
-def use_fast_kernels(device: torch.device, *, enabled: bool) -> None:
-    """On a GPU, enable or disable TensorFloat32 and the choice of convolutions by trial.
-
-    TensorFloat32 rounds the factors of float32 products.
-    """
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high" if enabled else "highest")
-        torch.backends.cudnn.benchmark = enabled
 
 
 def _step_reporter(

@@ -1,0 +1,22 @@
+"""Arithmetic that a training device has. torch only."""
+
+import torch
+
+from freqquest.cgan import torch_internals
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Return whether the device has instructions for bfloat16."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return torch_internals.cpu_computes_bfloat16()
+
+
+def use_fast_kernels(device: torch.device, *, enabled: bool) -> None:
+    """On a GPU, enable or disable TensorFloat32 and the choice of convolutions by trial.
+
+    TensorFloat32 rounds the factors of float32 products.
+    """
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if enabled else "highest")
+        torch.backends.cudnn.benchmark = enabled
