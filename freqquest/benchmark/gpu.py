@@ -6,6 +6,7 @@ file on a machine where freqquest is installed:
     python -m freqquest.benchmark.gpu pack my_dataset clips.npz
     python -m freqquest.benchmark.gpu run clips.npz --output gpu.json
     python -m freqquest.benchmark.gpu train clips.npz --output generator.safetensors
+    python -m freqquest.benchmark.gpu messages clips.npz
 """
 
 import argparse
@@ -20,6 +21,7 @@ import torch
 
 from freqquest.audio.invert import invert
 from freqquest.benchmark.gpu_agreement import Agreement, check_agreement
+from freqquest.benchmark.gpu_messages import count_messages
 from freqquest.benchmark.gpu_speed import Speed, measure_peak, measure_speed
 from freqquest.benchmark.gpu_training import CONFIGS, MODES, PackedTraining
 from freqquest.cgan.generator_file import GeneratorCard, generator_bytes
@@ -56,8 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--epochs", type=int, default=200)
     training.add_argument("--batch-size", type=int, default=16)
     training.set_defaults(command=_train)
-    for command in (running, training):
+    counting = commands.add_parser("messages", help="count messages between CPU processes")
+    counting.add_argument("--batch-size", type=int, default=16)
+    counting.add_argument("--num-workers", type=int, nargs="+", default=[2, 4])
+    counting.set_defaults(command=_count)
+    for command in (running, training, counting):
         command.add_argument("file", type=Path, help="file that `pack` wrote")
+    for command in (running, training):
         command.add_argument("--output", type=Path, required=True, help="file to write")
         command.add_argument("--device", default="cuda", help="cuda (default) or cpu")
     return parser
@@ -139,6 +146,13 @@ def _train(options: argparse.Namespace) -> None:
     weights = training.trainer.averaged_generator.state_dict()
     options.output.write_bytes(generator_bytes(weights, card))
     print(f"{options.output}: {time.perf_counter() - started:.1f} s on {_name(device)}")
+
+
+def _count(options: argparse.Namespace) -> None:
+    for networks in CONFIGS:
+        for num_workers in options.num_workers:
+            messages = count_messages(options.file, networks, options.batch_size, num_workers)
+            print(json.dumps(messages), flush=True)
 
 
 def _inversion_speeds(source: PackedClips, device: torch.device) -> dict[str, float]:

@@ -36,7 +36,12 @@ class PackedTraining:
     """Training of a network on packed clips."""
 
     def __init__(
-        self, source: PackedClips, cgan_config: CganConfig, device: torch.device, mode: Mode
+        self,
+        source: PackedClips,
+        cgan_config: CganConfig,
+        device: torch.device,
+        mode: Mode,
+        worker: Worker | None = None,
     ) -> None:
         """Build the networks, and load all clips into the device's memory if they fit."""
         use_fast_kernels(device, enabled=cgan_config.precision == "bfloat16")
@@ -44,7 +49,7 @@ class PackedTraining:
         self.trainer = CganTrainer(
             cgan_config, len(source.classes), scale, device, seed=0, compiled=mode == "compiled"
         )
-        self._mode = mode
+        self._mode, self._worker = mode, worker or Worker()
         self.replay_steps()
         self._clips = ClipBatches(source, scale, device)
         self._endless = self.batches()
@@ -60,7 +65,7 @@ class PackedTraining:
         """Yield the batches of one epoch after the other."""
         size = self.trainer.cgan_config.batch_size
         for epoch in itertools.count():
-            yield from self._clips.epoch(size, seed=0, epoch=epoch, worker=Worker())
+            yield from self._clips.epoch(size, seed=0, epoch=epoch, worker=self._worker)
 
     def run(self, num_steps: int) -> EpochMetrics:
         """Take some steps, and return their metrics as an epoch's."""
@@ -72,7 +77,7 @@ class PackedTraining:
             num_steps=num_steps,
             epoch=self._num_epochs,
             seed=0,
-            worker=Worker(),
+            worker=self._worker,
         )
 
 
