@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     training = commands.add_parser("train", help="train the default generator and time it")
     training.add_argument("--epochs", type=int, default=200)
     training.add_argument("--batch-size", type=int, default=16)
+    training.add_argument("--learning-rate", type=float, help="default: the preset's")
+    training.add_argument("--ema-decay", type=float, help="default: the preset's")
     training.set_defaults(command=_train)
     counting = commands.add_parser("messages", help="count messages between CPU processes")
     counting.add_argument("--batch-size", type=int, default=16)
@@ -125,7 +127,12 @@ def _train(options: argparse.Namespace) -> None:
     """Train as the job does, but without judge, samples and checkpoints; save the generator."""
     started = time.perf_counter()
     device, source = torch.device(options.device), PackedClips(options.file)
-    cgan_config = dataclasses.replace(CONFIGS["default"], batch_size=options.batch_size)
+    changes = {
+        name: value
+        for name in ("batch_size", "learning_rate", "ema_decay")
+        if (value := getattr(options, name)) is not None
+    }
+    cgan_config = dataclasses.replace(CONFIGS["default"], **changes)
     training = PackedTraining(source, cgan_config, device, "graphs")
     steps = num_steps(len(source), options.batch_size)
     for epoch in range(options.epochs):
