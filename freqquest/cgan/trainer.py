@@ -172,9 +172,8 @@ class CganTrainer:
             if self.cgan_config.augment:
                 real = self._change(real, real_changes)
                 fake = self._change(fake, fake_changes)
-        discriminator_metrics = self._update_discriminator(real, fake.detach(), labels, has_penalty)
-        generator_metrics = self._update_generator(fake, labels)
-        metrics = discriminator_metrics | generator_metrics
+        metrics = self._update_discriminator(real, fake.detach(), labels, has_penalty)
+        metrics |= self._update_generator(fake, labels)
         skipped = ~torch.isfinite(metrics["norm_D"] + metrics["norm_G"])
         # The running statistics, unlike the optimizers, have taken a skipped step.
         torch_internals.copy_each(
@@ -196,17 +195,13 @@ class CganTrainer:
         with self.autocast():
             real_logits, fake_logits = self._logits(real, fake, labels)
         loss = self._mean(discriminator_loss(real_logits, fake_logits))
-        # The penalty changes slowly, so it is computed rarely with a larger weight (Karras et al.,
-        # "Analyzing and improving the image quality of StyleGAN", 2020). Not compiled:
-        # torch.compile has no second derivatives.
-        penalty = (
-            self.cgan_config.r1
-            / 2
-            * PENALTY_EVERY
-            * self._mean(gradient_penalty(self.discriminator, real, labels))
-            if has_penalty
-            else 0
-        )
+        penalty: Tensor | float = 0.0
+        if has_penalty:
+            # It changes slowly, so it is computed rarely with a larger weight (Karras et al.,
+            # "Analyzing and improving the image quality of StyleGAN", 2020). Not compiled:
+            # torch.compile has no second derivatives.
+            weight = self.cgan_config.r1 / 2 * PENALTY_EVERY
+            penalty = weight * self._mean(gradient_penalty(self.discriminator, real, labels))
         norm = _take_step(self.discriminator, self.discriminator_optimizer, loss + penalty)
         return {
             "loss_D": loss.detach(),
