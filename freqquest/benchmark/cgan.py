@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TypedDict
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
+from freqquest.benchmark.cgan_beside import ALONE, FASTER, SLOWER, time_beside
 from freqquest.benchmark.cgan_config import CganBenchmark
+from freqquest.benchmark.cgan_gpu import GpuUse, measure_gpu_use
 from freqquest.benchmark.cgan_losses import Losses, compare_losses
 from freqquest.benchmark.cgan_recipe import BATCH_SIZE, RecipeClips
 from freqquest.benchmark.cgan_runs import (
@@ -21,8 +22,8 @@ from freqquest.benchmark.cgan_runs import (
     clips_per_s,
     time_workers,
 )
-from freqquest.benchmark.machine import usable_cores
 from freqquest.benchmark.result import BenchmarkResult
+from freqquest.cluster.cores import num_usable_cores
 from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest, load_manifest
 from freqquest.dataset.read import read_rows
 from freqquest.errors import UserError
@@ -38,15 +39,6 @@ _NAMES = {
 _SETTINGS = ("num_steps", "num_runs", "num_agreement_steps", "use_gpu")
 
 
-class GpuUse(TypedDict):
-    """Use of the GPU by one run."""
-
-    peak_memory_mib: float
-    """Peak above the networks and clips."""
-    share_of_peak: float
-    """Operations per second, relative to those of a large bfloat16 matrix product."""
-
-
 class Summary(TypedDict):
     """Results by name of the run."""
 
@@ -56,6 +48,8 @@ class Summary(TypedDict):
     """Share of a step's time beyond its bare arithmetic."""
     workers_share: dict[str, float]
     """Speed of several one-thread workers, relative to one worker with all threads."""
+    beside_share: dict[str, float]
+    """Speed of each of two trainings of `default` at once, relative to one alone."""
     mean_losses: dict[str, dict[str, float]]
     first_difference: dict[str, float]
     """Relative difference of the first step's losses from those of the recipe's loop."""
@@ -73,7 +67,7 @@ def benchmark_cgan(config: CganBenchmark) -> str:
     device = torch.device("cuda" if config.use_gpu else "cpu")
     manifest = load_manifest(locate(config.dataset_dir))
     clips = recipe_clips(config.dataset_dir, manifest)
-    num_threads = min(len(usable_cores()), BATCH_SIZE)
+    num_threads = min(num_usable_cores(), BATCH_SIZE)
     with _threads(num_threads):
         full = {
             name: FreqquestRun(name, config.dataset_dir, device)
@@ -85,7 +79,7 @@ def benchmark_cgan(config: CganBenchmark) -> str:
         runs: dict[str, Run] = {"naive": RecipeRun(clips, len(manifest.classes), device), **full}
         runs |= {f"bare_{name}": BareRun(full[name]) for name in TUNED}
         speeds = _run_in_turn(runs, config, device, num_threads)
-        gpu = {name: _gpu_use(runs[name], speeds[name]) for name in _NAMES if config.use_gpu}
+        gpu = {name: measure_gpu_use(runs[name], speeds[name]) for name in _NAMES if config.use_gpu}
     summary = _summarize(speeds, losses, gpu)
     return BenchmarkResult(
         name="cgan",
@@ -129,49 +123,21 @@ def _threads(number: int) -> Iterator[None]:
 def _run_in_turn(
     runs: dict[str, Run], config: CganBenchmark, device: torch.device, num_threads: int
 ) -> dict[str, list[float]]:
-    """Return the clips per second of every run. Several workers run on CPUs only."""
+    """Return the clips per second of every run. Several processes are timed on CPUs only."""
     speeds: dict[str, list[float]] = {name: [] for name in runs}
-    total = config.num_runs * (len(runs) + (not config.use_gpu))
+    total = config.num_runs * (len(runs) + 2 * (not config.use_gpu))
     with Progress("benchmark", total, "runs") as progress:
         for _ in range(config.num_runs):
             for name, run in runs.items():
                 tuned = name.removeprefix("bare_") in TUNED
                 speeds[name].append(clips_per_s(run, config.num_steps, device, tuned=tuned))
                 progress.update(1)
-            if not config.use_gpu:
-                workers = time_workers(config.dataset_dir, config.num_steps, num_threads)
-                for name, speed in workers.items():
-                    speeds.setdefault(f"workers_{name}", []).append(speed)
+            for time_processes in () if config.use_gpu else (time_workers, time_beside):
+                timed = time_processes(config.dataset_dir, config.num_steps, num_threads)
+                for name, speed in timed.items():
+                    speeds.setdefault(name, []).append(speed)
                 progress.update(1)
     return speeds
-
-
-def _gpu_use(run: Run, speeds: list[float]) -> GpuUse:
-    torch.cuda.reset_peak_memory_stats()
-    before, num_steps = torch.cuda.memory_allocated(), 8
-    with FlopCounterMode(display=False) as counter:
-        num_clips = run(num_steps)
-    flops_per_s = counter.get_total_flops() / num_clips * statistics.median(speeds)
-    return {
-        "peak_memory_mib": (torch.cuda.max_memory_allocated() - before) / 2**20,
-        "share_of_peak": flops_per_s / _peak_flops_per_s(),
-    }
-
-
-def _peak_flops_per_s(size: int = 8192, num_products: int = 20) -> float:
-    left, right = torch.randn(2, size, size, device="cuda", dtype=torch.bfloat16)
-    torch.mm(left, right)
-    start, end = (
-        torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        for _ in range(2)
-    )
-    start.record()
-    for _ in range(num_products):
-        torch.mm(left, right)
-    end.record()
-    torch.cuda.synchronize()
-    milliseconds: float = start.elapsed_time(end)
-    return num_products * 2 * size**3 / (milliseconds / 1000)
 
 
 def _summarize(
@@ -181,11 +147,13 @@ def _summarize(
         return statistics.median(a / b for a, b in zip(speeds[name], speeds[other], strict=True))
 
     workers = [name for name in TUNED if f"workers_{name}" in speeds]
+    beside = [name for name in (SLOWER, FASTER) if name in speeds]
     return {
         "clips_per_s": {name: statistics.median(values) for name, values in speeds.items()},
         "times_naive": {name: ratio(name, "naive") for name in _NAMES},
         "overhead": {name: 1 - ratio(name, f"bare_{name}") for name in TUNED},
         "workers_share": {name: ratio(f"workers_{name}", name) for name in workers},
+        "beside_share": {name: ratio(name, ALONE) for name in beside},
         "mean_losses": {
             name: {loss: statistics.mean(values) for loss, values in by_loss.items()}
             for name, by_loss in losses.items()
@@ -223,6 +191,14 @@ def _rows(summary: Summary, num_threads: int) -> list[tuple[str, ...]]:
             f"{share:.2f} times 1 worker with {num_threads} threads",
         )
         for name, share in summary["workers_share"].items()
+    ]
+    rows += [
+        (
+            f"`default` beside another training, {name.partition('_')[0]} of both",
+            speeds[name],
+            f"{share:.2f} times one alone ({speeds[ALONE]})",
+        )
+        for name, share in summary["beside_share"].items()
     ]
     rows += [
         (

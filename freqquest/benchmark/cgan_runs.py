@@ -155,7 +155,7 @@ def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def time_workers(dataset_dir: str, num_steps: int, num_workers: int) -> dict[str, float]:
-    """Train each tuned config in several one-thread processes and return clips/s by name."""
+    """Train each tuned config in several one-thread processes; return clips/s as workers_<name>."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = (num_workers, folder, dataset_dir, num_steps)
         spawn(_time_worker, args=arguments, nprocs=num_workers)  # type: ignore[no-untyped-call]
@@ -174,7 +174,7 @@ def _time_worker(
         worker = Worker(rank=rank, world_size=num_workers)
         run = FreqquestRun(name, dataset_dir, device, worker)
         distributed.barrier()
-        speeds[name] = clips_per_s(run, num_steps, device, tuned=True)
+        speeds[f"workers_{name}"] = clips_per_s(run, num_steps, device, tuned=True)
     if rank == 0:
         (Path(folder) / "clips_per_s.json").write_text(json.dumps(speeds))
     distributed.destroy_process_group()

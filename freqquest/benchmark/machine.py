@@ -1,4 +1,4 @@
-"""The machine that is measured: its hardware, and the cores that this process may use."""
+"""The machine that is measured: its hardware, and the cores that this process can be bound to."""
 
 import os
 import platform
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TypedDict
 
 import psutil
+
+from freqquest.cluster.cores import num_usable_cores
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -24,14 +26,14 @@ def describe_hardware() -> Hardware:
     """Return a description of this machine."""
     return {
         "processor": _processor_name(),
-        "cores": len(usable_cores()),
+        "cores": num_usable_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "python": platform.python_version(),
     }
 
 
 def usable_cores() -> list[int]:
-    """Return the cores that this process may use: all of them, where no process can be bound."""
+    """Return the cores that this process may run on: all, where no process can be bound to some."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))

@@ -10,7 +10,7 @@ import time
 
 from freqquest.audio.decode import load_clip
 from freqquest.audio.spectrogram import log_mel
-from freqquest.benchmark.machine import usable_cores
+from freqquest.cluster.cores import num_usable_cores
 from freqquest.dataset.config import CLIP, VIEWS
 from freqquest.storage import locate
 
@@ -30,7 +30,7 @@ def main() -> None:
     """Time the loop on the paths that standard input lists."""
     paths = sys.stdin.read().splitlines()
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    cores = len(usable_cores())
+    cores = num_usable_cores()
     with multiprocessing.get_context("spawn").Pool(cores) as pool:
         pool.map(analyze, chunks[: 2 * cores], chunksize=1)  # start every process
         started = time.perf_counter()

@@ -3,6 +3,7 @@
 Light to import: a benchmark's module, and its frameworks, are loaded when it runs.
 """
 
+import os
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -14,6 +15,7 @@ from freqquest.benchmark.inversion_config import InversionBenchmark
 from freqquest.benchmark.preprocess_config import PreprocessBenchmark
 from freqquest.benchmark.scale_config import ScaleBenchmark
 from freqquest.benchmark.tune_config import TuneBenchmark
+from freqquest.cluster.torch_environment import VARIABLES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +29,12 @@ class Benchmark:
     """True if it needs a connection to Ray. The others start what they measure."""
 
     def run(self, config: BenchmarkConfig) -> str:
-        """Run the benchmark, write its results, and return them as a table."""
+        """Run the benchmark, write its results, and return them as a table.
+
+        Its processes run torch as a job's workers do.
+        """
+        for name, value in VARIABLES.items():
+            os.environ.setdefault(name, value)
         table: str = getattr(import_module(self.module), self.function)(config)
         return table
 

@@ -7,6 +7,7 @@ from freqquest.cgan.train_job import GeneratedClip, ProgressChannel
 from freqquest.cluster import capacity
 from freqquest.cluster.remote_progress import ProgressReporter, remote_progress
 from freqquest.cluster.tasks import cancel_on_error
+from freqquest.cluster.torch_environment import torch_environment
 from freqquest.storage import locate
 
 
@@ -25,7 +26,12 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
     capacity.worker_resources(config.requirements)
     with remote_progress("generate", None, "clips") as progress:
         # One call per process, as an idle worker would keep torch in memory.
-        run = ray.remote(num_cpus=1, num_gpus=int(config.use_gpu), max_calls=1)(_synthesize)
+        run = ray.remote(
+            num_cpus=1,
+            num_gpus=int(config.use_gpu),
+            max_calls=1,
+            runtime_env=torch_environment(),
+        )(_synthesize)
         existing = _names_in(config.output_dir)
         task = run.remote(config, existing, progress)
         with cancel_on_error([task]):

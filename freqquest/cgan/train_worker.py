@@ -14,7 +14,9 @@ from freqquest.cgan.distributed import Worker
 from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.training_loop import StartError, run_training
 from freqquest.cluster import connection, ray_internals
+from freqquest.cluster.cores import num_usable_cores
 from freqquest.cluster.remote_progress import ProgressReporter
+from freqquest.cluster.torch_environment import torch_environment
 from freqquest.errors import UserError
 from freqquest.runs import layout
 
@@ -64,6 +66,7 @@ def run_workers(job: TrainJob) -> dict[str, object]:
             storage_filesystem=job.run.filesystem,
             failure_config=ray.train.FailureConfig(max_failures=max_restarts),
             callbacks=[_LostWorkerReporter(job)],
+            worker_runtime_env=torch_environment(),
         ),
     )
     try:
@@ -122,7 +125,7 @@ def _train_worker(settings: dict[str, TrainJob]) -> Mapping[str, object]:
     job = settings["job"]
     context = ray.train.get_context()
     worker = Worker(rank=context.get_world_rank(), world_size=context.get_world_size())
-    torch.set_num_threads(max(1, int(job.resources["CPU"])))
+    torch.set_num_threads(max(1, min(int(job.resources["CPU"]), num_usable_cores())))
     reporter = ProgressReporter(job.progress if worker.rank == 0 else None)
     try:
         return run_training(job, worker, get_device(), reporter)

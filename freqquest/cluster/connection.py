@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from freqquest.cluster import ray_internals
+from freqquest.cluster.cores import num_usable_cores
 from freqquest.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def connect() -> bool:
 
     if ray.is_initialized():
         return False
-    with _clear_errors(), _keep_sigterm_handler():
+    num_cores = num_usable_cores()
+    with _clear_errors(), _keep_sigterm_handler(), ray_internals.detected_cores(num_cores):
         # The driver shows progress. Prints of workers are in Ray's logs, and their errors
         # arrive as exceptions.
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)

@@ -85,6 +85,18 @@ def is_submitted_with_code() -> bool:
 
 
 @contextmanager
+def detected_cores(count: int) -> Iterator[None]:
+    """Let a Ray that is started here find this number of CPU cores.
+
+    Its own detection ignores the affinity of this process and quotas of nested control groups, and
+    finds no core where the quota is less than one. `ray.init(num_cpus=...)` would refuse to connect
+    to a Ray that runs already.
+    """
+    with mock.patch("ray._private.utils.get_num_cpus", return_value=count):
+        yield
+
+
+@contextmanager
 def hidden_cluster() -> "Iterator[Cluster]":
     """Yield an empty cluster on this machine, whose nodes are added by `add_node`.
 

@@ -32,12 +32,14 @@ def test_all_runs_are_timed_and_the_losses_agree(tmp_path, dataset_dir, monkeypa
     tuned = {"reference_bfloat16", "default"}
     full = {"reference", *tuned}
     summary = found["summary"]
-    assert set(summary["clips_per_s"]) == {"naive"} | full | {
+    beside = {"slower_of_two_default", "faster_of_two_default"}
+    assert set(summary["clips_per_s"]) == {"naive", "alone_default"} | full | beside | {
         f"{part}_{name}" for part in ("bare", "workers") for name in tuned
     }
     assert set(summary["times_naive"]) == {"naive"} | full
     assert set(summary["workers_share"]) == set(summary["overhead"]) == tuned
-    for group in ("clips_per_s", "times_naive", "workers_share"):
+    assert set(summary["beside_share"]) == beside
+    for group in ("clips_per_s", "times_naive", "workers_share", "beside_share"):
         assert min(summary[group].values()) > 0
     assert summary["first_difference"]["reference"] < 1e-4
     assert summary["first_difference"]["reference_bfloat16"] < 2e-2

@@ -44,6 +44,19 @@ def test_a_training_that_cannot_start_is_not_started_again(monkeypatch, world_si
     assert result == {"error": "train/part-00000.parquet is corrupt"}
 
 
+@pytest.mark.parametrize(("of_ray", "usable", "expected"), [(4, 2, 2), (1, 2, 1), (0.5, 2, 1)])
+def test_a_worker_uses_no_more_threads_than_it_has_cores(monkeypatch, of_ray, usable, expected):
+    numbers = []
+    context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
+    monkeypatch.setattr(ray.train, "get_context", lambda: context)
+    monkeypatch.setattr(train_worker, "get_device", lambda: None)
+    monkeypatch.setattr(train_worker, "run_training", lambda *_: {})
+    monkeypatch.setattr(train_worker, "num_usable_cores", lambda: usable)
+    monkeypatch.setattr(train_worker.torch, "set_num_threads", numbers.append)
+    train_worker._train_worker({"job": job((1, 1), {"CPU": of_ray})})
+    assert numbers == [expected]
+
+
 def test_the_driver_learns_how_many_workers_wait_and_what_each_needs():
     fixed, elastic = job((3, 3), {"CPU": 2, "GPU": 1}), job((1, 3), {"CPU": 1.0, "GPU": 0})
     for each in (fixed, elastic):

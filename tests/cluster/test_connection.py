@@ -37,6 +37,16 @@ def test_errors_of_ray_at_its_start_become_one_line(monkeypatch, error, message)
         connection.connect()
 
 
+def test_a_ray_that_starts_here_gets_the_cores_that_this_process_may_use(monkeypatch):
+    found = []
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: found.append(ray._private.utils.get_num_cpus()))
+    monkeypatch.setattr(connection, "num_usable_cores", lambda: 41)
+    connection.connect()
+    assert found == [41]
+
+
 @pytest.mark.parametrize(
     ("address", "problem"),
     [

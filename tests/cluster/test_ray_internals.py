@@ -40,6 +40,13 @@ def test_a_submitted_job_has_its_configuration_in_the_environment(monkeypatch):
     assert ray_internals.is_submitted_with_code()
 
 
+def test_a_node_that_starts_here_has_the_cores_that_we_found():
+    from ray._private.resource_and_label_spec import ResourceAndLabelSpec
+
+    with ray_internals.detected_cores(41):
+        assert ResourceAndLabelSpec().resolve(is_head=True).to_resource_dict()["CPU"] == 41
+
+
 @pytest.mark.parametrize(
     "name",
     [
