@@ -41,14 +41,14 @@ TUNED = ("reference_bfloat16", "default")
 Run = Callable[[int], int]
 """Function that trains for a number of steps and returns the number of clips in them."""
 
-_WARM_UP = 4
-"""Untimed steps, in which memory is allocated and kernels are chosen."""
+_WARM_UP = {"cpu": 4, "cuda": 4 * PENALTY_EVERY}
+"""Untimed steps, in which memory is allocated, kernels are chosen, and a GPU's steps captured."""
 
 
 def clips_per_s(run: Run, num_steps: int, device: torch.device, *, tuned: bool) -> float:
     """Return the speed of a run after a warm-up."""
     use_fast_kernels(device, enabled=tuned)
-    run(_WARM_UP)
+    run(_WARM_UP[device.type])
     _synchronize(device)
     started = time.perf_counter()
     num_clips = run(num_steps)
