@@ -15,7 +15,7 @@ from tests.splits import read_split
 
 @pytest.mark.slow
 def test_all_runs_are_timed_and_the_losses_agree(tmp_path, dataset_dir, monkeypatch):
-    monkeypatch.setattr("freqquest.benchmark.cgan_runs._WARM_UP", 1)
+    monkeypatch.setattr("freqquest.benchmark.cgan_runs._WARM_UP", {"cpu": 1})
     output = tmp_path / "cgan.json"
     table = benchmark_cgan(
         CganBenchmark(
