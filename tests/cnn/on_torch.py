@@ -9,16 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
+from freqquest.audio.clip import ClipConfig
 from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.model_file import load_model, to_bytes
 from freqquest.cnn.network import predict_probabilities
 from freqquest.storage import locate
-from tests.cnn.conftest import make_clips, train_easily
+from tests.cnn.conftest import EASY, make_clips, train_easily
 
 
 def main(folder: Path) -> None:
     device = Device(gpu_backend="torch", num_threads=1)
     prepare(device)
+    from freqquest.cnn.search.trial_logs import TrialLogs
+
     clips = np.load(folder / "clips.npy")
     for file in folder.glob("*_before.keras"):
         probabilities = predict_probabilities(load_model(locate(file)), clips)
@@ -30,6 +33,11 @@ def main(folder: Path) -> None:
     (folder / "trained.keras").write_bytes(to_bytes(model))
     np.save(folder / "trained.npy", predict_probabilities(model, make_clips().spectrograms))
     mixed = Device(gpu_backend="torch", num_threads=1, mixed_precision=True)
+    logs = TrialLogs(locate(folder / "logs"))
+    logs.log_config(EASY, "trial")
+    logs.log_scalars(epochs[-1], 6)
+    logs.log_predictions(make_clips(), np.arange(4), np.eye(2)[[0, 1, 0, 1]], ClipConfig(), 6)
+    logs.close()
     model, mixed_epochs = train_easily(mixed, 0)
     (folder / "mixed.keras").write_bytes(to_bytes(model))
     np.save(folder / "mixed.npy", predict_probabilities(model, make_clips().spectrograms))
