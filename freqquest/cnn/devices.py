@@ -31,7 +31,7 @@ class Device:
 def prepare(device: Device) -> None:
     """Load Keras, and limit it to its task's cores, and to no GPU or the memory that it needs.
 
-    Call it before any operation.
+    Call it before any operation, and before anything imports Keras.
 
     Raises:
         UserError: Keras is loaded already, with another backend.

@@ -28,9 +28,9 @@ def fit_network(
         Its probabilities `[N, K]` for the split's validation clips (N may be 0); None if the
         training diverged, in which case nothing is saved.
     """
+    prepare(device)
     from freqquest.cnn.training import DivergedError, fit
 
-    prepare(device)
     if model_file.is_file():
         model = load_model(model_file)
     else:

@@ -62,10 +62,10 @@ def run_trial(params: Settings, task: TrialTask) -> None:
         RayError, OSError, MemoryError: A process was lost, or storage or memory failed; the trial
             can be restarted. Any other error would occur again, so it is reported as the outcome.
     """
-    from freqquest.cnn.training import fit
-
     ray_internals.wait_for_stopped_trials()
     prepare(task.device)
+    from freqquest.cnn.training import fit
+
     clips: LabeledClips = ray.get(task.shared_clips)
     cnn_config = cnn_config_of(params)
     with (
