@@ -30,6 +30,9 @@ def main(folder: Path) -> None:
     for seed in range(2):
         model, epochs = train_easily(device, seed)
         accuracies.append(epochs[-1]["validation/accuracy"])
+    again, _ = train_easily(device, seed)
+    weights = zip(model.get_weights(), again.get_weights(), strict=True)
+    difference = max(float(np.abs(first - second).max()) for first, second in weights)
     (folder / "trained.keras").write_bytes(to_bytes(model))
     np.save(folder / "trained.npy", predict_probabilities(model, make_clips().spectrograms))
     mixed = Device(gpu_backend="torch", num_threads=1, mixed_precision=True)
@@ -44,6 +47,7 @@ def main(folder: Path) -> None:
     report = {
         "accuracies": accuracies,
         "mixed_accuracy": mixed_epochs[-1]["validation/accuracy"],
+        "difference_when_repeated": difference,
         "loss": epochs[-1]["train/loss"],
         "modules": sorted({name.split(".")[0] for name in sys.modules}),
     }

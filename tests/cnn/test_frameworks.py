@@ -121,6 +121,11 @@ def test_a_network_trained_on_torch_predicts_the_same_on_tensorflow_in_float32(o
     np.testing.assert_allclose(probabilities, np.load(folder / f"{name}.npy"), atol=1e-4)
 
 
+def test_the_same_seed_trains_the_same_model_on_torch(on_torch):
+    _, report = on_torch
+    assert report["difference_when_repeated"] < 1e-3
+
+
 def test_both_backends_train_as_well(on_torch):
     _, report = on_torch
     runs = [train_easily(Device(), seed)[1] for seed in range(2)]

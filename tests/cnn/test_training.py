@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from freqquest.cnn.config import PRESETS, CnnConfig
+from freqquest.cnn.devices import Device
 from freqquest.cnn.labeled_clips import SplitRows, all_clips, dataset_split
+from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.training import DivergedError, fit, recipe_callbacks
 from freqquest.cnn.tune_config import MAX_EPOCHS
 from tests.cnn.conftest import EASY
@@ -81,6 +83,24 @@ def test_a_fit_learns_and_reports_every_epoch(clips, config):
     assert accuracy > 0.8
     kept = max if config.schedule == "plateau" else lambda accuracies: accuracies[-1]
     assert accuracy == pytest.approx(kept([epoch["validation/accuracy"] for epoch in epochs]))
+
+
+def test_mixed_precision_trains_a_model_that_computes_in_float32(clips):
+    precisions = []
+    model = fit(
+        PLAIN,
+        clips,
+        dataset_split(clips),
+        max_epochs=4,
+        seed=0,
+        on_epoch=lambda *_: precisions.append(keras.config.dtype_policy().name),
+        device=Device(mixed_precision=True),
+    )
+    assert set(precisions) == {"float32"}  # the process's own is left alone
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    validation = dataset_split(clips).validation
+    predicted = predict_probabilities(model, clips.spectrograms[validation]).argmax(axis=1)
+    assert (predicted == clips.class_indices[validation]).mean() > 0.8
 
 
 def test_without_validation_clips_the_last_epoch_is_kept(clips):
