@@ -20,11 +20,12 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "input and output": "dataset_dir run_dir extra_clips",
         "search": "preset num_trials max_epochs num_folds only",
         "final model": "num_members audit_leakage",
-        "cluster": "use_gpu trials_per_gpu cpus_per_trial",
+        "cluster": "use_gpu trials_per_gpu mixed_precision cpus_per_trial",
         ADVANCED: "seed",
     },
     "PredictConfig": {
         "input and output": "model audio_dir output sample_submission probabilities overwrite",
+        "cluster": "use_gpu",
     },
     "TrainConfig": {
         "input and output": "dataset_dir run_dir",

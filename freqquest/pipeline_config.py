@@ -79,8 +79,8 @@ class PipelineConfig:
     """Processes that train the generator, or MIN:MAX, as for the train_cgan job."""
 
     use_gpu: bool = False
-    """Give a GPU to each classifier trial, each worker of the generator's training, and the task
-    that generates clips."""
+    """Compute on GPUs: the classifier's trials and its submission, the generator's training, and
+    the new clips."""
 
     seed: int = 0
     """Seed of all random choices."""
@@ -152,6 +152,7 @@ class PipelineConfig:
             audio_dir=self.test_dir or self._in_demo(demo_folder.TEST_DIR),
             output=self._in_run(layout.SUBMISSION_NAME),
             sample_submission=sample if self.is_demo else self.sample_submission,
+            use_gpu=self.use_gpu,
             overwrite=True,
         )
 

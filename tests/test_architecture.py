@@ -119,12 +119,19 @@ def test_only_the_command_line_imports_the_command_line():
             assert not imported_packages(path) & COMMAND_LINE, path
 
 
-def test_the_classifier_loads_no_torch():
+def test_the_classifier_loads_no_torch_unless_it_runs_on_it():
     modules = modules_of("cnn")
     assert "freqquest.cnn.training" in modules
     loaded = loaded_by(import_all(modules))
     assert "tensorflow" in loaded
     assert "torch" not in loaded
+
+
+def test_the_classifier_on_torch_loads_no_tensorflow():
+    choice = "from freqquest.cnn.frameworks import choose_backend; choose_backend('torch')"
+    loaded = loaded_by(f"{choice}\n{import_all(modules_of('cnn'))}")
+    assert {"keras", "torch"} <= loaded
+    assert "tensorflow" not in loaded
 
 
 def test_the_generator_loads_no_tensorflow_even_when_it_writes_to_tensorboard(tmp_path):

@@ -83,11 +83,11 @@ def train_and_test(
     The training may choose its epoch by `split.validation`. If its last epoch counts, these may be
     the test rows `[N]`.
     """
-    from freqquest.cnn.devices import prepare_tensorflow
+    from freqquest.cnn.devices import Device, prepare
     from freqquest.cnn.network import predict_probabilities
     from freqquest.cnn.training import fit
 
-    prepare_tensorflow(1, use_gpu=False)
+    prepare(Device())
     seconds: list[float] = []
     accuracies: list[float] = []
 

@@ -1,7 +1,7 @@
 """The final model: the best configuration trained on all labeled clips, averaged and calibrated.
 
 The driver plans and waits; Ray tasks train (`freqquest.cnn.final_model_worker`). It never loads
-TensorFlow.
+Keras.
 """
 
 import sys
@@ -13,7 +13,9 @@ import ray
 from freqquest.cluster import capacity
 from freqquest.cluster.tasks import cancel_on_error
 from freqquest.cnn.config import CnnConfig
+from freqquest.cnn.devices import Device
 from freqquest.cnn.final_model_worker import fit_network, save_final_model
+from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
 from freqquest.cnn.leakage_audit import RECORDING
 from freqquest.cnn.model_file import ModelCard
@@ -46,6 +48,7 @@ def fit_final_and_audit_networks(
     best: Outcome,
     audit: dict[str, SplitRows],
     run: Location,
+    gpu_backend: Backend | None = None,
 ) -> tuple[Predictions, list[Location]]:
     """Train the networks of the final model and of the leakage audit, side by side.
 
@@ -56,6 +59,7 @@ def fit_final_and_audit_networks(
         best: The chosen trial.
         audit: Splits of the leakage audit, by name.
         run: The run folder.
+        gpu_backend: Keras' backend on GPUs; None for CPU cores.
 
     Returns:
         Predictions of the networks, and the files of those that make the final model: those trained
@@ -69,13 +73,7 @@ def fit_final_and_audit_networks(
         if name not in known
     }
     folder = run / layout.NETWORKS_DIR / best.trial_id
-    predictions = fit_all(
-        members | audited,
-        shared_clips,
-        folder,
-        cpus_per_fit=config.cpus_per_trial,
-        use_gpu=config.use_gpu,
-    )
+    predictions = fit_all(members | audited, shared_clips, folder, config, gpu_backend)
     networks = [folder / f"{name}.keras" for name in members if predictions[name] is not None]
     if len(networks) < len(members):
         num_diverged = len(members) - len(networks)
@@ -122,9 +120,8 @@ def fit_all(
     tasks: dict[str, FitTask],
     shared_clips: ray.ObjectRef,
     folder: Location,
-    *,
-    cpus_per_fit: int | None,
-    use_gpu: bool,
+    config: TuneConfig,
+    gpu_backend: Backend | None = None,
 ) -> Predictions:
     """Train networks and save each as `<folder>/<name>.keras`, except for those already there.
 
@@ -132,13 +129,23 @@ def fit_all(
         tasks: Networks to train, by name.
         shared_clips: LabeledClips in Ray's object store.
         folder: Folder of the networks.
-        cpus_per_fit: Cores of each; None divides the cluster's cores among them.
-        use_gpu: Give each a GPU.
+        config: Settings of the stage, for the cores and the share of a GPU that each gets.
+        gpu_backend: Keras' backend on GPUs; None for CPU cores.
     """
     if not tasks:
         return {}
-    resources = capacity.trial_resources(len(tasks), cpus_each=cpus_per_fit, use_gpu=use_gpu)
-    # One training per process (max_calls), which frees TensorFlow's memory and can set its threads.
+    resources = capacity.trial_resources(
+        len(tasks),
+        cpus_each=config.cpus_per_trial,
+        use_gpu=config.use_gpu,
+        sharing_gpu=config.trials_per_gpu,
+    )
+    device = Device(
+        num_threads=int(resources["CPU"]),
+        gpu_backend=gpu_backend,
+        mixed_precision=config.mixed_precision,
+    )
+    # One training per process (max_calls), which frees Keras' memory and can set its threads.
     remote_fit = ray.remote(
         num_cpus=resources["CPU"],
         num_gpus=resources["GPU"],
@@ -152,7 +159,7 @@ def fit_all(
             task.split,
             task.max_epochs,
             task.seed,
-            int(resources["CPU"]),
+            device,
             folder / f"{name}.keras",
         ): name
         for name, task in tasks.items()

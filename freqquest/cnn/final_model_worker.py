@@ -1,13 +1,12 @@
 """The remote side of the final model: train one network, and average several into the model file.
 
-TensorFlow is imported inside the functions, so that the driver never loads it.
+Keras is imported inside the functions, so that the driver never loads it.
 """
 
 import numpy as np
-import ray
 
 from freqquest.cnn.config import CnnConfig
-from freqquest.cnn.devices import prepare_tensorflow
+from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.model_file import ModelCard, add_card, load_model, to_bytes
 from freqquest.cnn.network import average, predict_probabilities
@@ -20,7 +19,7 @@ def fit_network(
     split: SplitRows,
     max_epochs: int,
     seed: int,
-    num_threads: int,
+    device: Device,
     model_file: Location,
 ) -> np.ndarray | None:
     """Train one network and save it without a card, unless an earlier run has done so.
@@ -29,14 +28,14 @@ def fit_network(
         Its probabilities `[N, K]` for the split's validation clips (N may be 0); None if the
         training diverged, in which case nothing is saved.
     """
+    prepare(device)
     from freqquest.cnn.training import DivergedError, fit
 
-    prepare_tensorflow(num_threads, use_gpu=bool(ray.get_gpu_ids()))
     if model_file.is_file():
         model = load_model(model_file)
     else:
         try:
-            model = fit(cnn_config, clips, split, max_epochs=max_epochs, seed=seed)
+            model = fit(cnn_config, clips, split, max_epochs=max_epochs, seed=seed, device=device)
         except DivergedError:
             return None
         model_file.write_bytes(to_bytes(model))
@@ -47,6 +46,6 @@ def fit_network(
 
 def save_final_model(members: list[Location], card: ModelCard, model_file: Location) -> None:
     """Average the networks into one calibrated model, and save it with its card."""
-    prepare_tensorflow(1, use_gpu=False)
+    prepare(Device())
     model = average([load_model(member) for member in members], card.temperature)
     model_file.write_bytes(add_card(to_bytes(model), card))

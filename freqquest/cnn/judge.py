@@ -95,10 +95,10 @@ class Judge:
     """The actor, which holds the model."""
 
     def __init__(self, model_file: Location, classes: list[str], num_threads: int = 1) -> None:
-        from freqquest.cnn.devices import prepare_tensorflow
+        from freqquest.cnn.devices import Device, prepare
         from freqquest.cnn.network import with_features
 
-        prepare_tensorflow(num_threads, use_gpu=False)
+        prepare(Device(num_threads=num_threads))
         self._card = read_card(model_file)
         require_classes(self._card, classes, str(model_file))
         self._model = with_features(load_model(model_file), self._card.temperature)

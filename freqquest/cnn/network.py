@@ -4,6 +4,8 @@ Keras is imported inside the functions; no Ray.
 Shapes: N clips, M mel bands, T frames, K classes, D features.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +23,12 @@ _PREDICTION_BATCH = 64
 
 
 def build_model(
-    config: CnnConfig, num_classes: int, input_shape: tuple[int, int], normalization: Normalization
+    config: CnnConfig,
+    num_classes: int,
+    input_shape: tuple[int, int],
+    normalization: Normalization,
+    *,
+    mixed_precision: bool = False,
 ) -> "keras.Model":
     """Build the network: spectrograms `[N, M, T, 1]` to class probabilities `[N, K]`.
 
@@ -32,17 +39,35 @@ def build_model(
         num_classes: K.
         input_shape: (M, T).
         normalization: Statistics of the training clips, in the unit of the view.
+        mixed_precision: Compute in bfloat16 between the normalization and the softmax; the weights
+            are float32, and fit a network without it.
     """
     from freqquest.cnn.frameworks import keras
 
+    precision = "mixed_bfloat16" if mixed_precision else "float32"
+
     inputs = keras.Input((*input_shape, 1))
     floored = keras.ops.maximum(inputs, config.floor_db) if config.floor_db > FLOOR_DB else inputs
-    logits = [
-        _logits(_normalize(floored, kind, normalization), config, num_classes)
-        for kind in config.normalization.split("+")
-    ]
+    logits = []
+    for kind in config.normalization.split("+"):
+        normalized = _normalize(floored, kind, normalization)
+        with _computing_in(precision):
+            logits.append(_logits(normalized, config, num_classes))
     mean = keras.layers.Average()(logits) if len(logits) > 1 else logits[0]
     return keras.Model(inputs, keras.layers.Softmax()(mean))
+
+
+@contextmanager
+def _computing_in(precision: str) -> Iterator[None]:
+    """Give new layers a precision, and leave the process's own as it was."""
+    from keras import config
+
+    earlier = config.dtype_policy()
+    config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        config.set_dtype_policy(earlier)
 
 
 def _logits(

@@ -1,6 +1,6 @@
 """The predict stage, on Ray Data: tasks decode and analyze clips, actors hold the model.
 
-TensorFlow is loaded in the actors only. Shapes: N clips, K classes.
+Keras is loaded in the actors only. Shapes: N clips, K classes.
 """
 
 import numpy as np
@@ -9,7 +9,8 @@ import ray.data
 
 from freqquest.audio.decode import is_audio
 from freqquest.cluster import capacity
-from freqquest.cnn.devices import prepare_tensorflow
+from freqquest.cnn.devices import Device, prepare
+from freqquest.cnn.gpu_backend import find_gpu_backend
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.predict_config import PredictConfig
@@ -34,17 +35,22 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
         The predictions of `predict_clips`, with the column ID.
 
     Raises:
-        UserError: The model, folder or sample is not usable, an ID has no file, or the output
-            exists.
+        UserError: The model, folder or sample is not usable, an ID has no file, the output exists,
+            or there is no GPU.
     """
     output = locate(config.output)
     if output.exists() and not config.overwrite:
         raise UserError(f"`output={output}` exists: choose another path, or pass `overwrite=True`")
     model_file = locate(config.model)
     card = read_card(model_file)
+    capacity.worker_resources(config.requirements)
     requested = list_requested_clips(config.audio_dir, config.sample_submission)
     predictions = predict_clips(
-        model_file, card, requested["path"].tolist(), requested["reason"].tolist()
+        model_file,
+        card,
+        requested["path"].tolist(),
+        requested["reason"].tolist(),
+        use_gpu=config.use_gpu,
     )
     predictions.insert(0, "ID", requested["ID"].to_numpy())
     columns = card.probability_columns if config.probabilities else []
@@ -95,7 +101,12 @@ def list_requested_clips(audio_dir: str, sample_submission: str | None) -> pd.Da
 
 
 def predict_clips(
-    model_file: Location, card: ModelCard, paths: list[str], reasons: list[str] | None = None
+    model_file: Location,
+    card: ModelCard,
+    paths: list[str],
+    reasons: list[str] | None = None,
+    *,
+    use_gpu: bool = False,
 ) -> pd.DataFrame:
     """Classify clips, in the order given.
 
@@ -107,6 +118,7 @@ def predict_clips(
         card: Card of the classifier.
         paths: Audio files.
         reasons: Reason why each file must not be read; empty if it can be.
+        use_gpu: Give each copy of the model a GPU.
 
     Returns:
         Columns `path`, `reason` (why a clip could not be read, else empty), `Class`, `probability`
@@ -120,13 +132,15 @@ def predict_clips(
     readable = results.index[results["reason"] == ""].to_numpy()
     if len(readable):
         rows = pd.DataFrame({"row": readable, "path": results["path"].to_numpy()[readable]})
+        gpu_backend = find_gpu_backend() if use_gpu else None
         pipeline = stream_spectrograms(
             rows, card.clip, card.view, num_cpus=decode_cpus
         ).map_batches(
             _PredictionActor,
-            fn_constructor_args=(model_file,),
+            fn_constructor_args=(model_file, Device(gpu_backend=gpu_backend)),
             batch_size=_MODEL_BATCH,
             num_cpus=model_cpus,
+            num_gpus=1 if gpu_backend else None,
             max_restarts=_max_restarts(),
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_max_actors(len(rows))),
         )
@@ -164,8 +178,8 @@ def _max_actors(num_clips: int) -> int:
 class _PredictionActor:
     """An actor of Ray Data that holds the model."""
 
-    def __init__(self, model_file: Location) -> None:
-        prepare_tensorflow(1, use_gpu=False)
+    def __init__(self, model_file: Location, device: Device) -> None:
+        prepare(device)
         self._model = load_model(model_file)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

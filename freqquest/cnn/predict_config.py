@@ -26,6 +26,9 @@ class PredictConfig:
     probabilities: bool = False
     """Add a column with the probability of each class."""
 
+    use_gpu: bool = False
+    """Compute on GPUs. Decoding takes longer than the network, so this rarely saves time."""
+
     overwrite: bool = False
     """Replace an existing output file."""
 
@@ -37,4 +40,8 @@ class PredictConfig:
             "audio_dir": self.audio_dir,
             "sample_submission": self.sample_submission,
         }
-        return Requirements(reads=reads, writes={"output": posixpath.dirname(self.output) or "."})
+        return Requirements(
+            reads=reads,
+            writes={"output": posixpath.dirname(self.output) or "."},
+            use_gpu=self.use_gpu,
+        )

@@ -1,7 +1,6 @@
 """The tune stage: search, evaluate, audit, and train the final model, in one run folder."""
 
 import dataclasses
-import sys
 from typing import cast
 
 import numpy as np
@@ -12,7 +11,7 @@ from freqquest import plots
 from freqquest.cluster import capacity
 from freqquest.cnn import final_model
 from freqquest.cnn.config import PRESETS
-from freqquest.cnn.devices import finds_gpu
+from freqquest.cnn.gpu_backend import find_gpu_backend
 from freqquest.cnn.labeled_clips import (
     LabeledClips,
     SplitRows,
@@ -61,17 +60,19 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     splits = _splits(config, clips)
     audit = audit_splits(clips, config.seed) if config.audit_leakage else {}
     run.begin()
-    config = _without_unusable_gpu(config)
+    gpu_backend = find_gpu_backend() if config.use_gpu else None
+    if gpu_backend is None:
+        config = dataclasses.replace(config, use_gpu=False, mixed_precision=False)
     shared_clips = ray.put(clips)
     clips = ray.get(shared_clips)  # a view of the shared copy, which frees the driver's own
 
-    outcomes = run_search(config, manifest, shared_clips, splits, run.location)
+    outcomes = run_search(config, manifest, shared_clips, splits, run.location, gpu_backend)
     best = choose(outcomes, clips)
     search_metrics = evaluate(outcomes, best, clips, _describe_split(config, clips, manifest))
     _write_plots(draw(outcomes, best, clips, search_metrics), run)
 
     predictions, networks = final_model.fit_final_and_audit_networks(
-        config, clips, shared_clips, best, audit, run.location
+        config, clips, shared_clips, best, audit, run.location, gpu_backend
     )
     final_metrics = {
         "num_members": len(networks),
@@ -109,21 +110,6 @@ def load_clips(dataset: Location, manifest: Manifest, extra: pd.DataFrame) -> La
     return add_extra(clips, extra, spectrograms)
 
 
-def _without_unusable_gpu(config: TuneConfig) -> TuneConfig:
-    """Use CPU cores if TensorFlow finds no GPU: it would train on cores and block the GPUs."""
-    if not config.use_gpu:
-        return config
-    remote_finds_gpu = ray.remote(num_cpus=0, num_gpus=1, max_calls=1)(finds_gpu)
-    if ray.get(remote_finds_gpu.remote()):
-        return config
-    print(
-        "TensorFlow finds no GPU, so the classifier is trained on CPU cores: install the libraries "
-        "of CUDA 12 beside the driver (PyTorch brings those of CUDA 13)",
-        file=sys.stderr,
-    )
-    return dataclasses.replace(config, use_gpu=False)
-
-
 def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> dict[str, object]:
     """Return all settings that shape the results.
 
@@ -132,7 +118,10 @@ def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> di
     """
     names = ("preset", "num_folds", "only", "audit_leakage", "seed")
     preset = dataclasses.asdict(PRESETS[config.preset])
+    # Left out where it is off, so that run folders from before it stay valid.
+    precision = {"mixed_precision": True} if config.mixed_precision else {}
     return {
+        **precision,
         **{name: getattr(config, name) for name in names},
         "dataset_sha256": manifest.content_sha256,
         "extra_clips_sha256": None if extra.empty else digest(extra),

@@ -64,11 +64,16 @@ class TuneConfig:
     cpus_per_trial: int | None = None
     """CPU cores of each trial. Default: the cores are divided among the trials."""
 
-    trials_per_gpu: int = 1
-    """Trials that share one GPU."""
+    trials_per_gpu: int = 4
+    """Trials, or networks of the final model, that share one GPU; each also needs a core. A network
+    this small leaves most of a GPU idle. Fewer are faster one by one, and need less GPU memory."""
 
     use_gpu: bool = False
-    """Train on GPUs."""
+    """Train on GPUs, with whichever of TensorFlow and PyTorch finds them."""
+
+    mixed_precision: bool = False
+    """Compute in bfloat16, with float32 weights: for GPUs of the Ampere generation or later. The
+    model file computes in float32."""
 
     seed: int = 0
     """Seed of the search, the initial weights, and the order of clips."""
@@ -83,6 +88,10 @@ class TuneConfig:
             raise ValueError(
                 "`only` has no effect with `preset=reference`, which varies its seed alone: leave "
                 "out one of the two"
+            )
+        if self.mixed_precision and not self.use_gpu:
+            raise ValueError(
+                "`mixed_precision` needs `use_gpu`: on CPU cores it would save no time"
             )
         if self.num_folds is not None and self.num_folds < 2:
             raise ValueError(f"`num_folds={self.num_folds}` must be 2 or more")

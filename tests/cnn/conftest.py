@@ -5,8 +5,8 @@ import pytest
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW
-from freqquest.cnn.config import PRESETS
-from freqquest.cnn.labeled_clips import LabeledClips
+from freqquest.cnn.config import PRESETS, CnnConfig
+from freqquest.cnn.labeled_clips import LabeledClips, dataset_split
 from freqquest.cnn.model_file import ModelCard, add_card, to_bytes
 from freqquest.cnn.network import average, build_model
 from freqquest.dataset.manifest import Normalization
@@ -97,3 +97,28 @@ def write_classifier(model_file, classes):
 def model_file(tmp_path_factory):
     """The file of a classifier of CLASSES."""
     return write_classifier(locate(tmp_path_factory.mktemp("model") / "best_model.keras"), CLASSES)
+
+
+EASY = CnnConfig(
+    num_blocks=2, num_filters=8, input_pooling=1, batch_size=8, min_steps=8, learning_rate=0.01
+)
+EASY = replace(EASY, normalization="dataset", weight_average=0.9, batch_norm_momentum=0.5)
+EASY = replace(EASY, mixup=0.0, equalizer_db=0.0, num_masks=0)
+"""A small network that learns the two classes of `make_clips` in a few epochs."""
+
+
+def train_easily(device, seed):
+    """Train a small network on an easy task; return it and the metrics of its epochs."""
+    from freqquest.cnn.training import fit
+
+    clips, epochs = make_clips(), []
+    model = fit(
+        EASY,
+        clips,
+        dataset_split(clips),
+        max_epochs=6,
+        seed=seed,
+        on_epoch=lambda _, metrics: epochs.append(metrics),
+        device=device,
+    )
+    return model, epochs

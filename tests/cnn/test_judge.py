@@ -23,7 +23,7 @@ def judge(model_file):
 def make_judge(model_file, classes) -> Judge:
     with pytest.MonkeyPatch.context() as patch:
         # In the tests' own process, it is too late to set TensorFlow's threads.
-        patch.setattr("freqquest.cnn.devices.prepare_tensorflow", lambda num_threads, use_gpu: None)
+        patch.setattr("freqquest.cnn.devices.prepare", lambda device: None)
         return Judge(model_file, classes)
 
 

@@ -194,3 +194,13 @@ def test_features_come_after_a_hidden_dense_layer():
     probabilities, features = with_features(model, 1.0).predict_on_batch(clips)
     assert features.shape == (2, 5)
     np.testing.assert_allclose(probabilities, model.predict_on_batch(clips), atol=1e-5)
+
+
+def test_mixed_precision_spares_the_input_and_the_softmax():
+    model = build_model(SMALLEST, 3, SHAPE, NORMALIZATION, mixed_precision=True)
+    policies = {type(layer).__name__: layer.dtype_policy.name for layer in model.layers}
+    assert policies["Conv2D"] == policies["BatchNormalization"] == policies["Dense"]
+    assert policies["Conv2D"] == "mixed_bfloat16"
+    assert policies["Rescaling"] == policies["Average"] == policies["Softmax"] == "float32"
+    assert {str(weight.dtype) for weight in model.weights} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"

@@ -1,6 +1,7 @@
 import pytest
 
-from freqquest.cnn.predict import list_requested_clips
+from freqquest.cnn.predict import list_requested_clips, predict_submission
+from freqquest.cnn.predict_config import PredictConfig
 from freqquest.errors import UserError
 
 
@@ -71,3 +72,12 @@ def test_a_sample_without_the_column_is_refused(clips):
     (clips / "sample.csv").write_text("file,Class\na.wav,x\n")
     with pytest.raises(UserError, match="lacks the column ID; it has file, Class"):
         list_requested_clips(str(clips), str(clips / "sample.csv"))
+
+
+def test_a_gpu_that_the_cluster_lacks_is_refused_before_any_work(local_ray, clips, model_file):
+    config = PredictConfig(
+        model=str(model_file), audio_dir=str(clips), output=str(clips / "out.csv"), use_gpu=True
+    )
+    assert config.requirements.use_gpu
+    with pytest.raises(UserError, match="`use_gpu` with 1 worker.* the cluster has 0: leave out"):
+        predict_submission(config)

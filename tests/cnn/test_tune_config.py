@@ -13,6 +13,8 @@ def config(**settings):
         ({"num_trials": 0}, "`num_trials=0` must be 1 or more"),
         ({"num_folds": 1}, "`num_folds=1` must be 2 or more"),
         ({"seed": -1}, "`seed=-1` must be 0 or more"),
+        ({"trials_per_gpu": 0}, "`trials_per_gpu=0` must be 1 or more"),
+        ({"mixed_precision": True}, "`mixed_precision` needs `use_gpu`: on CPU cores it would"),
         ({"preset": "large"}, "`preset=large` must be one of: default, reference"),
         ({"num_members": -1}, "`num_members=-1` must be 0 or more"),
         (

@@ -1,6 +1,6 @@
 """The search, on Ray Tune: ASHA stops trials early, and Optuna's TPE proposes them.
 
-Runs in the driver; only the trials load TensorFlow (`freqquest.cnn.search.trial`).
+Runs in the driver; only the trials load Keras (`freqquest.cnn.search.trial`).
 Sources: Li et al., 2020, "A System for Massively Parallel Hyperparameter Tuning" (ASHA); Bergstra
 et al., 2011, "Algorithms for Hyper-Parameter Optimization" (TPE).
 """
@@ -17,6 +17,8 @@ from ray import tune
 from freqquest.cluster import capacity, connection, ray_internals
 from freqquest.cluster.tasks import release_on_interrupt
 from freqquest.cnn.config import PRESETS
+from freqquest.cnn.devices import Device
+from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.labeled_clips import SplitRows
 from freqquest.cnn.search.outcome import FINISHED, OBJECTIVE, Outcome, table
 from freqquest.cnn.search.ray_tune import (
@@ -55,6 +57,7 @@ def run_search(
     shared_clips: ray.ObjectRef,
     splits: list[SplitRows],
     run: Location,
+    gpu_backend: Backend | None = None,
 ) -> list[Outcome]:
     """Run all trials, list them in trials.csv, and print those that failed.
 
@@ -64,6 +67,7 @@ def run_search(
         shared_clips: LabeledClips in Ray's object store.
         splits: Training and validation rows; each trial is trained on each split in turn.
         run: The run folder.
+        gpu_backend: Keras' backend on GPUs; None for CPU cores.
 
     Raises:
         UserError: No trial finished, or not all were started.
@@ -80,7 +84,11 @@ def run_search(
         clip=manifest.clip,
         max_epochs=config.effective_max_epochs,
         logs=run / layout.TENSORBOARD_DIR / "cnn",
-        num_threads=int(resources["CPU"]),
+        device=Device(
+            num_threads=int(resources["CPU"]),
+            gpu_backend=gpu_backend,
+            mixed_precision=config.mixed_precision,
+        ),
         rungs=rungs(config.effective_max_epochs * len(splits)),
     )
     outcomes = _run_trials(config, task, resources, run)

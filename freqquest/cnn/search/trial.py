@@ -1,6 +1,6 @@
 """One trial of the search: train on each split, report each epoch to Ray Tune, keep the result.
 
-Runs in workers. TensorFlow is imported inside the functions, so that the driver never loads it.
+Runs in workers. Keras is imported inside the functions, so that the driver never loads it.
 Shapes: N clips, K classes.
 """
 
@@ -19,7 +19,7 @@ from ray.exceptions import RayError
 from freqquest.audio.clip import ClipConfig
 from freqquest.cluster import ray_internals
 from freqquest.cnn.config import CnnConfig
-from freqquest.cnn.devices import prepare_tensorflow
+from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.search.outcome import (
@@ -44,7 +44,7 @@ class TrialTask:
     clip: ClipConfig
     max_epochs: int
     logs: Location
-    num_threads: int
+    device: Device
     rungs: tuple[int, ...]
     """Epochs after which the scheduler may stop a trial, so that its metrics and plots must be
     complete by then."""
@@ -62,10 +62,10 @@ def run_trial(params: Settings, task: TrialTask) -> None:
         RayError, OSError, MemoryError: A process was lost, or storage or memory failed; the trial
             can be restarted. Any other error would occur again, so it is reported as the outcome.
     """
+    ray_internals.wait_for_stopped_trials()
+    prepare(task.device)
     from freqquest.cnn.training import fit
 
-    ray_internals.wait_for_stopped_trials()
-    prepare_tensorflow(task.num_threads, use_gpu=bool(ray.get_gpu_ids()))
     clips: LabeledClips = ray.get(task.shared_clips)
     cnn_config = cnn_config_of(params)
     with (
@@ -83,6 +83,7 @@ def run_trial(params: Settings, task: TrialTask) -> None:
                     max_epochs=task.max_epochs,
                     seed=int(params["seed"]),
                     on_epoch=reporter.after_epoch,
+                    device=task.device,
                 )
                 predictions.append(
                     predict_probabilities(model, clips.spectrograms[split.validation])

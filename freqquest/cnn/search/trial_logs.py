@@ -1,4 +1,4 @@
-"""A trial's TensorBoard logs, written by TensorFlow. No Ray.
+"""A trial's TensorBoard logs. No Ray.
 
 Shapes: N clips, K classes, S samples.
 """
@@ -7,14 +7,13 @@ import dataclasses
 import json
 
 import numpy as np
-from tensorboard.plugins.hparams import api as hparams
 
 from freqquest import plots
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import UnreadableClipError, load_clip
 from freqquest.cnn.config import CnnConfig
-from freqquest.cnn.frameworks import tf
 from freqquest.cnn.labeled_clips import LabeledClips
+from freqquest.cnn.search.event_file import EventFile
 from freqquest.runs.log_dir import LogDir
 from freqquest.storage import Location, locate
 
@@ -30,26 +29,23 @@ class TrialLogs:
         for earlier in folder.list_dir():
             earlier.remove_file()
         self._folder = LogDir(folder)
-        self._writer = tf.summary.create_file_writer(str(self._folder.path))
+        self._events = EventFile(self._folder.path)
 
     def log_config(self, config: CnnConfig, trial_id: str) -> None:
         """Show the configuration in the text and HParams tabs."""
         settings = dataclasses.asdict(config)
-        with self._writer.as_default(step=0):
-            tf.summary.text("config", f"```json\n{json.dumps(settings, indent=1)}\n```")
-            hparams.hparams(settings, trial_id=trial_id)
+        self._events.add_text("config", f"```json\n{json.dumps(settings, indent=1)}\n```", 0)
+        self._events.add_hparams(settings, trial_id)
 
     def log_scalars(self, metrics: dict[str, float], epoch: int) -> None:
         """Write the metrics of an epoch."""
-        with self._writer.as_default(step=epoch):
-            for name, value in metrics.items():
-                tf.summary.scalar(name, value)
+        for name, value in metrics.items():
+            self._events.add_scalar(name, value, epoch)
         self.sync()
 
     def log_picture(self, name: str, picture: np.ndarray, epoch: int) -> None:
         """Write an RGB picture `[H, W, 3]`, uint8."""
-        with self._writer.as_default(step=epoch):
-            tf.summary.image(name, picture[None])
+        self._events.add_image(name, picture, epoch)
         self.sync()
 
     def log_predictions(
@@ -89,8 +85,7 @@ class TrialLogs:
             captions.append(f"{title}: {clips.clip_ids[row]}")
             self._log_sound(f"mistakes/{number}", clips.paths[row], clip, epoch)
         # The captions are text, because TensorBoard shows a sound's first description at all steps.
-        with self._writer.as_default(step=epoch):
-            tf.summary.text("mistakes/captions", "\n".join(captions) or "no mistakes")
+        self._events.add_text("mistakes/captions", "\n".join(captions) or "no mistakes", epoch)
         if not captions:
             return
         picture = plots.spectrogram_grid(
@@ -105,17 +100,16 @@ class TrialLogs:
                 waveform = load_clip(stream, clip).waveform
         except (OSError, UnreadableClipError):
             return
-        with self._writer.as_default(step=epoch):
-            tf.summary.audio(name, waveform[None, :, None], clip.sample_rate_hz)
+        self._events.add_audio(name, waveform, clip.sample_rate_hz, epoch)
 
     def close(self) -> None:
         """Close the logs."""
-        self._writer.close()
+        self._events.close()
         self._folder.sync()
 
     def sync(self) -> None:
         """Make everything written so far visible."""
-        self._writer.flush()
+        self._events.flush()
         self._folder.sync()
 
 

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.plugins.hparams import api as hparams
+
+from freqquest.cnn.search.event_file import EventFile
+
+PICTURE = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
+WAVEFORM = np.linspace(-1, 1, 50, dtype=np.float32)
+SETTINGS = {"mixup": 0.5, "network": "plain", "time_shift": True, "num_filters": 8}
+
+
+def values_in(folder):
+    """Return the steps and values of the only event file, in its order."""
+    (file,) = folder.glob("events*")
+    return [
+        (event.step, value)
+        for event in EventFileLoader(str(file)).Load()
+        for value in event.summary.value
+    ]
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "torch"])
+def test_the_entries_are_those_that_tensorflow_writes(tmp_path, backend, monkeypatch):
+    monkeypatch.setattr("keras.config.backend", lambda: backend)
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    events = EventFile(ours)
+    events.add_text("config", "**a**", 0)
+    events.add_hparams(SETTINGS, "trial")
+    events.add_scalar("train/loss", 0.25, 1)
+    events.add_image("validation/mistakes", PICTURE, 2)
+    events.add_audio("mistakes/1", WAVEFORM, 8000, 2)
+    events.flush()
+    assert len(values_in(ours)) == 5  # visible before the file is closed
+    events.close()
+    writer = tf.summary.create_file_writer(str(tmp_path / "theirs"))
+    with writer.as_default(step=0):
+        tf.summary.text("config", "**a**")
+        hparams.hparams(SETTINGS, trial_id="trial")
+    with writer.as_default(step=1):
+        tf.summary.scalar("train/loss", 0.25)
+    with writer.as_default(step=2):
+        tf.summary.image("validation/mistakes", PICTURE[None])
+        tf.summary.audio("mistakes/1", WAVEFORM[None, :, None], 8000)
+    writer.close()
+    pairs = zip(values_in(ours), values_in(tmp_path / "theirs"), strict=True)
+    for (step, value), (their_step, theirs) in pairs:
+        assert (step, value.tag) == (their_step, theirs.tag)
+        plugin, their_plugin = value.metadata.plugin_data, theirs.metadata.plugin_data
+        assert plugin.plugin_name == their_plugin.plugin_name
+        if plugin.plugin_name == "hparams":
+            assert value.tag == "_hparams_/session_start_info"
+            continue  # it holds the time
+        assert plugin.content == their_plugin.content
+        tensor, their_tensor = tf.make_ndarray(value.tensor), tf.make_ndarray(theirs.tensor)
+        assert (tensor.shape, tensor.dtype) == (their_tensor.shape, their_tensor.dtype)
+        if plugin.plugin_name == "images":
+            assert tensor[:2].tolist() == their_tensor[:2].tolist()
+            tensor, their_tensor = (tf.io.decode_png(each[2], 3) for each in (tensor, their_tensor))
+        if plugin.plugin_name == "audio":
+            tensor, their_tensor = (
+                tf.audio.decode_wav(each[0]).audio for each in (tensor, their_tensor)
+            )
+            np.testing.assert_allclose(tensor, their_tensor, atol=2**-15)
+        else:
+            assert np.array_equal(tensor, their_tensor)
