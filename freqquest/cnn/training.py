@@ -66,7 +66,7 @@ def fit(
     build = partial(build_model, config, len(clips.classes), shape, clips.normalization)
     model = build(mixed_precision=device.mixed_precision)
     batches = TrainingBatches(clips, split.train, config, seed, device.num_loader_threads)
-    _compile(model, config, num_steps=max_epochs * len(batches))
+    _compile(model, config, max_epochs * len(batches), device)
     kept, averaging = model, []
     if config.weight_average or device.mixed_precision:
         kept = build()
@@ -153,12 +153,15 @@ def _require_finite(loss: float, epoch: int) -> None:
         raise DivergedError(f"epoch {epoch + 1}: the loss is {loss}")
 
 
-def _compile(model: keras.Model, config: CnnConfig, num_steps: int) -> None:
+def _compile(model: keras.Model, config: CnnConfig, num_steps: int, device: Device) -> None:
     model.compile(
         optimizer=_optimizer(config, num_steps),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
+        # On a CPU, XLA takes longer to compile a step, and the compiled step is slower too.
+        jit_compile="auto" if device.gpu_backend else False,
     )
+    model.optimizer.build(model.trainable_variables)  # in the first step, it would trace it twice
 
 
 def _optimizer(config: CnnConfig, num_steps: int) -> keras.optimizers.Optimizer:
