@@ -2,7 +2,6 @@
 
 import dataclasses
 import threading
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from freqquest.cgan.distributed import Worker
 from freqquest.cgan.generator_file import read_generator
 from freqquest.cgan.realism import RealismMetrics
 from freqquest.cgan.training_loop import run_training
-from tests.cgan.conftest import CPU, small, train_job
+from tests.cgan.conftest import CPU, small, threads, train_job
 from tests.cgan.test_judging import FakeJudge
 
 
@@ -79,27 +78,31 @@ def test_notes_tell_that_clips_are_judged(judged_run):
     assert any(note.endswith("judge 0.50") for note in notes)
 
 
-LIMIT_S = 30
-STEPS, CLIPS_PER_EPOCH = 8, 32
+LIMIT_S = 60
+CLIPS_PER_EPOCH, STEP = 32, 4
 
 
 class SlowJudge(FakeJudge):
-    """Judge that answers for an epoch's clips only after some clips of later epochs."""
+    """Judge that first answers when some clips are done, and tells whether more were by then."""
 
-    def __init__(self, until=0, error=None):
+    def __init__(self, after=0, before=0, error=None):
         super().__init__()
-        self.until, self.error = until, error
-        self.reached, self.answers = threading.Event(), []
+        self.after, self.before, self.error = after, before, error
+        self.is_after, self.is_before = threading.Event(), threading.Event()
+        self.was_late = None
 
     def on_clips(self, done, _):
-        if done >= self.until:
-            self.reached.set()
+        """Follow the training."""
+        for limit, event in ((self.after, self.is_after), (self.before, self.is_before)):
+            if done >= limit:
+                event.set()
 
     def classify_waveforms(self, waveforms, sample_rate_hz):
-        assert self.reached.wait(LIMIT_S), "training waits for the judge"
+        assert self.is_after.wait(LIMIT_S), "the training waits for the judge"
+        if self.was_late is None:
+            self.was_late = self.is_before.wait(0.5)
         if self.error is not None:
             raise self.error
-        self.answers.append(len(waveforms))
         return super().classify_waveforms(waveforms, sample_rate_hz)
 
 
@@ -111,19 +114,23 @@ class AtOnce(Background):
         self.wait()
 
 
-@pytest.fixture
-def train(dataset_dir, tmp_path, monkeypatch):
-    """Train six epochs, of which every second is judged, in a folder of this name."""
-    monkeypatch.setitem(cgan_config.PRESETS, "default", small("default"))
-    monkeypatch.setattr(recorder, "_CHECKPOINT_INTERVAL_S", 0)
-    settings = {"epochs": 6, "sample_every": 3, "judge_every": 2, "judge_clips": 2}
+def train(dataset_dir, folder, judge, background=Background):
+    """Train five epochs, of which the second, the fourth and the last are judged."""
+    settings = {"epochs": 5, "sample_every": 100, "judge_every": 2, "judge_clips": 1}
+    with pytest.MonkeyPatch.context() as patch, threads(1):  # another number rounds otherwise
+        patch.setitem(cgan_config.PRESETS, "default", small("default"))
+        patch.setattr(recorder, "_CHECKPOINT_INTERVAL_S", 0)
+        patch.setattr(recorder, "Background", background)
+        job = dataclasses.replace(train_job(dataset_dir, folder, **settings), judge=judge)
+        run_training(job, Worker(), CPU, judge.on_clips)
 
-    def run(name, judge):
-        job = train_job(dataset_dir, tmp_path / name, **settings)
-        run_training(dataclasses.replace(job, judge=judge), Worker(), CPU, judge.on_clips)
-        return tmp_path / name
 
-    return run
+@pytest.fixture(scope="module")
+def in_order(dataset_dir, tmp_path_factory):
+    """Run folder of a training that waits for its judge."""
+    folder = tmp_path_factory.mktemp("in_order")
+    train(dataset_dir, folder, SlowJudge(), AtOnce)
+    return folder
 
 
 def results_of(run):
@@ -135,53 +142,39 @@ def results_of(run):
 
 def assert_equal_results(run, other):
     pd.testing.assert_frame_equal(results_of(run), results_of(other))
-    for name in ("generator.safetensors", "judge.txt", "samples/low_ep3.wav"):
+    for name in ("generator.safetensors", "judge.txt", "samples/low_ep5.wav"):
         assert (run / name).read_bytes() == (other / name).read_bytes(), name
     names, others = (
-        sorted(path.name.rpartition("_")[0] for path in (folder / "checkpoints").glob("*.pt"))
+        {path.name.rpartition("_")[0] for path in (folder / "checkpoints").glob("*score*.pt")}
         for folder in (run, other)
     )
     assert names == others  # epochs and scores, without the contents' hashes
 
 
-def test_the_next_epoch_trains_while_the_judge_works_and_the_results_are_the_same(
-    train, monkeypatch
+def test_epochs_train_while_one_at_most_is_judged_and_the_results_are_those_of_waiting(
+    dataset_dir, in_order, tmp_path
 ):
-    # The judge answers for epoch 2 only when a step of epoch 4 is done.
-    meanwhile = train("meanwhile", SlowJudge(until=3 * CLIPS_PER_EPOCH + 4))
-    monkeypatch.setattr(recorder, "Background", AtOnce)
-    assert_equal_results(meanwhile, train("in_order", SlowJudge()))
-    judged = pd.read_csv(meanwhile / "cgan_epochs.csv")["judge/kernel"]
-    assert judged.notna().tolist() == [False, True] * 3
+    # Epoch 2 is judged during epoch 4, and epoch 5 does not start before epoch 4 can be.
+    judge = SlowJudge(after=3 * CLIPS_PER_EPOCH + STEP, before=4 * CLIPS_PER_EPOCH + STEP)
+    train(dataset_dir, tmp_path, judge)
+    assert judge.was_late is False
+    assert_equal_results(tmp_path, in_order)
+    judged = pd.read_csv(tmp_path / "cgan_epochs.csv")["judge/kernel"]
+    assert judged.notna().tolist() == [False, True, False, True, True]
 
 
-def test_a_judge_slower_than_the_training_has_one_epoch_waiting_at_most(train):
-    judge = SlowJudge(until=5 * CLIPS_PER_EPOCH)  # epoch 4 is to be judged before
-    waiting = []
-    wait = judge.reached.wait
-    judge.reached.wait = lambda _: waiting.append(1) or wait(0.2) or True
-    train("run", judge)
-    assert judge.answers == [4, 4, 4, 16]
-
-
-def test_a_training_that_is_cut_off_while_the_judge_works_continues_to_the_same_results(train):
-    died = SlowJudge(until=3 * CLIPS_PER_EPOCH, error=InterruptedError("the machine is gone"))
+def test_a_training_that_is_cut_off_while_the_judge_works_continues_to_the_same_results(
+    dataset_dir, in_order, tmp_path
+):
+    cut_off = SlowJudge(
+        after=3 * CLIPS_PER_EPOCH + STEP, error=InterruptedError("the machine is gone")
+    )
     with pytest.raises(InterruptedError, match="the machine is gone"):
-        train("cut_off", died)
-    run = train("cut_off", SlowJudge())
-    assert_equal_results(run, train("whole", SlowJudge()))
-
-
-def test_an_error_of_the_judge_ends_the_training(train, tmp_path):
-    judge = SlowJudge(until=2 * CLIPS_PER_EPOCH + 4, error=ValueError("waveform 3 has NaN"))
-    seen = []
-    on_clips = judge.on_clips
-    judge.on_clips = lambda done, note: seen.append(done) or on_clips(done, note)
-    with pytest.raises(ValueError, match="waveform 3 has NaN"):
-        train("run", judge)
-    assert max(seen) < 6 * CLIPS_PER_EPOCH
-    saved = [path.name[:12] for path in (tmp_path / "run" / "checkpoints").glob("*.pt")]
-    assert saved == ["epoch_000001"]  # nothing after the epoch that could not be judged
+        train(dataset_dir, tmp_path, cut_off)
+    saved = [path.name[:12] for path in (tmp_path / "checkpoints").glob("*.pt")]
+    assert saved == ["epoch_000001"]  # nothing since the epoch that was not judged
+    train(dataset_dir, tmp_path, SlowJudge())
+    assert_equal_results(tmp_path, in_order)
 
 
 def test_checkpoints_hold_a_copy_of_the_weights_in_the_cpus_memory():
