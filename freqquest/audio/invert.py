@@ -111,16 +111,11 @@ def _invert_default(
     """Invert mel power `[N, M, T]` to `[N, S]` by smooth spectra and a mel-guided Griffin-Lim."""
     mel_power = mel_power.mT.contiguous()
     filters = _filters(config, sample_rate_hz, mel_power.device)
-    stft = Stft(
-        config.n_fft, config.hop_length, mel_power.shape[1], config.padding, mel_power.device
-    )
     magnitudes = _smooth_spectra(mel_power, filters).sqrt_()
     return griffin_lim(
         magnitudes,
-        torch.stack([_random_phases(magnitudes.shape[1:], seed) for seed in seeds]).to(
-            magnitudes.device
-        ),
-        stft,
+        _random_phases(magnitudes.shape, seeds, magnitudes.device),
+        _stft(config, mel_power.shape[1], mel_power.device),
         num_iterations=NUM_ITERATIONS,
         momentum=_MOMENTUM,
         correct=lambda power: _fit(power, mel_power, filters, num_steps=3).sqrt_(),
@@ -173,12 +168,24 @@ def _filters(config: SpectrogramConfig, sample_rate_hz: int, device: torch.devic
     return torch.from_numpy(mel_filter_bank(config, sample_rate_hz)).to(device)
 
 
-def _random_phases(shape: tuple[int, ...], seed: int) -> torch.Tensor:
-    """Return random phases in radians, the same for every device.
+@lru_cache(maxsize=4)
+def _stft(config: SpectrogramConfig, num_frames: int, device: torch.device) -> Stft:
+    """Return the transform; building one waits for a GPU."""
+    return Stft(config.n_fft, config.hop_length, num_frames, config.padding, device)
 
-    Phases derived from the magnitudes would start closer, but turn smooth noise into pulses.
+
+def _random_phases(
+    shape: tuple[int, ...], seeds: Sequence[int], device: torch.device
+) -> torch.Tensor:
+    """Return random phases `[N, T, F]` in radians, the same for every device.
+
+    They are drawn while a GPU still computes the spectra. Phases derived from the magnitudes would
+    start closer, but turn smooth noise into pulses.
     """
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)).mul_(2 * math.pi)
+    phases = torch.empty(shape, pin_memory=device.type == "cuda")
+    for clip, seed in zip(phases, seeds, strict=True):
+        torch.rand(clip.shape, generator=torch.Generator().manual_seed(seed), out=clip)
+    return phases.to(device, non_blocking=True).mul_(2 * math.pi)
 
 
 def _invert_reference(

@@ -16,20 +16,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from freqquest.audio.invert import invert
 from freqquest.benchmark.gpu_agreement import Agreement, check_agreement
 from freqquest.benchmark.gpu_messages import count_messages
 from freqquest.benchmark.gpu_speed import Speed, measure_peak, measure_speed
 from freqquest.benchmark.gpu_training import CONFIGS, MODES, PackedTraining
+from freqquest.benchmark.inversion_speed import measure_inversion
 from freqquest.cgan.generator_file import GeneratorCard, generator_bytes
 from freqquest.cgan.packed_clips import PackedClips, pack
 from freqquest.dataset.order import num_steps
-
-_NUM_INVERTED = 256, 4
-"""Clips inverted at once on a GPU, and by one CPU core for comparison."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -118,8 +114,8 @@ def _run(options: argparse.Namespace) -> None:
                 speeds.append(speed)
                 print(json.dumps(speed), flush=True)
                 _write(options.output, results)  # keeps what there is if the rest fails
-    results["inversion_clips_per_s"] = _inversion_speeds(source, device)
-    print(json.dumps(results["inversion_clips_per_s"]))
+    results["inversion"] = measure_inversion(device)
+    print(json.dumps(results["inversion"]))
     _write(options.output, results)
 
 
@@ -160,26 +156,6 @@ def _count(options: argparse.Namespace) -> None:
         for num_workers in options.num_workers:
             messages = count_messages(options.file, networks, options.batch_size, num_workers)
             print(json.dumps(messages), flush=True)
-
-
-def _inversion_speeds(source: PackedClips, device: torch.device) -> dict[str, float]:
-    """Return clips per second of spectrograms turned into sound, by the device and a CPU core."""
-    clips = next(source.shards()).spectrograms[..., : source.scale.audible_frames]
-    num_threads = torch.get_num_threads()
-    speeds = {}
-    for name, where, count in (
-        ("device", device, _NUM_INVERTED[0] if device.type == "cuda" else _NUM_INVERTED[1]),
-        ("cpu_core", torch.device("cpu"), _NUM_INVERTED[1]),
-    ):
-        torch.set_num_threads(1)
-        some = np.resize(clips, (count, *clips.shape[1:]))
-        seeds = list(range(count))
-        for _ in range(2):  # the first includes the planning of transforms
-            started = time.perf_counter()
-            invert(some, source.view, source.sample_rate_hz, seeds=seeds, device=where)
-            speeds[name] = count / (time.perf_counter() - started)
-    torch.set_num_threads(num_threads)
-    return speeds | {"ratio": speeds["device"] / speeds["cpu_core"]}
 
 
 def _name(device: torch.device) -> str:

@@ -7,7 +7,7 @@ import torch
 
 from freqquest.audio.decode import encode_wav
 from freqquest.cgan.config import GenerateConfig
-from freqquest.cgan.generator import CLIPS_AT_ONCE, Generator
+from freqquest.cgan.generator import Generator
 from freqquest.cgan.generator_file import load_generator
 from freqquest.cgan.train_job import GeneratedClip
 from freqquest.errors import UserError
@@ -47,8 +47,8 @@ def synthesize(
             f"{existing[0]} exists: choose another `output_dir` or `seed`, or pass `overwrite=True`"
         )
     on_clips(0)
-    for start in range(0, len(clips), CLIPS_AT_ONCE):
-        chunk = slice(start, start + CLIPS_AT_ONCE)
+    for start in range(0, len(clips), generator.clips_at_once):
+        chunk = slice(start, start + generator.clips_at_once)
         keys = [(classes.index(label), index) for label, index in clips[chunk]]
         waveforms = generator.generate_clips(keys, config.seed)
         for file, waveform in zip(files[chunk], waveforms, strict=True):

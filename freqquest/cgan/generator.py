@@ -19,6 +19,9 @@ from freqquest.errors import UserError
 CLIPS_AT_ONCE = 16
 """Clips that are computed together. Another number gives other rounding."""
 
+GPU_CLIPS_AT_ONCE = 256
+"""The same on a GPU, which 16 clips do not keep busy."""
+
 ClipKey = tuple[int, int]
 """Class index of a clip, and its number in the class; with a seed, they determine its noise."""
 
@@ -60,6 +63,11 @@ class Generator:
         return list(self._card.classes)
 
     @property
+    def clips_at_once(self) -> int:
+        """Number of clips that its device computes together."""
+        return CLIPS_AT_ONCE if self._device.type == "cpu" else GPU_CLIPS_AT_ONCE
+
+    @property
     def sample_rate_hz(self) -> int:
         """Sample rate of the waveforms."""
         return self._card.sample_rate_hz
@@ -89,8 +97,8 @@ class Generator:
             raise UserError(f"`seed={seed}` must be 0 or more")
         clips = [(self._card.classes.index(label), number) for number in range(num_clips)]
         chunks = [
-            self.generate_clips(clips[start : start + CLIPS_AT_ONCE], seed)
-            for start in range(0, num_clips, CLIPS_AT_ONCE)
+            self.generate_clips(clips[start : start + self.clips_at_once], seed)
+            for start in range(0, num_clips, self.clips_at_once)
         ]
         return np.concatenate(chunks)
 

@@ -1,21 +1,26 @@
 """Results of a training, kept by rank 0: checkpoints, evaluations, logs, and the final generator.
 
+Clips are generated when an epoch ends. A thread judges and writes them while the next epochs train.
+
 No Ray. Shapes: N clips, M mel bands, T frames, S samples.
 """
 
 import io
 import time
 from collections.abc import Callable
-from typing import TypedDict
+from functools import partial
+from typing import Any, Self, TypedDict
 
 import numpy as np
 import pandas as pd
 import torch
 
+from freqquest.cgan.background import Background
 from freqquest.cgan.distributed import Worker, from_first_worker
 from freqquest.cgan.epoch import EpochMetrics
-from freqquest.cgan.generator import ClipKey, draw_noise, to_waveforms
+from freqquest.cgan.generator import GPU_CLIPS_AT_ONCE, ClipKey, draw_noise, to_waveforms
 from freqquest.cgan.generator_file import GeneratorCard, generator_bytes
+from freqquest.cgan.hardware import HardwareMonitor, describe_hardware
 from freqquest.cgan.judging import RealismEvaluator
 from freqquest.cgan.realism import RealismMetrics, as_dict, format_table
 from freqquest.cgan.tensorboard_logs import CganLogs
@@ -33,7 +38,13 @@ _FINAL_SEED = 1
 """Added to the seed for the final evaluation: the noise that chose the epoch must not score it."""
 
 _CLIPS_AT_ONCE = 32
-"""Clips of an evaluation that are generated together."""
+"""Clips of an evaluation that a CPU generates together."""
+
+_EPOCH, _CHECKPOINT, _SAMPLES = "epoch", "checkpoint", "samples"
+"""Kinds of work in the background: an epoch's metrics, the same with all weights, and sounds."""
+
+_MAX_SAMPLES = 8
+"""Epochs whose sounds may wait in memory to be written."""
 
 
 class _State(TypedDict):
@@ -68,8 +79,17 @@ def restore(trainer: CganTrainer, job: TrainJob, worker: Worker) -> list[EpochMe
     return state["history"]
 
 
+class _GeneratedClips(TypedDict):
+    """Clips to be judged."""
+
+    waveforms: np.ndarray
+    """`[N, S]`."""
+    class_indices: np.ndarray
+    """Classes `[N]` that they were made for."""
+
+
 class Recorder:
-    """Keeper of each epoch's results."""
+    """Keeper of each epoch's results; use it as a context, which ends with all of them written."""
 
     def __init__(self, job: TrainJob, trainer: CganTrainer, history: list[EpochMetrics]) -> None:
         """Open the logs; if there is a judge, have it classify the real clips.
@@ -90,29 +110,50 @@ class Recorder:
         self._logs = CganLogs(job, first_epoch=len(history) + 1)
         if self._evaluator is not None and not history:
             self._logs.add_baseline(self._evaluator.real_baseline(job.config.judge_clips))
+        self._hardware = HardwareMonitor(trainer.device)
+        self._background = Background()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Finish what is being judged and written, also after an error."""
+        self._background.__exit__(*error)
 
     def end_epoch(self, on_note: Callable[[str], None]) -> None:
         """Log the last epoch; evaluate it, write samples and save a checkpoint where these are due.
 
+        Copies what this needs; most of it is done later, in the order of the epochs. Their rows of
+        the history belong to the background from then on.
+
         Args:
             on_note: Called with a note on what is going on.
+
+        Raises:
+            Exception: The judge failed, or an earlier epoch's results could not be written.
         """
         config, metrics, epoch = self._job.config, self._history[-1], len(self._history)
+        metrics |= self._hardware.read()
+        metrics["step_ms"] = 1000 * self._job.cgan_config.batch_size / metrics["clips_per_s"]
         is_last = epoch == config.effective_epochs
-        evaluation = None
-        if self._evaluator is not None and (is_last or epoch % config.effective_judge_every == 0):
-            on_note(f"epoch {epoch}/{config.effective_epochs}: judging its clips")
-            evaluation = self._judge(self._evaluator, config.judge_clips, config.seed)
-            scalars = evaluation.scalars().items()
-            metrics |= {tag: value for tag, value in scalars if tag.startswith("judge/")}
-        write_csv(pd.DataFrame(self._history), self._job.run / layout.CGAN_EPOCHS_NAME)
-        self._logs.add_epoch(epoch, metrics, evaluation)
+        is_judged = self._evaluator is not None and (
+            is_last or epoch % config.effective_judge_every == 0
+        )
         if is_last or epoch == 1 or epoch % config.effective_sample_every == 0:
             self._add_samples(epoch)
-        self._logs.flush()
-        is_due = time.monotonic() - self._last_save > _CHECKPOINT_INTERVAL_S
-        if is_last or evaluation is not None or is_due:
-            self._save(evaluation)
+        if is_judged:
+            on_note(f"epoch {epoch}/{config.effective_epochs}: judging its clips")
+        is_saving = self._background.has(_CHECKPOINT)
+        is_due = time.monotonic() - self._last_save > _CHECKPOINT_INTERVAL_S and not is_saving
+        clips, state = None, None
+        if is_judged or is_last or is_due:
+            self._background.wait(_CHECKPOINT)  # so that memory holds one at most
+            state = _copy_to_host(self._trainer.state_dict())
+            self._last_save = time.monotonic()
+        if is_judged:
+            clips = self._generate_of_each_class(config.judge_clips, config.seed)
+        kind = _EPOCH if state is None else _CHECKPOINT
+        self._background.submit(partial(self._record, epoch, clips, state), kind)
 
     def finish(self, on_note: Callable[[str], None]) -> dict[str, object]:
         """Save the generator of the best epoch, or of the last if none was judged, and judge it.
@@ -123,6 +164,7 @@ class Recorder:
         Returns:
             The last epoch's metrics, and those of the saved generator.
         """
+        self._background.wait()
         content = self._checkpoints.best() or self._checkpoints.last()
         assert content is not None
         state = _load(content, self._trainer.device)
@@ -130,12 +172,14 @@ class Recorder:
         file = self._job.run / layout.GENERATOR_NAME
         file.write_bytes(generator_bytes(weights, self._card(epoch)))
         metrics: dict[str, object] = {**self._history[-1], "generator_epoch": epoch}
+        metrics["hardware"] = describe_hardware(self._history, self._trainer.device)
         evaluation = None
         if self._evaluator is not None:
             self._trainer.averaged_generator.load_state_dict(weights)
             config, num_clips = self._job.config, self._job.config.final_judge_clips
             on_note(f"judging {num_clips} clips of each class by epoch {epoch}")
-            evaluation = self._judge(self._evaluator, num_clips, config.seed + _FINAL_SEED)
+            clips = self._generate_of_each_class(num_clips, config.seed + _FINAL_SEED)
+            evaluation = self._evaluator.evaluate(**clips)
             baseline = self._evaluator.real_baseline(num_clips)
             table = format_table(evaluation, baseline)
             (self._job.run / layout.JUDGE_TABLE_NAME).write_text(table + "\n")
@@ -146,25 +190,49 @@ class Recorder:
         self._logs.close(self._history[-1], evaluation)
         return metrics
 
-    def _judge(
-        self, evaluator: RealismEvaluator, clips_per_class: int, seed: int
-    ) -> RealismMetrics:
-        """Return the metrics of clips of the averaged generator."""
+    def _record(
+        self, epoch: int, clips: _GeneratedClips | None, state: TrainerState | None
+    ) -> None:
+        """Evaluate an epoch's clips, log its metrics, and save its state. Runs in the background.
+
+        Args:
+            epoch: Number of the epoch, from 1.
+            clips: Its clips, if it is judged.
+            state: Its state, if a checkpoint is due.
+        """
+        metrics, evaluation = self._history[epoch - 1], None
+        if clips is not None:
+            assert self._evaluator is not None
+            evaluation = self._evaluator.evaluate(**clips)
+            scalars = evaluation.scalars().items()
+            metrics |= {tag: value for tag, value in scalars if tag.startswith("judge/")}
+        self._logs.add_epoch(epoch, metrics, evaluation)
+        if not self._background.is_behind():  # else a later epoch writes these as well
+            table = pd.DataFrame(self._history[:epoch])
+            write_csv(table, self._job.run / layout.CGAN_EPOCHS_NAME)
+            self._logs.flush()
+        if state is not None:
+            self._save(epoch, state, evaluation)
+
+    def _generate_of_each_class(self, clips_per_class: int, seed: int) -> _GeneratedClips:
+        """Return clips of the averaged generator."""
         num_classes = len(self._job.manifest.classes)
         clips = [
             (index, number) for index in range(num_classes) for number in range(clips_per_class)
         ]
-        chunks = [
-            clips[start : start + _CLIPS_AT_ONCE] for start in range(0, len(clips), _CLIPS_AT_ONCE)
-        ]
-        waveforms = [self._generate(chunk, seed)[1] for chunk in chunks]
-        return evaluator.evaluate(
-            np.concatenate(waveforms), np.array([index for index, _ in clips])
-        )
+        step = _CLIPS_AT_ONCE if self._trainer.device.type == "cpu" else GPU_CLIPS_AT_ONCE
+        chunks = [clips[start : start + step] for start in range(0, len(clips), step)]
+        return {
+            "waveforms": np.concatenate([self._generate(chunk, seed)[1] for chunk in chunks]),
+            "class_indices": np.array([index for index, _ in clips]),
+        }
 
     def _add_samples(self, epoch: int) -> None:
+        self._background.wait(_SAMPLES, at_most=_MAX_SAMPLES - 1)
         clips = [(index, 0) for index in range(len(self._job.manifest.classes))]
-        self._logs.add_samples(*self._generate(clips, self._job.config.seed), epoch)
+        spectrograms, waveforms = self._generate(clips, self._job.config.seed)
+        write = partial(self._logs.add_samples, spectrograms.cpu(), waveforms, epoch)
+        self._background.submit(write, _SAMPLES)
 
     def _generate(self, clips: list[ClipKey], seed: int) -> tuple[torch.Tensor, np.ndarray]:
         """Return spectrograms `[N, M, T]` and waveforms `[N, S]`.
@@ -177,18 +245,17 @@ class Recorder:
         card, device = self._card(len(self._history)), self._trainer.device
         return spectrograms, to_waveforms(spectrograms, card, seed, clips, device)
 
-    def _save(self, evaluation: RealismMetrics | None) -> None:
+    def _save(self, epoch: int, trainer: TrainerState, evaluation: RealismMetrics | None) -> None:
         state: _State = {
-            "trainer": self._trainer.state_dict(),
-            "history": self._history,
+            "trainer": trainer,
+            "history": self._history[:epoch],
             "settings_sha256": self._job.settings_sha256,
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
         kernel = evaluation.overall["kernel"] if evaluation is not None else None
         score = None if kernel is None else -kernel
-        self._checkpoints.save(len(self._history), buffer.getvalue(), score)
-        self._last_save = time.monotonic()
+        self._checkpoints.save(epoch, buffer.getvalue(), score)
 
     def _card(self, epochs: int) -> GeneratorCard:
         manifest = self._job.manifest
@@ -202,6 +269,17 @@ class Recorder:
             epochs=epochs,
             dataset_sha256=manifest.content_sha256,
         )
+
+
+def _copy_to_host(value: Any) -> Any:
+    """Return a copy of nested tensors in the memory of the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {name: _copy_to_host(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copy_to_host(part) for part in value)
+    return value
 
 
 def _checkpoints(job: TrainJob) -> Checkpoints:

@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 import torch
 
 from freqquest import plots
@@ -42,8 +41,16 @@ _TAGS = {
     "norm_G": "gradient_norm/G",
     "num_skipped": "gradient_norm/skipped_steps",
     "clips_per_s": "speed/clips_per_s",
+    "step_ms": "speed/step_ms",
+    "loader_share": "speed/loader_share",
+    "launch_share": "speed/launch_share",
+    "device_share": "speed/device_share",
+    "gpu_busy": "gpu/busy_share",
+    "gpu_power_w": "gpu/power_w",
+    "gpu_mib": "memory/gpu_mib",
+    "process_mib": "memory/process_mib",
 }
-"""TensorBoard tags of an epoch's metrics."""
+"""TensorBoard tags of an epoch's metrics, those of a GPU where there is one."""
 
 _MIN_POWER = 1e-4
 """Smallest power in pictures, hardly audible."""
@@ -70,11 +77,8 @@ class CganLogs:
     def add_epoch(
         self, epoch: int, metrics: EpochMetrics, evaluation: RealismMetrics | None
     ) -> None:
-        """Write an epoch's metrics, and the memory that the process holds now."""
-        scalars = {tag: metrics[name] for name, tag in _TAGS.items()}
-        scalars["memory/process_mib"] = psutil.Process().memory_info().rss / 2**20
-        if torch.cuda.is_available():
-            scalars["memory/gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
+        """Write an epoch's metrics."""
+        scalars = {tag: metrics[name] for name, tag in _TAGS.items() if name in metrics}
         for tag, value in (scalars | (evaluation.scalars() if evaluation else {})).items():
             self._writer.add_scalar(tag, value, epoch)
 

@@ -6,6 +6,7 @@ training survives the loss of a worker, the driver or the machine.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -49,8 +50,16 @@ def run_training(
         UserError: The same of a shard that this process reads later, in this process alone.
         FloatingPointError: Gradients did not stay finite.
     """
+    prepared = _prepare_together(job, worker, device)
+    with prepared[2] or nullcontext():  # rank 0 ends with all results written
+        return _train(job, worker, prepared, on_clips)
+
+
+def _train(
+    job: TrainJob, worker: Worker, prepared: "_Prepared", on_clips: OnClips
+) -> Mapping[str, object]:
     config, batch_size = job.config, job.cgan_config.batch_size
-    trainer, history, recorder, clips = _prepare_together(job, worker, device)
+    trainer, history, recorder, clips = prepared
     steps_per_epoch = num_steps(job.manifest.num_rows["train"], batch_size)
     clips_per_epoch = steps_per_epoch * batch_size
     on_clips(len(history) * clips_per_epoch, "")

@@ -91,6 +91,42 @@ class EvaluationMetrics(TypedDict):
     note: str
 
 
+class HardwareMetrics(TypedDict):
+    """Speed of the generator's training and load of its hardware; None is what is not available.
+
+    Medians over all epochs, of the worker of rank 0; its memory at the most.
+    """
+
+    device: str
+    """Name of the GPU, or CPU."""
+    gpu_total_mib: float | None
+    """Memory of the GPU."""
+    num_workers: int
+    num_threads: int
+    """Threads of one worker."""
+    clips_per_s: float | None
+    """Clips per second of all workers."""
+    step_ms: float | None
+    """Time of one step in milliseconds."""
+    loader_share: float | None
+    """Share of the time in which the training waits for clips."""
+    launch_share: float | None
+    """Share in which its Python runs: it computes, or on a GPU launches kernels."""
+    device_share: float | None
+    """Share in which it waits for the GPU."""
+    gpu_busy: float | None
+    """Share in which the GPU runs a kernel."""
+    gpu_power_w: float | None
+    process_mib: float | None
+    """Memory of the process."""
+    gpu_mib: float | None
+    """Memory of the GPU that tensors take."""
+    limit: str | None
+    """What limits the speed: loader, launches, kernels, or computing."""
+    hint: str | None
+    """What would be faster."""
+
+
 class GeneratorMetrics(TypedDict):
     """Metrics of the generator's training, beside those of the last epoch."""
 
@@ -105,6 +141,7 @@ class GeneratorMetrics(TypedDict):
     """The judge's metrics of as many real clips."""
     baseline_of_epochs: NotRequired[dict[str, float | None]]
     """The same for as many real clips as an evaluation within the training takes."""
+    hardware: NotRequired[HardwareMetrics]
     machine: str
     """Description of the machine, added when the run folder records the metrics."""
 

@@ -18,6 +18,7 @@ from freqquest.runs.metrics import (
     CnnMetrics,
     EvaluationMetrics,
     GeneratorMetrics,
+    HardwareMetrics,
     RunMetrics,
 )
 from freqquest.runs.tensorboard_server import tensorboard_command
@@ -27,6 +28,8 @@ _PICTURE_NAME = re.compile(r"epoch_(\d+)\.png")
 
 _DISTANCES = ("frechet", "kernel", "diversity")
 """The judge's metrics of generated clips, beside accuracy."""
+
+_UNKNOWN = "not available"
 
 _OUTPUTS = {
     "report": layout.REPORT_NAME,
@@ -62,6 +65,7 @@ def write_report(run_dir: str) -> None:
         tensorboard=_tensorboard_command(run),
         shown_epoch=shown_epoch,
         sounds=_sounds(run, shown_epoch),
+        hardware=_hardware_rows(metrics.get("cgan", {}).get("hardware")),
         has_dataset_plots=(run / layout.DATASET_DIR / layout.FIGURES_DIR).is_dir(),
         has_importance=(run / layout.FIGURES_DIR / layout.IMPORTANCE_NAME).is_file(),
         **{name: sections.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
@@ -125,9 +129,11 @@ def _generator_lines(cgan: GeneratorMetrics) -> list[str]:
         f"generator: epoch {cgan['generator_epoch']} of {cgan['epoch']}; at the end "
         f"loss_D {cgan['loss_D']:.3f}, loss_G {cgan['loss_G']:.3f}"
     )
-    if "judge" not in cgan:
-        return [line]
-    return [line, _judge_line(cgan["judge"], cgan["baseline"])]
+    lines = [line]
+    if "judge" in cgan:
+        lines.append(_judge_line(cgan["judge"], cgan["baseline"]))
+    hint = cgan["hardware"]["hint"] if "hardware" in cgan else None
+    return [*lines, f"generator's training: {hint}"] if hint is not None else lines
 
 
 def _judge_line(judge: EvaluationMetrics, baseline: EvaluationMetrics) -> str:
@@ -142,6 +148,47 @@ def _judge_line(judge: EvaluationMetrics, baseline: EvaluationMetrics) -> str:
         f"as their class (real clips: {real['accuracy']:.3f}); {', '.join(distances)}; "
         f"{judge['note']}"
     )
+
+
+def _hardware_rows(hardware: HardwareMetrics | None) -> dict[str, str]:
+    """Return the rows of the table of speed and hardware by name."""
+    if hardware is None:
+        return {}
+    is_gpu, num_workers = hardware["gpu_total_mib"] is not None, hardware["num_workers"]
+    on_host = "launches" if is_gpu else "computing"
+    shares = {
+        "waiting for clips": hardware["loader_share"],
+        on_host: hardware["launch_share"],
+        "waiting for the device": hardware["device_share"],
+    }
+    rows = {
+        "device": hardware["device"] + (", of worker 0" if num_workers > 1 else ""),
+        "workers": f"{num_workers}, of {hardware['num_threads']} thread(s) each",
+        "clips per second": _number(hardware["clips_per_s"]),
+        "time of a step": _number(hardware["step_ms"], " ms"),
+    }
+    if is_gpu:
+        of_total = f" of {hardware['gpu_total_mib']:,.0f} MiB"
+        rows |= {
+            "GPU busy": _share(hardware["gpu_busy"]),
+            "GPU power": _number(hardware["gpu_power_w"], " W"),
+            "GPU memory": _number(hardware["gpu_mib"], of_total),
+        }
+    return rows | {
+        "memory of the process": _number(hardware["process_mib"], " MiB"),
+        "time of an epoch": ", ".join(f"{name} {_share(value)}" for name, value in shares.items()),
+        "limit": hardware["limit"] or _UNKNOWN,
+    }
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    if value is None:
+        return _UNKNOWN
+    return f"{value:,.0f}{unit}" if value >= 100 else f"{value:.1f}{unit}"
+
+
+def _share(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{value:.0%}"
 
 
 def _draw_generator_plots(run: Location, cgan: GeneratorMetrics) -> None:

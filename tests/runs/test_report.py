@@ -76,3 +76,66 @@ def test_the_generators_headlines_compare_with_real_clips():
         "generated clips: 0.250 of 8 (in generated/) are classified as the class they were made "
         "for",
     ]
+
+
+HARDWARE = {
+    "device": "NVIDIA H100",
+    "gpu_total_mib": 81559.0,
+    "num_workers": 2,
+    "num_threads": 4,
+    "clips_per_s": 983.4,
+    "step_ms": 16.31,
+    "loader_share": 0.01,
+    "launch_share": 0.95,
+    "device_share": 0.04,
+    "gpu_busy": 0.13,
+    "gpu_power_w": None,
+    "process_mib": 2345.6,
+    "gpu_mib": 973.0,
+    "limit": "launches",
+    "hint": "the GPU is busy 13% of the time",
+}
+
+
+@pytest.fixture
+def report_of(tmp_path):
+    """Write a report of a generator's training on this hardware."""
+
+    def write(hardware):
+        (tmp_path / "cgan_epochs.csv").write_text("epoch,loss_D,loss_G\n1,0.5,2\n")
+        cgan = {"epoch": 1, "generator_epoch": 1, "loss_D": 0.5, "loss_G": 2.0, "machine": "this"}
+        (tmp_path / "metrics.json").write_text(json.dumps({"cgan": cgan | hardware}))
+        write_report(str(tmp_path))
+        return (tmp_path / "report.html").read_text()
+
+    return write
+
+
+def test_the_report_tells_speed_and_load_of_a_gpu_and_what_limits_it(report_of):
+    page = report_of({"hardware": HARDWARE})
+    for name, value in {
+        "device": "NVIDIA H100, of worker 0",
+        "workers": "2, of 4 thread(s) each",
+        "clips per second": "983",
+        "time of a step": "16.3 ms",
+        "GPU busy": "13%",
+        "GPU power": "not available",
+        "GPU memory": "973 of 81,559 MiB",
+        "memory of the process": "2,346 MiB",
+        "time of an epoch": "waiting for clips 1%, launches 95%, waiting for the device 4%",
+        "limit": "launches",
+    }.items():
+        assert f"<tr><td>{name}</td><td>{value}</td></tr>" in page
+    assert "<li>generator&#39;s training: the GPU is busy 13% of the time</li>" in page
+
+
+def test_the_report_of_a_cpu_has_no_rows_of_a_gpu(report_of):
+    on_cpu = {"device": "CPU", "gpu_total_mib": None, "num_workers": 1, "hint": None}
+    page = report_of({"hardware": HARDWARE | on_cpu})
+    assert "<td>device</td><td>CPU</td>" in page
+    assert "computing 95%" in page
+    assert "GPU" not in page
+
+
+def test_runs_of_earlier_versions_have_no_table_of_hardware(report_of):
+    assert "Speed and hardware" not in report_of({})
