@@ -18,7 +18,7 @@ ALONE, SLOWER, FASTER = "alone_default", "slower_of_two_default", "faster_of_two
 
 
 class _Meeting(NamedTuple):
-    """What the processes share."""
+    """Values that the processes share."""
 
     start: Barrier
     num_timed: "Synchronized[int]"

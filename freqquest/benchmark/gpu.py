@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from freqquest.benchmark.gpu_agreement import Agreement, check_agreement
-from freqquest.benchmark.gpu_messages import count_messages
+from freqquest.benchmark.gpu_messages import INFINIBAND, NVLINK, communication_s, count_messages
 from freqquest.benchmark.gpu_speed import Speed, measure_peak, measure_speed
 from freqquest.benchmark.gpu_training import CONFIGS, MODES, PackedTraining
 from freqquest.benchmark.inversion_speed import measure_inversion
@@ -156,6 +156,9 @@ def _count(options: argparse.Namespace) -> None:
         for num_workers in options.num_workers:
             messages = count_messages(options.file, networks, options.batch_size, num_workers)
             print(json.dumps(messages), flush=True)
+        for gpus, network in ((8, NVLINK), (64, INFINIBAND)):
+            milliseconds = 1000 * communication_s(messages, gpus, network)
+            print(f"{networks}, {gpus} GPUs, reckoned: {milliseconds:.2f} ms a step", flush=True)
 
 
 def _name(device: torch.device) -> str:

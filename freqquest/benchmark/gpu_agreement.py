@@ -19,8 +19,8 @@ from freqquest.cgan import distributed
 from freqquest.cgan.packed_clips import PackedClips
 from freqquest.cgan.trainer import PENALTY_EVERY
 
-_NUM_STEPS = 4 * PENALTY_EVERY
-"""Steps that are compared; the last penalty of them is replayed."""
+_NUM_STEPS, _RESTART_AT = 6 * PENALTY_EVERY, 2 * PENALTY_EVERY
+"""Steps that are compared, and those before a restart; the last penalty of both is replayed."""
 
 _MAX_FIRST_DIFFERENCE = 1e-3
 """Largest relative difference of the first step's losses that rounding explains."""
@@ -74,16 +74,18 @@ def _train(
     start = _weights(training)
     losses = []
     for step in range(_NUM_STEPS):
-        if restart and step == _NUM_STEPS // 2:
+        if restart and step == _RESTART_AT:
             training.trainer.load_state_dict(copy.deepcopy(training.trainer.state_dict()))
             training.replay_steps()
         metrics = training.run(1)
         losses.append([metrics["loss_D"], metrics["loss_G"]])
+    obstacle = training.trainer.obstacle if mode != "plain" else None
+    training.trainer.use_graphs(None)  # the process group may end
     return {
         "losses": torch.tensor(losses),
         "start": start,
         "weights": _weights(training),
-        "obstacle": training.trainer.obstacle if mode != "plain" else None,
+        "obstacle": obstacle,
     }
 
 

@@ -53,6 +53,13 @@ class Network:
     """Bytes per second that each GPU sends and receives."""
 
 
+NVLINK = Network(latency_s=20e-6, bytes_per_s=200e9)
+"""Assumed links between H100s of one node."""
+
+INFINIBAND = Network(latency_s=40e-6, bytes_per_s=40e9)
+"""Assumed links between GPUs of several nodes, one adapter of 400 Gbit/s each."""
+
+
 def communication_s(messages: Messages, num_workers: int, network: Network) -> float:
     """Return the time that a step's messages take between W GPUs, none of it hidden.
 

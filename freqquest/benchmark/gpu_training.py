@@ -51,8 +51,9 @@ class PackedTraining:
         )
         self._mode, self._worker = mode, worker or Worker()
         self.replay_steps()
-        self._clips = ClipBatches(source, scale, device)
-        self._endless = self.batches()
+        self.batches = _endless_batches(
+            ClipBatches(source, scale, device), cgan_config.batch_size, self._worker
+        )
         self._num_epochs = 0
 
     def replay_steps(self) -> None:
@@ -61,24 +62,23 @@ class PackedTraining:
         capturer = CudaCapturer(device) if device.type == "cuda" else EagerCapturer()
         self.trainer.use_graphs(None if self._mode == "plain" else capturer)
 
-    def batches(self) -> Iterator[Batch]:
-        """Yield the batches of one epoch after the other."""
-        size = self.trainer.cgan_config.batch_size
-        for epoch in itertools.count():
-            yield from self._clips.epoch(size, seed=0, epoch=epoch, worker=self._worker)
-
     def run(self, num_steps: int) -> EpochMetrics:
         """Take some steps, and return their metrics as an epoch's."""
-        batches = itertools.islice(self._endless, num_steps)
         self._num_epochs += 1
         return train_epoch(
             self.trainer,
-            batches,
+            itertools.islice(self.batches, num_steps),
             num_steps=num_steps,
-            epoch=self._num_epochs,
+            epoch=self._num_epochs - 1,
             seed=0,
             worker=self._worker,
         )
+
+
+def _endless_batches(clips: ClipBatches, batch_size: int, worker: Worker) -> Iterator[Batch]:
+    """Yield the batches of one epoch after the other."""
+    for epoch in itertools.count():
+        yield from clips.epoch(batch_size, seed=0, epoch=epoch, worker=worker)
 
 
 def scale_for(source: PackedClips, cgan_config: CganConfig) -> ImageScale:

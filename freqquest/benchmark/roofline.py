@@ -2,8 +2,8 @@
 
 An operation cannot be faster than its arithmetic at the device's peak, nor than reading its inputs
 and writing its outputs at the memory's bandwidth, nor than an operation on a few values; the
-largest of these bounds it. Source: Williams et
-al., "Roofline: an insightful visual performance model for multicore architectures", 2009.
+largest of these bounds it. Source: Williams et al., "Roofline: an insightful visual performance
+model for multicore architectures", 2009.
 """
 
 from collections.abc import Callable

@@ -19,4 +19,5 @@ def use_fast_kernels(device: torch.device, *, enabled: bool) -> None:
     """
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high" if enabled else "highest")
+        torch.backends.cudnn.allow_tf32 = enabled
         torch.backends.cudnn.benchmark = enabled

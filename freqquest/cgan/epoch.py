@@ -48,7 +48,7 @@ def train_epoch(
 
     Returns:
         Means of the trainer's METRICS over the steps and all workers; `num_skipped`, the number of
-        skipped steps; and shares of this process's time: `loader_share` spent on batches,
+        skipped steps; and shares of this process's time: `loader_share` spent on batches and noise,
         `launch_share` on the steps themselves (on a GPU: on starting them), and `device_share` on
         waiting for the device in the end.
 
@@ -57,10 +57,10 @@ def train_epoch(
     """
     trainer.generator.train()
     started, loader_s = time.perf_counter(), 0.0
-    remaining = iter(batches)
-    for step, drawn in enumerate(_draw(trainer, num_steps, epoch, seed, worker), start=1):
+    draws, remaining = _draw(trainer, num_steps, epoch, seed, worker), iter(batches)
+    for step in range(1, num_steps + 1):
         asked = time.perf_counter()
-        images, labels = next(remaining)
+        drawn, (images, labels) = next(draws), next(remaining)
         loader_s += time.perf_counter() - asked
         trainer.step(StepInputs(images, labels, *drawn))
         on_step(step)

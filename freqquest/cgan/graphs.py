@@ -12,6 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, distributed
 
+from freqquest.cgan import torch_internals
+
 _NUM_WARM_UPS = 3
 """Plain calls of each variant before its capture: they allocate memory, choose kernels, and connect
 processes, none of which can be captured."""
@@ -59,8 +61,10 @@ class CudaCapturer:
             graph.capture_begin(self._pool, capture_error_mode="thread_local")
             try:
                 function()
-            finally:
                 graph.capture_end()
+            except BaseException:
+                torch_internals.abandon_capture(graph, self._stream.device, self._pool)
+                raise
         return graph.replay
 
 
@@ -131,4 +135,4 @@ class StepGraphs:
                 lambda: self._function(self._inputs, variant)
             )
         except RuntimeError as error:
-            self.obstacle = f"the capture failed: {str(error).strip().splitlines()[0]}"
+            self.obstacle = f"the capture failed: {str(error).strip().partition(chr(10))[0]}"

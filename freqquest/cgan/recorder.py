@@ -32,7 +32,7 @@ from freqquest.runs.checkpoints import Checkpoints
 from freqquest.runs.tables import write_csv
 
 _CHECKPOINT_INTERVAL_S = 60.0
-"""Time between two checkpoints: an interruption costs about a minute of work."""
+"""Time between two checkpoints, if no evaluation is under way."""
 
 _FINAL_SEED = 1
 """Added to the seed for the final evaluation: the noise that chose the epoch must not score it."""

@@ -5,6 +5,7 @@ when one of them changes. torch only. Shapes: C channels.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -24,6 +25,22 @@ def skip_next_step(optimizer: torch.optim.Optimizer, skipped: Tensor) -> None:
     sets the same attribute.
     """
     optimizer.found_inf = skipped.float()  # type: ignore[attr-defined]
+
+
+def abandon_capture(
+    graph: torch.cuda.CUDAGraph, device: torch.device, pool: tuple[int, int]
+) -> None:
+    """End a failed capture of a CUDA graph, so that plain steps can follow.
+
+    torch's own end of a capture stops at the first error, and leaves memory and random generator of
+    the device in the state of a capture.
+    """
+    with suppress(RuntimeError):
+        graph.capture_end()
+    with suppress(RuntimeError):
+        torch._C._cuda_endAllocateToPool(device.index, pool)
+    generator = torch.cuda.default_generators[device.index]
+    generator.graphsafe_set_state(generator.clone_state())
 
 
 def copy_each(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:

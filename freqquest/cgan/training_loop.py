@@ -51,8 +51,12 @@ def run_training(
         FloatingPointError: Gradients did not stay finite.
     """
     prepared = _prepare_together(job, worker, device)
-    with prepared[2] or nullcontext():  # rank 0 ends with all results written
-        return _train(job, worker, prepared, on_clips)
+    trainer, _, recorder, _ = prepared
+    try:
+        with recorder or nullcontext():  # rank 0 ends with all results written
+            return _train(job, worker, prepared, on_clips)
+    finally:
+        trainer.use_graphs(None)  # NCCL cannot shut down while graphs hold its messages
 
 
 def _train(

@@ -4,9 +4,11 @@ Runs in the driver; only its tasks load a framework.
 """
 
 import sys
+from contextlib import suppress
 from typing import get_args
 
 import ray
+import ray.exceptions
 
 from freqquest.cnn.devices import finds_gpu
 from freqquest.cnn.frameworks import Backend
@@ -21,8 +23,9 @@ def find_gpu_backend() -> Backend | None:
     ask = ray.remote(num_cpus=0, num_gpus=1, max_calls=1)(finds_gpu)
     backends: tuple[Backend, ...] = get_args(Backend)
     for backend in backends:
-        if ray.get(ask.remote(backend)):
-            return backend
+        with suppress(ray.exceptions.RayError):  # its libraries may crash the process
+            if ray.get(ask.remote(backend)):
+                return backend
     print(
         "neither TensorFlow nor PyTorch finds a GPU, so the classifier runs on CPU cores: check "
         "the NVIDIA driver of the GPU nodes",

@@ -142,7 +142,9 @@ def predict_clips(
             num_cpus=model_cpus,
             num_gpus=1 if gpu_backend else None,
             max_restarts=_max_restarts(),
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_max_actors(len(rows))),
+            compute=ray.data.ActorPoolStrategy(
+                min_size=1, max_size=_max_actors(len(rows), gpu_backend is not None)
+            ),
         )
         with Progress("predict", len(rows), "clips") as progress:
             for batch in pipeline.iter_batches(batch_size=None):
@@ -170,9 +172,10 @@ def _max_restarts() -> int:
     return -1 if capacity.can_replace_nodes() else 0
 
 
-def _max_actors(num_clips: int) -> int:
-    """Limit the copies of the model by the number of batches, and by half of the cores."""
-    return int(max(1, min(capacity.num_cores() / 2, num_clips // (4 * _MODEL_BATCH))))
+def _max_actors(num_clips: int, use_gpu: bool) -> int:
+    """Limit the copies of the model by the number of batches, and by GPUs or half of the cores."""
+    num_places = ray.cluster_resources()["GPU"] if use_gpu else capacity.num_cores() / 2
+    return int(max(1, min(num_places, num_clips // (4 * _MODEL_BATCH))))
 
 
 class _PredictionActor:

@@ -27,6 +27,7 @@ from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.sources import digest, find_extra
 from freqquest.dataset.spectrogram_stream import load_spectrograms
+from freqquest.errors import UserError
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
 from freqquest.runs.metrics import CnnMetrics
@@ -59,10 +60,15 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     clips = load_clips(dataset, manifest, extra)
     splits = _splits(config, clips)
     audit = audit_splits(clips, config.seed) if config.audit_leakage else {}
-    run.begin()
     gpu_backend = find_gpu_backend() if config.use_gpu else None
+    if gpu_backend is None and config.mixed_precision:
+        raise UserError(
+            "`mixed_precision=True` needs a GPU that TensorFlow or PyTorch can use: check the "
+            "NVIDIA driver of the GPU nodes, or leave it out"
+        )
+    run.begin()
     if gpu_backend is None:
-        config = dataclasses.replace(config, use_gpu=False, mixed_precision=False)
+        config = dataclasses.replace(config, use_gpu=False)
     shared_clips = ray.put(clips)
     clips = ray.get(shared_clips)  # a view of the shared copy, which frees the driver's own
 

@@ -45,7 +45,7 @@ def _move_in_tensorflow(averaged: keras.Model, trained: keras.Model) -> _Move:
 
 
 def _move_in_torch(averaged: keras.Model, trained: keras.Model) -> _Move:
-    """Move all weights in a few kernels; nothing waits for the GPU."""
+    """Move all weights in a few kernels."""
     from torch.optim.swa_utils import get_ema_multi_avg_fn
 
     averages = [weight.value for weight in averaged.weights]

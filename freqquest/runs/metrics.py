@@ -92,9 +92,9 @@ class EvaluationMetrics(TypedDict):
 
 
 class HardwareMetrics(TypedDict):
-    """Speed of the generator's training and load of its hardware; None is what is not available.
+    """Speed of the generator's training and load of its hardware; None if not available.
 
-    Medians over all epochs, of the worker of rank 0; its memory at the most.
+    Medians over all epochs, of the worker of rank 0; peaks of its memory.
     """
 
     device: str
@@ -122,9 +122,9 @@ class HardwareMetrics(TypedDict):
     gpu_mib: float | None
     """Memory of the GPU that tensors take."""
     limit: str | None
-    """What limits the speed: loader, launches, kernels, or computing."""
+    """Limit of the speed: loader, launches, kernels, or computing."""
     hint: str | None
-    """What would be faster."""
+    """Advice, if more memory or larger batches would be faster."""
 
 
 class GeneratorMetrics(TypedDict):

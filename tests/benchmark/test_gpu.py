@@ -32,6 +32,7 @@ def small_and_short(monkeypatch):
     monkeypatch.setattr(gpu_speed, "_WARM_UP", 2)
     monkeypatch.setattr(gpu_speed, "_NUM_RUNS", 1)
     monkeypatch.setattr(gpu_agreement, "_NUM_STEPS", 10)
+    monkeypatch.setattr(gpu_agreement, "_RESTART_AT", 4)
     monkeypatch.setattr(gpu, "measure_inversion", partial(measure_inversion, num_clips=1))
 
 

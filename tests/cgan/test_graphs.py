@@ -1,9 +1,11 @@
 import copy
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from freqquest.cgan.graphs import EagerCapturer, StepGraphs, find_obstacle
+from freqquest.cgan.graphs import CudaCapturer, EagerCapturer, StepGraphs, find_obstacle
 from tests.cgan.conftest import CPU, epoch, small, trainer, weights
 
 
@@ -63,19 +65,85 @@ def test_a_failed_capture_is_named_and_steps_go_on_plainly():
     )
 
 
-def test_a_restored_training_captures_its_steps_again():
-    whole = trainer(small("default"))
-    whole.use_graphs(EagerCapturer())
-    epoch(whole, 0, num_steps=8)
-    state = copy.deepcopy(whole.state_dict())
-    resumed = trainer(small("default"), seed=9)
-    resumed.use_graphs(EagerCapturer())
-    epoch(resumed, 5, num_steps=8)  # captures steps of the weights that are replaced
-    resumed.load_state_dict(state)
-    resumed.use_graphs(EagerCapturer())
-    epoch(whole, 1, num_steps=8)
-    epoch(resumed, 1, num_steps=8)
-    assert torch.equal(weights(resumed), weights(whole))
+def test_a_restored_training_forgets_captures_of_the_optimizers_that_it_replaces():
+    model, other = trainer(small("default")), trainer(small("default"))
+    epoch(other, num_steps=1)
+    capturer = CountingCapturer()
+    model.use_graphs(capturer)
+    epoch(model, num_steps=8)
+    assert capturer.num_replays
+    capturer.num_replays = 0
+    model.load_state_dict(copy.deepcopy(other.state_dict()))
+    epoch(model, 1, num_steps=8)
+    epoch(other, 1, num_steps=8)
+    assert capturer.num_replays == 0
+    assert torch.equal(weights(model), weights(other))
+
+
+class FrozenCapturer(EagerCapturer):
+    """Capturer whose replays see the number of updates at the time of the capture, as graphs do."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def capture(self, function):
+        captured = self.model._num_updates
+
+        def replay():
+            now, self.model._num_updates = self.model._num_updates, captured
+            function()
+            self.model._num_updates = now
+
+        return replay
+
+
+def test_a_step_depends_on_no_number_in_python_that_changes():
+    plain, captured = trainer(small("default")), trainer(small("default"))
+    captured.use_graphs(FrozenCapturer(captured))
+    assert epoch(captured, num_steps=10) == epoch(plain, num_steps=10)
+    ours, others = (model.averaged_generator.state_dict() for model in (captured, plain))
+    torch.testing.assert_close(ours, others, rtol=0, atol=0)
+
+
+class FailingGraph:
+    """CUDA graph whose capture is invalid, so that its end fails too."""
+
+    num_ends = 0
+
+    def capture_begin(self, *_, **__):
+        pass
+
+    def capture_end(self):
+        FailingGraph.num_ends += 1
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+
+def test_a_failed_cuda_capture_is_abandoned_and_tells_its_cause(monkeypatch):
+    abandoned = []
+    fakes = {
+        "Stream": lambda device: SimpleNamespace(device=device),
+        "stream": lambda _: nullcontext(),
+        "graph_pool_handle": lambda: (0, 1),
+        "CUDAGraph": FailingGraph,
+        "synchronize": lambda _: None,
+        "empty_cache": lambda: None,
+        "default_generators": [
+            SimpleNamespace(clone_state=lambda: "state", graphsafe_set_state=abandoned.append)
+        ],
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    monkeypatch.setattr(
+        torch._C, "_cuda_endAllocateToPool", lambda *pool: abandoned.append(pool), raising=False
+    )
+
+    def wait_for_the_device():
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
+        CudaCapturer(torch.device("cuda:0")).capture(wait_for_the_device)
+    assert FailingGraph.num_ends == 1
+    assert abandoned == [(0, (0, 1)), "state"]
 
 
 def test_inputs_are_copied_so_that_replays_read_the_same_memory():
