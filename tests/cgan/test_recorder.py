@@ -100,7 +100,7 @@ class SlowJudge(FakeJudge):
     def classify_waveforms(self, waveforms, sample_rate_hz):
         assert self.is_after.wait(LIMIT_S), "the training waits for the judge"
         if self.was_late is None:
-            self.was_late = self.is_before.wait(0.5)
+            self.was_late = self.is_before.wait(2)
         if self.error is not None:
             raise self.error
         return super().classify_waveforms(waveforms, sample_rate_hz)

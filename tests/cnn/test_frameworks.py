@@ -134,4 +134,4 @@ def test_both_backends_train_as_well(on_torch):
     assert min(report["accuracies"]) >= 0.75
     assert report["mixed_accuracy"] >= 0.75
     losses = [epochs[-1]["train/loss"] for epochs in runs]
-    assert report["loss"] == pytest.approx(np.mean(losses), abs=0.1)
+    assert report["loss"] == pytest.approx(np.mean(losses), abs=0.2)
