@@ -35,7 +35,7 @@ writer.close()
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory):
-    """Folder of TensorFlow's entries, by a process in which no other test has loaded TensorBoard."""
+    """Folder of TensorFlow's entries, written where no other test has loaded TensorBoard."""
     folder = tmp_path_factory.mktemp("theirs")
     subprocess.run([sys.executable, "-c", WRITE_BY_TENSORFLOW, str(folder)], check=True)
     return folder
