@@ -31,11 +31,22 @@ def cancel_on_error(tasks: "Collection[ObjectRef]") -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for task in tasks:
-            ray.cancel(task, force=True)
-        if tasks:
-            ray.wait(list(tasks), num_returns=len(tasks), timeout=_PATIENCE_S)
+        # Only those under way: Ray ends this process if a task is canceled while it completes.
+        if running := _running(tasks):
+            for task in running:
+                ray.cancel(task, force=True)
+            ray.wait(running, num_returns=len(running), timeout=_PATIENCE_S)
         raise
+
+
+def _running(tasks: "Collection[ObjectRef]") -> "list[ObjectRef]":
+    """Return the tasks that have not ended."""
+    import ray
+
+    if not tasks:
+        return []
+    _, running = ray.wait(list(tasks), num_returns=len(tasks), timeout=0, fetch_local=False)
+    return list(running)
 
 
 @contextmanager

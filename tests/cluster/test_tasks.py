@@ -21,6 +21,29 @@ def test_an_interrupted_wait_ends_its_task(local_ray):
         ray.get(task, timeout=30)
 
 
+def test_a_task_that_has_failed_is_not_canceled_but_one_under_way_is(local_ray, monkeypatch):
+    # Ray's core ends the process if a task is canceled in the moment in which it completes.
+    def fail():
+        raise ValueError("no clips")
+
+    def work():
+        time.sleep(600)
+
+    canceled = []
+    cancel = ray.cancel
+
+    def note(task, **options):
+        canceled.append(task)
+        cancel(task, **options)
+
+    monkeypatch.setattr(ray, "cancel", note)
+    failing = ray.remote(num_cpus=0)(fail).remote()
+    running = ray.remote(num_cpus=0)(work).remote()
+    with pytest.raises(ValueError, match="no clips"), cancel_on_error([failing, running]):
+        ray.get(failing)
+    assert canceled == [running]
+
+
 class Actor:
     def process(self):
         return os.getpid()
