@@ -4,6 +4,7 @@ TensorBoard's own protocol buffers, without TensorFlow's operations. No Ray.
 Shapes: H x W pixels, S samples.
 """
 
+import os
 import socket
 import time
 from collections.abc import Mapping
@@ -31,8 +32,8 @@ class EventFile:
 
     def __init__(self, folder: Path) -> None:
         """Open a new file in a folder."""
-        path = folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
-        self._records = _record_writer(path)
+        writer = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        self._records = _record_writer(folder / f"events.out.tfevents.{writer}.0.v2")
         self._write(Event(file_version="brain.Event:2"))
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
