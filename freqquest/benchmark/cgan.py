@@ -1,8 +1,6 @@
 """Benchmark of the generator's training, beside the recipe's plain loop and bare arithmetic."""
 
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
 
@@ -23,6 +21,7 @@ from freqquest.benchmark.cgan_runs import (
     time_workers,
 )
 from freqquest.benchmark.result import BenchmarkResult
+from freqquest.cgan.devices import threads
 from freqquest.cluster.cores import num_usable_cores
 from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest, load_manifest
 from freqquest.dataset.read import read_rows
@@ -68,7 +67,7 @@ def benchmark_cgan(config: CganBenchmark) -> str:
     manifest = load_manifest(locate(config.dataset_dir))
     clips = recipe_clips(config.dataset_dir, manifest)
     num_threads = min(num_usable_cores(), BATCH_SIZE)
-    with _threads(num_threads):
+    with threads(num_threads):
         full = {
             name: FreqquestRun(name, config.dataset_dir, device)
             for name in _NAMES
@@ -108,16 +107,6 @@ def recipe_clips(dataset_dir: str, manifest: Manifest) -> RecipeClips:
             f"`dataset_dir={dataset_dir}`"
         )
     return RecipeClips(paths, rows["class_index"].tolist())
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _run_in_turn(

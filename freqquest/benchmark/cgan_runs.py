@@ -16,6 +16,7 @@ from torch import Tensor, distributed
 from torch.multiprocessing.spawn import spawn
 
 from freqquest.benchmark.cgan_recipe import NOISE_DIM, RecipeClips, RecipeTraining, endless_batches
+from freqquest.benchmark.gpu_training import batches_of_all_epochs
 from freqquest.cgan.batches import Batch, ClipBatches
 from freqquest.cgan.config import PRESETS
 from freqquest.cgan.devices import use_fast_kernels
@@ -93,8 +94,7 @@ class FreqquestRun:
     def batches(self) -> Iterator[Batch]:
         """Yield the batches of one epoch after the other."""
         size = self.trainer.cgan_config.batch_size
-        for epoch in itertools.count():
-            yield from self._clips.epoch(size, seed=0, epoch=epoch, worker=self._worker)
+        return batches_of_all_epochs(self._clips, size, self._worker)
 
     def __call__(self, num_steps: int) -> int:
         batches = itertools.islice(self._endless, num_steps)

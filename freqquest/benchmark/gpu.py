@@ -20,9 +20,10 @@ import torch
 
 from freqquest.benchmark.gpu_agreement import Agreement, check_agreement
 from freqquest.benchmark.gpu_messages import INFINIBAND, NVLINK, communication_s, count_messages
-from freqquest.benchmark.gpu_speed import Speed, measure_peak, measure_speed
+from freqquest.benchmark.gpu_speed import Speed, count_step_work, measure_peak, measure_speed
 from freqquest.benchmark.gpu_training import CONFIGS, MODES, PackedTraining
 from freqquest.benchmark.inversion_speed import measure_inversion
+from freqquest.cgan.devices import device_name
 from freqquest.cgan.generator_file import GeneratorCard, generator_bytes
 from freqquest.cgan.packed_clips import PackedClips, pack
 from freqquest.dataset.order import num_steps
@@ -91,7 +92,7 @@ def _pack(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     device, source = torch.device(options.device), PackedClips(options.file)
-    results: dict[str, object] = {"device": _name(device), "torch": torch.__version__}
+    results: dict[str, object] = {"device": device_name(device), "torch": torch.__version__}
     agreements: list[Agreement] = []
     speeds: list[Speed] = []
     peak = measure_peak(device)
@@ -101,6 +102,7 @@ def _run(options: argparse.Namespace) -> None:
             agreements.append(agreement)
             print(json.dumps(agreement), flush=True)
         for batch_size in options.batch_sizes:
+            work = count_step_work(source, networks, batch_size, device)
             for mode in options.modes:
                 speed = measure_speed(
                     source,
@@ -110,6 +112,7 @@ def _run(options: argparse.Namespace) -> None:
                     num_steps=options.num_steps,
                     device=device,
                     peak=peak,
+                    work=work,
                 )
                 speeds.append(speed)
                 print(json.dumps(speed), flush=True)
@@ -148,7 +151,7 @@ def _train(options: argparse.Namespace) -> None:
     )
     weights = training.trainer.averaged_generator.state_dict()
     options.output.write_bytes(generator_bytes(weights, card))
-    print(f"{options.output}: {time.perf_counter() - started:.1f} s on {_name(device)}")
+    print(f"{options.output}: {time.perf_counter() - started:.1f} s on {device_name(device)}")
 
 
 def _count(options: argparse.Namespace) -> None:
@@ -159,10 +162,6 @@ def _count(options: argparse.Namespace) -> None:
         for gpus, network in ((8, NVLINK), (64, INFINIBAND)):
             milliseconds = 1000 * communication_s(messages, gpus, network)
             print(f"{networks}, {gpus} GPUs, reckoned: {milliseconds:.2f} ms a step", flush=True)
-
-
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 def _write(file: Path, results: dict[str, object]) -> None:

@@ -13,6 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from freqquest.benchmark.gpu_training import CONFIGS, Mode, PackedTraining
 from freqquest.benchmark.roofline import Peak, StepWork, count_work
+from freqquest.cgan.graphs import CudaCapturer
 from freqquest.cgan.packed_clips import PackedClips
 from freqquest.cgan.trainer import PENALTY_EVERY, StepInputs
 
@@ -54,6 +55,7 @@ def measure_speed(
     num_steps: int,
     device: torch.device,
     peak: Peak,
+    work: StepWork,
 ) -> Speed:
     """Train for some steps, and measure them.
 
@@ -65,6 +67,7 @@ def measure_speed(
         num_steps: Steps of each timed run; a multiple of eight has its fair share of penalties.
         device: Device to train on.
         peak: Its limits.
+        work: Work of a step, from `count_step_work`.
     """
     is_gpu = device.type == "cuda"
     gc.collect()  # earlier trainings
@@ -76,8 +79,6 @@ def measure_speed(
     training.run(_WARM_UP)
     seconds = statistics.median(_time(training, num_steps) for _ in range(_NUM_RUNS))
     memory = torch.cuda.max_memory_allocated(device) / 2**20 if is_gpu else None
-    # Compiled code would hide its operations.
-    work = _mean_work(PackedTraining(source, config, device, "plain"))
     return {
         "networks": networks,
         "batch_size": batch_size,
@@ -109,8 +110,15 @@ def _busy_share(training: PackedTraining, num_steps: int) -> float:
     return float(kernels_s / seconds)
 
 
-def _mean_work(training: PackedTraining) -> StepWork:
-    """Return the work of an average step: one in eight has a penalty."""
+def count_step_work(
+    source: PackedClips, networks: str, batch_size: int, device: torch.device
+) -> StepWork:
+    """Return the work of an average step: one in eight has a penalty.
+
+    It is that of plain steps: compiled code and replays hide their operations.
+    """
+    config = dataclasses.replace(CONFIGS[networks], batch_size=batch_size)
+    training = PackedTraining(source, config, device, "plain")
     trainer = training.trainer
     images, labels = next(training.batches)
     size, noise_dim = len(images), trainer.cgan_config.noise_dim
@@ -152,8 +160,6 @@ def _seconds(operation: Callable[[], Tensor], device: torch.device, count: int =
         started = time.perf_counter()
         repeat()
         return (time.perf_counter() - started) / count
-    from freqquest.cgan.graphs import CudaCapturer
-
     capturer = CudaCapturer(device)
     capturer.run(repeat)
     replay = capturer.capture(repeat)

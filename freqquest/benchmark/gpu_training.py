@@ -51,7 +51,7 @@ class PackedTraining:
         )
         self._mode, self._worker = mode, worker or Worker()
         self.replay_steps()
-        self.batches = _endless_batches(
+        self.batches = batches_of_all_epochs(
             ClipBatches(source, scale, device), cgan_config.batch_size, self._worker
         )
         self._num_epochs = 0
@@ -75,7 +75,7 @@ class PackedTraining:
         )
 
 
-def _endless_batches(clips: ClipBatches, batch_size: int, worker: Worker) -> Iterator[Batch]:
+def batches_of_all_epochs(clips: ClipBatches, batch_size: int, worker: Worker) -> Iterator[Batch]:
     """Yield the batches of one epoch after the other."""
     for epoch in itertools.count():
         yield from clips.epoch(batch_size, seed=0, epoch=epoch, worker=worker)

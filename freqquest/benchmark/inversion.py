@@ -6,8 +6,7 @@ Shapes: S samples, F FFT bins, M mel bands, T frames.
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
@@ -22,6 +21,7 @@ from freqquest.audio.spectrogram import log_mel
 from freqquest.benchmark.inversion_config import InversionBenchmark
 from freqquest.benchmark.result import BenchmarkResult
 from freqquest.benchmark.work_folder import work_folder
+from freqquest.cgan.devices import threads
 from freqquest.dataset.config import CLIP, VIEWS
 from freqquest.errors import UserError
 from freqquest.progress import Progress
@@ -59,7 +59,8 @@ def benchmark_inversion(config: InversionBenchmark) -> str:
         UserError: The work folder is not empty, or the audio folder has no clips or unreadable
             ones.
     """
-    with work_folder(config.work_dir) as work, _one_thread():
+    # One thread, so that processor time does not depend on other programs.
+    with work_folder(config.work_dir) as work, threads(1):
         audio_dir = config.audio_dir or str(write_demo_clips(work / "demo").train_dir)
         clips = _draw_clips(Path(audio_dir), config.clips_per_class)
         runs = _run_in_turn(clips)
@@ -81,17 +82,6 @@ def benchmark_inversion(config: InversionBenchmark) -> str:
         ),
         rows=_rows(methods),
     ).write(locate(config.output))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread, so that processor time does not depend on other programs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _draw_clips(audio_dir: Path, clips_per_class: int) -> list[tuple[str, np.ndarray]]:

@@ -11,6 +11,7 @@ import torch
 
 from freqquest.audio.invert import invert
 from freqquest.audio.spectrogram import CGAN_VIEW
+from freqquest.cgan.devices import threads
 
 _RATE_HZ = 22_050
 _NUM_FRAMES = 345
@@ -53,12 +54,8 @@ def measure_inversion(device: torch.device, num_clips: int = 160) -> InversionSp
 
 def _core_seconds(clips: np.ndarray) -> float:
     """Return the processor time for each of some clips, on one thread."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads(1):
         invert(clips[:1], CGAN_VIEW, _RATE_HZ, seeds=[0])
         started = time.process_time()
         invert(clips, CGAN_VIEW, _RATE_HZ, seeds=list(range(len(clips))))
         return (time.process_time() - started) / len(clips)
-    finally:
-        torch.set_num_threads(num_threads)

@@ -1,4 +1,7 @@
-"""Arithmetic that a training device has. torch only."""
+"""Training devices: their arithmetic, threads and names. torch only."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -21,3 +24,19 @@ def use_fast_kernels(device: torch.device, *, enabled: bool) -> None:
         torch.set_float32_matmul_precision("high" if enabled else "highest")
         torch.backends.cudnn.allow_tf32 = enabled
         torch.backends.cudnn.benchmark = enabled
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let torch use this number of threads in this process, until the block ends."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of the GPU, or CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, distributed
 
 from freqquest.cgan import torch_internals
+from freqquest.cgan.distributed import world_size
 
 _NUM_WARM_UPS = 3
 """Plain calls of each variant before its capture: they allocate memory, choose kernels, and connect
@@ -84,7 +85,7 @@ def find_obstacle(device: torch.device) -> str | None:
     """Return the reason why steps cannot be captured in this process, or None if they can."""
     if device.type != "cuda":
         return "no GPU"
-    if distributed.is_initialized() and distributed.get_world_size() > 1:
+    if world_size() > 1:
         backend = distributed.get_backend()
         if backend != "nccl":
             return f"processes communicate by {backend}, not NCCL"

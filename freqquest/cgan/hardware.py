@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import psutil
 import torch
 
+from freqquest.cgan.devices import device_name
 from freqquest.cgan.distributed import world_size
 from freqquest.cgan.epoch import EpochMetrics
 from freqquest.runs.metrics import HardwareMetrics
@@ -105,7 +106,7 @@ def describe_hardware(history: Sequence[EpochMetrics], device: torch.device) -> 
         is_gpu=is_gpu,
     )
     return {
-        "device": _name(device),
+        "device": device_name(device),
         "gpu_total_mib": _total_mib(device) if is_gpu else None,
         "num_workers": world_size(),
         "num_threads": torch.get_num_threads(),
@@ -168,10 +169,6 @@ def _peak(history: Sequence[EpochMetrics], name: str) -> float | None:
 
 def _known(history: Sequence[EpochMetrics], name: str) -> list[float]:
     return [row[name] for row in history if name in row and math.isfinite(row[name])]
-
-
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 def _total_mib(device: torch.device) -> float:

@@ -1,6 +1,5 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW
 from freqquest.cgan.config import PRESETS, CganConfig, TrainConfig
+from freqquest.cgan.devices import threads
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.epoch import EpochMetrics, train_epoch
 from freqquest.cgan.generator_file import GeneratorCard
@@ -24,17 +24,6 @@ from freqquest.storage import locate
 CPU = torch.device("cpu")
 
 BOTH_PRESETS = pytest.mark.parametrize("preset", ["reference", "default"])
-
-
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Let torch use this number of threads in this process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
