@@ -207,7 +207,8 @@ class Recorder:
             scalars = evaluation.scalars().items()
             metrics |= {tag: value for tag, value in scalars if tag.startswith("judge/")}
         self._logs.add_epoch(epoch, metrics, evaluation)
-        if not self._background.is_behind():  # else a later epoch writes these as well
+        if state is not None or not self._background.is_behind():
+            # Otherwise a later epoch writes the same rows.
             table = pd.DataFrame(self._history[:epoch])
             write_csv(table, self._job.run / layout.CGAN_EPOCHS_NAME)
             self._logs.flush()
