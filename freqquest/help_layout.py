@@ -41,7 +41,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "PipelineConfig": {
         "input and output": "audio_dir metadata test_dir sample_submission run_dir",
-        "training and generation": "preset num_trials max_epochs num_members epochs num_clips",
+        "training and generation": "preset num_trials max_epochs num_members epochs "
+        "batch_size num_clips",
         "cluster": "use_gpu num_workers",
         ADVANCED: "recording_pattern seed",
     },
@@ -63,6 +64,7 @@ _PLACEHOLDERS: Mapping[str, str] = {
     "label": "CLASS",
     "recording_pattern": "REGEX",
     "num_workers": "N|MIN:MAX",
+    "batch_size": "N|auto",
     "only": "NAME=VALUE[,VALUE...] ...",
     "folds": "FOLD ...",
     "port": "PORT",

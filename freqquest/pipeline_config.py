@@ -16,12 +16,12 @@ from freqquest.dataset.config import PreprocessConfig
 from freqquest.presets import Preset
 from freqquest.runs import layout
 
-_DEMO_BUDGET = {"num_trials": 2, "max_epochs": 12, "num_members": 1, "epochs": 40}
+_DEMO_BUDGET = {"num_trials": 2, "max_epochs": 6, "num_members": 1, "epochs": 30}
 """Settings that run every stage of the demo in a few minutes on two cores.
 
 The generator has only begun to learn by then."""
 
-_DEMO_TRAINING = {"sample_every": 10, "judge_every": 20}
+_DEMO_TRAINING = {"sample_every": 10, "judge_every": 15, "judge_clips": 4}
 """Settings of the generator's training in the demo."""
 
 _MAX_JUDGE_CLIPS = 8
@@ -61,15 +61,18 @@ class PipelineConfig:
     """Classifier configurations to try; by default 2 in the demo, else as in the tune_cnn job."""
 
     max_epochs: int | None = None
-    """Longest training of one classifier configuration; by default 12 epochs in the demo, else as
+    """Longest training of one classifier configuration; by default 6 epochs in the demo, else as
     in the tune_cnn job."""
 
     num_members: int | None = None
     """Networks in the final classifier; by default 1 in the demo, else as in the tune_cnn job."""
 
     epochs: int | None = None
-    """Epochs of the generator's training; by default 40 in the demo, else as in the train_cgan
+    """Epochs of the generator's training; by default 30 in the demo, else as in the train_cgan
     job."""
+
+    batch_size: str | int | None = None
+    """Clips in one step of the generator's training, or auto, as for the train_cgan job."""
 
     num_clips: int = 8
     """Clips of each class to generate and classify at the end. The judge takes as many, at most 8,
@@ -167,9 +170,10 @@ class PipelineConfig:
             seed=self.seed,
             num_workers=self.num_workers,
             judge=self.model_path,
-            judge_clips=min(self.num_clips, _MAX_JUDGE_CLIPS),
-            **self._given("epochs"),
-            **(_DEMO_TRAINING if self.is_demo else {}),
+            batch_size=self.batch_size,
+            **{"judge_clips": min(self.num_clips, _MAX_JUDGE_CLIPS)}
+            | self._given("epochs")
+            | (_DEMO_TRAINING if self.is_demo else {}),
         )
 
     @property

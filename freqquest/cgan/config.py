@@ -4,8 +4,10 @@ Light to import, because `--help` reads it.
 """
 
 import dataclasses
+import math
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
@@ -63,6 +65,21 @@ class CganConfig:
     """Method that turns spectrograms into waveforms (freqquest/audio/invert.py). "recipe" is the
     method `reference`, under the name that stored files have."""
 
+    def with_batch_size(self, batch_size: int) -> Self:
+        """Return the same training with another batch size, such that it learns alike.
+
+        Learning rates follow the square root of the batch size, as the noise of Adam's updates does
+        (Malladi et al., "On the SDEs and scaling rules for adaptive gradient algorithms", 2022).
+        The average of the weights spans as many clips as before.
+        """
+        ratio = batch_size / self.batch_size
+        return dataclasses.replace(
+            self,
+            batch_size=batch_size,
+            learning_rate=self.learning_rate * math.sqrt(ratio),
+            ema_decay=self.ema_decay**ratio,
+        )
+
     def __post_init__(self) -> None:
         check_choices(self)
         for name in (
@@ -104,6 +121,12 @@ PRESETS: dict[Preset, CganConfig] = {
 }
 
 
+AUTO = "auto"
+"""Batch size that is chosen by the memory of the GPUs."""
+
+MAX_AUTO_BATCH_SIZE = 64
+"""Largest batch size that is chosen; larger ones make worse clips (docs/performance.md)."""
+
 EPOCHS: dict[Preset, int] = {"default": 200, "reference": 50}
 """Number of epochs of each preset."""
 
@@ -125,9 +148,10 @@ class TrainConfig:
     epochs: int | None = None
     """Passes over the training split. Default: 200, or 50 with `preset=reference`."""
 
-    batch_size: int | None = None
-    """Clips in one training step, over all workers. Default: 16. Large GPUs benefit from more,
-    which gives a different model."""
+    batch_size: str | int | None = None
+    """Clips in one training step, over all workers, or auto: on GPUs, as many as their memory has
+    room for, at most 64. Default: 16. Other sizes scale learning rate and averaging, and give
+    another model."""
 
     judge: str | None = None
     """Classifier (best_model.keras of a tune_cnn run for the same classes) that scores generated
@@ -161,9 +185,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if not re.fullmatch(f"None|{AUTO}|[1-9][0-9]*", str(self.batch_size)):
+            raise ValueError(f"`batch_size={self.batch_size}` must be 1 or more, or {AUTO}")
         for name in (
             "epochs",
-            "batch_size",
             "judge_every",
             "judge_clips",
             "sample_every",
@@ -188,9 +213,10 @@ class TrainConfig:
 
     @property
     def cgan_config(self) -> CganConfig:
-        """Networks and optimization of the preset, with this batch size."""
+        """Networks and optimization of the preset, with this batch size if it is a number."""
         preset = PRESETS[self.preset]
-        return dataclasses.replace(preset, batch_size=self.batch_size or preset.batch_size)
+        has_number = self.batch_size not in (None, AUTO)
+        return preset.with_batch_size(int(str(self.batch_size))) if has_number else preset
 
     @property
     def workers(self) -> tuple[int, int]:

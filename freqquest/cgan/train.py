@@ -6,20 +6,23 @@ Free of torch; `freqquest.cgan.train_worker` starts and runs the workers with Ra
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import ray
 
-from freqquest.cgan.config import TrainConfig
+from freqquest.cgan.config import AUTO, TrainConfig
 from freqquest.cgan.train_job import TrainJob
 from freqquest.cluster import capacity, connection
 from freqquest.cluster.remote_progress import remote_progress
 from freqquest.cluster.tasks import cancel_on_error
+from freqquest.cluster.torch_environment import torch_environment
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.order import num_steps
 from freqquest.errors import UserError
-from freqquest.runs.folder import RunFolder
+from freqquest.runs import layout
+from freqquest.runs.folder import RunFolder, read_sections
 from freqquest.runs.metrics import GeneratorMetrics
 from freqquest.storage import Location, locate
 
@@ -48,6 +51,8 @@ def train_cgan(
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
+    if config.batch_size == AUTO:
+        config = dataclasses.replace(config, batch_size=_auto_batch_size(config, manifest))
     settings = _settings(config, manifest)
     run = RunFolder(config.run_dir, "cgan", settings)
     finished = run.finished()
@@ -77,9 +82,37 @@ def train_cgan(
     return cast(GeneratorMetrics, run.finish(metrics))
 
 
+def _auto_batch_size(config: TrainConfig, manifest: Manifest) -> int:
+    """Return the batch size of an earlier start, or else the best for the GPUs."""
+    earlier = read_sections(locate(config.run_dir), layout.CONFIG_NAME).get("cgan", {})
+    if "preset.batch_size" in earlier:
+        return int(earlier["preset.batch_size"])
+    if not config.use_gpu:
+        return config.cgan_config.batch_size
+    resources = capacity.worker_resources(config.requirements)
+    measure = ray.remote(
+        num_cpus=resources["CPU"],
+        num_gpus=1,
+        max_calls=1,
+        runtime_env=torch_environment(),
+    )(_largest_batch_size)
+    task = measure.remote(config, manifest)
+    with cancel_on_error([task]):
+        batch_size: int = ray.get(task)
+    print(f"batch size {batch_size}, by the memory of the GPUs", file=sys.stderr)
+    return batch_size
+
+
+def _largest_batch_size(config: TrainConfig, manifest: Manifest) -> int:
+    """Measure on a GPU; imported here, so that the driver stays free of torch."""
+    from freqquest.cgan.batch_size import largest_batch_size
+
+    return largest_batch_size(config, manifest)
+
+
 def _require_full_batch(config: TrainConfig, num_clips: int, dataset: Location) -> None:
     """Refuse a configured batch size that the training clips cannot fill."""
-    if config.batch_size is not None and config.batch_size > num_clips:
+    if config.batch_size is not None and config.cgan_config.batch_size > num_clips:
         raise UserError(
             f"`batch_size={config.batch_size}` must be at most {num_clips}, the number of training "
             f"clips in {dataset}, augmented copies included"

@@ -11,6 +11,7 @@ from freqquest import plots
 from freqquest.cluster import capacity
 from freqquest.cnn import final_model
 from freqquest.cnn.config import PRESETS
+from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.gpu_backend import find_gpu_backend
 from freqquest.cnn.labeled_clips import (
     LabeledClips,
@@ -60,15 +61,9 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     clips = load_clips(dataset, manifest, extra)
     splits = _splits(config, clips)
     audit = audit_splits(clips, config.seed) if config.audit_leakage else {}
-    gpu_backend = find_gpu_backend() if config.use_gpu else None
-    if gpu_backend is None and config.mixed_precision:
-        raise UserError(
-            "`mixed_precision=True` needs a GPU that TensorFlow or PyTorch can use: check the "
-            "NVIDIA driver of the GPU nodes, or leave it out"
-        )
+    gpu_backend = _find_gpu_backend(config)
+    config = dataclasses.replace(config, use_gpu=gpu_backend is not None)
     run.begin()
-    if gpu_backend is None:
-        config = dataclasses.replace(config, use_gpu=False)
     shared_clips = ray.put(clips)
     clips = ray.get(shared_clips)  # a view of the shared copy, which frees the driver's own
 
@@ -90,6 +85,17 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
         metrics["audit"] = audit_report(clips, audit, predictions)
     final_model.save(networks, manifest, metrics, run / layout.MODEL_NAME)
     return cast(CnnMetrics, run.finish(metrics))
+
+
+def _find_gpu_backend(config: TuneConfig) -> Backend | None:
+    """Return Keras' backend on GPUs; None for CPU cores, which mixed precision refuses."""
+    gpu_backend = find_gpu_backend() if config.use_gpu else None
+    if gpu_backend is None and config.mixed_precision:
+        raise UserError(
+            "`mixed_precision=True` needs a GPU that TensorFlow or PyTorch can use: check the "
+            "NVIDIA driver of the GPU nodes, or leave it out"
+        )
+    return gpu_backend
 
 
 def _splits(config: TuneConfig, clips: LabeledClips) -> list[SplitRows]:

@@ -4,12 +4,12 @@ A stage's section in metrics.json is written last, which marks the stage as fini
 """
 
 import json
-import os
 import platform
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from freqquest.cluster.cores import num_usable_cores
 from freqquest.cluster.node_check import installed_version
 from freqquest.errors import UserError
 from freqquest.runs.layout import CONFIG_NAME, METRICS_NAME
@@ -125,7 +125,7 @@ def describe_machine() -> str:
     packages = ("ray", "tensorflow", "torch")
     versions = ", ".join(f"{name} {installed_version(name)}" for name in packages)
     python = f"Python {platform.python_version()}"
-    return f"{os.cpu_count()} cores, {platform.machine()}, {python}, {versions}"
+    return f"{num_usable_cores()} cores, {platform.machine()}, {python}, {versions}"
 
 
 def _write_section(run: Location, name: str, stage: str, content: Section) -> None:

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from freqquest.cgan.config import PRESETS, CganConfig, GenerateConfig, TrainConfig
+from freqquest.pipeline_config import PipelineConfig
 
 
 def train_config(**settings):
@@ -22,9 +23,28 @@ def test_epochs_between_judgments_and_samples_follow_from_the_number_of_epochs()
     assert train_config(epochs=50).effective_sample_every == 1
 
 
-def test_a_batch_size_replaces_that_of_the_preset():
-    config = train_config(num_workers="17", batch_size=64)
-    assert config.cgan_config == dataclasses.replace(PRESETS["default"], batch_size=64)
+@pytest.mark.parametrize("size", [64, "64"])
+def test_a_batch_size_scales_the_preset(size):
+    preset = PRESETS["default"]
+    config = train_config(num_workers="17", batch_size=size).cgan_config
+    scaled = {"batch_size": 64, "learning_rate": 2 * preset.learning_rate}
+    assert dataclasses.replace(config, ema_decay=preset.ema_decay) == dataclasses.replace(
+        preset, **scaled
+    )
+    assert config.ema_decay == pytest.approx(preset.ema_decay**4)
+    assert train_config(batch_size=preset.batch_size).cgan_config == preset
+
+
+def test_an_automatic_batch_size_is_left_to_the_training():
+    config = PipelineConfig(audio_dir="clips", batch_size="auto").train_config
+    assert config.batch_size == "auto"
+    assert config.cgan_config == PRESETS["default"]
+
+
+@pytest.mark.parametrize("size", ["large", 0, "0", -1, "1.5", "autos"])
+def test_a_batch_size_that_is_no_number_is_refused(size):
+    with pytest.raises(ValueError, match=f"`batch_size={size}` must be 1 or more, or auto"):
+        train_config(batch_size=size)
 
 
 def test_a_range_of_workers_is_read():

@@ -6,6 +6,7 @@ from freqquest.cgan import train
 from freqquest.cgan.config import TrainConfig
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
+from freqquest.runs.folder import RunFolder
 from freqquest.storage import locate
 
 
@@ -18,6 +19,19 @@ def test_a_batch_larger_than_the_dataset_is_refused(dataset_dir, tmp_path):
         UserError, match="`batch_size=33` must be at most 32, the number of training clips in .*"
     ):
         train.train_cgan(config(dataset_dir, tmp_path, batch_size=33))
+
+
+def test_an_automatic_batch_size_without_gpus_is_that_of_the_preset(dataset_dir, tmp_path):
+    manifest = load_manifest(locate(dataset_dir))
+    assert train._auto_batch_size(config(dataset_dir, tmp_path, batch_size="auto"), manifest) == 16
+
+
+def test_a_run_keeps_its_automatic_batch_size_on_other_machines(dataset_dir, tmp_path):
+    started = config(dataset_dir, tmp_path, batch_size=24)
+    manifest = load_manifest(locate(dataset_dir))
+    RunFolder(started.run_dir, "cgan", train._settings(started, manifest)).begin()
+    continued = config(dataset_dir, tmp_path, batch_size="auto")
+    assert train._auto_batch_size(continued, manifest) == 24
 
 
 def test_a_missing_judge_is_refused_with_the_fix(dataset_dir, tmp_path):

@@ -94,6 +94,11 @@ def run_search(
     outcomes = _run_trials(config, task, resources, run)
     _remove_abandoned_logs(task.logs, outcomes)
     write_csv(table(outcomes), run / layout.TRIALS_NAME)
+    _print_failures(outcomes)
+    return outcomes
+
+
+def _print_failures(outcomes: list[Outcome]) -> None:
     for outcome in outcomes:
         if not outcome.is_valid:
             print(
@@ -101,7 +106,6 @@ def run_search(
                 f"{outcome.cnn_config}",
                 file=sys.stderr,
             )
-    return outcomes
 
 
 def search_space(config: TuneConfig) -> Space:

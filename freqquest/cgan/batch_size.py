@@ -1,0 +1,68 @@
+"""The largest batch that fits the memory of a GPU.
+
+torch and NumPy only, no Ray. Shapes: B clips, M mel bands, T frames.
+"""
+
+import math
+
+import numpy as np
+import torch
+
+from freqquest.cgan.config import MAX_AUTO_BATCH_SIZE, CganConfig, TrainConfig
+from freqquest.cgan.images import ImageScale, image_scale
+from freqquest.cgan.trainer import CganTrainer, StepInputs
+from freqquest.dataset.manifest import Manifest
+
+_MEMORY_SHARE = 0.4
+"""Share of the free memory that a plain step may take: captured steps hold as much once more."""
+
+
+def largest_batch_size(config: TrainConfig, manifest: Manifest) -> int:
+    """Return the preset's batch size, or the largest doubling that fits this GPU and the dataset.
+
+    Args:
+        config: Settings of a training whose workers have GPUs like this one.
+        manifest: Its dataset.
+    """
+    device, cgan_config = torch.device("cuda"), config.cgan_config
+    scale = image_scale(manifest.views["cgan"], manifest.clip, cgan_config.floor)
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    at_most = min(MAX_AUTO_BATCH_SIZE, manifest.num_rows["train"])
+    size, (num_workers, _) = cgan_config.batch_size, config.workers
+    while 2 * size <= at_most:
+        share = cgan_config.with_batch_size(math.ceil(2 * size / num_workers))
+        if _step_bytes(share, len(manifest.classes), scale, device) > _MEMORY_SHARE * free_bytes:
+            break
+        size *= 2
+    return size
+
+
+def _step_bytes(
+    cgan_config: CganConfig, num_classes: int, scale: ImageScale, device: torch.device
+) -> float:
+    """Return the memory that networks, optimizers and a step take; infinity if it is too much."""
+    torch.cuda.reset_peak_memory_stats(device)
+    try:
+        take_step(cgan_config, num_classes, scale, device)
+    except torch.OutOfMemoryError:
+        return math.inf
+    return torch.cuda.max_memory_allocated(device)
+
+
+def take_step(
+    cgan_config: CganConfig, num_classes: int, scale: ImageScale, device: torch.device
+) -> None:
+    """Build networks and take a step on silence, the kind with the penalty, which needs most."""
+    size = cgan_config.batch_size
+    trainer = CganTrainer(cgan_config, num_classes, scale, device, seed=0)
+    changes = torch.from_numpy(
+        trainer.augmentation.draw(np.random.default_rng(0), size, scale.num_mels)
+    )
+    inputs = StepInputs(
+        real=torch.full((size, 1, scale.num_mels, scale.image_frames), -1.0),
+        labels=torch.zeros(size, dtype=torch.int64),
+        noise=torch.zeros(size, cgan_config.noise_dim),
+        real_changes=changes,
+        fake_changes=changes,
+    )
+    trainer.update([value.to(device) for value in inputs], has_penalty=cgan_config.r1 > 0)
