@@ -154,7 +154,7 @@ def find_limit(
         return "kernels", None
     return "launches", (
         f"the GPU is busy {gpu_busy:.0%} of the time, because launching its work from Python takes "
-        "longer: larger batches (--batch-size auto) train faster, but another model"
+        "longer: a batch size of auto trains faster, but another model"
     )
 
 

@@ -132,7 +132,7 @@ def test_epochs_without_shares_tell_no_limit(nvml):
     ("loader", "launch", "busy", "limit", "hint"),
     [
         (0.3, 0.6, 0.5, "loader", "give each worker more memory or cores"),
-        (0.0, 0.9, 0.13, "launches", "larger batches (--batch-size auto)"),
+        (0.0, 0.9, 0.13, "launches", "a batch size of auto trains faster"),
         (0.0, 0.9, 0.95, "kernels", None),
         (0.0, 0.1, 0.2, "kernels", None),  # graphs: the host waits for the device
         (0.0, 0.1, None, "kernels", None),
