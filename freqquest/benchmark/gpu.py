@@ -54,8 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     training = commands.add_parser("train", help="train the default generator and time it")
     training.add_argument("--epochs", type=int, default=200)
     training.add_argument("--batch-size", type=int, default=16)
-    training.add_argument("--learning-rate", type=float, help="default: the preset's")
-    training.add_argument("--ema-decay", type=float, help="default: the preset's")
+    training.add_argument("--learning-rate", type=float, help="default: by the batch size")
+    training.add_argument("--ema-decay", type=float, help="default: by the batch size")
     training.set_defaults(command=_train)
     counting = commands.add_parser("messages", help="count messages between CPU processes")
     counting.add_argument("--batch-size", type=int, default=16)
@@ -128,10 +128,11 @@ def _train(options: argparse.Namespace) -> None:
     device, source = torch.device(options.device), PackedClips(options.file)
     changes = {
         name: value
-        for name in ("batch_size", "learning_rate", "ema_decay")
+        for name in ("learning_rate", "ema_decay")
         if (value := getattr(options, name)) is not None
     }
-    cgan_config = dataclasses.replace(CONFIGS["default"], **changes)
+    scaled = CONFIGS["default"].with_batch_size(options.batch_size)
+    cgan_config = dataclasses.replace(scaled, **changes)
     training = PackedTraining(source, cgan_config, device, "graphs")
     steps = num_steps(len(source), options.batch_size)
     for epoch in range(options.epochs):

@@ -4,7 +4,7 @@ The judge is a classifier in another process. Shapes: N clips, S samples, M mel 
 K classes, D features.
 """
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -39,20 +39,56 @@ class Judge(Protocol):
         """Classify a dataset's clips in its view `cnn`, `[N, M, T]`."""
 
 
+class RealSpectrograms(NamedTuple):
+    """Original clips of a split, as the judge sees them."""
+
+    spectrograms: np.ndarray
+    """View `cnn` `[N, M, T]`."""
+    class_indices: np.ndarray
+    """Classes `[N]`."""
+
+
+def read_real_clips(
+    dataset: Location, manifest: Manifest
+) -> tuple[RealSpectrograms, RealSpectrograms]:
+    """Read the clips that generated ones are compared with, without augmented copies.
+
+    Returns:
+        Those held out, and those of the training.
+
+    Raises:
+        UserError: A shard is corrupt.
+    """
+    return _read_split(dataset, manifest, "validation"), _read_split(dataset, manifest, "train")
+
+
+def _read_split(dataset: Location, manifest: Manifest, split: str) -> RealSpectrograms:
+    is_original = (read_rows(dataset, manifest, split)["augmentation"] == NOT_AUGMENTED).to_numpy()
+    clips, classes, num_seen, num_kept = [], [], 0, 0
+    for shard in SplitReader(dataset, manifest, split, "cnn").shards():
+        num_clips = len(shard.class_indices)
+        rows = np.flatnonzero(is_original[num_seen : num_seen + num_clips])
+        clips.append(shard.spectrograms[rows])
+        classes.append(shard.class_indices[rows])
+        num_seen, num_kept = num_seen + num_clips, num_kept + len(rows)
+        if num_kept >= _MAX_REAL_CLIPS:
+            break
+    return RealSpectrograms(np.concatenate(clips), np.concatenate(classes))
+
+
 class RealismEvaluator:
     """Measures generated clips against the dataset's real ones, which the judge sees once."""
 
-    def __init__(self, judge: Judge, dataset: Location, manifest: Manifest) -> None:
-        """Have the judge classify the real clips.
-
-        Raises:
-            UserError: The dataset has no validation clips, or a shard is corrupt.
-        """
+    def __init__(
+        self,
+        judge: Judge,
+        manifest: Manifest,
+        held_out: RealSpectrograms,
+        training: RealSpectrograms,
+    ) -> None:
+        """Have the judge classify the real clips, those of `read_real_clips`."""
         self._judge, self._sample_rate_hz = judge, manifest.clip.sample_rate_hz
-        held_out, training = (
-            self._classify_split(dataset, manifest, split) for split in ("validation", "train")
-        )
-        self._real = RealClips(held_out, training, manifest.classes)
+        self._real = RealClips(self._classify(held_out), self._classify(training), manifest.classes)
 
     def evaluate(self, waveforms: np.ndarray, class_indices: np.ndarray) -> RealismMetrics:
         """Return the metrics of generated clips `[N, S]`, intended to be of the classes `[N]`."""
@@ -66,24 +102,8 @@ class RealismEvaluator:
         """Return the same metrics of real clips, for comparison with `num_clips` of each class."""
         return measure_real_baseline(self._real, num_clips)
 
-    def _classify_split(
-        self, dataset: Location, manifest: Manifest, split: str
-    ) -> ClassifierOutputs:
-        """Classify the clips of a split, without augmented copies."""
-        is_original = (
-            read_rows(dataset, manifest, split)["augmentation"] == NOT_AUGMENTED
-        ).to_numpy()
-        outputs, classes, num_seen, num_kept = [], [], 0, 0
-        for shard in SplitReader(dataset, manifest, split, "cnn").shards():
-            num_clips = len(shard.class_indices)
-            rows = np.flatnonzero(is_original[num_seen : num_seen + num_clips])
-            if len(rows):  # a shard may hold nothing but augmented copies
-                outputs.append(self._judge.classify_spectrograms(shard.spectrograms[rows]))
-                classes.append(shard.class_indices[rows])
-            num_seen, num_kept = num_seen + num_clips, num_kept + len(rows)
-            if num_kept >= _MAX_REAL_CLIPS:
-                break
-        probabilities, features = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
+    def _classify(self, clips: RealSpectrograms) -> ClassifierOutputs:
+        probabilities, features = self._judge.classify_spectrograms(clips.spectrograms)
         return ClassifierOutputs(
-            probabilities=probabilities, features=features, class_indices=np.concatenate(classes)
+            probabilities=probabilities, features=features, class_indices=clips.class_indices
         )

@@ -21,7 +21,7 @@ from freqquest.cgan.epoch import EpochMetrics
 from freqquest.cgan.generator import GPU_CLIPS_AT_ONCE, ClipKey, draw_noise, to_waveforms
 from freqquest.cgan.generator_file import GeneratorCard, generator_bytes
 from freqquest.cgan.hardware import HardwareMonitor, describe_hardware
-from freqquest.cgan.judging import RealismEvaluator
+from freqquest.cgan.judging import Judge, RealismEvaluator, RealSpectrograms, read_real_clips
 from freqquest.cgan.realism import RealismMetrics, as_dict, format_table
 from freqquest.cgan.tensorboard_logs import CganLogs
 from freqquest.cgan.train_job import TrainJob
@@ -40,8 +40,9 @@ _FINAL_SEED = 1
 _CLIPS_AT_ONCE = 32
 """Clips of an evaluation that a CPU generates together."""
 
-_EPOCH, _CHECKPOINT, _SAMPLES = "epoch", "checkpoint", "samples"
-"""Kinds of work in the background: an epoch's metrics, the same with all weights, and sounds."""
+_START, _EPOCH, _CHECKPOINT, _SAMPLES = "start", "epoch", "checkpoint", "samples"
+"""Kinds of work in the background: the judge's start, an epoch's metrics, the same with all
+weights, and sounds."""
 
 _MAX_SAMPLES = 8
 """Epochs whose sounds may wait in memory to be written."""
@@ -92,7 +93,7 @@ class Recorder:
     """Keeper of each epoch's results; use it as a context, which ends with all of them written."""
 
     def __init__(self, job: TrainJob, trainer: CganTrainer, history: list[EpochMetrics]) -> None:
-        """Open the logs; if there is a judge, have it classify the real clips.
+        """Open the logs; if there is a judge, read the real clips, which it classifies meanwhile.
 
         Args:
             job: The training.
@@ -102,16 +103,14 @@ class Recorder:
         self._job, self._trainer, self._history = job, trainer, history
         self._checkpoints = _checkpoints(job)
         self._last_save = float("-inf")
-        self._evaluator = (
-            RealismEvaluator(job.judge, job.dataset, job.manifest)
-            if job.judge is not None
-            else None
-        )
+        self._evaluator: RealismEvaluator | None = None
         self._logs = CganLogs(job, first_epoch=len(history) + 1)
-        if self._evaluator is not None and not history:
-            self._logs.add_baseline(self._evaluator.real_baseline(job.config.judge_clips))
         self._hardware = HardwareMonitor(trainer.device)
         self._background = Background()
+        if job.judge is not None:
+            real_clips = read_real_clips(job.dataset, job.manifest)
+            start = partial(self._start_evaluator, job.judge, real_clips, is_first=not history)
+            self._background.submit(start, _START)
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +135,7 @@ class Recorder:
         metrics |= self._hardware.read()
         metrics["step_ms"] = 1000 * self._job.cgan_config.batch_size / metrics["clips_per_s"]
         is_last = epoch == config.effective_epochs
-        is_judged = self._evaluator is not None and (
+        is_judged = self._job.judge is not None and (
             is_last or epoch % config.effective_judge_every == 0
         )
         if is_last or epoch == 1 or epoch % config.effective_sample_every == 0:
@@ -189,6 +188,17 @@ class Recorder:
             metrics["baseline_of_epochs"] = of_epochs.overall
         self._logs.close(self._history[-1], evaluation)
         return metrics
+
+    def _start_evaluator(
+        self,
+        judge: Judge,
+        real_clips: tuple[RealSpectrograms, RealSpectrograms],
+        is_first: bool,
+    ) -> None:
+        """Have the judge classify the real clips. Runs in the background, before all else."""
+        self._evaluator = RealismEvaluator(judge, self._job.manifest, *real_clips)
+        if is_first:
+            self._logs.add_baseline(self._evaluator.real_baseline(self._job.config.judge_clips))
 
     def _record(
         self, epoch: int, clips: _GeneratedClips | None, state: TrainerState | None

@@ -166,6 +166,30 @@ def test_epochs_train_while_one_at_most_is_judged_and_the_results_are_those_of_w
     assert judged.notna().tolist() == [False, True, False, True, True]
 
 
+class LateJudge(FakeJudge):
+    """Judge that first answers when the training has begun."""
+
+    def __init__(self):
+        super().__init__()
+        self.has_begun = threading.Event()
+
+    def on_clips(self, done, _):
+        """Follow the training."""
+        if done:
+            self.has_begun.set()
+
+    def classify_spectrograms(self, spectrograms):
+        assert self.has_begun.wait(LIMIT_S), "the training waits for the judge"
+        return super().classify_spectrograms(spectrograms)
+
+
+def test_the_training_begins_while_the_judge_classifies_the_real_clips(
+    dataset_dir, in_order, tmp_path
+):
+    train(dataset_dir, tmp_path, LateJudge())
+    assert_equal_results(tmp_path, in_order)
+
+
 def test_a_training_that_is_cut_off_while_the_judge_works_continues_to_the_same_results(
     dataset_dir, in_order, tmp_path
 ):
