@@ -38,8 +38,14 @@ _TORCH_SEED = threading.Lock()
 _MAX_LOG_POWER = 20.0
 """Limit of the input, far above full-scale sound; keeps an untrained generator's output finite."""
 
-_BINS_AT_ONCE = {"cpu": 2**18, "gpu": 2**25}
-"""Spectrum bins processed together: as many as fit a CPU's cache, or about 2 GiB on a GPU."""
+_CPU_BINS_AT_ONCE = 2**18
+"""Spectrum bins processed together, as many as fit a CPU's cache."""
+
+_GPU_BINS_AT_ONCE = 2**25
+"""The same on a GPU, at most: they keep the largest busy."""
+
+_GPU_MEMORY_SHARE, _BYTES_PER_BIN = 0.15, 40
+"""Share of a GPU's memory for these bins, and the memory of each."""
 
 
 def invert(
@@ -77,7 +83,7 @@ def invert(
     device = torch.device(device)
     invert_chunk = _invert_default if method == "default" else _invert_reference
     num_bins = num_frames * (config.n_fft // 2 + 1)
-    step = max(1, _BINS_AT_ONCE["cpu" if device.type == "cpu" else "gpu"] // num_bins)
+    step = max(1, _bins_at_once(device) // num_bins)
     waveforms = np.empty((num_clips, config.hop_length * (num_frames - 1)), np.float32)
     with torch.no_grad():
         for start in range(0, num_clips, step):
@@ -88,6 +94,13 @@ def invert(
             peaks = inverted.abs().amax(-1, keepdim=True)
             waveforms[chunk] = (inverted * (MAX_PEAK / peaks.clamp(min=MAX_PEAK))).cpu().numpy()
     return waveforms
+
+
+def _bins_at_once(device: torch.device) -> int:
+    if device.type == "cpu":
+        return _CPU_BINS_AT_ONCE
+    num_bytes = _GPU_MEMORY_SHARE * torch.cuda.get_device_properties(device).total_memory
+    return min(_GPU_BINS_AT_ONCE, int(num_bytes / _BYTES_PER_BIN))
 
 
 def _check(shape: tuple[int, ...], config: SpectrogramConfig, num_seeds: int) -> None:

@@ -98,9 +98,6 @@ def _run(options: argparse.Namespace) -> None:
     peak = measure_peak(device)
     results |= {"peak": dataclasses.asdict(peak), "agreement": agreements, "speed": speeds}
     for networks in options.networks:
-        for agreement in check_agreement(source, networks, device):
-            agreements.append(agreement)
-            print(json.dumps(agreement), flush=True)
         for batch_size in options.batch_sizes:
             work = count_step_work(source, networks, batch_size, device)
             for mode in options.modes:
@@ -119,7 +116,11 @@ def _run(options: argparse.Namespace) -> None:
                 _write(options.output, results)  # keeps what there is if the rest fails
     results["inversion"] = measure_inversion(device)
     print(json.dumps(results["inversion"]))
-    _write(options.output, results)
+    for networks in options.networks:
+        for agreement in check_agreement(source, networks, device):
+            agreements.append(agreement)
+            print(json.dumps(agreement), flush=True)
+        _write(options.output, results)
 
 
 def _train(options: argparse.Namespace) -> None:

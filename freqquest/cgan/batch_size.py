@@ -3,18 +3,21 @@
 torch and NumPy only, no Ray. Shapes: B clips, M mel bands, T frames.
 """
 
+import gc
 import math
 
 import numpy as np
 import torch
 
 from freqquest.cgan.config import MAX_AUTO_BATCH_SIZE, CganConfig, TrainConfig
+from freqquest.cgan.devices import use_fast_kernels
 from freqquest.cgan.images import ImageScale, image_scale
 from freqquest.cgan.trainer import CganTrainer, StepInputs
 from freqquest.dataset.manifest import Manifest
 
-_MEMORY_SHARE = 0.4
-"""Share of the free memory that a plain step may take: captured steps hold as much once more."""
+_MEMORY_SHARE = 0.25
+"""Share of the free memory that a plain step may take: captured steps hold as much once more, and
+clips, evaluations and NCCL take the rest."""
 
 
 def largest_batch_size(config: TrainConfig, manifest: Manifest) -> int:
@@ -41,12 +44,15 @@ def _step_bytes(
     cgan_config: CganConfig, num_classes: int, scale: ImageScale, device: torch.device
 ) -> float:
     """Return the memory that networks, optimizers and a step take; infinity if it is too much."""
+    gc.collect()  # earlier networks
+    torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
+    use_fast_kernels(device, enabled=cgan_config.precision == "bfloat16")  # as training does
     try:
         take_step(cgan_config, num_classes, scale, device)
     except torch.OutOfMemoryError:
         return math.inf
-    return torch.cuda.max_memory_allocated(device)
+    return torch.cuda.max_memory_reserved(device)
 
 
 def take_step(
@@ -55,6 +61,7 @@ def take_step(
     """Build networks and take a step on silence, the kind with the penalty, which needs most."""
     size = cgan_config.batch_size
     trainer = CganTrainer(cgan_config, num_classes, scale, device, seed=0)
+    trainer.use_graphs(None)
     changes = torch.from_numpy(
         trainer.augmentation.draw(np.random.default_rng(0), size, scale.num_mels)
     )

@@ -4,6 +4,7 @@ torch and NumPy only, no Ray.
 Shapes: N clips, B clips of this worker in a step, M mel bands, T frames, W frames of an image.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
@@ -18,8 +19,11 @@ from freqquest.cgan.images import ImageScale
 Batch = tuple[Tensor, Tensor]
 """Images `[B, 1, M, W]`, float32, and their class indices `[B]`."""
 
-_RESIDENT_SHARE = 0.3
+_RESIDENT_SHARE = 0.15
 """Share of a GPU's free memory for resident clips; the networks' activations take the rest."""
+
+_MAX_AHEAD = 16
+"""Batches that a GPU has not used yet. The host's memory holds those that are not resident."""
 
 _RESIDENT_BYTES_ON_CPU = 2**30
 """Memory for resident clips on a CPU: about 11,000 clips."""
@@ -93,14 +97,15 @@ class ClipBatches:
                 selected = send(rows, self._device)
                 yield self._images[selected].float(), self._labels[selected]
         else:
-            for clips in prefetch(
-                self._source.batches(
-                    batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
-                )
-            ):
-                # Rounded as resident clips are, so that both train the same model.
-                images = self._encode(clips.spectrograms).half().float()
-                yield images, send(clips.class_indices, self._device)
+            streamed = self._source.batches(
+                batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
+            )
+            yield from _keep_near(map(self._convert, prefetch(streamed)), self._device)
+
+    def _convert(self, clips: LabeledSpectrograms) -> Batch:
+        # Rounded as resident clips are, so that both train the same model.
+        images = self._encode(clips.spectrograms).half().float()
+        return images, send(clips.class_indices, self._device)
 
     def _load_all(self) -> None:
         shape = (len(self._source), 1, self._scale.num_mels, self._scale.image_frames)
@@ -130,6 +135,17 @@ def _available_bytes(device: torch.device) -> float:
     if device.type == "cuda":
         return _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
     return _RESIDENT_BYTES_ON_CPU
+
+
+def _keep_near(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """Yield the same batches; wait for the device before more than _MAX_AHEAD are ahead of it."""
+    ended: deque[torch.cuda.Event] = deque()
+    for batch in batches:
+        yield batch
+        if device.type == "cuda":
+            ended.append(torch.cuda.current_stream(device).record_event())
+            if len(ended) > _MAX_AHEAD:
+                ended.popleft().synchronize()
 
 
 _Item = TypeVar("_Item")

@@ -19,7 +19,7 @@ from freqquest.errors import UserError
 CLIPS_AT_ONCE = 16
 """Clips that are computed together. Another number gives other rounding."""
 
-GPU_CLIPS_AT_ONCE = 256
+GPU_CLIPS_AT_ONCE = 64
 """The same on a GPU, which 16 clips do not keep busy."""
 
 ClipKey = tuple[int, int]

@@ -6,6 +6,7 @@ exist beforehand, and nothing in between may wait for the device or depend on a 
 Source: CUDA C++ programming guide, "CUDA graphs"; torch's notes on CUDA semantics.
 """
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -56,7 +57,8 @@ class CudaCapturer:
         """Record a function."""
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(self._stream.device)
-        torch.cuda.empty_cache()  # no memory can be returned to the device during the capture
+        gc.collect()  # an older graph must not end during the capture,
+        torch.cuda.empty_cache()  # nor can memory be returned to the device
         with torch.cuda.stream(self._stream):  # torch.cuda.graph would not leave it on an error
             # Other threads, which load clips and judge, may use the device meanwhile.
             graph.capture_begin(self._pool, capture_error_mode="thread_local")

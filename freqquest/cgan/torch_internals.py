@@ -37,8 +37,9 @@ def abandon_capture(
     """
     with suppress(RuntimeError):
         graph.capture_end()
-    with suppress(RuntimeError):
+    with suppress(RuntimeError):  # if the above ended this already
         torch._C._cuda_endAllocateToPool(device.index, pool)
+        torch._C._cuda_releasePool(device.index, pool)
     generator = torch.cuda.default_generators[device.index]
     generator.graphsafe_set_state(generator.clone_state())
 
@@ -75,7 +76,9 @@ def normalize_backward(
     gradient: Tensor, inputs: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of `normalize` by inputs, weight `[C]` and bias `[C]`."""
+    scale = torch.rsqrt(variance + eps)
+    # For channels-last activations, a GPU reads mean and scale, and a CPU mean and variance.
     gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_batch_norm_backward(
-        gradient, inputs, weight, mean, variance, None, None, False, eps, [True, True, True]
+        gradient, inputs, weight, mean, variance, mean, scale, False, eps, [True, True, True]
     )
     return gradients

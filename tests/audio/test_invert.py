@@ -1,11 +1,12 @@
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torchaudio
 
-from freqquest.audio.invert import MAX_PEAK, _inverse_filters, invert
+from freqquest.audio.invert import MAX_PEAK, _bins_at_once, _inverse_filters, invert
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig, log_mel
 from tests.conftest import RATE_HZ, tone
 
@@ -96,7 +97,7 @@ def test_many_clips_are_inverted_in_parts(monkeypatch):
         np.stack([log_mel_of_tone(pitch) for pitch in (200.0, 440.0, 3000.0)])
     )
     together = invert(originals, SHORT, RATE_HZ, seeds=[0, 1, 2])
-    monkeypatch.setattr("freqquest.audio.invert._BINS_AT_ONCE", {"cpu": 2 * 64 * 513})
+    monkeypatch.setattr("freqquest.audio.invert._CPU_BINS_AT_ONCE", 2 * 64 * 513)
     np.testing.assert_allclose(
         invert(originals, SHORT, RATE_HZ, seeds=[0, 1, 2]), together, atol=1e-3
     )
@@ -168,3 +169,10 @@ def test_too_few_seeds_are_refused():
 def test_the_default_method_needs_no_torchaudio(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchaudio.functional", None)
     assert invert(np.zeros((1, 128, 64), np.float32), SHORT, RATE_HZ, seeds=[0]).shape == (1, 16128)
+
+
+@pytest.mark.parametrize(("total", "expected"), [(80 * 2**30, 2**25), (4 * 2**30, 16_106_127)])
+def test_a_small_gpu_inverts_fewer_bins_at_once(monkeypatch, total, expected):
+    properties = SimpleNamespace(total_memory=total)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    assert _bins_at_once(torch.device("cuda")) == expected

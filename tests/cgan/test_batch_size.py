@@ -31,6 +31,7 @@ def gpu(monkeypatch):
             return bytes_per_clip * cgan_config.batch_size
 
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100, 200))
+        monkeypatch.setattr(batch_size, "_MEMORY_SHARE", 0.4)
         monkeypatch.setattr(batch_size, "_step_bytes", step_bytes)
         return measured
 

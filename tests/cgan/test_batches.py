@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -49,3 +51,21 @@ def test_workers_share_a_batch_without_overlap():
     )
     for whole, first, second in zip(alone, *parts, strict=True):
         assert torch.equal(whole[0], torch.cat([first[0], second[0]]))
+
+
+def test_streamed_clips_stay_near_what_a_gpu_has_done(monkeypatch):
+    log = []
+
+    class Stream:
+        def __init__(self, _):
+            pass
+
+        def record_event(self):
+            number = len([step for step in log if step.startswith("take")])
+            return SimpleNamespace(synchronize=lambda: log.append(f"wait {number}"))
+
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(batches, "_MAX_AHEAD", 2)
+    for number in batches._keep_near(iter(range(1, 6)), torch.device("cuda")):
+        log.append(f"take {number}")
+    assert log == ["take 1", "take 2", "take 3", "wait 1", "take 4", "wait 2", "take 5", "wait 3"]

@@ -133,9 +133,10 @@ def test_a_failed_cuda_capture_is_abandoned_and_tells_its_cause(monkeypatch):
     }
     for name, fake in fakes.items():
         monkeypatch.setattr(torch.cuda, name, fake)
-    monkeypatch.setattr(
-        torch._C, "_cuda_endAllocateToPool", lambda *pool: abandoned.append(pool), raising=False
-    )
+    for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+        monkeypatch.setattr(
+            torch._C, name, lambda *pool, name=name: abandoned.append((name, *pool)), raising=False
+        )
 
     def wait_for_the_device():
         raise RuntimeError("operation not permitted when stream is capturing")
@@ -143,7 +144,8 @@ def test_a_failed_cuda_capture_is_abandoned_and_tells_its_cause(monkeypatch):
     with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
         CudaCapturer(torch.device("cuda:0")).capture(wait_for_the_device)
     assert FailingGraph.num_ends == 1
-    assert abandoned == [(0, (0, 1)), "state"]
+    pool = (0, (0, 1))
+    assert abandoned == [("_cuda_endAllocateToPool", *pool), ("_cuda_releasePool", *pool), "state"]
 
 
 def test_inputs_are_copied_so_that_replays_read_the_same_memory():

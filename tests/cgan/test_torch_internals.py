@@ -66,3 +66,15 @@ def test_normalization_and_its_gradients_equal_those_of_torchs_evaluation_mode()
     gradients = torch_internals.normalize_backward(gradient, inputs, weight, mean, variance, EPS)
     for found, leaf in zip(gradients, leaves, strict=True):
         torch.testing.assert_close(found, leaf.grad)
+
+
+def test_a_gpu_gets_the_mean_and_scale_that_it_reads(monkeypatch):
+    inputs, weight, _ = activations()
+    mean, variance = torch.randn(3), torch.rand(3) + 0.5
+    passed = []
+    monkeypatch.setattr(
+        torch.ops.aten, "native_batch_norm_backward", lambda *arguments: passed.extend(arguments)
+    )
+    torch_internals.normalize_backward(inputs, inputs, weight, mean, variance, EPS)
+    torch.testing.assert_close(passed[5], mean)
+    torch.testing.assert_close(passed[6], 1 / (variance + EPS).sqrt())
