@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     training = commands.add_parser("train", help="train the default generator and time it")
     training.add_argument("--epochs", type=int, default=200)
     training.add_argument("--batch-size", type=int, default=16)
-    training.add_argument("--learning-rate", type=float, help="default: by the batch size")
+    training.add_argument("--learning-rate", type=float, help="default: the preset's")
     training.add_argument("--ema-decay", type=float, help="default: by the batch size")
     training.set_defaults(command=_train)
     counting = commands.add_parser("messages", help="count messages between CPU processes")

@@ -4,7 +4,6 @@ Light to import, because `--help` reads it.
 """
 
 import dataclasses
-import math
 import re
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -66,19 +65,15 @@ class CganConfig:
     method `reference`, under the name that stored files have."""
 
     def with_batch_size(self, batch_size: int) -> Self:
-        """Return the same training with another batch size, such that it learns alike.
+        """Return the same training with another batch size.
 
-        Learning rates follow the square root of the batch size, as the noise of Adam's updates does
-        (Malladi et al., "On the SDEs and scaling rules for adaptive gradient algorithms", 2022).
-        The average of the weights spans as many clips as before.
+        The average of the weights spans as many clips as before. The learning rate stays: its
+        square-root scaling (Malladi et al., "On the SDEs and scaling rules for adaptive gradient
+        algorithms", 2022) was no better at 64 clips, and at 256 the networks did not learn
+        (docs/generator.md).
         """
-        ratio = batch_size / self.batch_size
-        return dataclasses.replace(
-            self,
-            batch_size=batch_size,
-            learning_rate=self.learning_rate * math.sqrt(ratio),
-            ema_decay=self.ema_decay**ratio,
-        )
+        decay = self.ema_decay ** (batch_size / self.batch_size)
+        return dataclasses.replace(self, batch_size=batch_size, ema_decay=decay)
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -125,7 +120,7 @@ AUTO = "auto"
 """Batch size that is chosen by the memory of the GPUs."""
 
 MAX_AUTO_BATCH_SIZE = 64
-"""Largest batch size that is chosen; larger ones make worse clips (docs/performance.md)."""
+"""Largest batch size that is chosen; larger ones make worse clips (docs/generator.md)."""
 
 EPOCHS: dict[Preset, int] = {"default": 200, "reference": 50}
 """Number of epochs of each preset."""
@@ -150,8 +145,8 @@ class TrainConfig:
 
     batch_size: str | int | None = None
     """Clips in one training step, over all workers, or auto: on GPUs, as many as their memory has
-    room for, at most 64. Default: 16. Other sizes scale learning rate and averaging, and give
-    another model."""
+    room for, at most 64. Default: 16. Larger batches train faster on GPUs, and give another
+    model."""
 
     judge: str | None = None
     """Classifier (best_model.keras of a tune_cnn run for the same classes) that scores generated
