@@ -14,6 +14,7 @@ from freqquest.cgan.config import TrainConfig
 from freqquest.cluster import capacity
 from freqquest.cluster.tasks import release_on_interrupt
 from freqquest.cnn.predict_config import PredictConfig
+from freqquest.dataset.manifest import Manifest
 from freqquest.pipeline_config import PATHS, PipelineConfig
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
@@ -40,9 +41,11 @@ def run_stages(config: PipelineConfig) -> str:
     folder.begin()
     if config.is_demo:
         _make_demo_clips(folder / layout.DEMO_DIR, config.seed)
-    _make_dataset(config)
+    manifest = _make_dataset(config)
+    from freqquest.cgan.train import require_full_batch
     from freqquest.cnn.tune import tune_cnn
 
+    require_full_batch(config.train_config, manifest)
     tune_cnn(config.tune_config)
     if config.predict_config is not None:
         _predict(config, config.predict_config)
@@ -111,7 +114,7 @@ def _make_demo_clips(folder: Location, seed: int) -> None:
             (folder / DEMO_NAME).write_bytes(content)
 
 
-def _make_dataset(config: PipelineConfig) -> None:
+def _make_dataset(config: PipelineConfig) -> Manifest:
     from freqquest.dataset.write import write_dataset
 
     manifest = write_dataset(config.preprocess_config, is_checked=True)
@@ -119,6 +122,7 @@ def _make_dataset(config: PipelineConfig) -> None:
     if run.finished() is None:
         names = ("classes", "num_clips", "num_recordings", "num_quarantined", "split_description")
         run.finish({name: getattr(manifest, name) for name in names})
+    return manifest
 
 
 def _predict(config: PipelineConfig, predict_config: PredictConfig) -> None:

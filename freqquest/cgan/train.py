@@ -58,13 +58,13 @@ def train_cgan(
     finished = run.finished()
     if finished is not None:
         return cast(GeneratorMetrics, finished)
-    num_clips = manifest.num_rows["train"]
-    _require_full_batch(config, num_clips, dataset)
+    require_full_batch(config, manifest)
     resources = capacity.worker_resources(config.requirements)
     judge = start_judge(manifest.classes) if start_judge is not None else None
     run.begin()
     batch_size = config.cgan_config.batch_size
-    num_shown = config.effective_epochs * num_steps(num_clips, batch_size) * batch_size
+    steps_per_epoch = num_steps(manifest.num_rows["train"], batch_size)
+    num_shown = config.effective_epochs * steps_per_epoch * batch_size
     with remote_progress("train cgan", num_shown, "clips") as progress:
         job = TrainJob(
             dataset=dataset,
@@ -110,12 +110,13 @@ def _largest_batch_size(config: TrainConfig, manifest: Manifest) -> int:
     return largest_batch_size(config, manifest)
 
 
-def _require_full_batch(config: TrainConfig, num_clips: int, dataset: Location) -> None:
-    """Refuse a configured batch size that the training clips cannot fill."""
+def require_full_batch(config: TrainConfig, manifest: Manifest) -> None:
+    """Refuse a configured batch size that the dataset's training clips cannot fill."""
+    num_clips = manifest.num_rows["train"]
     if config.batch_size is not None and config.cgan_config.batch_size > num_clips:
         raise UserError(
             f"`batch_size={config.batch_size}` must be at most {num_clips}, the number of training "
-            f"clips in {dataset}, augmented copies included"
+            f"clips in {config.dataset_dir}, augmented copies included"
         )
 
 

@@ -115,9 +115,10 @@ def _prepare(job: TrainJob, worker: Worker, device: torch.device) -> _Prepared:
     scale = image_scale(job.manifest.views["cgan"], job.manifest.clip, cgan_config.floor)
     trainer = CganTrainer(cgan_config, len(job.manifest.classes), scale, device, seed=config.seed)
     history = restore(trainer, job, worker)
-    recorder = Recorder(job, trainer, history) if worker.rank == 0 else None
     source = SplitReader(job.dataset, job.manifest, "train", "cgan")
-    return trainer, history, recorder, ClipBatches(source, scale, device)
+    clips = ClipBatches(source, scale, device)
+    recorder = Recorder(job, trainer, history) if worker.rank == 0 else None
+    return trainer, history, recorder, clips
 
 
 def _step_reporter(

@@ -240,6 +240,17 @@ def test_a_bad_sample_submission_is_refused_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_batch_larger_than_the_dataset_is_refused_before_the_search(
+    local_ray, audio_dir, tmp_path
+):
+    run = tmp_path / "run"
+    config = PipelineConfig(audio_dir=str(audio_dir), run_dir=str(run), batch_size=1000)
+    with pytest.raises(UserError, match="`batch_size=1000` must be at most"):
+        run_stages(config)
+    assert (run / "dataset" / "manifest.json").exists()
+    assert "cnn" not in (run / "config.json").read_text()
+
+
 def test_a_submission_of_other_test_clips_is_refused(tmp_path):
     clips = tmp_path / "test"
     clips.mkdir()
