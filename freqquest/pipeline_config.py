@@ -21,10 +21,10 @@ _DEMO_BUDGET = {"num_trials": 2, "max_epochs": 6, "num_members": 1, "epochs": 30
 
 The generator has only begun to learn by then."""
 
-_DEMO_TRAINING = {"sample_every": 10, "judge_every": 15, "judge_clips": 4}
+_DEMO_TRAINING = {"sample_every": 10, "judge_every": 15}
 """Settings of the generator's training in the demo."""
 
-_MAX_JUDGE_CLIPS = 8
+_MAX_JUDGE_CLIPS, _MAX_DEMO_JUDGE_CLIPS = 8, 4
 """Largest number of clips of each class for an evaluation while the generator trains."""
 
 PATHS = ("audio_dir", "metadata", "test_dir", "sample_submission")
@@ -75,8 +75,8 @@ class PipelineConfig:
     """Clips in one step of the generator's training, or auto, as for the train_cgan job."""
 
     num_clips: int = 8
-    """Clips of each class to generate and classify at the end. The judge takes as many, at most 8,
-    at each evaluation."""
+    """Clips of each class to generate and classify at the end. The judge takes as many at each
+    evaluation, at most 8, or 4 in the demo."""
 
     num_workers: str | int = "1"
     """Processes that train the generator, or MIN:MAX, as for the train_cgan job."""
@@ -171,9 +171,11 @@ class PipelineConfig:
             num_workers=self.num_workers,
             judge=self.model_path,
             batch_size=self.batch_size,
-            **{"judge_clips": min(self.num_clips, _MAX_JUDGE_CLIPS)}
-            | self._given("epochs")
-            | (_DEMO_TRAINING if self.is_demo else {}),
+            judge_clips=min(
+                self.num_clips, _MAX_DEMO_JUDGE_CLIPS if self.is_demo else _MAX_JUDGE_CLIPS
+            ),
+            **self._given("epochs"),
+            **(_DEMO_TRAINING if self.is_demo else {}),
         )
 
     @property
