@@ -51,6 +51,7 @@ def train_cgan(
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
+    require_full_batch(config, manifest)
     if config.batch_size == AUTO:
         config = dataclasses.replace(config, batch_size=_auto_batch_size(config, manifest))
     settings = _settings(config, manifest)
@@ -58,7 +59,6 @@ def train_cgan(
     finished = run.finished()
     if finished is not None:
         return cast(GeneratorMetrics, finished)
-    require_full_batch(config, manifest)
     resources = capacity.worker_resources(config.requirements)
     judge = start_judge(manifest.classes) if start_judge is not None else None
     run.begin()
@@ -89,13 +89,10 @@ def _auto_batch_size(config: TrainConfig, manifest: Manifest) -> int:
         return int(earlier["preset.batch_size"])
     if not config.use_gpu:
         return config.cgan_config.batch_size
-    resources = capacity.worker_resources(config.requirements)
-    measure = ray.remote(
-        num_cpus=resources["CPU"],
-        num_gpus=1,
-        max_calls=1,
-        runtime_env=torch_environment(),
-    )(_largest_batch_size)
+    capacity.worker_resources(config.requirements)  # refuses a cluster without GPUs
+    measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1, runtime_env=torch_environment())(
+        _largest_batch_size
+    )
     task = measure.remote(config, manifest)
     with cancel_on_error([task]):
         batch_size: int = ray.get(task)
@@ -113,7 +110,8 @@ def _largest_batch_size(config: TrainConfig, manifest: Manifest) -> int:
 def require_full_batch(config: TrainConfig, manifest: Manifest) -> None:
     """Refuse a configured batch size that the dataset's training clips cannot fill."""
     num_clips = manifest.num_rows["train"]
-    if config.batch_size is not None and config.cgan_config.batch_size > num_clips:
+    has_number = config.batch_size not in (None, AUTO)
+    if has_number and config.cgan_config.batch_size > num_clips:
         raise UserError(
             f"`batch_size={config.batch_size}` must be at most {num_clips}, the number of training "
             f"clips in {config.dataset_dir}, augmented copies included"

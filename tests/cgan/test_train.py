@@ -21,6 +21,15 @@ def test_a_batch_larger_than_the_dataset_is_refused(dataset_dir, tmp_path):
         train.train_cgan(config(dataset_dir, tmp_path, batch_size=33))
 
 
+def test_a_batch_size_that_is_not_a_number_suits_any_dataset(dataset_dir, tmp_path):
+    manifest = load_manifest(locate(dataset_dir))
+    manifest.num_rows["train"] = 8  # below the preset's size
+    for size in (None, "auto"):
+        train.require_full_batch(config(dataset_dir, tmp_path, batch_size=size), manifest)
+    with pytest.raises(UserError, match="`batch_size=9` must be at most 8, the number of"):
+        train.require_full_batch(config(dataset_dir, tmp_path, batch_size=9), manifest)
+
+
 def test_an_automatic_batch_size_without_gpus_is_that_of_the_preset(dataset_dir, tmp_path):
     manifest = load_manifest(locate(dataset_dir))
     assert train._auto_batch_size(config(dataset_dir, tmp_path, batch_size="auto"), manifest) == 16
