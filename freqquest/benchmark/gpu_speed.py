@@ -13,9 +13,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from freqquest.benchmark.gpu_training import CONFIGS, Mode, PackedTraining
 from freqquest.benchmark.roofline import Peak, StepWork, count_work
+from freqquest.cgan.epoch import silent_inputs
 from freqquest.cgan.graphs import CudaCapturer
 from freqquest.cgan.packed_clips import PackedClips
-from freqquest.cgan.trainer import PENALTY_EVERY, StepInputs
+from freqquest.cgan.trainer import PENALTY_EVERY
 
 _WARM_UP = 4 * PENALTY_EVERY
 """Untimed steps, in which memory is allocated, kernels are chosen, and steps are captured."""
@@ -117,13 +118,8 @@ def count_step_work(
     It is that of plain steps: compiled code and replays hide their operations.
     """
     config = dataclasses.replace(CONFIGS[networks], batch_size=batch_size)
-    training = PackedTraining(source, config, device, "plain")
-    trainer = training.trainer
-    images, labels = next(training.batches)
-    size, noise_dim = len(images), trainer.cgan_config.noise_dim
-    changes = torch.zeros(size, 6, device=trainer.device)
-    noise = torch.zeros(size, noise_dim, device=trainer.device)
-    inputs = StepInputs(images, labels, noise, changes, changes)
+    trainer = PackedTraining(source, config, device, "plain").trainer
+    inputs = silent_inputs(trainer)
     if trainer.cgan_config.r1 == 0:
         return count_work(lambda: trainer.update(inputs, has_penalty=False))
     without, with_penalty = (

@@ -1,18 +1,18 @@
 """The largest batch that fits the memory of a GPU.
 
-torch and NumPy only, no Ray. Shapes: B clips, M mel bands, T frames.
+torch and NumPy only, no Ray.
 """
 
 import gc
 import math
 
-import numpy as np
 import torch
 
 from freqquest.cgan.config import MAX_AUTO_BATCH_SIZE, CganConfig, TrainConfig
 from freqquest.cgan.devices import use_fast_kernels
+from freqquest.cgan.epoch import silent_inputs
 from freqquest.cgan.images import ImageScale, image_scale
-from freqquest.cgan.trainer import CganTrainer, StepInputs
+from freqquest.cgan.trainer import CganTrainer
 from freqquest.dataset.manifest import Manifest
 
 _MEMORY_SHARE = 0.25
@@ -59,17 +59,6 @@ def take_step(
     cgan_config: CganConfig, num_classes: int, scale: ImageScale, device: torch.device
 ) -> None:
     """Build networks and take a step on silence, the kind with the penalty, which needs most."""
-    size = cgan_config.batch_size
     trainer = CganTrainer(cgan_config, num_classes, scale, device, seed=0)
     trainer.use_graphs(None)
-    changes = torch.from_numpy(
-        trainer.augmentation.draw(np.random.default_rng(0), size, scale.num_mels)
-    )
-    inputs = StepInputs(
-        real=torch.full((size, 1, scale.num_mels, scale.image_frames), -1.0),
-        labels=torch.zeros(size, dtype=torch.int64),
-        noise=torch.zeros(size, cgan_config.noise_dim),
-        real_changes=changes,
-        fake_changes=changes,
-    )
-    trainer.update([value.to(device) for value in inputs], has_penalty=cgan_config.r1 > 0)
+    trainer.update(silent_inputs(trainer), has_penalty=cgan_config.r1 > 0)

@@ -182,13 +182,7 @@ class TrainConfig:
         check_choices(self)
         if not re.fullmatch(f"None|{AUTO}|[1-9][0-9]*", str(self.batch_size)):
             raise ValueError(f"`batch_size={self.batch_size}` must be 1 or more, or {AUTO}")
-        for name in (
-            "epochs",
-            "judge_every",
-            "judge_clips",
-            "sample_every",
-            "cpus_per_worker",
-        ):
+        for name in ("epochs", "judge_every", "judge_clips", "sample_every", "cpus_per_worker"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"`{name}={value}` must be 1 or more")

@@ -1,7 +1,8 @@
-"""Training devices: their arithmetic, threads and names. torch only."""
+"""Training devices: their arithmetic, threads, names and copies. torch only."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -40,3 +41,14 @@ def threads(number: int) -> Iterator[None]:
 def device_name(device: torch.device) -> str:
     """Return the name of the GPU, or CPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def copy_to_host(value: Any) -> Any:
+    """Return a copy of nested tensors in the memory of the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {name: copy_to_host(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(copy_to_host(part) for part in value)
+    return value

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from freqquest.cgan.batches import Batch, prefetch, send
@@ -72,6 +73,19 @@ def train_epoch(
         "launch_share": (launched - started - loader_s) / (ended - started),
         "device_share": (ended - launched) / (ended - started),
     }
+
+
+def silent_inputs(trainer: CganTrainer) -> StepInputs:
+    """Return inputs of a step for measurements of its cost, which their values do not change."""
+    size, scale, device = trainer.cgan_config.batch_size, trainer.scale, trainer.device
+    changes = torch.zeros(size, 6, device=device)
+    return StepInputs(
+        real=torch.full((size, 1, scale.num_mels, scale.image_frames), -1.0, device=device),
+        labels=torch.zeros(size, dtype=torch.int64, device=device),
+        noise=torch.zeros(size, trainer.cgan_config.noise_dim, device=device),
+        real_changes=changes,
+        fake_changes=changes,
+    )
 
 
 def _draw(

@@ -9,13 +9,14 @@ import io
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Self, TypedDict
+from typing import Self, TypedDict
 
 import numpy as np
 import pandas as pd
 import torch
 
 from freqquest.cgan.background import Background
+from freqquest.cgan.devices import copy_to_host
 from freqquest.cgan.distributed import Worker, from_first_worker
 from freqquest.cgan.epoch import EpochMetrics
 from freqquest.cgan.generator import GPU_CLIPS_AT_ONCE, ClipKey, draw_noise, to_waveforms
@@ -147,7 +148,7 @@ class Recorder:
         clips, state = None, None
         if is_judged or is_last or is_due:
             self._background.wait(_CHECKPOINT)  # so that memory holds one at most
-            state = _copy_to_host(self._trainer.state_dict())
+            state = copy_to_host(self._trainer.state_dict())
             self._last_save = time.monotonic()
         if is_judged:
             clips = self._generate_of_each_class(config.judge_clips, config.seed)
@@ -280,17 +281,6 @@ class Recorder:
             epochs=epochs,
             dataset_sha256=manifest.content_sha256,
         )
-
-
-def _copy_to_host(value: Any) -> Any:
-    """Return a copy of nested tensors in the memory of the CPU."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {name: _copy_to_host(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_copy_to_host(part) for part in value)
-    return value
 
 
 def _checkpoints(job: TrainJob) -> Checkpoints:

@@ -8,6 +8,7 @@ import torch
 from freqquest.cgan import batch_size
 from freqquest.cgan.config import TrainConfig
 from freqquest.cgan.images import image_scale
+from freqquest.cgan.trainer import CganTrainer
 from freqquest.dataset.manifest import load_manifest
 from freqquest.storage import locate
 from tests.cgan.conftest import CPU, small
@@ -63,10 +64,18 @@ def test_a_batch_is_no_larger_than_the_dataset(manifest, gpu):
 
 
 @pytest.mark.parametrize("preset", ["default", "reference"])
-def test_a_measured_step_runs(manifest, preset):
+def test_a_measured_step_has_a_whole_batch_and_the_penalty(manifest, monkeypatch, preset):
+    steps, update = [], CganTrainer.update
+
+    def watch(trainer, inputs, has_penalty):
+        update(trainer, inputs, has_penalty)
+        steps.append((len(inputs.real), has_penalty, trainer.pop_metrics()["skipped"]))
+
+    monkeypatch.setattr(CganTrainer, "update", watch)
     cgan_config = dataclasses.replace(small(preset), batch_size=3)
     scale = image_scale(manifest.views["cgan"], manifest.clip, cgan_config.floor)
     batch_size.take_step(cgan_config, len(manifest.classes), scale, CPU)
+    assert steps == [(3, preset == "default", 0)]
 
 
 def test_a_step_that_does_not_fit_takes_infinitely_much(manifest, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from freqquest.cgan import config as cgan_config
-from freqquest.cgan import recorder
+from freqquest.cgan import devices, recorder
 from freqquest.cgan.background import Background
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.generator_file import read_generator
@@ -207,7 +207,7 @@ def test_a_training_that_is_cut_off_while_the_judge_works_continues_to_the_same_
 def test_checkpoints_hold_a_copy_of_the_weights_in_the_cpus_memory():
     weights = torch.arange(4.0)
     state = {"generator": {"weight": weights}, "betas": (0.5, [weights]), "num_updates": 3}
-    copied = recorder._copy_to_host(state)
+    copied = devices.copy_to_host(state)
     weights += 1
     assert copied["generator"]["weight"].tolist() == [0, 1, 2, 3]
     assert copied["betas"][1][0].tolist() == [0, 1, 2, 3]
