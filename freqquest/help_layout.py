@@ -9,11 +9,23 @@ from typing import Literal, get_args, get_origin
 ADVANCED = "advanced"
 """Group of the settings that no other group lists."""
 
+_CLIPS = "sample_rate duration windows window_hop max_windows_per_file"
+_SPLIT = "split validation_fraction validation_fold recording_pattern"
+_AUGMENTATION = "num_augmented_copies augmentations"
+_SPECTROGRAMS = (
+    "num_mels min_frequency max_frequency cnn_n_fft cnn_hop_length cgan_n_fft cgan_hop_length"
+)
+_COLUMNS = "path_column label_column recording_column fold_column split_column"
+"""Groups of the dataset's settings, which the pipeline has too."""
+
 GROUPS: Mapping[str, Mapping[str, str]] = {
     "PreprocessConfig": {
-        "input and output": "audio_dir metadata dataset_dir test_dir overwrite verify",
-        "split": "split validation_fraction validation_fold recording_pattern",
-        "augmentation": "num_augmented_copies augmentations",
+        "input and output": "audio_dir metadata annotations dataset_dir test_dir overwrite verify",
+        "clips": _CLIPS,
+        "split": _SPLIT,
+        "augmentation": _AUGMENTATION,
+        "spectrograms": _SPECTROGRAMS,
+        "columns of the metadata": _COLUMNS,
         ADVANCED: "max_quarantined_fraction clips_per_shard seed",
     },
     "TuneConfig": {
@@ -40,11 +52,16 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "cluster": "use_gpu",
     },
     "PipelineConfig": {
-        "input and output": "audio_dir metadata test_dir sample_submission run_dir",
+        "input and output": "audio_dir metadata annotations test_dir sample_submission run_dir",
         "training and generation": "preset num_trials max_epochs num_members epochs "
         "batch_size num_clips",
+        "clips": _CLIPS,
+        "split": _SPLIT,
+        "augmentation": _AUGMENTATION,
+        "spectrograms": _SPECTROGRAMS,
+        "columns of the metadata": _COLUMNS,
         "cluster": "use_gpu num_workers",
-        ADVANCED: "recording_pattern seed",
+        ADVANCED: "max_quarantined_fraction clips_per_shard seed",
     },
     "WatchConfig": {
         "input and output": "run_dir",
@@ -55,6 +72,17 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
 
 _PLACEHOLDERS: Mapping[str, str] = {
     "metadata": "CSV",
+    "annotations": "PATH",
+    "sample_rate": "HZ",
+    "min_frequency": "HZ",
+    "max_frequency": "HZ",
+    "duration": "SECONDS",
+    "window_hop": "SECONDS",
+    "path_column": "NAME",
+    "label_column": "NAME",
+    "recording_column": "NAME",
+    "fold_column": "NAME",
+    "split_column": "NAME",
     "sample_submission": "CSV",
     "extra_clips": "DIR",
     "model": "FILE",

@@ -14,6 +14,7 @@ from freqquest.cgan.config import TrainConfig
 from freqquest.cluster import capacity
 from freqquest.cluster.tasks import release_on_interrupt
 from freqquest.cnn.predict_config import PredictConfig
+from freqquest.dataset.config import DatasetSettings
 from freqquest.dataset.manifest import Manifest
 from freqquest.pipeline_config import PATHS, PipelineConfig
 from freqquest.runs import layout
@@ -74,13 +75,16 @@ def train_with_judge(config: TrainConfig) -> GeneratorMetrics:
 
 def _settings(config: PipelineConfig) -> dict[str, object]:
     """Return the settings that shape the results, with absolute paths."""
+    # Settings of the dataset count if they are not the defaults: older run folders lack them.
+    defaults = dataclasses.asdict(DatasetSettings())
+    defaults.pop("seed")
     settings = {
         name: value
         for name, value in dataclasses.asdict(config).items()
-        if name not in _NOT_COMPARED
+        if name not in _NOT_COMPARED and (name not in defaults or value != defaults[name])
     }
     return settings | {
-        name: str(locate(settings[name])) for name in PATHS if settings[name] is not None
+        name: str(locate(settings[name])) for name in PATHS if settings.get(name) is not None
     }
 
 

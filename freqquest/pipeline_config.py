@@ -12,7 +12,7 @@ from freqquest.cgan.config import GenerateConfig, TrainConfig
 from freqquest.cluster.requirements import Requirements
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.cnn.tune_config import TuneConfig
-from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.config import DatasetSettings, PreprocessConfig
 from freqquest.presets import Preset
 from freqquest.runs import layout
 
@@ -27,22 +27,16 @@ _DEMO_TRAINING = {"sample_every": 10, "judge_every": 15}
 _MAX_JUDGE_CLIPS, _MAX_DEMO_JUDGE_CLIPS = 8, 4
 """Largest number of clips of each class for an evaluation while the generator trains."""
 
-PATHS = ("audio_dir", "metadata", "test_dir", "sample_submission")
+PATHS = ("audio_dir", "metadata", "annotations", "test_dir", "sample_submission")
 """Settings that name the user's files and folders."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PipelineConfig:
+class PipelineConfig(DatasetSettings):
     """Settings of all stages, from a folder of clips to a classifier and a generator."""
 
     audio_dir: str | None = None
     """Folder with one folder of clips for each class; without it, demo clips are made."""
-
-    metadata: str | None = None
-    """CSV with labels, recordings, folds or splits of the clips, as for the preprocess job."""
-
-    recording_pattern: str | None = None
-    """Regular expression to search in each file name; its only group is the recording."""
 
     test_dir: str | None = None
     """Folder of unlabeled clips to classify into submission.csv."""
@@ -85,15 +79,11 @@ class PipelineConfig:
     """Compute on GPUs: the classifier's trials and its submission, the generator's training, and
     the new clips."""
 
-    seed: int = 0
-    """Seed of all random choices."""
-
     def __post_init__(self) -> None:
-        if self.is_demo and (self.metadata or self.test_dir or self.sample_submission):
-            raise ValueError(
-                "`metadata`, `test_dir` and `sample_submission` need `audio_dir`: the demo brings "
-                "its own clips"
-            )
+        DatasetSettings.__post_init__(self)
+        given = [name for name in PATHS if name != "audio_dir" and getattr(self, name)]
+        if self.is_demo and given:
+            raise ValueError(f"`{given[0]}` needs `audio_dir`: the demo brings its own clips")
         if self.sample_submission and not self.test_dir:
             raise ValueError("`sample_submission` needs `test_dir`, the folder of its files")
         # Each checks its own settings.
@@ -123,12 +113,11 @@ class PipelineConfig:
     @property
     def preprocess_config(self) -> PreprocessConfig:
         """Settings of the dataset."""
+        shared = {name: getattr(self, name) for name in DatasetSettings.__dataclass_fields__}
         return PreprocessConfig(
             audio_dir=self.audio_dir or self._in_demo(demo_folder.TRAIN_DIR),
             dataset_dir=self._in_run(layout.DATASET_DIR),
-            metadata=self.metadata,
-            recording_pattern=self.recording_pattern,
-            seed=self.seed,
+            **shared | {"test_dir": None},  # the submission reads the test clips itself
         )
 
     @property

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from freqquest.dataset.config import ViewName
 from freqquest.dataset.manifest import Manifest
 from freqquest.dataset.read import ClipArrays, SplitReader
+from freqquest.dataset.views import ViewName
 from freqquest.storage import Location
 
 

@@ -36,7 +36,7 @@ class SpectrogramConfig:
     """Step between frames, in samples."""
 
     num_mels: int = 128
-    """Number of mel bands between 0 Hz and half the sample rate."""
+    """Number of mel bands."""
 
     num_frames: int = 173
     """Number of frames. Longer spectrograms are cut, shorter ones padded with zeros."""
@@ -52,6 +52,12 @@ class SpectrogramConfig:
 
     top_db: float = 80.0
     """Range of the `decibel` compression, in dB below the maximum."""
+
+    min_frequency_hz: float = 0.0
+    """Lower edge of the lowest mel band, in Hz."""
+
+    max_frequency_hz: float | None = None
+    """Upper edge of the highest mel band, in Hz; None for half the sample rate."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -90,9 +96,10 @@ def mel_filter_bank(config: SpectrogramConfig, sample_rate_hz: int) -> np.ndarra
     to_mel, to_hz = (
         (_slaney_mel, _slaney_hz) if config.mel_scale == "slaney" else (_htk_mel, _htk_hz)
     )
-    nyquist_hz = sample_rate_hz / 2
-    bins_hz = np.linspace(0, nyquist_hz, config.n_fft // 2 + 1)
-    edges_hz = to_hz(np.linspace(0, to_mel(nyquist_hz), config.num_mels + 2))[:, None]
+    highest_hz = sample_rate_hz / 2 if config.max_frequency_hz is None else config.max_frequency_hz
+    bins_hz = np.arange(config.n_fft // 2 + 1) * (sample_rate_hz / config.n_fft)
+    edges = np.linspace(to_mel(config.min_frequency_hz), to_mel(highest_hz), config.num_mels + 2)
+    edges_hz = to_hz(edges)[:, None]
     widths_hz = np.diff(edges_hz, axis=0)
     rising, falling = (
         (bins_hz - edges_hz[:-2]) / widths_hz[:-1],

@@ -22,12 +22,12 @@ from freqquest.benchmark.inversion_config import InversionBenchmark
 from freqquest.benchmark.result import BenchmarkResult
 from freqquest.benchmark.work_folder import work_folder
 from freqquest.cgan.devices import threads
-from freqquest.dataset.config import CLIP, VIEWS
+from freqquest.dataset.views import RECIPE_CLIP, RECIPE_VIEWS
 from freqquest.errors import UserError
 from freqquest.progress import Progress
 from freqquest.storage import locate
 
-_VIEW, _RATE_HZ = VIEWS["cgan"], CLIP.sample_rate_hz
+_VIEW, _RATE_HZ = RECIPE_VIEWS["cgan"], RECIPE_CLIP.sample_rate_hz
 _BASELINE = "torchaudio"
 
 Inverter = Callable[[np.ndarray], np.ndarray]
@@ -94,7 +94,7 @@ def _draw_clips(audio_dir: Path, clips_per_class: int) -> list[tuple[str, np.nda
         for path in random.Random(0).sample(paths, min(clips_per_class, len(paths))):
             try:
                 with path.open("rb") as stream:
-                    drawn.append((folder.name, load_clip(stream, CLIP).waveform))
+                    drawn.append((folder.name, load_clip(stream, RECIPE_CLIP).waveform))
             except UnreadableClipError as error:
                 raise UserError(f"{path}: {error}") from error
     if not drawn:

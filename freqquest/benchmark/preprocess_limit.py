@@ -11,7 +11,7 @@ import time
 from freqquest.audio.decode import load_clip
 from freqquest.audio.spectrogram import log_mel
 from freqquest.cluster.cores import num_usable_cores
-from freqquest.dataset.config import CLIP, VIEWS
+from freqquest.dataset.views import RECIPE_CLIP, RECIPE_VIEWS
 from freqquest.storage import locate
 
 _CHUNK = 64
@@ -21,9 +21,9 @@ def analyze(paths: list[str]) -> None:
     """Decode clips and compute both views."""
     for path in paths:
         with locate(path).open() as stream:
-            waveform = load_clip(stream, CLIP).waveform
-        for view in VIEWS.values():
-            log_mel(waveform, view, CLIP.sample_rate_hz)
+            waveform = load_clip(stream, RECIPE_CLIP).waveform
+        for view in RECIPE_VIEWS.values():
+            log_mel(waveform, view, RECIPE_CLIP.sample_rate_hz)
 
 
 def main() -> None:

@@ -1,42 +1,108 @@
 """Settings of the preprocess stage. Light to import, for `--help`."""
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from freqquest.audio.augment import AugmentationName
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig
+from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
+from freqquest.dataset.views import RECIPE_VIEWS, make_view
 
-ViewName = Literal["cnn", "cgan"]
-
-VIEWS: dict[str, SpectrogramConfig] = {"cnn": CNN_VIEW, "cgan": CGAN_VIEW}
-"""Spectrograms stored for every clip. Both presets use the recipes' views."""
-
-CLIP = ClipConfig()
-"""Waveform format that both recipes share."""
+WindowsKind = Literal["first", "all", "loudest"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PreprocessConfig:
-    """Turn a folder of labeled clips into a sharded spectrogram dataset."""
+class WindowConfig:
+    """Choice of the parts of a file that become clips."""
 
-    dataset_dir: str
-    """Folder to write the dataset to."""
+    kind: WindowsKind = "first"
+    """`first`: the beginning; `all`: the whole file; `loudest`: the parts of highest power."""
 
-    audio_dir: str | None = None
-    """Folder with one folder of clips per class, at any depth, or with the clips that `metadata`
-    lists."""
+    hop_s: float = 4.0
+    """Step between the starts of two windows, in seconds."""
+
+    max_per_file: int | None = None
+    """Largest number of windows of a file; None for no limit."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetSettings:
+    """Settings of a dataset: the preprocess job and the pipeline share them."""
 
     metadata: str | None = None
     """CSV that describes the clips. With the columns path and label (optionally recording, fold,
     split) it is the list of clips; path is relative to `audio_dir`. With UrbanSound8K's columns
-    (slice_file_name, fsID, optionally fold, class) it adds to the clips of the class folders."""
+    (slice_file_name, fsID, optionally fold, class) it adds to the clips of the class folders.
+    Tables of other known data sets are recognized by their columns."""
+
+    annotations: str | None = None
+    """Times of the sounds in the files, whose parts become clips: a CSV with the columns path,
+    start_s, end_s and label, or a folder of Audacity label files or Raven selection tables."""
 
     test_dir: str | None = None
     """Folder of unlabeled clips, stored as the test split."""
+
+    path_column: str | None = None
+    """Column of `metadata` with the paths of the clips."""
+
+    label_column: str | None = None
+    """Column of `metadata` with the labels."""
+
+    recording_column: str | None = None
+    """Column of `metadata` with the recordings."""
+
+    fold_column: str | None = None
+    """Column of `metadata` with the folds."""
+
+    split_column: str | None = None
+    """Column of `metadata` with the splits."""
+
+    sample_rate: int = 22_050
+    """Sample rate of the clips, in Hz. Files with another rate are resampled."""
+
+    duration: float = 4.0
+    """Length of the clips, in seconds. Shorter files are padded with silence."""
+
+    windows: WindowsKind = "first"
+    """Parts of a file, or of an annotated sound, that become clips. first: its beginning. all:
+    windows at steps of `window_hop`, of which the last one ends with the file. loudest: the window
+    of highest power, or `max_windows_per_file` of them that do not overlap."""
+
+    window_hop: float | None = None
+    """Step between the starts of windows, in seconds. Default: `duration`, or a quarter of it with
+    `windows=loudest`."""
+
+    max_windows_per_file: int | None = None
+    """Largest number of windows of a file, spread evenly over it. Default: no limit, or 1 with
+    `windows=loudest`."""
+
+    num_mels: int = 128
+    """Mel bands of both spectrograms."""
+
+    min_frequency: float = 0.0
+    """Lower edge of the lowest mel band, in Hz."""
+
+    max_frequency: float | None = None
+    """Upper edge of the highest mel band, in Hz. Default: half the sample rate."""
+
+    cnn_n_fft: int | None = None
+    """Analysis window of the classifier's spectrogram, in samples. Default: 2048 at 22,050 Hz, and
+    about as many seconds at other rates."""
+
+    cnn_hop_length: int | None = None
+    """Step of the classifier's spectrogram, in samples. Default: a quarter of `cnn_n_fft`."""
+
+    cgan_n_fft: int | None = None
+    """Analysis window of the generator's spectrogram, in samples. Default: 1024 at 22,050 Hz, and
+    about as many seconds at other rates."""
+
+    cgan_hop_length: int | None = None
+    """Step of the generator's spectrogram, in samples. Default: a quarter of `cgan_n_fft`."""
 
     split: Literal["recording", "random"] = "recording"
     """Way to divide the clips. recording: no recording is in two splits; one whole fold is held out
@@ -58,26 +124,19 @@ class PreprocessConfig:
     augmentations: tuple[AugmentationName, ...] = ("pitch", "speed")
     """Augmentations of the copies. Pitch and speed are the recipe's."""
 
-    clips_per_shard: int = 64
-    """Rows of a Parquet file. A task holds one file in memory, at about 0.2 MB per row."""
+    clips_per_shard: int | None = None
+    """Rows of a Parquet file, which a task holds in memory. Default: 64 clips of 4 seconds, and as
+    many bytes of others."""
 
     max_quarantined_fraction: float = 0.05
     """Fraction of rejected clips above which the job stops without a dataset. One rejected clip is
     always allowed unless this is 0."""
 
     seed: int = 0
-    """Seed of the split and of the augmented copies."""
-
-    overwrite: bool = False
-    """Replace a dataset that was made with other settings or other clips."""
-
-    verify: bool = False
-    """Only check the existing dataset, and name every shard that is corrupt or missing."""
+    """Seed of all random choices."""
 
     def __post_init__(self) -> None:
         check_choices(self)
-        if self.audio_dir is None and not self.verify:
-            raise ValueError("`audio_dir` is missing: it is needed unless `verify=True`")
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
                 f"`validation_fraction={self.validation_fraction}` must be between 0 and 1"
@@ -97,10 +156,129 @@ class PreprocessConfig:
             )
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"`seed={self.seed}` must be from 0 to {2**31 - 1}")
-        if self.clips_per_shard < 1:
-            raise ValueError(f"`clips_per_shard={self.clips_per_shard}` must be 1 or more")
+        for name in ("clips_per_shard", "max_windows_per_file"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"`{name}={value}` must be 1 or more")
         if self.recording_pattern is not None:
             _check_pattern(self.recording_pattern)
+        self._check_tables()
+        self._check_windows()
+        _ = self.views  # checks its own settings
+
+    def _check_tables(self) -> None:
+        columns = [name for name in _COLUMNS if getattr(self, name) is not None]
+        if columns and self.metadata is None:
+            raise ValueError(f"`{columns[0]}` needs `metadata`, the CSV with this column")
+        if self.metadata is not None and self.annotations is not None:
+            raise ValueError(
+                "`metadata` and `annotations` both list the clips: give one of them, with a column "
+                "recording, fold or split in the CSV of the annotations if needed"
+            )
+
+    def _check_windows(self) -> None:
+        if self.windows == "first":
+            for name in ("window_hop", "max_windows_per_file"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"`{name}` needs `windows=all` or `windows=loudest`")
+        if self.window_hop is not None and not 0.01 <= self.window_hop <= 600:
+            raise ValueError(f"`window_hop={self.window_hop:g}` must be from 0.01 to 600 seconds")
+        if self.windows == "loudest" and self.window_config.hop_s > self.duration:
+            raise ValueError(
+                f"`window_hop={self.window_hop:g}` must be at most `duration={self.duration:g}` "
+                "with `windows=loudest`: a longer step would skip sound"
+            )
+
+    @property
+    def clip(self) -> ClipConfig:
+        """Format of the clips."""
+        with _renamed({"sample_rate_hz": "sample_rate", "duration_s": "duration"}):
+            return ClipConfig(sample_rate_hz=self.sample_rate, duration_s=self.duration)
+
+    @property
+    def views(self) -> dict[str, SpectrogramConfig]:
+        """Spectrograms of each clip, by name."""
+        views = {}
+        for name, recipe in RECIPE_VIEWS.items():
+            with _renamed(_VIEW_FIELDS | {field: f"{name}_{field}" for field in _FFT_FIELDS}):
+                views[name] = make_view(
+                    recipe,
+                    self.clip,
+                    num_mels=self.num_mels,
+                    min_frequency_hz=self.min_frequency,
+                    max_frequency_hz=self.max_frequency,
+                    n_fft=getattr(self, f"{name}_n_fft"),
+                    hop_length=getattr(self, f"{name}_hop_length"),
+                )
+        return views
+
+    @property
+    def window_config(self) -> WindowConfig:
+        """Windows of each file, with the defaults resolved."""
+        is_loudest = self.windows == "loudest"
+        return WindowConfig(
+            kind=self.windows,
+            hop_s=self.window_hop or self.duration / (4 if is_loudest else 1),
+            max_per_file=self.max_windows_per_file or (1 if is_loudest else None),
+        )
+
+    @property
+    def effective_clips_per_shard(self) -> int:
+        """Rows of a Parquet file, with the default resolved."""
+        if self.clips_per_shard is not None:
+            return self.clips_per_shard
+        num_bytes = sum(view.num_mels * view.num_frames * 2 for view in self.views.values())
+        return max(1, _SHARD_BYTES // num_bytes)
+
+
+_SHARD_BYTES = 64 * 128 * (173 + 512) * 2
+"""Size of a shard's spectrograms: 64 clips with the default settings."""
+
+_COLUMNS = ("path_column", "label_column", "recording_column", "fold_column", "split_column")
+
+_VIEW_FIELDS = {
+    "sample_rate_hz": "sample_rate",
+    "duration_s": "duration",
+    "min_frequency_hz": "min_frequency",
+    "max_frequency_hz": "max_frequency",
+}
+"""Fields of clips and views, and the settings that set them."""
+
+_FFT_FIELDS = ("n_fft", "hop_length")
+"""Fields of views that have a setting for each view."""
+
+
+@contextmanager
+def _renamed(settings: Mapping[str, str]) -> Iterator[None]:
+    """Name the user's settings in an error, instead of the fields that they set."""
+    try:
+        yield
+    except ValueError as error:
+        text = re.sub(r"(?<=`)\w+", lambda name: settings.get(name[0], name[0]), str(error))
+        raise ValueError(text) from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreprocessConfig(DatasetSettings):
+    """Turn a folder of labeled clips into a sharded spectrogram dataset."""
+
+    dataset_dir: str
+    """Folder to write the dataset to."""
+
+    audio_dir: str | None = None
+    """Folder with one folder of clips per class, at any depth, or with the clips that `metadata`
+    or `annotations` list. Known data sets are recognized as they were downloaded."""
+
+    overwrite: bool = False
+    """Replace a dataset that was made with other settings or other clips."""
+
+    verify: bool = False
+    """Only check the existing dataset, and name every shard that is corrupt or missing."""
+
+    def __post_init__(self) -> None:
+        DatasetSettings.__post_init__(self)
+        if self.audio_dir is None and not self.verify:
+            raise ValueError("`audio_dir` is missing: it is needed unless `verify=True`")
 
     @property
     def requirements(self) -> Requirements:
@@ -110,6 +288,7 @@ class PreprocessConfig:
         reads = {
             "audio_dir": self.audio_dir,
             "metadata": self.metadata,
+            "annotations": self.annotations,
             "test_dir": self.test_dir,
         }
         return Requirements(reads=reads, writes={"dataset_dir": self.dataset_dir})

@@ -11,10 +11,10 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from freqquest.dataset.config import ViewName
 from freqquest.dataset.manifest import ROW_COLUMNS, SPLITS, Manifest, load_manifest
 from freqquest.dataset.read import ClipArrays, SplitReader, read_rows, read_table, to_array
 from freqquest.dataset.verify import verify_shards
+from freqquest.dataset.views import ViewName
 from freqquest.errors import UserError
 from freqquest.storage import Location, locate
 
@@ -27,10 +27,18 @@ class DatasetClip:
     """Log-mel spectrogram `[M, T]`, float16, of the split's view."""
 
     clip_id: str
-    """Path of the file, relative to the folder of clips."""
+    """Path of the file, relative to the folder of clips; for a part of a file, followed by `#` and
+    its start in seconds."""
 
     path: str
     """Path or URI of the file when the dataset was made."""
+
+    start_s: float
+    """Start of the clip in the file, in seconds."""
+
+    end_s: float | None
+    """End of the clip in the file, in seconds; None if only the clip's length or the file ends
+    it."""
 
     label: str | None
     """Class name; None for an unlabeled clip."""

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from freqquest.dataset.config import CLIP, VIEWS
+from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.manifest import (
     FORMAT_VERSION,
     SPLITS,
@@ -19,11 +19,15 @@ from freqquest.runs.layout import QUARANTINE_NAME
 
 
 def make_manifest(
-    plan: DatasetPlan, written: list[WrittenShard], rejected: pd.DataFrame
+    config: PreprocessConfig,
+    plan: DatasetPlan,
+    written: list[WrittenShard],
+    rejected: pd.DataFrame,
 ) -> Manifest:
     """Describe the written shards.
 
     Args:
+        config: Settings of the dataset.
         plan: Plan of the dataset.
         written: Its shards, in the order of the plan.
         rejected: Table of `path` and `reason` of the clips that are not in them.
@@ -39,8 +43,8 @@ def make_manifest(
         settings=plan.settings,
         sources_sha256=plan.sources_sha256,
         classes=plan.classes,
-        clip=CLIP,
-        views=VIEWS,
+        clip=config.clip,
+        views=config.views,
         split_description=plan.split_description,
         num_clips=_count(kept, "path"),
         num_recordings=_count(kept, "recording"),
@@ -53,7 +57,7 @@ def make_manifest(
             sum((Counter(shard.statistics.sample_rates) for shard in written), Counter())
         ),
         num_quarantined=len(rejected),
-        normalization={view: _normalization(written, view) for view in VIEWS},
+        normalization={view: _normalization(written, view) for view in config.views},
         shards=entries,
     )
 

@@ -16,8 +16,10 @@ from freqquest.errors import UserError
 from freqquest.runs.layout import FIGURES_DIR, QUARANTINE_NAME
 from freqquest.storage import Location
 
-FORMAT_VERSION = 3
-"""Version of new manifests. Version 2, which spells "normalisation", is read too."""
+FORMAT_VERSION = 4
+"""Version of new manifests. Also read are version 3, whose rows have no times, and version 2, which
+spells "normalisation".
+"""
 
 MANIFEST_NAME = "manifest.json"
 
@@ -32,6 +34,8 @@ SPLITS = ("train", "validation", "test")
 ROW_COLUMNS = (
     "clip_id",
     "path",
+    "start_s",
+    "end_s",
     "label",
     "class_index",
     "recording",
@@ -39,7 +43,9 @@ ROW_COLUMNS = (
     "split",
     "augmentation",
 )
-"""Columns of a shard, before one column per view."""
+"""Columns of a shard, before one column per view. Version 3 has no `start_s` and `end_s`: its clips
+begin with their files.
+"""
 
 DATASET_FILES = re.compile(
     r"manifest\.json|unfinished\.json|quarantine\.csv|figures(/\w+\.png)?|"
@@ -183,9 +189,9 @@ def load_manifest(dataset: Location) -> Manifest:
         version = content.pop("version")
         if version == 2:
             content["normalization"] = content.pop("normalisation")
-        elif version != FORMAT_VERSION:
+        elif version not in (3, FORMAT_VERSION):
             raise UserError(
-                f"{path} has format version {version}, but this freqquest reads 2 and "
+                f"{path} has format version {version}, but this freqquest reads 2 to "
                 f"{FORMAT_VERSION}: run the preprocess job with `overwrite=True` to make it again"
             )
         return _from_json(content)

@@ -25,6 +25,7 @@ _NOT_COMPARED = {
     "audio_dir",
     "dataset_dir",
     "metadata",
+    "annotations",
     "test_dir",
     "max_quarantined_fraction",
     "overwrite",
@@ -88,7 +89,7 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     clips = clips.where(clips.notna(), None)
     classes = sorted(clips["label"][clips["split"] != "test"].unique())
     return DatasetPlan(
-        settings=_compared_settings(config),
+        settings=compared_settings(config),
         sources_sha256=digest(clips),
         split_description=split_description,
         classes=classes,
@@ -98,13 +99,14 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     )
 
 
-def _compared_settings(config: PreprocessConfig) -> dict[str, object]:
+def compared_settings(config: PreprocessConfig) -> dict[str, object]:
     """Return the settings that shape the dataset, with JSON's types, as a manifest has them."""
     settings = {
         name: value
         for name, value in dataclasses.asdict(config).items()
         if name not in _NOT_COMPARED
     }
+    settings["clips_per_shard"] = config.effective_clips_per_shard
     return cast(dict[str, object], json.loads(json.dumps(settings)))
 
 
@@ -112,6 +114,7 @@ def _plan_shards(
     clips: pd.DataFrame, split: str, classes: list[str], config: PreprocessConfig
 ) -> list[ShardPlan]:
     index_of = {label: index for index, label in enumerate(classes)}
+    clips_per_shard = config.effective_clips_per_shard
     num_copies = config.num_augmented_copies if split == "train" else 0
     rows = [
         clip | {"class_index": index_of.get(clip["label"], -1), "copy": copy}
@@ -126,10 +129,11 @@ def _plan_shards(
             name=f"part-{number:05d}.parquet",
             seed=config.seed,
             augmentations=config.augmentations,
+            clip=config.clip,
+            views=config.views,
             clips=[
-                cast(PlannedClip, rows[index])
-                for index in order[start : start + config.clips_per_shard]
+                cast(PlannedClip, rows[index]) for index in order[start : start + clips_per_shard]
             ],
         )
-        for number, start in enumerate(range(0, len(rows), config.clips_per_shard))
+        for number, start in enumerate(range(0, len(rows), clips_per_shard))
     ]

@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from freqquest.dataset.config import ViewName
 from freqquest.dataset.manifest import ROW_COLUMNS, Manifest, Shard, sha256
 from freqquest.dataset.order import batch_rows
+from freqquest.dataset.views import ViewName
 from freqquest.errors import UserError
 from freqquest.storage import Location
 
@@ -53,7 +53,7 @@ def read_rows(dataset: Location, manifest: Manifest, split: str | None = None) -
 def _read_row_columns(dataset: Location, shard: Shard) -> pa.Table:
     try:
         with (dataset / shard.path).open() as stream:
-            return pq.ParquetFile(stream).read(list(ROW_COLUMNS))
+            return _read_table(stream, list(ROW_COLUMNS))
     except (OSError, pa.ArrowException):
         read_verified(dataset, shard)  # says so if the shard is missing or corrupt
         raise
@@ -90,7 +90,13 @@ def read_table(
 
 
 def _read_table(stream: io.BufferedReader | io.BytesIO, columns: list[str]) -> pa.Table:
-    return pq.ParquetFile(stream).read(columns, use_threads=False)
+    file = pq.ParquetFile(stream)
+    table = file.read(columns, use_threads=False)
+    for name, value in (("start_s", 0.0), ("end_s", None)):
+        if name in columns and name not in table.column_names:  # before format version 4
+            values = pa.array([value] * table.num_rows, pa.float64())
+            table = table.add_column(columns.index(name), name, values)
+    return table
 
 
 def to_array(spectrograms: pa.ChunkedArray) -> np.ndarray:

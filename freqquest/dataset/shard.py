@@ -16,17 +16,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from freqquest.audio.augment import AugmentationName, augment_waveform
+from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import Clip, UnreadableClipError
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
-from freqquest.dataset.config import CLIP, VIEWS
 from freqquest.dataset.load_clip import open_clip
 from freqquest.dataset.manifest import NOT_AUGMENTED, ROW_COLUMNS, Shard, sha256
 from freqquest.storage import Location
 
-_SHARD_VERSION = 2
+_SHARD_VERSION = 3
 """Version of the shards' format; part of every plan's hash."""
 
-_TEXT_COLUMNS = ("clip_id", "path", "label", "recording", "split", "augmentation")
+_TYPES = {
+    **dict.fromkeys(ROW_COLUMNS, pa.string()),
+    **dict.fromkeys(("class_index", "fold"), pa.int64()),
+    **dict.fromkeys(("start_s", "end_s"), pa.float64()),
+}
+"""Types of the columns before the spectrograms."""
 
 _FOOTER_KEY = b"freqquest"
 """Key of the ShardStatistics in a Parquet footer, for runs that resume an interrupted one."""
@@ -40,6 +45,8 @@ class PlannedClip(TypedDict):
 
     clip_id: str
     path: str
+    start_s: float
+    end_s: float | None
     label: str | None
     recording: str
     fold: int | None
@@ -65,6 +72,12 @@ class ShardPlan:
     augmentations: tuple[AugmentationName, ...]
     """Augmentations of the copies."""
 
+    clip: ClipConfig
+    """Format of the waveforms."""
+
+    views: dict[str, SpectrogramConfig]
+    """Spectrograms of each clip, by name."""
+
     clips: list[PlannedClip]
     """Clips and copies, one per row."""
 
@@ -82,8 +95,8 @@ class ShardPlan:
             self.seed,
             self.augmentations,
             self.clips,
-            repr(CLIP),
-            repr(VIEWS),
+            repr(self.clip),
+            repr(self.views),
         ]
         return sha256(json.dumps(content).encode())
 
@@ -145,7 +158,7 @@ def _encode(table: pa.Table) -> memoryview:
         table,
         sink,
         compression="none",
-        use_dictionary=list(_TEXT_COLUMNS),
+        use_dictionary=[name for name, kind in _TYPES.items() if kind == pa.string()],
         write_page_checksum=True,
         write_statistics=False,
     )
@@ -185,7 +198,8 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
     quarantined = []
     seconds: defaultdict[str, float] = defaultdict(float)
     sample_rates: Counter[str] = Counter()
-    views = {view: _View(settings, len(plan.clips)) for view, settings in VIEWS.items()}
+    rate = plan.clip.sample_rate_hz
+    views = {name: _View(view, rate, len(plan.clips)) for name, view in plan.views.items()}
     for clip in plan.clips:
         try:
             audio = _load(clip, plan)
@@ -211,8 +225,8 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
 class _View:
     """The spectrograms of one view, collected clip by clip."""
 
-    def __init__(self, settings: SpectrogramConfig, num_clips: int) -> None:
-        self._settings = settings
+    def __init__(self, settings: SpectrogramConfig, sample_rate_hz: int, num_clips: int) -> None:
+        self._settings, self._sample_rate_hz = settings, sample_rate_hz
         self._filled = 0
         self._spectrograms = np.empty(
             (num_clips, settings.num_mels, settings.num_frames), np.float16
@@ -221,7 +235,7 @@ class _View:
         """Count, sum and sum of squares by mel band."""
 
     def add(self, waveform: np.ndarray) -> None:
-        spectrogram = log_mel(waveform, self._settings, CLIP.sample_rate_hz)
+        spectrogram = log_mel(waveform, self._settings, self._sample_rate_hz)
         self._spectrograms[self._filled] = spectrogram
         self._filled += 1
         self.moments += [
@@ -236,13 +250,15 @@ class _View:
 
 def _load(clip: PlannedClip, plan: ShardPlan) -> Clip:
     """Load a clip, or make its augmented copy, which is the same on every machine."""
-    audio = open_clip(clip["path"], CLIP)
+    audio = open_clip(clip["path"], plan.clip)
     if clip["copy"] == 0:
         return audio
     seed = [plan.seed, zlib.crc32(clip["clip_id"].encode()), clip["copy"]]
     return replace(
         audio,
-        waveform=augment_waveform(audio.waveform, CLIP.sample_rate_hz, plan.augmentations, seed),
+        waveform=augment_waveform(
+            audio.waveform, plan.clip.sample_rate_hz, plan.augmentations, seed
+        ),
     )
 
 
@@ -257,12 +273,7 @@ def _to_table(
         {**clip, "augmentation": f"{augmented}{clip['copy']}" if clip["copy"] else NOT_AUGMENTED}
         for clip in clips
     ]
-    columns = {
-        name: pa.array(
-            [row[name] for row in rows], pa.string() if name in _TEXT_COLUMNS else pa.int64()
-        )
-        for name in ROW_COLUMNS
-    }
+    columns = {name: pa.array([row[name] for row in rows], _TYPES[name]) for name in ROW_COLUMNS}
     tensors = {name: view.to_arrow() for name, view in views.items()} if rows else {}
     footer = json.dumps(asdict(statistics)).encode()
     return pa.table(columns | tensors).replace_schema_metadata(

@@ -18,6 +18,8 @@ from freqquest.storage import Location, locate
 CLIP_COLUMNS = [
     "clip_id",
     "path",
+    "start_s",
+    "end_s",
     "label",
     "recording",
     "fold",
@@ -27,8 +29,10 @@ CLIP_COLUMNS = [
 ]
 """Columns of a table of clips.
 
-`clip_id` is the path relative to the audio folder. A clip whose recording is unknown is its own:
-`recording` equals `clip_id`. `label`, `fold` and `split` are missing if no source has them.
+`clip_id` is the path relative to the audio folder, followed by `#` and `start_s` if a file has
+several clips. `start_s` is 0 and `end_s` missing (the end of the file) unless the clip is a part of
+a file. A clip whose recording is unknown is its own: `recording` equals `clip_id`. `label`, `fold`
+and `split` are missing if no source has them.
 """
 
 _DESCRIPTION = ("label", "recording", "fold", "split")
@@ -148,7 +152,10 @@ def find_extra(extra_dir: str | None, classes: list[str]) -> pd.DataFrame:
 
 def digest(clips: pd.DataFrame) -> str:
     """Return a hash of a table of clips, which a changed file changes; `path` does not count."""
-    return sha256(clips.drop(columns="path").to_csv(index=False).encode())
+    has_parts = (clips["start_s"] != 0).any() or clips["end_s"].notna().any()
+    # Without them, the hash is that of versions that knew no parts of files.
+    uncounted = ["path"] if has_parts else ["path", "start_s", "end_s"]
+    return sha256(clips.drop(columns=uncounted).to_csv(index=False).encode())
 
 
 def _label_from_path(clip_id: str) -> str:
@@ -208,6 +215,8 @@ def _audio_files(entries: list[Entry], root: Location) -> Sources:
         {
             "clip_id": pd.Series([file.path for file in files], dtype=str),
             "path": pd.Series([str(root / file.path) for file in files], dtype=str),
+            "start_s": 0.0,
+            "end_s": float("nan"),
             "num_bytes": pd.Series([file.num_bytes for file in files], dtype="int64"),
             "modified_ns": pd.Series([file.modified_ns for file in files], dtype="int64"),
         }

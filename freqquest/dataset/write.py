@@ -12,7 +12,7 @@ from typing import TypedDict
 import pandas as pd
 
 from freqquest.cluster import connection, preflight
-from freqquest.dataset.config import CLIP, VIEWS, PreprocessConfig
+from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.make_manifest import make_manifest
 from freqquest.dataset.manifest import (
     DATASET_FILES,
@@ -21,7 +21,7 @@ from freqquest.dataset.manifest import (
     Manifest,
     load_manifest,
 )
-from freqquest.dataset.plan import DatasetPlan, plan_dataset
+from freqquest.dataset.plan import DatasetPlan, compared_settings, plan_dataset
 from freqquest.dataset.shard import ShardPlan, WrittenShard, write_shard
 from freqquest.errors import UserError
 from freqquest.progress import Progress
@@ -78,7 +78,7 @@ def write_dataset(config: PreprocessConfig, *, is_checked: bool = False) -> Mani
     run_mark = _begin(dataset, config, plan, existing)
     written = _write_shards(plan.shards, dataset)
     rejected = _write_quarantine(written, dataset, plan, config.max_quarantined_fraction)
-    manifest = make_manifest(plan, written, rejected)
+    manifest = make_manifest(config, plan, written, rejected)
     # Imported here for matplotlib: the workers import this module too.
     from freqquest.dataset.figures import draw_figures
 
@@ -127,8 +127,8 @@ def _earlier_dataset(
     """
     if (dataset / MANIFEST_NAME).is_file():
         manifest = load_manifest(dataset)
-        changed = changed_settings(plan.settings, manifest.settings)
-        if not changed and (manifest.clip, manifest.views) != (CLIP, VIEWS):
+        changed = changed_settings(plan.settings, _defaults(config) | manifest.settings)
+        if not changed and (manifest.clip, manifest.views) != (config.clip, config.views):
             changed = ["the spectrograms' settings, in another version of freqquest"]
         if not changed and manifest.sources_sha256 != plan.sources_sha256:
             changed = [
@@ -138,7 +138,8 @@ def _earlier_dataset(
         return manifest
     if (dataset / UNFINISHED_NAME).is_file():
         # Changed clips do not matter here: unreadable ones may have been fixed.
-        changed = changed_settings(_run_settings(config, plan), _unfinished_settings(dataset))
+        earlier = _defaults(config) | _unfinished_settings(dataset)
+        changed = changed_settings(_run_settings(config, plan), earlier)
         _refuse_changed(f"{dataset} holds an interrupted dataset", changed)
     elif existing:
         raise UserError(
@@ -147,6 +148,13 @@ def _earlier_dataset(
             "`overwrite=True` to replace it"
         )
     return None
+
+
+def _defaults(config: PreprocessConfig) -> dict[str, object]:
+    """Return the default settings, for datasets that are older than a setting."""
+    return compared_settings(
+        PreprocessConfig(dataset_dir=config.dataset_dir, audio_dir=config.audio_dir)
+    )
 
 
 def _unfinished_settings(dataset: Location) -> dict[str, object]:

@@ -5,7 +5,8 @@ import numpy as np
 from freqquest.audio.decode import load_clip
 from freqquest.audio.spectrogram import log_mel
 from freqquest.benchmark.preprocess_recipe import cgan_recipe, cnn_recipe
-from freqquest.dataset.config import CLIP, VIEWS
+from freqquest.dataset.views import RECIPE_CLIP as CLIP
+from freqquest.dataset.views import RECIPE_VIEWS as VIEWS
 
 
 def test_the_recipes_loops_make_the_same_spectrograms_as_freqquest(audio_dir):

@@ -3,8 +3,8 @@ import io
 import pytest
 
 from freqquest.audio.decode import UnreadableClipError
-from freqquest.dataset.config import CLIP
 from freqquest.dataset.load_clip import open_clip
+from freqquest.dataset.views import RECIPE_CLIP as CLIP
 from freqquest.storage import Location
 
 

@@ -10,8 +10,10 @@ import pytest
 
 from freqquest.audio.decode import load_clip
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, log_mel
-from freqquest.dataset.config import CLIP, VIEWS, PreprocessConfig
+from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.manifest import load_manifest
+from freqquest.dataset.views import RECIPE_CLIP as CLIP
+from freqquest.dataset.views import RECIPE_VIEWS as VIEWS
 from freqquest.dataset.write import write_dataset
 from freqquest.errors import UserError
 from freqquest.storage import locate
