@@ -9,6 +9,7 @@ import io
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from freqquest.cgan.config import TrainConfig
 from freqquest.cluster import capacity
@@ -21,6 +22,9 @@ from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
 from freqquest.runs.metrics import GeneratorMetrics
 from freqquest.storage import Location, locate, upload_dir
+
+if TYPE_CHECKING:
+    from freqquest.dataset.plan import DatasetPlan
 
 _NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
 """Settings that do not shape the results."""
@@ -37,12 +41,12 @@ def run_stages(config: PipelineConfig) -> str:
             wherever possible.
     """
     capacity.worker_resources(config.requirements)
-    _check_sources(config)
+    plan = _check_sources(config)
     folder = RunFolder(config.effective_run_dir, "pipeline", _settings(config))
     folder.begin()
     if config.is_demo:
         _make_demo_clips(folder / layout.DEMO_DIR, config.seed)
-    manifest = _make_dataset(config)
+    manifest = _make_dataset(config, plan)
     from freqquest.cgan.train import require_full_batch
     from freqquest.cnn.tune import tune_cnn
 
@@ -88,16 +92,20 @@ def _settings(config: PipelineConfig) -> dict[str, object]:
     }
 
 
-def _check_sources(config: PipelineConfig) -> None:
-    """Refuse clips and tables that a later stage would refuse."""
+def _check_sources(config: PipelineConfig) -> "DatasetPlan | None":
+    """Refuse clips and tables that a later stage would refuse; return the plan of the dataset.
+
+    There is none before the demo clips are made.
+    """
     if config.is_demo:
-        return
+        return None
     from freqquest.cnn.predict import list_requested_clips
     from freqquest.dataset.plan import plan_dataset
 
-    plan_dataset(config.preprocess_config)
+    plan = plan_dataset(config.preprocess_config)
     if config.test_dir is not None:
         list_requested_clips(config.test_dir, config.sample_submission)
+    return plan
 
 
 def _make_demo_clips(folder: Location, seed: int) -> None:
@@ -118,10 +126,10 @@ def _make_demo_clips(folder: Location, seed: int) -> None:
             (folder / DEMO_NAME).write_bytes(content)
 
 
-def _make_dataset(config: PipelineConfig) -> Manifest:
+def _make_dataset(config: PipelineConfig, plan: "DatasetPlan | None") -> Manifest:
     from freqquest.dataset.write import write_dataset
 
-    manifest = write_dataset(config.preprocess_config, is_checked=True)
+    manifest = write_dataset(config.preprocess_config, plan, is_checked=True)
     run = RunFolder(config.effective_run_dir, "dataset", manifest.settings)
     if run.finished() is None:
         names = ("classes", "num_clips", "num_recordings", "num_quarantined", "split_description")

@@ -75,6 +75,8 @@ class Clip:
     duration_s: float
     """Length of the whole file according to its header, in seconds."""
 
+    warning: str = ""
+
 
 def is_audio(name: str) -> bool:
     """Return whether a file name has an audio ending."""

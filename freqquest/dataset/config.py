@@ -12,22 +12,7 @@ from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
 from freqquest.dataset.views import RECIPE_VIEWS, make_view
-
-WindowsKind = Literal["first", "all", "loudest"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WindowConfig:
-    """Choice of the parts of a file that become clips."""
-
-    kind: WindowsKind = "first"
-    """`first`: the beginning; `all`: the whole file; `loudest`: the parts of highest power."""
-
-    hop_s: float = 4.0
-    """Step between the starts of two windows, in seconds."""
-
-    max_per_file: int | None = None
-    """Largest number of windows of a file; None for no limit."""
+from freqquest.dataset.windows import WindowConfig, WindowsKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

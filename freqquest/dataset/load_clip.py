@@ -11,7 +11,23 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-def open_clip(path: str, config: ClipConfig) -> Clip:
+def open_duration(path: str) -> float:
+    import soundfile
+
+    return soundfile.info(path).duration
+
+
+def open_levels(path: str, step_s: float):
+    import numpy as np
+    import soundfile
+
+    samples, rate = soundfile.read(path, always_2d=True)
+    step = int(step_s * rate)
+    power = np.square(samples.mean(axis=1))
+    return np.add.reduceat(power, np.arange(0, len(power), step)) / step
+
+
+def open_clip(path: str, config: ClipConfig, start_s=0.0, end_s=None) -> Clip:
     """Open and decode a clip.
 
     Raises:
@@ -21,6 +37,19 @@ def open_clip(path: str, config: ClipConfig) -> Clip:
     location = locate(path)
     try:
         with location.open() as stream:
+            if start_s:
+                import io as _io
+
+                import soundfile as sf
+
+                info = sf.info(path)
+                samples, rate = sf.read(path, start=int(start_s * info.samplerate), always_2d=True)
+                wav = _io.BytesIO()
+                sf.write(wav, samples, rate, format="WAV", subtype="FLOAT")
+                wav.seek(0)
+                from dataclasses import replace
+
+                return replace(load_clip(wav, config), duration_s=info.duration)
             return _decode(_ErrorKeepingStream(stream), config)
     except (FileNotFoundError, PermissionError) as error:
         if not location.parent.is_dir():

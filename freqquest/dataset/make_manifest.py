@@ -13,7 +13,7 @@ from freqquest.dataset.manifest import (
     Normalization,
 )
 from freqquest.dataset.plan import DatasetPlan
-from freqquest.dataset.shard import ShardPlan, WrittenShard
+from freqquest.dataset.shard import WrittenShard
 from freqquest.errors import UserError
 from freqquest.runs.layout import QUARANTINE_NAME
 
@@ -21,6 +21,7 @@ from freqquest.runs.layout import QUARANTINE_NAME
 def make_manifest(
     config: PreprocessConfig,
     plan: DatasetPlan,
+    clips: pd.DataFrame,
     written: list[WrittenShard],
     rejected: pd.DataFrame,
 ) -> Manifest:
@@ -29,13 +30,15 @@ def make_manifest(
     Args:
         config: Settings of the dataset.
         plan: Plan of the dataset.
+        clips: Its clips, as they were to be written: windows of files, without augmented copies.
         written: Its shards, in the order of the plan.
-        rejected: Table of `path` and `reason` of the clips that are not in them.
+        rejected: Table of `path` and `reason` of everything that is not in them.
 
     Raises:
         UserError: A class has no readable clip in training or validation.
     """
-    kept = plan.clips[~plan.clips["path"].isin(rejected["path"])]
+    lost = {row["clip_id"] for shard in written for row in shard.statistics.quarantined}
+    kept = clips[~clips["clip_id"].isin(lost)]
     _require_every_class(kept, plan.classes)
     entries = [shard.entry for shard in written if shard.entry is not None]
     return Manifest(
@@ -46,17 +49,20 @@ def make_manifest(
         clip=config.clip,
         views=config.views,
         split_description=plan.split_description,
-        num_clips=_count(kept, "path"),
+        num_clips=_count(kept, "clip_id"),
         num_recordings=_count(kept, "recording"),
         num_rows={
             split: sum(entry.num_rows for entry in entries if entry.split == split)
             for split in SPLITS
         },
-        seconds=_seconds(plan.shards, written),
+        seconds=_seconds(written),
         sample_rates=dict(
             sum((Counter(shard.statistics.sample_rates) for shard in written), Counter())
         ),
         num_quarantined=len(rejected),
+        num_warnings=sum(len(shard.statistics.warnings) for shard in written),
+        num_cut=sum(shard.statistics.num_cut for shard in written),
+        notes=plan.notes,
         normalization={view: _normalization(written, view) for view in config.views},
         shards=entries,
     )
@@ -80,11 +86,13 @@ def _count(clips: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _seconds(plans: list[ShardPlan], written: list[WrittenShard]) -> dict[str, dict[str, float]]:
+def _seconds(entries: list[WrittenShard]) -> dict[str, dict[str, float]]:
     seconds: dict[str, dict[str, float]] = {split: {} for split in SPLITS}
-    for plan, shard in zip(plans, written, strict=True):
-        for label, duration_s in shard.statistics.seconds.items():
-            seconds[plan.split][label] = seconds[plan.split].get(label, 0.0) + duration_s
+    for shard in entries:
+        if shard.entry is not None:
+            of_split = seconds[shard.entry.split]
+            for label, duration_s in shard.statistics.seconds.items():
+                of_split[label] = of_split.get(label, 0.0) + duration_s
     return seconds
 
 

@@ -7,13 +7,13 @@ import dataclasses
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.errors import UserError
-from freqquest.runs.layout import FIGURES_DIR, QUARANTINE_NAME
+from freqquest.runs.layout import FIGURES_DIR, QUARANTINE_NAME, WARNINGS_NAME
 from freqquest.storage import Location
 
 FORMAT_VERSION = 4
@@ -48,7 +48,7 @@ begin with their files.
 """
 
 DATASET_FILES = re.compile(
-    r"manifest\.json|unfinished\.json|quarantine\.csv|figures(/\w+\.png)?|"
+    r"manifest\.json|unfinished\.json|quarantine\.csv|warnings\.csv|figures(/\w+\.png)?|"
     r"(train|validation|test)(/part-\d{5,}\.parquet)?"
 )
 """Pattern of every path that a dataset folder may contain."""
@@ -117,10 +117,10 @@ class Manifest:
     """Number of rows by split, including augmented copies."""
 
     seconds: dict[str, dict[str, float]]
-    """Duration of the audio files by split and class."""
+    """Duration of the clips' sound by split and class; before version 4, of their whole files."""
 
     sample_rates: dict[str, int]
-    """Number of audio files by sample rate in Hz."""
+    """Number of clips by sample rate of their file in Hz."""
 
     num_quarantined: int
     """Number of rejected clips: those that could not be read, and entries that are no clips."""
@@ -130,6 +130,15 @@ class Manifest:
 
     shards: list[Shard]
     """Shards in the order of the splits and their names."""
+
+    num_warnings: int = 0
+    """Number of clips in warnings.csv, which may be useless."""
+
+    num_cut: int = 0
+    """Number of clips whose file, or annotated sound, goes on after them."""
+
+    notes: list[str] = field(default_factory=list)
+    """Lines of the summary about the sources: their layout, where recordings come from."""
 
     @property
     def content_sha256(self) -> str:
@@ -143,14 +152,34 @@ class Manifest:
         return "\n".join(
             [
                 *self._table(),
+                *self.notes,
                 f"rows: {', '.join(num_rows)}",
                 f"sample rates: {', '.join(f'{count} at {rate} Hz' for rate, count in rates)}",
+                *self._describe_cut(),
                 f"validation: {self.split_description}",
+                *self._describe_warnings(dataset_dir),
                 f"rejected clips: {self.num_quarantined} (listed in "
                 f"{dataset_dir}/{QUARANTINE_NAME})",
                 f"dataset: {dataset_dir} (plots in {dataset_dir}/{FIGURES_DIR})",
             ]
         )
+
+    def _describe_cut(self) -> list[str]:
+        """Return a line if files are longer than their clips, and nothing else uses the rest."""
+        if self.num_cut == 0 or self.settings.get("windows", "first") != "first":
+            return []
+        return [
+            f"cut: {self.num_cut} clips are the first {self.clip.duration_s:g} s of something "
+            "longer (`windows=all` uses the rest)"
+        ]
+
+    def _describe_warnings(self, dataset_dir: str) -> list[str]:
+        if self.num_warnings == 0:
+            return []
+        return [
+            f"warnings: {self.num_warnings} clips may be useless (listed in "
+            f"{dataset_dir}/{WARNINGS_NAME})"
+        ]
 
     def _table(self) -> list[str]:
         """Return the lines of a table of clips, recordings and hours by class and split."""

@@ -1,4 +1,4 @@
-"""Plan of a dataset: its clips, their splits, and the shard of each.
+"""Plan of a dataset: its clips and their splits, and the shards that they are written to.
 
 Pure functions of the sources and the settings: the same clips give the same shards on any number of
 workers.
@@ -7,16 +7,18 @@ workers.
 import dataclasses
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast, overload
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.manifest import SPLITS
 from freqquest.dataset.shard import PlannedClip, ShardPlan
-from freqquest.dataset.sources import digest, find_labeled, find_unlabeled
+from freqquest.dataset.sources import CLIP_COLUMNS, digest, find_labeled, find_unlabeled
 from freqquest.dataset.split import assign_splits
 from freqquest.errors import UserError
 from freqquest.storage import locate
@@ -33,10 +35,19 @@ _NOT_COMPARED = {
 }
 """Settings that do not change the dataset; the hash of the sources covers the folders."""
 
+_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("clip_id", "path", "label", "recording", "split")),
+        *((name, pa.float64()) for name in ("start_s", "end_s")),
+        *((name, pa.int64()) for name in ("fold", "num_bytes", "modified_ns")),
+    ]
+)
+"""Columns of a table of clips, for Arrow."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetPlan:
-    """Plan of a whole dataset."""
+    """Clips of a dataset, before their windows are found."""
 
     settings: dict[str, object]
     """Settings that two equal datasets share."""
@@ -56,12 +67,12 @@ class DatasetPlan:
     rejected: pd.DataFrame
     """Table of `path` and `reason` for files that are not clips."""
 
-    shards: list[ShardPlan]
-    """Plans of the shards, in the order of the splits and their names."""
+    notes: list[str]
+    """Lines about the sources for the summary."""
 
 
 def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
-    """Find the clips, split them, and divide the splits into shards.
+    """Find the clips and split them.
 
     Raises:
         UserError: The sources cannot make a dataset.
@@ -85,18 +96,25 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
             )
         tables.append(unlabeled.clips)
         rejected.append(unlabeled.rejected)
-    clips = pd.concat([table.astype(object) for table in tables], ignore_index=True)
-    clips = clips.where(clips.notna(), None)
-    classes = sorted(clips["label"][clips["split"] != "test"].unique())
+    clips = pa.concat_tables(map(_to_arrow, tables)).to_pandas(types_mapper=_PANDAS_TYPES.get)
+    clips = clips[CLIP_COLUMNS]
     return DatasetPlan(
         settings=compared_settings(config),
         sources_sha256=digest(clips),
         split_description=split_description,
-        classes=classes,
+        classes=sorted(clips["label"][clips["split"] != "test"].unique()),
         clips=clips,
         rejected=pd.concat(rejected, ignore_index=True),
-        shards=[shard for split in SPLITS for shard in _plan_shards(clips, split, classes, config)],
+        notes=labeled.notes,
     )
+
+
+_PANDAS_TYPES = {pa.string(): pd.StringDtype(na_value=np.nan), pa.int64(): pd.Int64Dtype()}
+"""Types of a table of clips in pandas; text is stored compactly."""
+
+
+def _to_arrow(clips: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(clips[_SCHEMA.names], _SCHEMA, preserve_index=False)
 
 
 def compared_settings(config: PreprocessConfig) -> dict[str, object]:
@@ -110,30 +128,99 @@ def compared_settings(config: PreprocessConfig) -> dict[str, object]:
     return cast(dict[str, object], json.loads(json.dumps(settings)))
 
 
-def _plan_shards(
-    clips: pd.DataFrame, split: str, classes: list[str], config: PreprocessConfig
-) -> list[ShardPlan]:
-    index_of = {label: index for index, label in enumerate(classes)}
-    clips_per_shard = config.effective_clips_per_shard
-    num_copies = config.num_augmented_copies if split == "train" else 0
-    rows = [
-        clip | {"class_index": index_of.get(clip["label"], -1), "copy": copy}
-        for clip in clips[clips["split"] == split].to_dict("records")
-        for copy in range(1 + num_copies)
-    ]
-    # Shuffled once, so that every shard mixes classes and recordings.
-    order = np.random.default_rng([config.seed, zlib.crc32(split.encode())]).permutation(len(rows))
-    return [
-        ShardPlan(
-            split=split,
-            name=f"part-{number:05d}.parquet",
-            seed=config.seed,
-            augmentations=config.augmentations,
-            clip=config.clip,
-            views=config.views,
-            clips=[
-                cast(PlannedClip, rows[index]) for index in order[start : start + clips_per_shard]
-            ],
+class _ShardRows(NamedTuple):
+    """Rows of a shard in the table of all planned rows."""
+
+    split: str
+    name: str
+    start: int
+    num_rows: int
+
+
+class ShardPlans(Sequence[ShardPlan]):
+    """Plans of all shards, in the order of the splits and their names.
+
+    One Arrow table holds the rows of all of them, which workers share in memory.
+    """
+
+    def __init__(self, clips: pd.DataFrame, classes: list[str], config: PreprocessConfig) -> None:
+        """Divide a table of clips, with their splits, into shards.
+
+        Args:
+            clips: Table of clips.
+            classes: Class names, in the order of `class_index`.
+            config: Settings of the dataset.
+        """
+        self._seed, self._augmentations = config.seed, config.augmentations
+        self._clip, self._views = config.clip, config.views
+        self._shards: list[_ShardRows] = []
+        per_shard, num_rows, tables = config.effective_clips_per_shard, 0, []
+        for split in SPLITS:
+            table = _planned_rows(clips[clips["split"] == split], split, classes, config)
+            self._shards += [
+                _ShardRows(
+                    split,
+                    f"part-{number:05d}.parquet",
+                    num_rows + start,
+                    min(per_shard, len(table) - start),
+                )
+                for number, start in enumerate(range(0, len(table), per_shard))
+            ]
+            num_rows += len(table)
+            tables.append(table)
+        self._rows = pa.concat_tables(tables)
+
+    def __len__(self) -> int:
+        """Return the number of shards."""
+        return len(self._shards)
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows of all shards, augmented copies included."""
+        return int(self._rows.num_rows)
+
+    @property
+    def paths(self) -> set[str]:
+        """Paths of the shards, relative to the dataset's folder."""
+        return {f"{shard.split}/{shard.name}" for shard in self._shards}
+
+    @overload
+    def __getitem__(self, number: int) -> ShardPlan: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[ShardPlan]: ...
+
+    def __getitem__(self, number: int | slice) -> ShardPlan | list[ShardPlan]:
+        """Return the plan of a shard."""
+        if isinstance(number, slice):
+            return [self[index] for index in range(len(self))[number]]
+        shard = self._shards[number]
+        return ShardPlan(
+            split=shard.split,
+            name=shard.name,
+            seed=self._seed,
+            augmentations=self._augmentations,
+            clip=self._clip,
+            views=self._views,
+            clips=cast(
+                list[PlannedClip], self._rows.slice(shard.start, shard.num_rows).to_pylist()
+            ),
         )
-        for number, start in enumerate(range(0, len(rows), clips_per_shard))
-    ]
+
+
+def _planned_rows(
+    clips: pd.DataFrame, split: str, classes: list[str], config: PreprocessConfig
+) -> pa.Table:
+    """Return the rows of a split, augmented copies included, in the order of the shards."""
+    num_versions = 1 + (config.num_augmented_copies if split == "train" else 0)
+    # Shuffled once, so that every shard mixes classes and recordings.
+    rng = np.random.default_rng([config.seed, zlib.crc32(split.encode())])
+    order = rng.permutation(len(clips) * num_versions)
+    class_indices = pd.Categorical(clips["label"], categories=classes).codes.astype(np.int64)
+    rows = order // num_versions
+    return (
+        _to_arrow(clips)
+        .take(rows)
+        .append_column("class_index", pa.array(class_indices[rows]))
+        .append_column("copy", pa.array(order % num_versions))
+    )

@@ -109,16 +109,22 @@ class ShardStatistics:
     """Hash of the plan that made the shard."""
 
     quarantined: list[dict[str, str]]
-    """`path` and `reason` of each rejected clip."""
+    """`clip_id`, `path` and `reason` of each rejected clip."""
+
+    warnings: list[dict[str, str]]
+    """`clip_id` and `warning` of each clip that was kept but may be useless."""
 
     moments: dict[str, list[list[float]]]
     """Count, sum and sum of squares by mel band, `[3, M]`, of each view."""
 
     seconds: dict[str, float]
-    """Duration of the audio files by label, without copies."""
+    """Duration of the clips' sound by label, without copies."""
+
+    num_cut: int
+    """Number of clips whose file, or annotated sound, goes on after them, without copies."""
 
     sample_rates: dict[str, int]
-    """Number of audio files by sample rate in Hz, without copies."""
+    """Number of clips by sample rate of their file in Hz, without copies."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,7 +201,7 @@ def _entry(plan: ShardPlan, num_rows: int, content: memoryview) -> Shard:
 
 def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
     kept: list[PlannedClip] = []
-    quarantined = []
+    quarantined, warnings, num_cut = [], [], 0
     seconds: defaultdict[str, float] = defaultdict(float)
     sample_rates: Counter[str] = Counter()
     rate = plan.clip.sample_rate_hz
@@ -204,19 +210,28 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
         try:
             audio = _load(clip, plan)
         except UnreadableClipError as error:
-            quarantined.append({"path": clip["path"], "reason": str(error)})
+            names = {"clip_id": clip["clip_id"], "path": clip["path"]}
+            quarantined.append(names | {"reason": str(error)})
             continue
         for view in views.values():
             view.add(audio.waveform)
         kept.append(clip)
-        if clip["copy"] == 0:
-            seconds[clip["label"] or ""] += audio.duration_s
-            sample_rates[str(audio.sample_rate_hz)] += 1
+        if clip["copy"] > 0:
+            continue
+        until_s = audio.duration_s if clip["end_s"] is None else clip["end_s"]
+        remaining_s = until_s - clip["start_s"]
+        num_cut += remaining_s > plan.clip.duration_s + 0.01
+        seconds[clip["label"] or ""] += min(remaining_s, plan.clip.duration_s)
+        sample_rates[str(audio.sample_rate_hz)] += 1
+        if audio.warning:
+            warnings.append({"clip_id": clip["clip_id"], "warning": audio.warning})
     statistics = ShardStatistics(
         plan_sha256=plan.sha256,
         quarantined=quarantined,
+        warnings=warnings,
         moments={name: view.moments.tolist() for name, view in views.items()},
         seconds=dict(seconds),
+        num_cut=num_cut,
         sample_rates=dict(sample_rates),
     )
     return _to_table(kept, views, plan, statistics), statistics
@@ -250,7 +265,7 @@ class _View:
 
 def _load(clip: PlannedClip, plan: ShardPlan) -> Clip:
     """Load a clip, or make its augmented copy, which is the same on every machine."""
-    audio = open_clip(clip["path"], plan.clip)
+    audio = open_clip(clip["path"], plan.clip, clip["start_s"], clip["end_s"])
     if clip["copy"] == 0:
         return audio
     seed = [plan.seed, zlib.crc32(clip["clip_id"].encode()), clip["copy"]]

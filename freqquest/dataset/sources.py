@@ -4,7 +4,7 @@ pandas only. A table of clips has the columns CLIP_COLUMNS and one row per clip,
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -54,6 +54,9 @@ class Sources:
 
     rejected: pd.DataFrame
     """Table of `path` and `reason` for links out of the folder and CSV lines without a file."""
+
+    notes: list[str] = field(default_factory=list)
+    """Lines for the summary: what was recognized, set aside, or looks wrong."""
 
 
 def find_labeled(

@@ -7,7 +7,7 @@ dataset.
 import json
 import uuid
 from functools import partial
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import pandas as pd
 
@@ -21,36 +21,36 @@ from freqquest.dataset.manifest import (
     Manifest,
     load_manifest,
 )
-from freqquest.dataset.plan import DatasetPlan, compared_settings, plan_dataset
-from freqquest.dataset.shard import ShardPlan, WrittenShard, write_shard
+from freqquest.dataset.plan import DatasetPlan, ShardPlans, compared_settings, plan_dataset
+from freqquest.dataset.shard import WrittenShard, write_shard
+from freqquest.dataset.survey import find_windows
 from freqquest.errors import UserError
 from freqquest.progress import Progress
 from freqquest.runs.folder import changed_settings
-from freqquest.runs.layout import QUARANTINE_NAME
+from freqquest.runs.layout import QUARANTINE_NAME, WARNINGS_NAME
 from freqquest.runs.tables import write_csv
 from freqquest.storage import Location, locate
 
+if TYPE_CHECKING:
+    import ray
+
 _CPUS_PER_TASK = 2 / 3
 """Cores per task. With three tasks on two cores, two compute while one waits for disk or Ray."""
-
-
-class _Task(TypedDict):
-    """A row of Ray Data: a shard to make."""
-
-    number: int
-    plan: ShardPlan
 
 
 class _Result(TypedDict):
     """A row of Ray Data: a shard that was made."""
 
     number: int
+    num_clips: int
     written: WrittenShard | None
     problem: str
     """Reason why the shard could not be made; empty if it was made."""
 
 
-def write_dataset(config: PreprocessConfig, *, is_checked: bool = False) -> Manifest:
+def write_dataset(
+    config: PreprocessConfig, plan: DatasetPlan | None = None, *, is_checked: bool = False
+) -> Manifest:
     """Preprocess a folder of clips.
 
     A complete dataset of the same clips and settings is kept, and so are the finished shards of an
@@ -58,6 +58,7 @@ def write_dataset(config: PreprocessConfig, *, is_checked: bool = False) -> Mani
 
     Args:
         config: Settings of the dataset.
+        plan: Plan of the dataset, if it was made already.
         is_checked: True if Ray is connected, and the cluster and the storage were checked.
 
     Raises:
@@ -65,7 +66,7 @@ def write_dataset(config: PreprocessConfig, *, is_checked: bool = False) -> Mani
             holds something else.
     """
     dataset = locate(config.dataset_dir)
-    plan = plan_dataset(config)
+    plan = plan or plan_dataset(config)
     existing = _existing_shards(dataset)
     earlier = None if config.overwrite else _earlier_dataset(dataset, config, plan, existing)
     if earlier is not None and existing == {
@@ -75,10 +76,16 @@ def write_dataset(config: PreprocessConfig, *, is_checked: bool = False) -> Mani
         return earlier
     if not is_checked:
         preflight.connect(config.requirements)
-    run_mark = _begin(dataset, config, plan, existing)
-    written = _write_shards(plan.shards, dataset)
-    rejected = _write_quarantine(written, dataset, plan, config.max_quarantined_fraction)
-    manifest = make_manifest(config, plan, written, rejected)
+    clips, without_windows = find_windows(plan.clips, config)
+    shards = ShardPlans(clips, plan.classes, config)
+    run_mark = _begin(dataset, config, plan, existing.keys() - shards.paths)
+    written = _write_shards(shards, dataset)
+    found = pd.concat([plan.rejected, without_windows], ignore_index=True)
+    rejected = _write_quarantine(
+        written, dataset, found, len(clips), config.max_quarantined_fraction
+    )
+    _write_warnings(written, dataset)
+    manifest = make_manifest(config, plan, clips, written, rejected)
     # Imported here for matplotlib: the workers import this module too.
     from freqquest.dataset.figures import draw_figures
 
@@ -182,57 +189,73 @@ def _refuse_changed(problem: str, changed: list[str]) -> None:
         )
 
 
-def _begin(
-    dataset: Location, config: PreprocessConfig, plan: DatasetPlan, existing: dict[str, int]
-) -> str:
-    """Mark the folder as unfinished, remove files that this run will not use, return the mark."""
+def _begin(dataset: Location, config: PreprocessConfig, plan: DatasetPlan, unused: set[str]) -> str:
+    """Mark the folder as unfinished, remove shards that this run will not use, return the mark."""
     run_mark = json.dumps({"settings": _run_settings(config, plan), "run": uuid.uuid4().hex})
     (dataset / UNFINISHED_NAME).write_text(run_mark)
     (dataset / MANIFEST_NAME).remove_file()
     dataset.remove_staged()
-    for path in existing.keys() - {shard.path for shard in plan.shards}:
+    for path in unused:
         (dataset / path).remove_file()
     return run_mark
 
 
-def _write_shards(shards: list[ShardPlan], dataset: Location) -> list[WrittenShard]:
+def _write_shards(shards: ShardPlans, dataset: Location) -> list[WrittenShard]:
     """Make the shards in a Ray Data pipeline, and return them in the order of the plan.
 
     Raises:
         OSError: A shard cannot be made because storage fails.
     """
+    import ray
     import ray.data
 
     connection.silence("data")
-    rows = [_Task(number=number, plan=plan) for number, plan in enumerate(shards)]
-    pipeline = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        partial(_write_planned, dataset=dataset), num_cpus=_CPUS_PER_TASK
+    shared = ray.put(shards)  # workers read their rows from it, so that no task carries any
+    pipeline = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
+        partial(_write_planned, shared=shared, dataset=dataset), num_cpus=_CPUS_PER_TASK
     )
     written: dict[int, WrittenShard] = {}
-    with Progress("preprocess", sum(len(shard.clips) for shard in shards), "clips") as progress:
+    with Progress("preprocess", shards.num_rows, "clips") as progress:
         for row in pipeline.iter_rows():
             if row["problem"]:
                 raise OSError(
                     f"{dataset / shards[row['number']].path} cannot be made: {row['problem']}"
                 )
             written[row["number"]] = row["written"]
-            progress.update(len(shards[row["number"]].clips))
+            progress.update(row["num_clips"])
     return [written[number] for number in range(len(shards))]
 
 
-def _write_planned(task: _Task, dataset: Location) -> _Result:
+def _write_planned(
+    row: dict[str, int], shared: "ray.ObjectRef[ShardPlans]", dataset: Location
+) -> _Result:
     """Make a shard. An error is returned, as Ray would wrap an exception into a page of text."""
-    number = task["number"]
+    import ray
+
+    plan = ray.get(shared)[row["id"]]
+    result = _Result(number=row["id"], num_clips=len(plan.clips), written=None, problem="")
     try:
-        return {"number": number, "written": write_shard(task["plan"], dataset), "problem": ""}
+        result["written"] = write_shard(plan, dataset)
     except OSError as error:
-        return {"number": number, "written": None, "problem": error.strerror or str(error)}
+        result["problem"] = error.strerror or str(error)
+    return result
 
 
 def _write_quarantine(
-    written: list[WrittenShard], dataset: Location, plan: DatasetPlan, max_fraction: float
+    written: list[WrittenShard],
+    dataset: Location,
+    found: pd.DataFrame,
+    num_planned: int,
+    max_fraction: float,
 ) -> pd.DataFrame:
     """Write quarantine.csv, the table of rejected clips, and return it.
+
+    Args:
+        written: Shards, with the clips that could not be read.
+        dataset: Folder of the dataset.
+        found: Table of `path` and `reason` of what was rejected before.
+        num_planned: Number of clips that the shards were to hold.
+        max_fraction: Largest fraction of rejected clips.
 
     Raises:
         UserError: The fraction of rejected clips is above the limit. One clip is always allowed,
@@ -242,9 +265,9 @@ def _write_quarantine(
         [row for shard in written for row in shard.statistics.quarantined],
         columns=["path", "reason"],
     )
-    rejected = pd.concat([plan.rejected, rows.drop_duplicates("path")], ignore_index=True)
+    rejected = pd.concat([found, rows.drop_duplicates()], ignore_index=True)
     write_csv(rejected, dataset / QUARANTINE_NAME)
-    num_clips = len(plan.clips) + len(plan.rejected)
+    num_clips = num_planned + len(found)
     if len(rejected) > max(1 if max_fraction else 0, max_fraction * num_clips):
         raise UserError(
             f"{len(rejected)} of {num_clips} clips were rejected, more than "
@@ -253,3 +276,12 @@ def _write_quarantine(
             "remove them, or raise the fraction; the finished shards are kept"
         )
     return rejected
+
+
+def _write_warnings(written: list[WrittenShard], dataset: Location) -> None:
+    """Write warnings.csv, the table of clips that may be useless, if there are any."""
+    rows = [row for shard in written for row in shard.statistics.warnings]
+    if rows:
+        write_csv(pd.DataFrame(rows), dataset / WARNINGS_NAME)
+    else:
+        (dataset / WARNINGS_NAME).remove_file()

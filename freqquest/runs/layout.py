@@ -32,6 +32,7 @@ DATASET_DIR = "dataset"
 """Dataset that the pipeline makes."""
 
 QUARANTINE_NAME = "quarantine.csv"
+WARNINGS_NAME = "warnings.csv"
 """Table of rejected clips, in the dataset."""
 
 EXAMPLES_NAME = "spectrograms.png"

@@ -11,7 +11,7 @@ import soundfile
 
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.plan import plan_dataset
+from freqquest.dataset.plan import ShardPlans, plan_dataset
 from freqquest.dataset.shard import write_shard
 from freqquest.storage import locate
 from tests.conftest import RATE_HZ, tone
@@ -19,9 +19,9 @@ from tests.servers import refusing_server
 
 
 def plan(audio_dir, **settings):
-    return plan_dataset(
-        PreprocessConfig(audio_dir=str(audio_dir), dataset_dir="unused", **settings)
-    )
+    config = PreprocessConfig(audio_dir=str(audio_dir), dataset_dir="unused", **settings)
+    planned = plan_dataset(config)
+    return ShardPlans(planned.clips, planned.classes, config)
 
 
 def write(shards, folder):
@@ -45,15 +45,13 @@ def test_one_process_makes_the_same_bytes_as_ray(dataset_dir, audio_dir, unlabel
     planned = plan(
         audio_dir, test_dir=str(unlabeled_dir), num_augmented_copies=1, clips_per_shard=7
     )
-    entries = [shard.entry for shard in reversed(write(reversed(planned.shards), tmp_path))]
+    entries = [shard.entry for shard in reversed(write(reversed(planned), tmp_path))]
     assert entries == load_manifest(locate(dataset_dir)).shards
 
 
 def test_every_augmentation_is_reproducible_and_marked(audio_dir, tmp_path):
     names = ("pitch", "speed", "gain", "shift", "noise")
-    shard = plan(audio_dir, num_augmented_copies=2, augmentations=names, clips_per_shard=6).shards[
-        0
-    ]
+    shard = plan(audio_dir, num_augmented_copies=2, augmentations=names, clips_per_shard=6)[0]
     (first,), (again,) = write([shard], tmp_path / "a"), write([shard], tmp_path / "b")
     assert first.entry == again.entry
     marks = set(pq.read_table(tmp_path / "a" / shard.path)["augmentation"].to_pylist())
@@ -99,7 +97,7 @@ FAULTS = {
 @pytest.fixture(scope="module")
 def clean(audio_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("clean")
-    write(plan(audio_dir).shards, folder)
+    write(plan(audio_dir), folder)
     return folder
 
 
@@ -110,8 +108,11 @@ def test_an_unreadable_clip_is_quarantined_with_the_reason_and_the_others_are_un
     make, reason = FAULTS[name]
     shutil.copytree(audio_dir, tmp_path / "audio")
     make(tmp_path / "audio" / "low" / name)
-    planned = plan(tmp_path / "audio", recording_pattern=r"^(\D+)")
-    written = write(planned.shards, tmp_path / "dataset")
+    config = PreprocessConfig(
+        audio_dir=str(tmp_path / "audio"), dataset_dir="unused", recording_pattern=r"^(\D+)"
+    )
+    planned = plan_dataset(config)
+    written = write(ShardPlans(planned.clips, planned.classes, config), tmp_path / "dataset")
     quarantined = [row for shard in written for row in shard.statistics.quarantined]
     quarantined += planned.rejected.to_dict("records")
     (row,) = quarantined
@@ -122,7 +123,7 @@ def test_an_unreadable_clip_is_quarantined_with_the_reason_and_the_others_are_un
 
 def test_a_clip_that_cannot_be_opened_is_quarantined(audio_dir, tmp_path):
     shutil.copytree(audio_dir, tmp_path / "audio")
-    shard = plan(tmp_path / "audio").shards[0]
+    shard = plan(tmp_path / "audio")[0]
     gone = shard.clips[3]["path"]
     os.remove(gone)  # noqa: PTH107
     (written,) = write([shard], tmp_path / "dataset")
@@ -135,7 +136,7 @@ def test_a_clip_that_cannot_be_opened_is_quarantined(audio_dir, tmp_path):
 def test_an_outage_of_remote_storage_is_an_error_and_quarantines_no_clip(
     s3_clips, tmp_path, monkeypatch
 ):
-    shard = plan(s3_clips).shards[0]
+    shard = plan(s3_clips)[0]
     with refusing_server(500, "Internal error", ("GET", "HEAD")) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         for clip in shard.clips:
@@ -149,28 +150,27 @@ def test_a_long_recording_costs_no_more_than_a_clip(audio_dir, tmp_path):
     soundfile.write(
         tmp_path / "audio" / "low" / "bomb.flac", np.zeros(600 * RATE_HZ, np.int16), RATE_HZ
     )
-    written = write(plan(tmp_path / "audio").shards, tmp_path / "dataset")
+    written = write(plan(tmp_path / "audio"), tmp_path / "dataset")
     assert sum(len(shard.statistics.quarantined) for shard in written) == 0
-    assert sum(sum(shard.statistics.seconds.values()) for shard in written) == pytest.approx(
-        20 * 4 + 600
-    )
+    assert sum(sum(shard.statistics.seconds.values()) for shard in written) == pytest.approx(21 * 4)
+    assert sum(shard.statistics.num_cut for shard in written) == 1
 
 
 def test_a_finished_shard_is_kept_unless_the_plan_changed(audio_dir, tmp_path):
-    shard = plan(audio_dir).shards[0]
+    shard = plan(audio_dir)[0]
     path = tmp_path / shard.path
     (first,) = write([shard], tmp_path)
     written = path.stat().st_mtime_ns
     (again,) = write([shard], tmp_path)
     assert again == first
     assert path.stat().st_mtime_ns == written
-    write([plan(audio_dir, seed=1).shards[0]], tmp_path)
+    write([plan(audio_dir, seed=1)[0]], tmp_path)
     assert path.stat().st_mtime_ns != written
 
 
 def test_a_shard_that_lacks_clips_is_made_again(audio_dir, tmp_path):
     shutil.copytree(audio_dir, tmp_path / "audio")
-    shard = plan(tmp_path / "audio").shards[1]
+    shard = plan(tmp_path / "audio")[1]
     clip = tmp_path / "audio" / shard.clips[0]["clip_id"]
     clip.rename(tmp_path / "away.wav")
     (first,) = write([shard], tmp_path / "dataset")
@@ -183,7 +183,7 @@ def test_a_shard_that_lacks_clips_is_made_again(audio_dir, tmp_path):
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_shard_is_made_again(audio_dir, tmp_path, share):
-    shard = plan(audio_dir).shards[1]
+    shard = plan(audio_dir)[1]
     (first,) = write([shard], tmp_path)
     path = tmp_path / shard.path
     path.write_bytes(path.read_bytes()[: int(share * first.entry.num_bytes)])
@@ -192,7 +192,7 @@ def test_a_truncated_shard_is_made_again(audio_dir, tmp_path, share):
 
 
 def test_a_flipped_byte_is_detected_or_changes_nothing_that_is_read(audio_dir, tmp_path):
-    shard = plan(audio_dir).shards[1]
+    shard = plan(audio_dir)[1]
     (first,) = write([shard], tmp_path)
     path = tmp_path / shard.path
     whole, rows = path.read_bytes(), rows_of(tmp_path)
@@ -215,7 +215,7 @@ def test_a_flipped_byte_is_detected_or_changes_nothing_that_is_read(audio_dir, t
 
 def test_a_shard_without_a_readable_clip_leaves_no_file(audio_dir, tmp_path):
     shutil.copytree(audio_dir, tmp_path / "audio")
-    shard = plan(tmp_path / "audio").shards[1]
+    shard = plan(tmp_path / "audio")[1]
     stale = tmp_path / "dataset" / shard.path
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"of an earlier run")

@@ -22,6 +22,8 @@ from tests.splits import read_split
 COLUMNS = [
     "clip_id",
     "path",
+    "start_s",
+    "end_s",
     "label",
     "class_index",
     "recording",
@@ -134,7 +136,7 @@ def test_spectrograms_of_another_version_of_freqquest_are_refused(
     copy_of_dataset, audio_dir, unlabeled_dir
 ):
     path = copy_of_dataset / "manifest.json"
-    path.write_text(path.read_text().replace('"num_mels": 128', '"num_mels": 64', 1))
+    path.write_text(path.read_text().replace('"top_db": 80.0', '"top_db": 60.0', 1))
     same = {"num_augmented_copies": 1, "clips_per_shard": 7, "test_dir": str(unlabeled_dir)}
     with pytest.raises(
         UserError, match="made differently: the spectrograms' settings, in another version of"

@@ -1,0 +1,121 @@
+"""Lengths and levels of the files, measured on the cluster's cores, and the windows that follow.
+
+Only for windows other than the first, and for annotated sounds: other clips need neither.
+"""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from freqquest.audio.decode import UnreadableClipError
+from freqquest.cluster import connection
+from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.load_clip import open_duration, open_levels
+from freqquest.dataset.windows import window_starts
+from freqquest.progress import Progress
+from freqquest.storage import reason
+
+_BATCH = 16
+"""Files that a task measures."""
+
+_TOLERANCE_S = 0.1
+"""Largest time by which an annotation may end after its file."""
+
+
+def find_windows(
+    clips: pd.DataFrame, config: PreprocessConfig
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Replace each row of a table of clips by its windows.
+
+    Needs an initialized Ray, unless every clip is the first window of a file.
+
+    Args:
+        clips: Table of clips (`freqquest.dataset.sources`).
+        config: Its clip and window settings are used.
+
+    Returns:
+        The table of windows, with the columns of `clips` and the index of its rows, and a table of
+        `path` and `reason` for rows whose file cannot be measured or ends before their sound.
+    """
+    are_parts = clips["end_s"].notna()
+    if config.windows == "first" and not are_parts.any():
+        return clips, pd.DataFrame(columns=["path", "reason"])
+    measured = _measure(clips["path"].unique(), config)
+    rows, starts, rejected = [], [], []
+    columns = zip(clips["path"], clips["start_s"], clips["end_s"], strict=True)
+    for row, (path, begin_s, end_s) in enumerate(columns):
+        duration_s, levels, defect = measured[path]
+        defect = defect or _problem(begin_s, end_s, duration_s)
+        if defect:
+            rejected.append((path, defect))
+            continue
+        end_s = min(duration_s, end_s) if end_s == end_s else duration_s
+        found = window_starts(config.window_config, config.duration, begin_s, end_s, levels)
+        rows += [row] * len(found)
+        starts += found
+    windows = clips.iloc[rows].assign(start_s=starts)
+    files = windows["clip_id"].where(
+        windows["end_s"].isna(), windows["clip_id"].str.rsplit("#", n=1).str[0]
+    )
+    windows["clip_id"] = files + "#" + windows["start_s"].map("{:.12g}".format)
+    windows = windows.drop_duplicates("clip_id")
+    return windows, pd.DataFrame(rejected, columns=["path", "reason"])
+
+
+def _problem(begin_s: float, end_s: float, duration_s: float) -> str:
+    """Return why an annotated sound is not in its file, or an empty text."""
+    if begin_s < duration_s and not end_s > duration_s + _TOLERANCE_S:
+        return ""
+    return f"annotated from {begin_s:g} to {end_s:g} s, but the file ends at {duration_s:.2f} s"
+
+
+def _measure(
+    paths: np.ndarray, config: PreprocessConfig
+) -> dict[str, tuple[float, np.ndarray | None, str]]:
+    """Return each file's length, its levels if they are needed, and why it cannot be measured."""
+    import ray.data
+
+    connection.silence("data")
+    step_s = config.window_config.hop_s if config.windows == "loudest" else None
+    blocks = [
+        pd.DataFrame({"path": paths[start : start + _BATCH]})
+        for start in range(0, len(paths), _BATCH)
+    ]
+    files = ray.data.from_pandas(blocks).map_batches(
+        partial(_measure_files, step_s=step_s), batch_size=None
+    )
+    measured = {}
+    with Progress("measure lengths", len(paths), "files") as progress:
+        for batch in files.iter_batches(batch_size=None):
+            if batch["problem"][0]:
+                raise OSError(batch["problem"][0])
+            columns = (batch[name] for name in ("path", "duration_s", "levels", "reason"))
+            for path, duration_s, levels, defect in zip(*columns, strict=True):
+                measured[path] = (float(duration_s), levels if step_s else None, defect)
+            progress.update(len(batch["path"]))
+    return measured
+
+
+def _measure_files(batch: dict[str, np.ndarray], step_s: float | None) -> dict[str, np.ndarray]:
+    """Add `duration_s`, `levels` and `reason` to a batch of paths.
+
+    A failure of the storage is returned as `problem`, as Ray would wrap an exception into a page of
+    text.
+    """
+    durations = np.zeros(len(batch["path"]))
+    levels, reasons = np.empty(len(durations), object), np.full(len(durations), "", object)
+    problem = ""
+    for row, path in enumerate(batch["path"]):
+        levels[row] = np.zeros(0, np.float32)
+        try:
+            durations[row] = open_duration(path)
+            if step_s is not None:
+                levels[row] = open_levels(path, step_s).astype(np.float32)
+        except UnreadableClipError as error:
+            reasons[row] = str(error)
+        except OSError as error:
+            problem = f"{path} cannot be read: {reason(error)}"
+    problems = np.full(len(durations), problem, object)
+    measured = {"duration_s": durations, "levels": levels, "reason": reasons, "problem": problems}
+    return batch | measured
