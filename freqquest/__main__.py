@@ -6,6 +6,7 @@ from pathlib import Path
 import freqquest
 from freqquest.cli import choose
 from freqquest.commands import run_job, summaries
+from freqquest.terminal import tolerant_output
 
 
 def main() -> None:
@@ -16,14 +17,16 @@ def main() -> None:
     if arguments == ["--version"]:
         print(f"freqquest {freqquest.__version__}")
         return
-    name = choose(
-        arguments,
-        summaries(),
-        prog=prog,
-        kind="job",
-        description="Distributed audio training jobs on Ray: classifiers and generators of clips.",
-    )
-    run_job(name, arguments[1:], f"{prog} {arguments[0]}")
+    with tolerant_output():
+        name = choose(
+            arguments,
+            summaries(),
+            prog=prog,
+            kind="job",
+            description="Distributed audio training jobs on Ray: classifiers and generators of "
+            "clips.",
+        )
+        run_job(name, arguments[1:], f"{prog} {arguments[0]}")
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def _fill_form(
     try:
         return tyro.cli(
             _form(config_type),
-            args=arguments,
+            args=_join_values(config_type, arguments),
             prog=prog,
             description=inspect.cleandoc(description),
             config=(tyro.conf.FlagCreatePairsOff,),
@@ -134,6 +134,20 @@ def _fill_form(
         if end.code in (None, 0) and {"-h", "--help"} & set(arguments):
             print("Examples:", *(_wrap(f"{prog} {example}") for example in examples), sep="\n")
         raise
+
+
+def _join_values(config_type: type[JobConfig], arguments: Sequence[str]) -> list[str]:
+    """Join flags with values that begin with a dash, which would be taken for flags."""
+    names = ["dry_run", *config_type.__dataclass_fields__]
+    flags = {"-h", "--help", *(_flag(name, None) for name in names)}
+    joined: list[str] = []
+    for argument in arguments:
+        is_value = argument.startswith("-") and argument.partition("=")[0] not in flags
+        if is_value and joined and joined[-1] in flags:
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _form(config_type: type[JobConfig]) -> type[Any]:
@@ -259,6 +273,8 @@ def report_errors(config_type: type[JobConfig] | None = None) -> Iterator[None]:
     plain, preflight.render = preflight.render, partial(with_flags, fields=fields)
     try:
         yield
+    except BrokenPipeError:
+        raise  # of the terminal: `tolerant_output` ends quietly
     except UserError as error:
         _exit(with_flags(_message(error), fields), code=2)
     except OSError as error:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from freqquest import cli, help_layout
 from freqquest.cluster import preflight
+from freqquest.terminal import tolerant_output
 
 if TYPE_CHECKING:
     from freqquest.benchmark.base_config import BenchmarkConfig
@@ -34,7 +35,8 @@ def preprocess(config: "PreprocessConfig") -> None:
     if config.verify:
         print(verify_dataset(config.dataset_dir))
     else:
-        print(write_dataset(config).summary(config.dataset_dir))
+        summary = write_dataset(config).summary(config.dataset_dir)
+        print(cli.with_flags(summary, config.__dataclass_fields__))
 
 
 def tune_cnn(config: "TuneConfig") -> None:
@@ -151,7 +153,8 @@ def run_job(name: str, arguments: Sequence[str], prog: str) -> None:
 
 def run_file(name: str) -> None:
     """Run a job that was started as a file of that name."""
-    run_job(name, sys.argv[1:], f"python {sys.argv[0]}")
+    with tolerant_output():
+        run_job(name, sys.argv[1:], f"python {sys.argv[0]}")
 
 
 def parse_job(

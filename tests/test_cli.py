@@ -51,6 +51,17 @@ def test_settings_come_from_flags():
     assert parse_example("--run-dir", "a", "--num-trials", "None").num_trials is None
 
 
+def test_a_value_may_begin_with_a_dash():
+    assert parse_example("--run-dir", "-dash").run_dir == "-dash"
+    assert parse_example("--run-dir", "--all", "--num-trials", "3").run_dir == "--all"
+
+
+def test_a_flag_without_its_value_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        parse_example("--run-dir", "--num-trials", "3")
+    assert "--run-dir" in capsys.readouterr().err
+
+
 def test_a_number_that_is_none_is_refused_in_words(capsys):
     with pytest.raises(SystemExit) as end:
         parse_example("--run-dir", "a", "--num-trials", "ten")

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -113,6 +114,11 @@ def _clear_errors() -> Iterator[None]:
             raise UserError(
                 "Ray did not start in time: this machine is too busy; run the command again, or "
                 "clear the remains of a crashed Ray with: ray stop"
+            ) from error
+        if "AF_UNIX path length" in str(error):
+            raise UserError(
+                f"{tempfile.gettempdir()} is too long a path for Ray's sockets: set RAY_TMPDIR to "
+                "a short one, such as /tmp"
             ) from error
         if "ersion mismatch" not in str(error):
             raise

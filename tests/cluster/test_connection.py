@@ -24,6 +24,10 @@ from freqquest.errors import UserError
             Exception("The current node timed out during startup. This could happen because"),
             "Ray did not start in time: this machine is too busy; run the command again",
         ),
+        (
+            OSError("validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes"),
+            "is too long a path for Ray's sockets: set RAY_TMPDIR to a short one, such as /tmp",
+        ),
     ],
 )
 def test_errors_of_ray_at_its_start_become_one_line(monkeypatch, error, message):
