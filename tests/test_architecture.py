@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "cnn": SHARED | {"audio", "cluster", "runs", "dataset"},
     "cgan": SHARED | {"audio", "cluster", "runs", "dataset"},
 }
-COMMAND_LINE = {"cli", "commands", "help_layout", "__main__", "gpu"}
+COMMAND_LINE = {"cli", "cli_form", "commands", "help_layout", "__main__", "gpu"}
 
 FRAMEWORKS = {"tensorflow", "keras", "torch"}
 

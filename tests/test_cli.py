@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from freqquest import cli
+from freqquest import cli_form
 from freqquest.cli import choose, parse, report_errors, require_absolute_paths, with_flags
 from freqquest.cluster.requirements import Requirements
 from freqquest.errors import UserError
@@ -86,7 +86,7 @@ def test_help_reflows_paragraphs_shows_flags_and_ends_with_examples(capsys, monk
 
 
 def test_a_long_example_is_wrapped_for_the_shell():
-    wrapped = cli._wrap(" ".join(["--audio-dir s3://bucket/a-long-name"] * 4))
+    wrapped = cli_form._wrap(" ".join(["--audio-dir s3://bucket/a-long-name"] * 4))
     assert wrapped.replace(" \\\n     ", "").split() == wrapped.replace("\\", "").split()
     assert max(map(len, wrapped.splitlines())) <= 100
 

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from freqquest import cli, commands, help_layout
+from freqquest import cli_form, commands, help_layout
 from freqquest.benchmark.registry import BENCHMARKS
 from freqquest.cgan import config as cgan_config
 from freqquest.cgan.config import EPOCHS, TrainConfig
@@ -75,7 +75,7 @@ def test_defaults_in_the_help_are_those_of_the_presets_and_of_the_demo():
 
 
 def doc_of(config_type, name):
-    return " ".join(cli._field_docs(config_type)[name].split())
+    return " ".join(cli_form.field_docs(config_type)[name].split())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
