@@ -6,6 +6,7 @@ ones left in the run folder.
 
 import dataclasses
 import io
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -132,7 +133,15 @@ def _make_dataset(config: PipelineConfig, plan: "DatasetPlan | None") -> Manifes
     manifest = write_dataset(config.preprocess_config, plan, is_checked=True)
     run = RunFolder(config.effective_run_dir, "dataset", manifest.settings)
     if run.finished() is None:
-        names = ("classes", "num_clips", "num_recordings", "num_quarantined", "split_description")
+        print(manifest.summary(config.preprocess_config.dataset_dir), file=sys.stderr)
+        names = (
+            "classes",
+            "num_clips",
+            "num_recordings",
+            "num_quarantined",
+            "split_description",
+            "notes",
+        )
         run.finish({name: getattr(manifest, name) for name in names})
     return manifest
 

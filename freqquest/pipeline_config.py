@@ -13,6 +13,7 @@ from freqquest.cluster.requirements import Requirements
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.config import DatasetSettings, PreprocessConfig
+from freqquest.dataset.views import RECIPE_VIEWS, require_recipe_views
 from freqquest.presets import Preset
 from freqquest.runs import layout
 
@@ -86,6 +87,9 @@ class PipelineConfig(DatasetSettings):
             raise ValueError(f"`{given[0]}` needs `audio_dir`: the demo brings its own clips")
         if self.sample_submission and not self.test_dir:
             raise ValueError("`sample_submission` needs `test_dir`, the folder of its files")
+        if self.preset == "reference":
+            for name in RECIPE_VIEWS:
+                require_recipe_views(self.clip, self.views, name)
         # Each checks its own settings.
         _ = self.preprocess_config, self.tune_config, self.train_config, self.generate_config
 

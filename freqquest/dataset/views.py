@@ -92,7 +92,7 @@ def _check_bands(view: SpectrogramConfig, sample_rate_hz: int) -> None:
 
 
 def require_recipe_views(
-    clip: ClipConfig, views: Mapping[str, SpectrogramConfig], name: ViewName
+    clip: ClipConfig, views: Mapping[str, SpectrogramConfig], name: str
 ) -> None:
     """Refuse the preset `reference` for other clips or spectrograms than the recipe's.
 
