@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 from freqquest.choices import check_choices
 
-_SAMPLES_AT_ONCE = 2**17
+_SAMPLES_AT_ONCE = 2**16
 """Samples of the frames that are analyzed together.
 
 Their arrays fit the processor's cache and reuse memory: with all frames at once, fresh memory pages
@@ -170,7 +170,8 @@ def _mel_power(waveform: np.ndarray, config: SpectrogramConfig, filters: csr_arr
     mel_power = np.empty((config.num_mels, len(frames)), np.float32)
     step = max(1, _SAMPLES_AT_ONCE // config.n_fft)
     for start in range(0, len(frames), step):
-        spectrum = scipy.fft.rfft(frames[start : start + step] * window, axis=-1)
+        windowed = frames[start : start + step] * window
+        spectrum = scipy.fft.rfft(windowed, axis=-1, overwrite_x=True)
         power = np.square(spectrum.real)
         power += np.square(spectrum.imag)
         mel_power[:, start : start + len(power)] = filters @ np.ascontiguousarray(power.T)

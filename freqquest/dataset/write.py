@@ -211,7 +211,8 @@ def _write_shards(shards: ShardPlans, dataset: Location) -> list[WrittenShard]:
 
     connection.silence("data")
     shared = ray.put(shards)  # workers read their rows from it, so that no task carries any
-    pipeline = ray.data.range(len(shards), override_num_blocks=len(shards)).map(
+    numbers = [{"number": number} for number in range(len(shards))]
+    pipeline = ray.data.from_items(numbers, override_num_blocks=len(shards)).map(
         partial(_write_planned, shared=shared, dataset=dataset), num_cpus=_CPUS_PER_TASK
     )
     written: dict[int, WrittenShard] = {}
@@ -232,8 +233,8 @@ def _write_planned(
     """Make a shard. An error is returned, as Ray would wrap an exception into a page of text."""
     import ray
 
-    plan = ray.get(shared)[row["id"]]
-    result = _Result(number=row["id"], num_clips=len(plan.clips), written=None, problem="")
+    plan = ray.get(shared)[row["number"]]
+    result = _Result(number=row["number"], num_clips=len(plan.clips), written=None, problem="")
     try:
         result["written"] = write_shard(plan, dataset)
     except OSError as error:
