@@ -47,6 +47,7 @@ def make_manifest(
         sources_sha256=plan.sources_sha256,
         classes=plan.classes,
         clip=config.clip,
+        windows=config.window_config,
         views=config.views,
         split_description=plan.split_description,
         num_clips=_count(kept, "clip_id"),

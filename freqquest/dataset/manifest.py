@@ -12,6 +12,7 @@ from typing import Any
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
+from freqquest.dataset.windows import WindowConfig
 from freqquest.errors import UserError
 from freqquest.runs.layout import FIGURES_DIR, QUARANTINE_NAME, WARNINGS_NAME
 from freqquest.storage import Location
@@ -131,6 +132,9 @@ class Manifest:
     shards: list[Shard]
     """Shards in the order of the splits and their names."""
 
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    """Windows of each file that became clips."""
+
     num_warnings: int = 0
     """Number of clips in warnings.csv, which may be useless."""
 
@@ -166,7 +170,7 @@ class Manifest:
 
     def _describe_cut(self) -> list[str]:
         """Return a line if files are longer than their clips, and nothing else uses the rest."""
-        if self.num_cut == 0 or self.settings.get("windows", "first") != "first":
+        if self.num_cut == 0 or self.windows.kind != "first":
             return []
         return [
             f"cut: {self.num_cut} clips are the first {self.clip.duration_s:g} s of something "
@@ -241,6 +245,7 @@ def _from_json(content: dict[str, Any]) -> Manifest:
     parsed = {
         "version": FORMAT_VERSION,
         "clip": ClipConfig(**content["clip"]),
+        "windows": WindowConfig(**content.get("windows", {})),
         "views": views,
         "normalization": normalization,
         "shards": [Shard(**shard) for shard in content["shards"]],

@@ -96,7 +96,7 @@ def test_the_names_in_a_manifest_do_not_change(dataset_dir):
         *("version", "settings", "sources_sha256", "classes", "clip", "views"),
         *("split_description", "num_clips", "num_recordings", "num_rows", "seconds"),
         *("sample_rates", "num_quarantined", "normalization", "shards"),
-        *("num_warnings", "num_cut", "notes"),
+        *("windows", "num_warnings", "num_cut", "notes"),
     ]
     assert set(content["settings"]) == {
         *("path_column", "label_column", "recording_column", "fold_column", "split_column"),
