@@ -231,7 +231,8 @@ def _levels(reader: _Reader, step_s: float) -> np.ndarray:
     total = np.zeros((2, parts[-1][0] + parts[-1][1].shape[0]))
     for first, sums, counts in parts:
         total[:, first : first + sums.shape[0]] += sums, counts
-    return np.divide(total[0], total[1])
+    mean_power: np.ndarray = total[0] / total[1]
+    return mean_power
 
 
 def _resample(waveform: np.ndarray, sample_rate_hz: int, config: ClipConfig) -> np.ndarray:
