@@ -160,6 +160,8 @@ def _chunks(stream: IO[bytes], form: _Form, position: int, size: int) -> Iterato
     """Yield the chunks from a position on, until something is no chunk."""
     header_bytes = form.name_bytes + form.size_bytes
     for _ in range(_MAX_CHUNKS):
+        if position >= size:
+            return
         header = read_at(stream, position, header_bytes)
         name = header[: form.name_bytes]
         if len(header) < header_bytes or not _NAME.match(name):

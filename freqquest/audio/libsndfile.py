@@ -31,8 +31,8 @@ _MAX_REST_BYTES = 1 << 16
 _MAX_MISSING_S = 0.1
 """Audio that may be missing at the end: encoders of MP3 count their padding differently."""
 
-_PREROLL_S = 1.0
-"""Audio decoded before the wanted part, so that decoders with a memory are exact there."""
+_OPUS_PREROLL_S = 1.0
+"""Audio decoded before the wanted part of an Opus file, so that the decoder is exact there."""
 
 _LOGGED_SIZE = re.compile(
     r"^ *(?:RIFF|RIFX|riff|FORM|Riff size|data|SSND|Data Size) *: (\d+)\b(?: \(should be (\d+)\))?",
@@ -73,6 +73,7 @@ class LibsndfileReader:
         check_format(self._file.samplerate, self._file.channels)
         self._check_length()
         self.sample_rate_hz = self._file.samplerate
+        self._end = self._wanted = 0  # frames read from the start on, and those asked for
 
     def __enter__(self) -> "LibsndfileReader":
         return self
@@ -81,46 +82,44 @@ class LibsndfileReader:
         self._file.close()
 
     def num_frames(self) -> int:
-        """Return the exact length of the file."""
+        """Return the exact length of the file, whose end is checked."""
+        try:
+            self._check_end()
+        except soundfile.LibsndfileError as error:
+            raise _undecodable(error) from error
         return int(self._file.frames)
 
     def read(self, start: int, num_frames: int) -> np.ndarray:
         """Return frames `[S, C]`, fewer at the end of the file."""
         try:
             self._go_to(start)
+            self._wanted = min(start + num_frames, self._file.frames)
             samples: np.ndarray = self._file.read(
-                max(0, min(num_frames, self._file.frames - start)),
+                max(0, self._wanted - start),
                 dtype="float32",
                 always_2d=True,
             )
-            self._check_read(start, num_frames, samples.shape[0])
-            self._check_end(start + num_frames)
+            self._end = start + samples.shape[0]
         except soundfile.LibsndfileError as error:
             raise _undecodable(error) from error
         return samples
 
     def blocks(self, num_frames: int) -> Iterator[np.ndarray]:
         """Yield the whole file in blocks `[S, C]`."""
-        try:
-            left = self._file.frames
-            while left > 0:
-                block = self._file.read(min(left, num_frames), dtype="float32", always_2d=True)
-                if block.shape[0] == 0:
-                    return
-                left -= block.shape[0]
-                yield block
-            self._check_end(self._file.frames)
-        except soundfile.LibsndfileError as error:
-            raise _undecodable(error) from error
+        while (block := self.read(self._end, num_frames)).shape[0]:
+            yield block
+        self.num_frames()
 
     def _go_to(self, start: int) -> None:
-        if start == 0:
+        if start == self._end:
             return
         num_dropped = start
         if self._file.seekable():
-            preroll_s = _PREROLL_S if self._file.format in ("MP3", "OGG") else 0
+            # libsndfile sees to a preroll, but that of Opus is as short as its specification allows.
+            preroll_s = _OPUS_PREROLL_S if self._file.subtype == "OPUS" else 0
             num_dropped = min(start, int(preroll_s * self._file.samplerate))
-            self._file.seek(min(start - num_dropped, self._file.frames))
+            if start > num_dropped:  # an MP3 begins with zeros after a seek to its beginning
+                self._file.seek(min(start - num_dropped, self._file.frames))
         while num_dropped > 0:
             num_read = len(self._file.read(min(num_dropped, 1 << 16), dtype="float32"))
             if num_read == 0:
@@ -148,20 +147,17 @@ class LibsndfileReader:
                 raise NotForLibsndfileError("several streams, one after the other")
             raise UnreadableClipError("truncated: the last Ogg page is missing or corrupt")
 
-    def _check_read(self, start: int, num_frames: int, num_read: int) -> None:
-        """Refuse a file whose decoder gives up before its end."""
-        promised = min(num_frames, self._file.frames - start)
-        if num_read < promised - _MAX_MISSING_S * self._file.samplerate:
-            raise UnreadableClipError(
-                f"truncated or corrupt: {num_read} of {promised} samples are readable"
-            )
-
-    def _check_end(self, num_read: int) -> None:
-        """Check that a FLAC or Ogg file ends where its header says."""
+    def _check_end(self) -> None:
+        """Check that all is there, and that a FLAC or Ogg file ends where its header says."""
         file = self._file
+        if self._wanted - self._end > _MAX_MISSING_S * file.samplerate:
+            raise UnreadableClipError(
+                f"truncated or corrupt: sound until {self._end / file.samplerate:.2f} s of "
+                f"{file.frames / file.samplerate:.2f} s"
+            )
         if file.format not in ("FLAC", "OGG"):
             return
-        if num_read < file.frames:
+        if self._end < file.frames:
             file.seek(file.frames - 1)
             file.read(1)  # raises if the end is missing
         position = self._stream.tell()
