@@ -1,65 +1,64 @@
 """Decode audio files to mono waveforms of one length, and encode WAV files.
 
-NumPy, soundfile and soxr; no Ray, no deep-learning framework.
+libsndfile decodes what it can, FFmpeg the rest. NumPy, soundfile, soxr and, for FFmpeg, av; no Ray,
+no deep-learning framework.
 Shapes: S samples, C channels.
 """
 
 import io
-import re
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 import soundfile
 import soxr
 
-from freqquest.audio.clip import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ, ClipConfig
+from freqquest.audio.clip import ClipConfig
+from freqquest.audio.ffmpeg import FFmpegReader, is_installed
+from freqquest.audio.file_check import audio_part
+from freqquest.audio.libsndfile import LibsndfileReader, NotForLibsndfileError
+from freqquest.audio.unreadable import UnreadableClipError
 
-AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".aiff", ".aif", ".au")
-"""File name endings of audio files, in any letter case."""
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "Clip",
+    "UnreadableClipError",
+    "duration_s",
+    "encode_wav",
+    "fit_length",
+    "fit_waveform",
+    "is_audio",
+    "levels",
+    "load_clip",
+]
 
-MAX_CHANNELS = 32
-"""Limit on channels: more than a microphone array has.
-
-Together with the highest sample rate, it limits a clip to about 400 MB of memory.
-"""
+AUDIO_SUFFIXES = (
+    *(".wav", ".mp3", ".flac", ".ogg", ".opus", ".aiff", ".aif", ".au", ".m4a", ".aac", ".wma"),
+    *(".wave", ".bwf", ".rf64", ".w64", ".aifc", ".snd", ".caf", ".voc", ".sph"),
+    *(".oga", ".spx", ".mp2", ".mpga", ".m4b", ".m4r", ".adts", ".asf", ".amr", ".awb", ".ac3"),
+    *(".eac3", ".dts", ".wv", ".ape", ".tta", ".tak", ".mpc", ".ra", ".rm", ".mka"),
+    *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".webm", ".mkv", ".avi", ".wmv", ".flv"),
+)
+"""File name endings of audio files, and of videos with sound, in any letter case."""
 
 _MAX_PEAK = 1e10
 """Largest sample accepted: far above integer scale in a float file (2^31), and far below the
 overflow of a power spectrum in float32.
 """
 
-_UNKNOWN_BYTES = 0x7FFF0000
-"""Smallest length that is a placeholder, up to 2^32 - 1: a program that writes to a pipe does not
-know the length.
-"""
-
-_UNKNOWN_FRAMES = 2**62
-"""Number of frames from which the length is unknown: libsndfile gives 2^63 - 1 for a FLAC header
-without one.
-"""
-
-_LOGGED_SIZE = re.compile(
-    r"^ *(?:RIFF|RIFX|FORM|Riff size|data|SSND|Data Size) *: (\d+)\b(?: \(should be (\d+)\))?",
-    re.MULTILINE,
-)
-"""Sizes in libsndfile's log of WAV, AIFF, AU and RF64 files: bytes by the header, and the actual
-bytes if they differ.
-"""
-
-_BROKEN_OGG = re.compile(
-    r"^Ogg ?: (?:File ended unexpectedly|Last page lacks|Junk after the last page)", re.MULTILINE
-)
-
-_XING = re.compile(rb"(?:Xing|Info)\0{3}[\x03\x07\x0b\x0f].{4}(.{4})", re.DOTALL)
-"""Length table in an MP3's first frame, up to its number of bytes."""
-
 _RESAMPLING_MARGIN_S = 0.05
-"""Audio read beyond the clip's end, so that the resampler's edge is cut off."""
+"""Audio read beyond both ends of a clip, so that the resampler's edges are cut off."""
 
+_BLOCK_FRAMES = 1 << 16
+"""Frames of a file that are in memory at once."""
 
-class UnreadableClipError(Exception):
-    """An audio file that cannot be used. The text is the reason in quarantine.csv."""
+_SILENT = "silent: every sample is equal"
+
+_Reader = LibsndfileReader | FFmpegReader
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -73,7 +72,10 @@ class Clip:
     """Sample rate of the file, in Hz; the waveform has the configured rate."""
 
     duration_s: float
-    """Length of the whole file according to its header, in seconds."""
+    """Exact length of the whole file, in seconds."""
+
+    warning: str = ""
+    """What is odd about the clip, such as silence. Empty if nothing is."""
 
     warning: str = ""
 
@@ -83,46 +85,63 @@ def is_audio(name: str) -> bool:
     return name.lower().endswith(AUDIO_SUFFIXES)
 
 
-def load_clip(stream: IO[bytes], config: ClipConfig) -> Clip:
+def load_clip(
+    stream: IO[bytes], config: ClipConfig, start_s: float = 0.0, end_s: float | None = None
+) -> Clip:
     """Decode a clip, mix it to mono, resample it, and pad or cut it to the configured length.
 
-    Only the part that is kept is decoded, so hours of audio cost no more than a clip.
+    Only the part that is kept is decoded where the format allows it, so hours of audio cost no more
+    than a clip. A part equals the same part of the whole file, up to rounding.
 
     Args:
         stream: The audio file, open for reading and seekable.
         config: Format of the clip.
+        start_s: Start of the clip in the file, in seconds.
+        end_s: End of the audio to use, in seconds. Silence follows until the clip's length.
 
     Raises:
-        UnreadableClipError: The file is not audio, or it is empty, truncated, corrupt, or has
-            samples that are not finite.
+        UnreadableClipError: The file is not audio, or it is empty, truncated, corrupt, ends before
+            the clip starts, or has samples that are not finite.
     """
-    try:
-        with soundfile.SoundFile(stream) as file:
-            _check_header(file)
-            rate = file.samplerate
-            num_frames = _num_frames(config, rate)
-            samples = file.read(num_frames, dtype="float32", always_2d=True)
-            if file.format == "FLAC" and file.frames > num_frames:
-                file.seek(file.frames - 1)
-                file.read(1)  # raises if the end is missing
-    except soundfile.LibsndfileError as error:
-        raise UnreadableClipError(f"not readable as audio: {error.error_string}") from error
-    if file.format == "MP3":
-        _check_mp3_is_whole(stream)
-    if samples.shape[0] == 0:
-        raise UnreadableClipError("no samples: the file has only a header")
-    return Clip(
-        waveform=fit_waveform(_mix(samples), rate, config),
-        sample_rate_hz=rate,
-        duration_s=file.frames / rate,
-    )
+    if not 0 <= start_s < math.inf:
+        raise ValueError(f"`start_s={start_s}` must be 0 or more")
+    if end_s is not None and not end_s > start_s:
+        raise ValueError(f"`end_s={end_s}` must be above `start_s={start_s}`")
+    return _decode(stream, lambda reader: _load(reader, config, start_s, end_s))
+
+
+def duration_s(stream: IO[bytes]) -> float:
+    """Return the exact length of an audio file in seconds: from its header, or by counting.
+
+    Raises:
+        UnreadableClipError: The file is not audio, empty, truncated or corrupt.
+    """
+    return _decode(stream, lambda reader: _num_frames(reader) / reader.sample_rate_hz)
+
+
+def levels(stream: IO[bytes], step_s: float) -> np.ndarray:
+    """Return the mean power of each step of an audio file, mixed to mono, in bounded memory.
+
+    Args:
+        stream: The audio file, open for reading and seekable.
+        step_s: Length of a step in seconds. The last step may be shorter.
+
+    Returns:
+        One value a step, float64: 1.0 is the power of a full-scale square wave.
+
+    Raises:
+        UnreadableClipError: The file is not audio, empty, truncated or corrupt.
+    """
+    if not 0 < step_s < math.inf:
+        raise ValueError(f"`step_s={step_s}` must be above 0")
+    return _decode(stream, lambda reader: _levels(reader, step_s))
 
 
 def fit_waveform(waveform: np.ndarray, sample_rate_hz: int, config: ClipConfig) -> np.ndarray:
     """Resample a mono waveform `[S]` to the configured rate, and pad or cut it to the length."""
     if sample_rate_hz != config.sample_rate_hz:
-        kept = waveform[: _num_frames(config, sample_rate_hz)]
-        waveform = soxr.resample(kept, sample_rate_hz, config.sample_rate_hz, quality="HQ")
+        last = int((config.duration_s + _RESAMPLING_MARGIN_S) * sample_rate_hz) + 1
+        waveform = _resample(waveform[:last], sample_rate_hz, config)
     return fit_length(waveform, config.num_samples)
 
 
@@ -135,11 +154,94 @@ def fit_length(waveform: np.ndarray, num_samples: int) -> np.ndarray:
     return padded
 
 
-def _num_frames(config: ClipConfig, sample_rate_hz: int) -> int:
-    """Return how many frames of a file of that rate a clip needs."""
-    if sample_rate_hz == config.sample_rate_hz:
-        return config.num_samples
-    return int((config.duration_s + _RESAMPLING_MARGIN_S) * sample_rate_hz) + 1
+def encode_wav(waveform: np.ndarray, sample_rate_hz: int) -> bytes:
+    """Encode a waveform `[S]`, full scale 1.0, as a 16-bit WAV file."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, waveform, sample_rate_hz, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def _decode(stream: IO[bytes], use: Callable[[_Reader], _Result]) -> _Result:
+    """Open a file by libsndfile or else by FFmpeg, and return what is made of it."""
+    audio = audio_part(stream)
+    audio.seek(0)
+    try:
+        with LibsndfileReader(audio) as reader:
+            return use(reader)
+    except NotForLibsndfileError as error:
+        if not is_installed():
+            raise UnreadableClipError(
+                f"not readable as audio: {error}. Other formats need the package `av`: "
+                "pip install av"
+            ) from error
+    with FFmpegReader(audio) as reader:
+        return use(reader)
+
+
+def _num_frames(reader: _Reader) -> int:
+    num_frames = reader.num_frames()
+    if num_frames == 0:
+        raise UnreadableClipError("no samples: the file has only a header")
+    return num_frames
+
+
+def _load(reader: _Reader, config: ClipConfig, start_s: float, end_s: float | None) -> Clip:
+    rate, new_rate = reader.sample_rate_hz, config.sample_rate_hz
+    stop_s = min(start_s + config.duration_s, end_s or math.inf)
+    margin_s = 0.0 if rate == new_rate else _RESAMPLING_MARGIN_S
+    # Both grids of samples meet every `period` frames of the file.
+    period = rate // math.gcd(rate, new_rate)
+    first = max(0, round((start_s - margin_s) * rate)) // period * period
+    if rate == new_rate:
+        last = first + round((stop_s - start_s) * rate)
+    else:
+        last = int((stop_s + margin_s) * rate) + 1
+    samples = reader.read(first, last - first)
+    num_frames = _num_frames(reader)
+    if start_s * rate >= num_frames or samples.shape[0] == 0:
+        raise UnreadableClipError(
+            f"the clip starts at {start_s:g} s, but the file ends at {num_frames / rate:g} s"
+        )
+    mono = _mix(samples)
+    waveform = mono if rate == new_rate else _resample(mono, rate, config)
+    skipped = round(start_s * new_rate) - first * new_rate // rate
+    num_kept = min(config.num_samples, round((stop_s - start_s) * new_rate))
+    return Clip(
+        waveform=fit_length(waveform[skipped : skipped + num_kept], config.num_samples),
+        sample_rate_hz=rate,
+        duration_s=num_frames / rate,
+        warning=_warning(samples, mono),
+    )
+
+
+def _levels(reader: _Reader, step_s: float) -> np.ndarray:
+    step_frames = step_s * reader.sample_rate_hz
+    if step_frames < 1:
+        raise ValueError(
+            f"`step_s={step_s}` must be at least a sample, 1 / {reader.sample_rate_hz} s"
+        )
+    num_read = 0
+    parts: list[tuple[int, np.ndarray, np.ndarray]] = []  # first step, sums, numbers of frames
+    for block in reader.blocks(_BLOCK_FRAMES):
+        steps = ((num_read + np.arange(block.shape[0])) / step_frames).astype(np.int64)
+        power = np.square(_mix(block), dtype=np.float64)
+        first = int(steps[0])
+        parts.append((first, np.bincount(steps - first, power), np.bincount(steps - first)))
+        num_read += block.shape[0]
+    if not parts:
+        raise UnreadableClipError("no samples: the file has only a header")
+    total = np.zeros((2, parts[-1][0] + parts[-1][1].shape[0]))
+    for first, sums, counts in parts:
+        total[:, first : first + sums.shape[0]] += sums, counts
+    mean_power: np.ndarray = total[0] / total[1]
+    return mean_power
+
+
+def _resample(waveform: np.ndarray, sample_rate_hz: int, config: ClipConfig) -> np.ndarray:
+    resampled: np.ndarray = soxr.resample(
+        waveform, sample_rate_hz, config.sample_rate_hz, quality="HQ"
+    )
+    return resampled
 
 
 def _mix(samples: np.ndarray) -> np.ndarray:
@@ -158,47 +260,16 @@ def _mix(samples: np.ndarray) -> np.ndarray:
     return samples @ np.full(num_channels, 1 / num_channels, np.float32)
 
 
-def _check_header(file: soundfile.SoundFile) -> None:
-    """Reject headers that are impossible or promise more than the file holds."""
-    rate = file.samplerate
-    if not MIN_SAMPLE_RATE_HZ <= rate <= MAX_SAMPLE_RATE_HZ:
-        raise UnreadableClipError(f"sample rate {rate} Hz is not between 1 kHz and 768 kHz")
-    if file.channels > MAX_CHANNELS:
-        raise UnreadableClipError(f"{file.channels} channels; the limit is {MAX_CHANNELS}")
-    if file.frames >= _UNKNOWN_FRAMES:
-        raise UnreadableClipError(
-            "no length in the header, as when written to a pipe: encode the file again"
-        )
-    log = file.extra_info
-    # The audio's size comes last. The size of the whole file is often wrong: it counts only if the
-    # log, which is limited to 2 KB, ends before the audio's size.
-    expected, actual = next(reversed(_LOGGED_SIZE.findall(log)), ("", ""))
-    if actual and int(actual) < int(expected) < _UNKNOWN_BYTES:
-        raise _truncated(int(expected), int(actual))
-    if _BROKEN_OGG.search(log):
-        raise UnreadableClipError("truncated: the last Ogg page is missing or corrupt")
-
-
-def _check_mp3_is_whole(stream: IO[bytes]) -> None:
-    """Compare an MP3's size with the one in its first frame, if any: the decoder does not."""
-    num_bytes = stream.seek(0, io.SEEK_END)
-    stream.seek(0)
-    table = _XING.search(stream.read(1 << 18))  # it follows a tag, which may contain a picture
-    if table is None:
-        return
-    expected, actual = int.from_bytes(table[1], "big"), num_bytes - table.start() + 36
-    if actual < 0.99 * expected:  # encoders disagree on what to count
-        raise _truncated(expected, actual)
-
-
-def _truncated(expected: int, actual: int) -> UnreadableClipError:
-    return UnreadableClipError(
-        f"truncated: {actual} bytes of audio, but the header says {expected}"
-    )
-
-
-def encode_wav(waveform: np.ndarray, sample_rate_hz: int) -> bytes:
-    """Encode a waveform `[S]`, full scale 1.0, as a 16-bit WAV file."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, waveform, sample_rate_hz, format="WAV", subtype="PCM_16")
-    return buffer.getvalue()
+def _warning(samples: np.ndarray, mono: np.ndarray) -> str:
+    """Return a warning of silence, or of channels that cancel when they are mixed."""
+    num_channels = samples.shape[1]
+    if num_channels == 1:
+        return _SILENT if mono.min() == mono.max() else ""
+    loudest, mixed = samples.var(axis=0).max(), mono.var()
+    if loudest == 0:
+        return _SILENT
+    # A channel alone, the others silent, is 1 / C as loud in the mix.
+    if mixed >= loudest / (10 * num_channels**2):
+        return ""
+    difference_db = 10 * math.log10(loudest / max(mixed, loudest * 1e-10))
+    return f"its channels cancel: the mix is {difference_db:.0f} dB quieter than the louder channel"

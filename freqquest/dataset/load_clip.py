@@ -1,56 +1,59 @@
-"""Clips from files on any storage. pyarrow and soundfile."""
+"""Clips from files on any storage. pyarrow and the decoders."""
 
 import io
-from typing import IO, TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, TypeVar, cast
+
+import numpy as np
 
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.decode import Clip, UnreadableClipError, load_clip
+from freqquest.audio.decode import Clip, UnreadableClipError, duration_s, levels, load_clip
 from freqquest.storage import locate
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+_Result = TypeVar("_Result")
+
+
+def open_clip(
+    path: str, config: ClipConfig, start_s: float = 0.0, end_s: float | None = None
+) -> Clip:
+    """Open and decode a clip, which starts and ends at these seconds of its file.
+
+    Raises:
+        UnreadableClipError: The file is corrupt, missing or not permitted, or ends too early.
+        OSError: The storage fails, which says nothing about the clip.
+    """
+    return _open(path, lambda stream: load_clip(stream, config, start_s, end_s))
+
 
 def open_duration(path: str) -> float:
-    import soundfile
-
-    return soundfile.info(path).duration
-
-
-def open_levels(path: str, step_s: float):
-    import numpy as np
-    import soundfile
-
-    samples, rate = soundfile.read(path, always_2d=True)
-    step = int(step_s * rate)
-    power = np.square(samples.mean(axis=1))
-    return np.add.reduceat(power, np.arange(0, len(power), step)) / step
-
-
-def open_clip(path: str, config: ClipConfig, start_s=0.0, end_s=None) -> Clip:
-    """Open and decode a clip.
+    """Open a file and return its exact length in seconds.
 
     Raises:
         UnreadableClipError: The file is corrupt, missing or not permitted.
-        OSError: The storage fails, which says nothing about the clip.
+        OSError: The storage fails, which says nothing about the file.
     """
+    return _open(path, duration_s)
+
+
+def open_levels(path: str, step_s: float) -> np.ndarray:
+    """Open a file and return the mean power of each step of it.
+
+    Raises:
+        UnreadableClipError: The file is corrupt, missing or not permitted.
+        OSError: The storage fails, which says nothing about the file.
+    """
+    return _open(path, lambda stream: levels(stream, step_s))
+
+
+def _open(path: str, use: Callable[[IO[bytes]], _Result]) -> _Result:
+    """Open a file and return what is made of it; tell faults of the storage from the file's."""
     location = locate(path)
     try:
         with location.open() as stream:
-            if start_s:
-                import io as _io
-
-                import soundfile as sf
-
-                info = sf.info(path)
-                samples, rate = sf.read(path, start=int(start_s * info.samplerate), always_2d=True)
-                wav = _io.BytesIO()
-                sf.write(wav, samples, rate, format="WAV", subtype="FLOAT")
-                wav.seek(0)
-                from dataclasses import replace
-
-                return replace(load_clip(wav, config), duration_s=info.duration)
-            return _decode(_ErrorKeepingStream(stream), config)
+            return _keep_errors(_ErrorKeepingStream(stream), use)
     except (FileNotFoundError, PermissionError) as error:
         if not location.parent.is_dir():
             raise  # not only the clip is missing: the storage is no longer mounted
@@ -84,14 +87,17 @@ class _ErrorKeepingStream(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
 
-def _decode(stream: _ErrorKeepingStream, config: ClipConfig) -> Clip:
+
+def _keep_errors(stream: _ErrorKeepingStream, use: Callable[[IO[bytes]], _Result]) -> _Result:
     try:
-        clip = load_clip(cast(IO[bytes], stream), config)
+        result = use(cast(IO[bytes], stream))
     except UnreadableClipError:
         if stream.error is not None:
             raise stream.error from None
         raise
     if stream.error is not None:
         raise stream.error
-    return clip
+    return result

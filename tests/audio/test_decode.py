@@ -280,14 +280,6 @@ def test_an_mp3_without_a_length_is_decoded():
     ).duration_s == pytest.approx(4, abs=0.2)
 
 
-def test_a_flac_without_a_length_is_refused():
-    content = bytearray(as_file(sine(RATE_HZ), RATE_HZ, format="FLAC").getvalue())
-    content[21] &= 0xF0  # 36 bits of the stream's header
-    content[22:26] = bytes(4)
-    with pytest.raises(UnreadableClipError, match="no length in the header"):
-        load_bytes(bytes(content))
-
-
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # seeks that libsndfile handles
