@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-def open_clip(path: str, config: ClipConfig) -> Clip:
+def open_clip(
+    path: str,
+    config: ClipConfig,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+) -> Clip:
     """Open and decode a clip.
 
     Raises:

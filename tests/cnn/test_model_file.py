@@ -2,6 +2,7 @@ import dataclasses
 import json
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +16,8 @@ from freqquest.storage import locate
 from tests.cnn.conftest import CLIP_NORMALIZATION, make_card
 
 CARD = make_card(["a", "b"])
+VERSION_3 = Path(__file__).parent / "model_card_version_3.json"
+"""Card of the default configuration, as freqquest wrote it when shifts were counted in bands."""
 
 
 def write_archive(path, card):
@@ -58,9 +61,17 @@ def test_a_card_of_version_2_is_read_with_its_new_names(tmp_path):
     assert read == replace(CARD, cnn_config=settings)
 
 
+def test_a_stored_card_of_version_3_is_read_with_its_shift_as_a_share_of_the_bands(tmp_path):
+    stored = json.loads(VERSION_3.read_text())
+    assert stored["cnn_config"]["band_shift"] == 3
+    read = read_card(write_archive(tmp_path / "old.keras", stored))
+    assert read.cnn_config == dataclasses.asdict(PRESETS["default"])
+    assert read.version == 4
+
+
 def test_other_versions_are_refused_by_name(tmp_path):
     for version in (1, 99):
-        with pytest.raises(UserError, match=f"version {version}, but this freqquest reads 2 and 3"):
+        with pytest.raises(UserError, match=f"version {version}, but this freqquest reads 2 to 4"):
             read_card(write_archive(tmp_path / "other.keras", {"version": version}))
 
 
