@@ -14,6 +14,7 @@ from freqquest.cnn.network import average, build_model
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.cnn.conftest import CLIP_NORMALIZATION, make_card
+from tests.sizes import ALL_SIZES
 
 CARD = make_card(["a", "b"])
 VERSION_3 = Path(__file__).parent / "model_card_version_3.json"
@@ -94,3 +95,15 @@ def test_files_that_are_not_models_are_refused(tmp_path):
     card["view"]["hop_length"] = 0
     with pytest.raises(UserError, match="is not a readable model file .`hop_length=0` must be"):
         read_card(write_archive(tmp_path / "invalid.keras", card))
+
+
+@ALL_SIZES
+def test_waveforms_of_any_rate_become_inputs_of_any_size(size):
+    view = size.views["cnn"]
+    card = replace(CARD, clip=size.clip, view=view)
+    for num_samples in (7, 60_000):
+        noise = np.random.default_rng(0).uniform(-0.5, 0.5, num_samples).astype(np.float32)
+        spectrogram = card.spectrogram(noise, 11_025)
+        assert spectrogram.shape == (view.num_mels, view.num_frames)
+        assert spectrogram.max() == 0
+        assert spectrogram.min() >= -80
