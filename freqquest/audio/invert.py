@@ -15,7 +15,7 @@ import torch
 from scipy.linalg import pinv
 
 from freqquest.audio.phase import Stft, griffin_lim
-from freqquest.audio.spectrogram import SpectrogramConfig, mel_filter_bank
+from freqquest.audio.spectrogram import CGAN_VIEW, SpectrogramConfig, mel_filter_bank
 
 MAX_PEAK = 0.98
 """Highest peak, relative to full scale. Louder clips are scaled down instead of clipped."""
@@ -36,7 +36,8 @@ _TORCH_SEED = threading.Lock()
 """Held while torch's own random generator has a clip's seed, as all threads share it."""
 
 _MAX_LOG_POWER = 20.0
-"""Limit of the input, far above full-scale sound; keeps an untrained generator's output finite."""
+"""Limit of the input with the recipe's window or a shorter one, far above full-scale sound; keeps
+an untrained generator's output finite."""
 
 _CPU_BINS_AT_ONCE = 2**18
 """Spectrum bins processed together, as many as fit a CPU's cache."""
@@ -85,11 +86,13 @@ def invert(
     num_bins = num_frames * (config.n_fft // 2 + 1)
     step = max(1, _bins_at_once(device) // num_bins)
     waveforms = np.empty((num_clips, config.hop_length * (num_frames - 1)), np.float32)
+    # The power of a tone grows as n_fft^2.
+    highest = _MAX_LOG_POWER + 2 * math.log(max(1, config.n_fft / CGAN_VIEW.n_fft))
     with torch.no_grad():
         for start in range(0, num_clips, step):
             chunk = slice(start, start + step)
             clips = torch.as_tensor(log_mels[chunk]).to(device, torch.float32)
-            mel_power = clips.nan_to_num(0).clamp(0, _MAX_LOG_POWER).expm1_()
+            mel_power = clips.nan_to_num(0).clamp(0, highest).expm1_()
             inverted = invert_chunk(mel_power, config, sample_rate_hz, seeds[chunk])
             peaks = inverted.abs().amax(-1, keepdim=True)
             waveforms[chunk] = (inverted * (MAX_PEAK / peaks.clamp(min=MAX_PEAK))).cpu().numpy()

@@ -10,10 +10,9 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
-_SMALLEST_NORM = 1e-3
+_SMALLEST_NORM = 0.1
 """Lower limit of the windows' summed squares, relative to the largest: reached only where frames
-hardly overlap.
-"""
+overlap by less than half. There, less would amplify errors into peaks."""
 
 
 class Stft:

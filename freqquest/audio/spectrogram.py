@@ -164,7 +164,8 @@ def log_mel(waveform: np.ndarray, config: SpectrogramConfig, sample_rate_hz: int
 
 def _mel_power(waveform: np.ndarray, config: SpectrogramConfig, filters: csr_array) -> np.ndarray:
     """Return the mel power `[M, T]` of centered, windowed frames, at most `num_frames`."""
-    padded = np.pad(waveform, config.n_fft // 2, mode=config.padding)
+    half = config.n_fft // 2
+    padded = np.pad(waveform, (half, config.n_fft - half), mode=config.padding)
     frames = sliding_window_view(padded, config.n_fft)[:: config.hop_length][: config.num_frames]
     window = _hann(config.n_fft)
     mel_power = np.empty((config.num_mels, len(frames)), np.float32)

@@ -16,7 +16,7 @@ from freqquest.cgan.devices import use_fast_kernels
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.epoch import EpochMetrics, train_epoch
 from freqquest.cgan.graphs import CudaCapturer, EagerCapturer
-from freqquest.cgan.images import ImageScale
+from freqquest.cgan.images import ImageScale, effective_floor
 from freqquest.cgan.packed_clips import PackedClips
 from freqquest.cgan.trainer import CganTrainer
 
@@ -83,11 +83,14 @@ def batches_of_all_epochs(clips: ClipBatches, batch_size: int, worker: Worker) -
 
 def scale_for(source: PackedClips, cgan_config: CganConfig) -> ImageScale:
     """Return the scale of the images that a configuration trains on."""
-    if cgan_config.floor == source.scale.floor:
+    if effective_floor(cgan_config.floor, source.view) == source.scale.floor:
         return source.scale
     if cgan_config.floor > 0:
         raise ValueError(
             f"the clips were packed with a floor of {source.scale.floor}: pack them with "
             f"{cgan_config.floor}"
         )
-    return dataclasses.replace(source.scale, floor=0.0, image_frames=source.scale.num_frames)
+    scale = source.scale
+    return dataclasses.replace(
+        scale, floor=0.0, image_mels=scale.num_mels, image_frames=scale.num_frames
+    )

@@ -3,7 +3,7 @@
 They slow down the memorization of few clips. The generator does not learn to imitate them, because
 gradients pass through. All of them leave a sound recognizable. torch and NumPy only.
 Source: Zhao et al., "Differentiable augmentation for data-efficient GAN training", 2020.
-Shapes: B clips, M mel bands, T frames.
+Shapes: B clips, M bands and T frames of an image.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freqquest.cgan.images import SILENCE
+
 _MASKED_SHARE = 0.5
 """Share of the clips that get a mask, for each of the two kinds of mask."""
-
-_SILENCE = -1.0
-"""Value of silence in an image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,10 +26,10 @@ class Augmentation:
     """Frames that a clip fills; they are rotated in time by any number."""
     gain: float = 0.07
     """Largest change of level, in units of an image: 0.7 nepers of power, 3 dB."""
-    mask_bands: int = 24
-    """Largest height of a mask, in mel bands."""
-    mask_frames: int = 60
-    """Largest length of a mask, in frames."""
+    mask_bands: float = 24 / 128
+    """Largest height of a mask, as a share of the mel bands."""
+    mask_frames: float = 60 / 345
+    """Largest length of a mask, as a share of the frames that a clip fills."""
 
     def draw(self, rng: np.random.Generator, num_clips: int, num_mels: int) -> np.ndarray:
         """Return random changes, one row `[B, 6]` per clip.
@@ -39,13 +38,15 @@ class Augmentation:
         and number of masked frames.
         """
         masked = rng.random((2, num_clips)) < _MASKED_SHARE
+        max_bands = round(self.mask_bands * num_mels)
+        max_frames = round(self.mask_frames * self.num_frames)
         columns = [
             rng.integers(0, self.num_frames, num_clips),
             rng.uniform(-self.gain, self.gain, num_clips),
             rng.integers(0, num_mels, num_clips),
-            rng.integers(0, self.mask_bands + 1, num_clips) * masked[0],
+            rng.integers(0, max_bands + 1, num_clips) * masked[0],
             rng.integers(0, self.num_frames, num_clips),
-            rng.integers(0, self.mask_frames + 1, num_clips) * masked[1],
+            rng.integers(0, max_frames + 1, num_clips) * masked[1],
         ]
         return np.stack(columns, axis=1).astype(np.float32)
 
@@ -60,12 +61,12 @@ class Augmentation:
         )
         filled = torch.gather(images[..., : self.num_frames], 3, rotated)
         images = torch.cat([filled, images[..., self.num_frames :]], dim=3)
-        images = images + gain[..., None, None] * (images > _SILENCE)
+        images = images + gain[..., None, None] * (images > SILENCE)
         hidden = (
             _stripe(images.shape[2], *masks[:2])[:, None, :, None]
             | _stripe(images.shape[3], *masks[2:])[:, None, None]
         )
-        return torch.where(hidden, _SILENCE, images)
+        return torch.where(hidden, SILENCE, images)
 
 
 def _stripe(length: int, start: Tensor, width: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Batches of a split as images on the training device: kept there if they fit, else streamed.
 
 torch and NumPy only, no Ray.
-Shapes: N clips, B clips of this worker in a step, M mel bands, T frames, W frames of an image.
+Shapes: N clips, B clips of this worker in a step, M mel bands and T frames of a spectrogram, H
+bands and W frames of an image.
 """
 
 from collections import deque
@@ -17,7 +18,7 @@ from freqquest.cgan.distributed import Worker
 from freqquest.cgan.images import ImageScale
 
 Batch = tuple[Tensor, Tensor]
-"""Images `[B, 1, M, W]`, float32, and their class indices `[B]`."""
+"""Images `[B, 1, H, W]`, float32, and their class indices `[B]`."""
 
 _RESIDENT_SHARE = 0.15
 """Share of a GPU's free memory for resident clips; the networks' activations take the rest."""
@@ -78,7 +79,7 @@ class ClipBatches:
             UserError: A shard is missing or corrupt.
         """
         self._source, self._scale, self._device = source, scale, device
-        num_bytes = 2 * len(source) * scale.num_mels * scale.image_frames
+        num_bytes = 2 * len(source) * scale.image_mels * scale.image_frames
         self.is_resident = num_bytes <= _available_bytes(device)
         if self.is_resident:
             self._load_all()
@@ -108,7 +109,7 @@ class ClipBatches:
         return images, send(clips.class_indices, self._device)
 
     def _load_all(self) -> None:
-        shape = (len(self._source), 1, self._scale.num_mels, self._scale.image_frames)
+        shape = (len(self._source), 1, self._scale.image_mels, self._scale.image_frames)
         self._images = torch.empty(shape, dtype=torch.float16, device=self._device)
         self._labels = torch.empty(len(self._source), dtype=torch.int64, device=self._device)
         start = 0

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from freqquest.cgan.batches import Batch, prefetch, send
 from freqquest.cgan.distributed import Worker
+from freqquest.cgan.images import SILENCE
 from freqquest.cgan.trainer import CganTrainer, StepInputs
 from freqquest.dataset.order import rank_slice
 
@@ -80,7 +81,7 @@ def silent_inputs(trainer: CganTrainer) -> StepInputs:
     size, scale, device = trainer.cgan_config.batch_size, trainer.scale, trainer.device
     changes = torch.zeros(size, 6, device=device)
     return StepInputs(
-        real=torch.full((size, 1, scale.num_mels, scale.image_frames), -1.0, device=device),
+        real=torch.full((size, 1, scale.image_mels, scale.image_frames), SILENCE, device=device),
         labels=torch.zeros(size, dtype=torch.int64, device=device),
         noise=torch.zeros(size, trainer.cgan_config.noise_dim, device=device),
         real_changes=changes,

@@ -84,7 +84,8 @@ class Generator:
             seed: Seed of the noise; the same seed gives the same clips, within rounding.
 
         Returns:
-            Waveforms `[N, S]`, float32, full scale 1.0.
+            Waveforms `[N, S]`, float32, full scale 1.0, as long as the dataset's clips; with the
+            recipe's spectrograms, the length is that between their first and last frame.
 
         Raises:
             UserError: The label is unknown, or a number is out of range.
@@ -126,11 +127,16 @@ def to_waveforms(
     device: torch.device,
 ) -> np.ndarray:
     """Return the waveforms `[N, S]` of a generator's spectrograms `[N, M, T]`."""
-    return invert(
-        spectrograms[..., : card.scale.audible_frames],
+    audible = spectrograms[..., : card.scale.audible_frames]
+    if card.num_samples is not None:
+        # The clip ends less than a hop after the center of its last frame.
+        audible = torch.cat([audible, audible[..., -1:]], dim=-1)
+    waveforms = invert(
+        audible,
         card.view,
         card.sample_rate_hz,
         seeds=[int(np.random.default_rng([seed, *clip, 1]).integers(2**31)) for clip in clips],
         method="reference" if card.cgan_config.inversion == "recipe" else "default",
         device=device,
     )
+    return waveforms[:, : card.num_samples]

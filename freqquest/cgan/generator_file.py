@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.cgan.config import CganConfig
-from freqquest.cgan.images import ImageScale
+from freqquest.cgan.images import ImageScale, read_scale
 from freqquest.cgan.networks.build import build_generator
 from freqquest.errors import UserError
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 _CARD_NAME = "freqquest"
 """Key of the card in the header's metadata."""
 
-_CARD_VERSION = 3
-"""Version 2 is read too; it named the configuration `networks`, and its architecture likewise."""
+_CARD_VERSION = 4
+"""Version 3 is read too, which has neither `num_samples` nor `image_mels` of the scale, and version
+2, which named the configuration `networks`, and its architecture likewise."""
 
 _RENAMED_WEIGHTS = ".normalise.", ".normalize."
 """Part of the weights' names in version 2, and its replacement since version 3."""
@@ -43,6 +44,9 @@ class GeneratorCard:
     """Class names, in order of the class indices."""
     sample_rate_hz: int
     """Sample rate of the generated clips."""
+    num_samples: int | None = None
+    """Length of the generated clips; None for that between the centers of the first and the last
+    frame, as in the recipe's view, and in files before version 4."""
     view: SpectrogramConfig
     """Analysis whose spectrograms the generator imitates."""
     scale: ImageScale
@@ -143,19 +147,19 @@ def _read_card(content: bytes, source: str) -> GeneratorCard:
     fields = json.loads(json.loads(content[8 : 8 + header_size])["__metadata__"][_CARD_NAME])
     if fields["version"] == 2:
         fields = _from_version_2(fields)
-    if fields["version"] != _CARD_VERSION:
+    if fields["version"] not in (3, _CARD_VERSION):
         raise UserError(
-            f"{source} has version {fields['version']}, but this freqquest reads 2 and "
+            f"{source} has version {fields['version']}, but this freqquest reads 2 to "
             f"{_CARD_VERSION}: train again, or use the freqquest that made it"
         )
     cgan_config = fields["cgan_config"]
     cgan_config["adam_betas"] = tuple(cgan_config["adam_betas"])  # JSON has only lists
     parts = {
         "view": SpectrogramConfig(**fields["view"]),
-        "scale": ImageScale(**fields["scale"]),
+        "scale": read_scale(fields["scale"]),
         "cgan_config": CganConfig(**cgan_config),
     }
-    return GeneratorCard(**fields | parts)
+    return GeneratorCard(**fields | parts | {"version": _CARD_VERSION})
 
 
 def _from_version_2(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """Conversion between spectrograms and the images that the networks see.
 
-torch only. Shapes: B clips, M mel bands, T frames of the dataset's view, W frames of an image.
+torch only. Shapes: B clips, M mel bands and T frames of the dataset's view, H bands and W frames of
+an image.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.spectrogram import SpectrogramConfig
+from freqquest.audio.spectrogram import CGAN_VIEW, SpectrogramConfig
 from freqquest.cgan.networks.projection import DOWNSCALE
 
 _SCALE = 10.0
@@ -19,19 +22,27 @@ _SCALE = 10.0
 MAX_LEVEL = 1.2
 """Highest value of an image: slightly more than full-scale sound gives with any useful floor."""
 
+SILENCE = -1.0
+"""Value of silence in an image that has a floor, and of the padding around its clip."""
+
+_MIN_FRAMES = 2 * DOWNSCALE
+"""Shortest image: with a smallest map of one value, a batch of one clip could not be normalized."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageScale:
     """Mapping of spectrograms, ln(1 + power), to images."""
 
     num_mels: int
-    """Mel bands of both."""
+    """Mel bands of a spectrogram."""
     num_frames: int
     """Frames of a spectrogram."""
     filled_frames: int
     """Frames that a clip can fill; the others are silent."""
+    image_mels: int
+    """Bands of an image, of which the highest may be padding."""
     image_frames: int
-    """Frames of an image."""
+    """Frames of an image, of which the last may be padding."""
     floor: float
     """Power below which differences hardly show; 0 leaves spectrograms as they are."""
 
@@ -41,27 +52,39 @@ class ImageScale:
         return self.num_frames if self.floor == 0 else self.filled_frames
 
     def encode(self, spectrograms: Tensor) -> Tensor:
-        """Convert spectrograms `[B, M, T]` to images `[B, 1, M, W]`; with a floor, silence is -1.
+        """Convert spectrograms `[B, M, T]` to images `[B, 1, H, W]`; with a floor, silence is -1.
 
         ln(1 + power) is nearly 0 below a power of 1, which is all that quiet clips contain.
         ln(1 + power / floor) moves that limit to the floor (Marafioti et al., 2019, also train on
         clipped logarithms).
         """
-        images = spectrograms[:, None, :, : self.image_frames]
-        return (
-            images
-            if self.floor == 0
-            else torch.log1p(torch.expm1(images) / self.floor) / _SCALE - 1
-        )
+        images = spectrograms[:, None, :, : self.audible_frames]
+        if self.floor == 0:
+            return images
+        return self._pad(torch.log1p(torch.expm1(images) / self.floor) / _SCALE - 1)
 
     def decode(self, images: Tensor) -> Tensor:
-        """Convert images `[B, 1, M, W]` to spectrograms `[B, M, T]`, at least 0, float32."""
-        values = images[:, 0].float()
+        """Convert images `[B, 1, H, W]` to spectrograms `[B, M, T]`, at least 0, float32."""
+        values = images[:, 0, : self.num_mels, : self.audible_frames].float()
         if self.floor > 0:
             values = torch.log1p(
                 torch.expm1((values.clamp(-1, MAX_LEVEL) + 1) * _SCALE) * self.floor
             )
-        return functional.pad(values, (0, self.num_frames - self.image_frames))
+        return functional.pad(values, (0, self.num_frames - self.audible_frames))
+
+    def silence_padding(self, images: Tensor) -> Tensor:
+        """Return images `[B, 1, H, W]` with silence around the clip, as in those of `encode`.
+
+        Shapes and constants only, so that it may be captured in a CUDA graph.
+        """
+        if self.floor == 0:
+            return images
+        return self._pad(images[..., : self.num_mels, : self.filled_frames])
+
+    def _pad(self, clips: Tensor) -> Tensor:
+        """Add silence above and behind the clips of images `[B, 1, M, filled_frames]`."""
+        above, behind = self.image_mels - self.num_mels, self.image_frames - self.filled_frames
+        return functional.pad(clips, (0, behind, 0, above), value=SILENCE)
 
 
 def image_scale(view: SpectrogramConfig, clip: ClipConfig, floor: float) -> ImageScale:
@@ -70,14 +93,33 @@ def image_scale(view: SpectrogramConfig, clip: ClipConfig, floor: float) -> Imag
     Args:
         view: View with the compression `log1p`.
         clip: Length and sample rate of the clips.
-        floor: Power floor; 0 keeps all frames of the view too.
+        floor: Power floor, for the recipe's window; 0 keeps all frames of the view too.
     """
-    filled = 1 + round(clip.duration_s * clip.sample_rate_hz) // view.hop_length
-    rounded = -(-filled // DOWNSCALE) * DOWNSCALE
+    filled = min(view.num_frames, 1 + clip.num_samples // view.hop_length)
     return ImageScale(
         num_mels=view.num_mels,
         num_frames=view.num_frames,
-        filled_frames=min(view.num_frames, filled),
-        image_frames=min(view.num_frames, rounded) if floor > 0 else view.num_frames,
-        floor=floor,
+        filled_frames=filled,
+        image_mels=_round_up(view.num_mels) if floor > 0 else view.num_mels,
+        image_frames=max(_MIN_FRAMES, _round_up(filled)) if floor > 0 else view.num_frames,
+        floor=effective_floor(floor, view),
     )
+
+
+def effective_floor(floor: float, view: SpectrogramConfig) -> float:
+    """Return a power floor of the recipe's window for a view's: a tone's power grows as n_fft^2."""
+    return floor * (view.n_fft / CGAN_VIEW.n_fft) ** 2
+
+
+def read_scale(fields: Mapping[str, Any]) -> ImageScale:
+    """Return the scale in a file's JSON; older files do not have `image_mels`.
+
+    Raises:
+        KeyError, TypeError: The fields are not those of a scale.
+    """
+    return ImageScale(**{"image_mels": fields["num_mels"], **fields})
+
+
+def _round_up(side: int) -> int:
+    """Return the next side that the networks can halve."""
+    return -(-side // DOWNSCALE) * DOWNSCALE

@@ -1,7 +1,8 @@
 """Images of a whole split in one .npz file, for machines without pyarrow.
 
 A GPU machine then needs only torch, NumPy, SciPy, safetensors and a small file to train.
-torch and NumPy only. Shapes: N clips, M mel bands, T frames, W frames of an image.
+torch and NumPy only. Shapes: N clips, M mel bands and T frames of a spectrogram, H bands and W
+frames of an image.
 """
 
 import dataclasses
@@ -17,10 +18,11 @@ from torch import Tensor
 
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.cgan.batches import ClipSource
-from freqquest.cgan.images import MAX_LEVEL, ImageScale
+from freqquest.cgan.images import MAX_LEVEL, ImageScale, read_scale
 from freqquest.dataset.order import batch_rows
 
-_VERSION = 2
+_VERSION = 3
+"""Version 2 is read too, whose images have as many bands as the spectrograms."""
 
 _UINT8_STEP = (MAX_LEVEL + 1) / 255
 """Difference between two neighboring 8-bit values of an image: 0.09 nepers of power, 0.4 dB."""
@@ -110,14 +112,15 @@ class PackedClips:
         """
         with np.load(file) as content:
             header = json.loads(str(content["header"]))
-            if header["version"] != _VERSION:
+            if header["version"] not in (2, _VERSION):
                 raise ValueError(
-                    f"packed clips of version {header['version']}; this freqquest reads {_VERSION}"
+                    f"packed clips of version {header['version']}; this freqquest reads 2 and "
+                    f"{_VERSION}: pack the dataset again"
                 )
             self._images, self._class_indices = content["images"], content["class_indices"]
             self._shard_sizes: list[int] = content["shard_sizes"].tolist()
         self.classes: list[str] = header["classes"]
-        self.scale = ImageScale(**header["scale"])
+        self.scale = read_scale(header["scale"])
         self.view = SpectrogramConfig(**header["view"])
         self.sample_rate_hz: int = header["sample_rate_hz"]
 
@@ -158,13 +161,13 @@ class PackedClips:
 
 
 def _quantize(images: Tensor, precision: Literal["uint8", "float16"]) -> np.ndarray:
-    """Return images `[N, M, W]` in the given precision."""
+    """Return images `[N, H, W]` in the given precision."""
     if precision == "float16":
         return np.asarray(images.half().numpy())
     return np.asarray(((images + 1) / _UINT8_STEP).round().clamp(0, 255).byte().numpy())
 
 
 def _dequantize(images: np.ndarray) -> Tensor:
-    """Return quantized images `[N, M, W]` as float32."""
+    """Return quantized images `[N, H, W]` as float32."""
     values = torch.from_numpy(images)
     return values.float() * _UINT8_STEP - 1 if images.dtype == np.uint8 else values.float()

@@ -27,6 +27,7 @@ from freqquest.cgan.realism import RealismMetrics, as_dict, format_table
 from freqquest.cgan.tensorboard_logs import CganLogs
 from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.trainer import CganTrainer, TrainerState
+from freqquest.dataset.views import RECIPE_CLIP, RECIPE_VIEWS
 from freqquest.errors import UserError
 from freqquest.runs import layout
 from freqquest.runs.checkpoints import Checkpoints
@@ -271,10 +272,13 @@ class Recorder:
 
     def _card(self, epochs: int) -> GeneratorCard:
         manifest = self._job.manifest
+        clip, view = manifest.clip, manifest.views["cgan"]
+        is_recipe = (clip, view) == (RECIPE_CLIP, RECIPE_VIEWS["cgan"])
         return GeneratorCard(
             classes=manifest.classes,
-            sample_rate_hz=manifest.clip.sample_rate_hz,
-            view=manifest.views["cgan"],
+            sample_rate_hz=clip.sample_rate_hz,
+            num_samples=None if is_recipe else clip.num_samples,
+            view=view,
             scale=self._trainer.scale,
             cgan_config=self._job.cgan_config,
             preset=self._job.config.preset,

@@ -20,6 +20,7 @@ from freqquest.cluster.tasks import cancel_on_error
 from freqquest.cluster.torch_environment import torch_environment
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.order import num_steps
+from freqquest.dataset.views import require_recipe_views
 from freqquest.errors import UserError
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder, read_sections
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def train_cgan(
-    config: TrainConfig, start_judge: "Callable[[list[str]], Judge] | None" = None
+    config: TrainConfig, start_judge: "Callable[[Manifest], Judge] | None" = None
 ) -> GeneratorMetrics:
     """Train a generator; continue an interrupted training, and leave a finished one as it is.
 
@@ -40,7 +41,7 @@ def train_cgan(
 
     Args:
         config: Settings of the training.
-        start_judge: Starts a judge for the dataset's classes.
+        start_judge: Starts a judge for the dataset's classes and clips.
 
     Returns:
         The last epoch's metrics, and the final evaluation.
@@ -51,6 +52,8 @@ def train_cgan(
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
+    if config.preset == "reference":
+        require_recipe_views(manifest.clip, manifest.views, "cgan")
     require_full_batch(config, manifest)
     if config.batch_size == AUTO:
         config = dataclasses.replace(config, batch_size=_auto_batch_size(config, manifest))
@@ -60,7 +63,7 @@ def train_cgan(
     if finished is not None:
         return cast(GeneratorMetrics, finished)
     resources = capacity.worker_resources(config.requirements)
-    judge = start_judge(manifest.classes) if start_judge is not None else None
+    judge = start_judge(manifest) if start_judge is not None else None
     run.begin()
     batch_size = config.cgan_config.batch_size
     steps_per_epoch = num_steps(manifest.num_rows["train"], batch_size)

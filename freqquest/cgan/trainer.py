@@ -168,7 +168,8 @@ class CganTrainer:
         ]
         statistics_before = [value.clone() for value in statistics]
         with self.autocast():
-            fake = self._generate(noise, labels)
+            # The clips' padding is silent, so that the generator need not learn it.
+            fake = self.scale.silence_padding(self._generate(noise, labels))
             if self.cgan_config.augment:
                 real = self._change(real, real_changes)
                 fake = self._change(fake, fake_changes)

@@ -35,7 +35,8 @@ def augment(
     Returns:
         Spectrograms `[N, M, T]`, again in dB below each clip's maximum, and targets `[N, K]`.
     """
-    augmented = shift(spectrograms, config.time_shift, config.band_shift, rng).astype(np.float32)
+    max_bands = round(config.band_shift * spectrograms.shape[1])
+    augmented = shift(spectrograms, config.time_shift, max_bands, rng).astype(np.float32)
     if config.equalizer_db:
         augmented += _interpolate(
             rng.uniform(-config.equalizer_db, config.equalizer_db, (len(augmented), _NUM_KNOTS)),

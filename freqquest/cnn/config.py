@@ -21,13 +21,15 @@ class CnnConfig:
     shortcut (He et al., 2016)."""
 
     num_blocks: int = 3
-    """Number of blocks. Each but the first residual block halves both sides of its input."""
+    """Number of blocks. Each but the first residual block halves both sides of its input; a side of
+    1 stays as it is."""
 
     num_filters: int = 24
     """Output channels of the first block; each following block has twice as many."""
 
     input_pooling: int = 2
-    """Side of the squares over which the input is averaged; 1 keeps the full resolution."""
+    """Side of the squares over which the input is averaged, at most a side of the input; 1 keeps
+    the full resolution."""
 
     pooling: Literal["average", "average_max"] = "average"
     """Pooling of the last block's output: its average, or also the maximum over time of its average
@@ -60,8 +62,8 @@ class CnnConfig:
     time_shift: bool = True
     """Rotate each training clip in time by a random number of frames."""
 
-    band_shift: int = 3
-    """Largest shift of a training clip up or down, in mel bands."""
+    band_shift: float = 3 / 128
+    """Largest shift of a training clip up or down, as a share of the mel bands."""
 
     equalizer_db: float = 6.0
     """Largest gain or attenuation of a random smooth filter, which imitates other microphones and
@@ -122,6 +124,11 @@ class CnnConfig:
             raise ValueError(
                 f"`num_blocks={self.num_blocks}` must be from 1 to 6: each block halves its input"
             )
+        if not 0 <= self.band_shift < 1:
+            raise ValueError(
+                f"`band_shift={self.band_shift:g}` must be at least 0 and below 1: it is a share "
+                "of the mel bands, and 0.0234 is 3 of 128"
+            )
         shares = "block_dropout dropout batch_norm_momentum label_smoothing weight_average"
         for name in shares.split():
             if not 0 <= getattr(self, name) < 1:
@@ -134,7 +141,7 @@ class CnnConfig:
         for name in ("num_filters", "input_pooling", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}={getattr(self, name)}` must be above 0")
-        counts = "dense_units band_shift num_masks min_steps"
+        counts = "dense_units num_masks min_steps"
         for name in f"{counts} equalizer_db noise_db mixup recording_balance weight_decay".split():
             if getattr(self, name) < 0:
                 raise ValueError(f"`{name}={getattr(self, name)}` must be 0 or more")
@@ -151,7 +158,7 @@ PRESETS: dict[Preset, CnnConfig] = {
         normalization="none",
         floor_db=FLOOR_DB,
         time_shift=False,
-        band_shift=0,
+        band_shift=0.0,
         equalizer_db=0.0,
         num_masks=0,
         mixup=0.0,

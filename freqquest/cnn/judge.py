@@ -5,12 +5,14 @@ Shapes: N clips, S samples, M mel bands, T frames, K classes, D features.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from freqquest.cluster import connection
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
+from freqquest.dataset.manifest import Manifest
 from freqquest.errors import UserError
 from freqquest.storage import Location
 
@@ -21,7 +23,7 @@ _BATCH = 64
 
 
 def start_judge(
-    model_file: Location, classes: list[str], parameter: str = "judge"
+    model_file: Location, manifest: Manifest, parameter: str = "judge"
 ) -> "RemoteJudge":
     """Start a `Judge` beside a training; it uses a core only while it is called.
 
@@ -29,22 +31,25 @@ def start_judge(
 
     Args:
         model_file: The best_model.keras of a run.
-        classes: Classes of the clips to be scored, which set the order of the probabilities.
+        manifest: Dataset of the training, whose classes set the order of the probabilities.
         parameter: Name of the parameter that gave the path, for error messages.
 
     Raises:
-        UserError: The file is missing or corrupt, or the classifier has other classes.
+        UserError: The file is missing or corrupt, or the classifier has other classes, clips or
+            spectrograms than the dataset.
     """
     import ray
 
-    require_classes(read_card(model_file, parameter), classes, f"`{parameter}={model_file}`")
+    card, name = read_card(model_file, parameter), f"`{parameter}={model_file}`"
+    require_classes(card, manifest.classes, name)
+    _require_view(card, manifest, name)
     actor = ray.remote(
         num_cpus=0,
         max_restarts=-1,
         max_task_retries=3,
         scheduling_strategy=connection.on_driver_node(),
     )(Judge)
-    return RemoteJudge(actor.remote(model_file, classes))
+    return RemoteJudge(actor.remote(model_file, manifest.classes))
 
 
 def require_classes(card: ModelCard, classes: list[str], name: str) -> None:
@@ -61,6 +66,22 @@ def require_classes(card: ModelCard, classes: list[str], name: str) -> None:
         raise UserError(
             f"{name} {' and '.join(differences)}: give a classifier that tune_cnn made from the "
             "same classes"
+        )
+
+
+def _require_view(card: ModelCard, manifest: Manifest, name: str) -> None:
+    """Refuse a classifier of other clips or spectrograms: it would misread the dataset's."""
+    pairs = ((card.clip, manifest.clip), (card.view, manifest.views["cnn"]))
+    differences = [
+        f"{field} {value} instead of {asdict(wanted)[field]}"
+        for own, wanted in pairs
+        for field, value in asdict(own).items()
+        if value != asdict(wanted)[field]
+    ]
+    if differences:
+        raise UserError(
+            f"{name} is made for other clips than the dataset's, with {', '.join(differences)}: "
+            "give a classifier that tune_cnn made from this dataset"
         )
 
 

@@ -26,7 +26,7 @@ class LabeledClips:
     is_training_only: np.ndarray
     """`[N]`, bool: augmented copies and extra clips, on which nothing is evaluated."""
     clip_ids: np.ndarray
-    """`[N]`, str; an augmented copy has the ID of its original."""
+    """`[N]`, str; an augmented copy has the ID of its original, and parts of one file differ."""
     recordings: np.ndarray
     """`[N]`, str."""
     groups: np.ndarray
@@ -35,6 +35,11 @@ class LabeledClips:
     """`[N]`, bool: membership in the dataset's validation split."""
     paths: np.ndarray
     """`[N]`, str: audio files."""
+    start_s: np.ndarray
+    """`[N]`, float64: start of each clip in its file, in seconds."""
+    end_s: np.ndarray
+    """`[N]`, float64: end of each clip in its file, in seconds; NaN if only the clip's length or
+    the file ends it."""
     classes: tuple[str, ...]
     normalization: Normalization
 
@@ -67,6 +72,8 @@ def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
         groups=rows["fold" if has_folds else "recording"].to_numpy(str),
         is_validation=(rows["split"] == "validation").to_numpy(),
         paths=rows["path"].to_numpy(str),
+        start_s=rows["start_s"].to_numpy(float),
+        end_s=rows["end_s"].to_numpy(float),
         classes=tuple(manifest.classes),
         normalization=manifest.normalization["cnn"],
     )
@@ -117,6 +124,8 @@ def add_extra(clips: LabeledClips, extra: pd.DataFrame, spectrograms: np.ndarray
         groups=np.append(clips.groups, names),
         is_validation=np.append(clips.is_validation, np.zeros(len(extra), bool)),
         paths=np.append(clips.paths, extra["path"].to_numpy(str)),
+        start_s=np.append(clips.start_s, np.zeros(len(extra))),
+        end_s=np.append(clips.end_s, np.full(len(extra), np.nan)),
     )
 
 

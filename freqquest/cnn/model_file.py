@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     import keras
 
 _CARD_NAME = "freqquest.json"
-_CARD_VERSION = 3
+_CARD_VERSION = 4
+"""Version 3 is read too, whose `band_shift` is a number of 128 bands, and version 2, which has
+other names."""
 _RENAMED_FIELDS = {"network": "cnn_config", "normalisation": "normalization"}
 """Fields of a version 2 card, and their names since version 3."""
 _RENAMED_SETTINGS = {"normalisation": "normalization", "equaliser_db": "equalizer_db"}
@@ -100,10 +102,12 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
             content = json.loads(archive.read(_CARD_NAME))
         if content["version"] == 2:
             content = _from_version_2(content)
+        if content["version"] == 3:
+            content = _from_version_3(content)
         if content["version"] != _CARD_VERSION:
             raise UserError(
                 f"`{parameter}={model_file}` has model version {content['version']}, but this "
-                f"freqquest reads 2 and {_CARD_VERSION}: run tune_cnn again, or use the freqquest "
+                f"freqquest reads 2 to {_CARD_VERSION}: run tune_cnn again, or use the freqquest "
                 "that made it"
             )
         parts = {
@@ -127,6 +131,14 @@ def _from_version_2(content: dict[str, object]) -> dict[str, object]:
     settings = cast(Settings, card["cnn_config"])
     renamed = {_RENAMED_SETTINGS.get(name, name): value for name, value in settings.items()}
     return card | {"cnn_config": renamed, "version": 3}
+
+
+def _from_version_3(content: dict[str, object]) -> dict[str, object]:
+    """Return the content of a version 3 card with the shift as a share of its 128 bands."""
+    settings = dict(cast(Settings, content["cnn_config"]))
+    if "band_shift" in settings:
+        settings["band_shift"] = float(settings["band_shift"]) / 128
+    return content | {"cnn_config": settings, "version": 4}
 
 
 def load_model(model_file: Location) -> "keras.Model":

@@ -32,7 +32,8 @@ def build_model(
 ) -> "keras.Model":
     """Build the network: spectrograms `[N, M, T, 1]` to class probabilities `[N, K]`.
 
-    It uses only Keras' own layers, so that the saved file loads anywhere in safe mode.
+    It uses only Keras' own layers, so that the saved file loads anywhere in safe mode. Any sides
+    will do: where one is smaller than the squares of a pooling layer, those are as small.
 
     Args:
         config: Architecture, size and regularization.
@@ -77,7 +78,7 @@ def _logits(
     from keras import layers, ops
 
     if config.input_pooling > 1:
-        outputs = layers.AveragePooling2D(config.input_pooling)(outputs)
+        outputs = layers.AveragePooling2D(_pool_size(outputs, config.input_pooling))(outputs)
     blocks = {"plain": _plain_blocks, "residual": _residual_blocks}[config.network]
     outputs = blocks(outputs, config)
     vector = layers.GlobalAveragePooling2D()(outputs)
@@ -108,6 +109,12 @@ def _normalize(
     return decibels
 
 
+def _pool_size(maps: "keras.KerasTensor", side: int) -> tuple[int, int]:
+    """Return the sides of a pooling layer's rectangles, which maps `[N, H, W, C]` must cover."""
+    _, height, width, _ = maps.shape
+    return min(side, height), min(side, width)
+
+
 def _plain_blocks(outputs: "keras.KerasTensor", config: CnnConfig) -> "keras.KerasTensor":
     """Apply the recipe's blocks."""
     from keras import layers
@@ -117,7 +124,7 @@ def _plain_blocks(outputs: "keras.KerasTensor", config: CnnConfig) -> "keras.Ker
             config.num_filters * 2**block, 3, padding="same", activation="relu"
         )(outputs)
         outputs = layers.BatchNormalization(momentum=config.batch_norm_momentum)(outputs)
-        outputs = layers.MaxPooling2D(2)(outputs)
+        outputs = layers.MaxPooling2D(_pool_size(outputs, 2))(outputs)
         if config.block_dropout:
             outputs = layers.Dropout(config.block_dropout)(outputs)
     return outputs

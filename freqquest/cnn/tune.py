@@ -28,6 +28,7 @@ from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.sources import digest, find_extra
 from freqquest.dataset.spectrogram_stream import load_spectrograms
+from freqquest.dataset.views import require_recipe_views
 from freqquest.errors import UserError
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
@@ -50,6 +51,8 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     search_space(config)  # refuses invalid settings before any work
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
+    if config.preset == "reference":
+        require_recipe_views(manifest.clip, manifest.views, "cnn")
     capacity.trial_resources(
         config.effective_num_trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu
     )
@@ -130,6 +133,8 @@ def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> di
     """
     names = ("preset", "num_folds", "only", "audit_leakage", "seed")
     preset = dataclasses.asdict(PRESETS[config.preset])
+    # In bands of 128, so that run folders from before it was a share stay valid.
+    preset["band_shift"] = round(128 * preset["band_shift"])
     # Left out where it is off, so that run folders from before it stay valid.
     precision = {"mixed_precision": True} if config.mixed_precision else {}
     return {

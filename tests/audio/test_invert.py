@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,8 +8,15 @@ import torch
 import torchaudio
 
 from freqquest.audio.invert import MAX_PEAK, _bins_at_once, _inverse_filters, invert
-from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig, log_mel
+from freqquest.audio.spectrogram import (
+    CGAN_VIEW,
+    CNN_VIEW,
+    SpectrogramConfig,
+    log_mel,
+    mel_filter_bank,
+)
 from tests.conftest import RATE_HZ, tone
+from tests.sizes import ALL_SIZES
 
 SHORT = SpectrogramConfig(
     n_fft=1024,
@@ -176,3 +184,36 @@ def test_a_small_gpu_inverts_fewer_bins_at_once(monkeypatch, total, expected):
     properties = SimpleNamespace(total_memory=total)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     assert _bins_at_once(torch.device("cuda")) == expected
+
+
+@ALL_SIZES
+def test_clips_of_any_size_are_inverted(size):
+    view, rate = size.views["cgan"], size.sample_rate
+    num_samples = min(size.clip.num_samples, 40 * view.hop_length)
+    noise = (0.2 * np.random.default_rng(0).standard_normal(num_samples)).astype(np.float32)
+    original = log_mel(noise, replace(view, num_frames=1 + num_samples // view.hop_length), rate)
+    (waveform,) = invert(original[None], view, rate, seeds=[0])
+    again = log_mel(waveform, replace(view, num_frames=original.shape[1] - 1), rate)
+    assert mel_error(again, original[:, :-1]) < 0.1
+
+
+@pytest.mark.parametrize("hop_length", [384, 576, 768])
+def test_frames_that_hardly_overlap_are_inverted_at_their_level(hop_length):
+    config = replace(SHORT, n_fft=768, hop_length=hop_length, num_frames=21)
+    original = log_mel(tone(1000.0), config, RATE_HZ)
+    (waveform,) = invert(original[None], config, RATE_HZ, seeds=[0])
+    again = log_mel(waveform, replace(config, num_frames=20), RATE_HZ)
+    assert mel_error(again, original[:, :-1]) < 0.25
+    assert 0.6 < waveform.std() / tone(1000.0)[: len(waveform)].std() < 1.2
+
+
+def test_bands_without_an_fft_bin_are_inverted_to_finite_sound():
+    config = replace(SHORT, n_fft=384, hop_length=96, num_mels=190)
+    is_empty = mel_filter_bank(config, 8_000).sum(axis=1) == 0
+    assert is_empty.any()
+    sound = np.zeros((1, 190, 20), np.float32)
+    sound[:, is_empty] = 8.0  # which a network may generate
+    sound[:, 100] = 5.0
+    waveform = invert(sound, config, 8_000, seeds=[0])
+    assert np.isfinite(waveform).all()
+    assert np.abs(waveform).max() > 1e-3

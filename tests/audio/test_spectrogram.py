@@ -12,6 +12,7 @@ from freqquest.audio.spectrogram import (
     mel_filter_bank,
 )
 from tests.conftest import RATE_HZ, tone
+from tests.sizes import ALL_SIZES
 
 
 def noise(seed: int) -> np.ndarray:
@@ -92,3 +93,24 @@ def test_stereo_is_refused_with_its_shape_and_the_fix():
 def test_a_hop_that_skips_audio_is_refused():
     with pytest.raises(ValueError, match=r"`hop_length=4096` must be between 1 and `n_fft=2048`"):
         SpectrogramConfig(hop_length=4096)
+
+
+@ALL_SIZES
+def test_filters_between_two_frequencies_equal_librosas(size):
+    view = size.views["cnn"]
+    expected = librosa.filters.mel(
+        sr=size.sample_rate,
+        n_fft=view.n_fft,
+        n_mels=view.num_mels,
+        fmin=view.min_frequency_hz,
+        fmax=view.max_frequency_hz,
+    )
+    np.testing.assert_allclose(mel_filter_bank(view, size.sample_rate), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_fft", [1022, 1023])
+def test_every_frame_of_an_odd_window_hears_the_clip(n_fft):
+    """Frames that were left out would be 0 dB, the loudest."""
+    config = SpectrogramConfig(n_fft=n_fft, hop_length=250, num_frames=65)
+    fading = (noise(0)[:16_000] * np.linspace(1, 0.01, 16_000)).astype(np.float32)
+    assert log_mel(fading, config, 16_000)[:, -1].max() < -20

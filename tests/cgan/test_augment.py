@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -50,5 +52,20 @@ def test_random_changes_are_in_range_and_reproducible():
     assert first.min(axis=0)[0] >= 0
     assert first.max(axis=0)[0] < 345
     assert np.abs(first[:, 1]).max() <= AUGMENTATION.gain
-    assert first[:, 3].max() <= AUGMENTATION.mask_bands
+    assert first[:, 3].max() == 24
+    assert first[:, 5].max() == 60
     assert 0.3 < (first[:, 5] == 0).mean() < 0.7
+
+
+def test_changes_of_the_recipes_clips_are_drawn_as_ever():
+    """The hash was taken when masks were counted in bands and frames."""
+    drawn = AUGMENTATION.draw(np.random.default_rng([1, 2]), 16, 128)
+    assert hashlib.sha256(drawn.tobytes()).hexdigest() == (
+        "0f146e6d0ad41785ae86dfd03c55297ba4d29ba6b76e416a3140ba5c76f8e6a6"
+    )
+
+
+def test_masks_are_shares_of_the_clip_and_the_bands():
+    drawn = Augmentation(num_frames=69).draw(np.random.default_rng(1), 500, 64)
+    assert drawn[:, 3].max() == 12
+    assert drawn[:, 5].max() == 12

@@ -1,3 +1,4 @@
+import dataclasses
 import pickle
 import subprocess
 import sys
@@ -7,13 +8,19 @@ from functools import partial
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from freqquest.audio.spectrogram import log_mel
 from freqquest.cgan.config import GenerateConfig
 from freqquest.cgan.generate_worker import synthesize
-from freqquest.cgan.generator import Generator
-from freqquest.cgan.generator_file import generator_bytes
+from freqquest.cgan.generator import Generator, to_waveforms
+from freqquest.cgan.generator_file import generator_bytes, read_generator
+from freqquest.cgan.images import image_scale
+from freqquest.cgan.networks.build import build_generator
+from freqquest.dataset.config import DatasetSettings
 from freqquest.errors import UserError
-from tests.cgan.conftest import BOTH_PRESETS, card, loud_weights
+from tests.cgan.conftest import BOTH_PRESETS, card, loud_weights, small
+from tests.sizes import ALL_SIZES
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +129,41 @@ def test_generation_imports_neither_ray_nor_tensorflow_nor_pandas(files):
         [sys.executable, "-c", code, files["default"]], capture_output=True, text=True, check=True
     )
     assert done.stdout == "set()\n"
+
+
+@ALL_SIZES
+def test_clips_have_the_datasets_rate_and_exactly_its_length(size):
+    view, cgan_config = size.views["cgan"], small("default", inversion="default")
+    scale = image_scale(view, size.clip, cgan_config.floor)
+    any_size = dataclasses.replace(
+        card("default"),
+        sample_rate_hz=size.sample_rate,
+        num_samples=size.clip.num_samples,
+        view=view,
+        scale=scale,
+        cgan_config=cgan_config,
+    )
+    weights = build_generator(cgan_config, 2, scale).state_dict()
+    generator = Generator(read_generator(generator_bytes(weights, any_size)))
+    assert generator.sample_rate_hz == size.sample_rate
+    waveforms = generator.generate("siren", num_clips=1)
+    assert waveforms.shape == (1, round(size.sample_rate * size.duration))
+    assert np.isfinite(waveforms).all()
+
+
+def test_sound_lasts_to_the_end_of_a_clip_whose_frames_end_before():
+    size = DatasetSettings(sample_rate=16_000, duration=1.0, cgan_n_fft=768, cgan_hop_length=768)
+    view = size.views["cgan"]
+    wanted = dataclasses.replace(
+        card("default"),
+        sample_rate_hz=16_000,
+        num_samples=16_000,
+        view=view,
+        scale=image_scale(view, size.clip, 1e-4),
+        cgan_config=small("default", inversion="default"),
+    )
+    tone_of_a_second = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000).astype(np.float32)
+    spectrogram = torch.from_numpy(log_mel(tone_of_a_second, view, 16_000))[None]
+    (waveform,) = to_waveforms(spectrogram, wanted, 0, [(0, 0)], torch.device("cpu"))
+    assert waveform.shape == (16_000,)
+    assert np.abs(waveform[-300:]).max() > 0.1

@@ -1,4 +1,5 @@
 import io
+import json
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import SplitReader
 from freqquest.storage import locate
 from tests.cgan.conftest import CPU, FakeSource
+from tests.sizes import ALL_SIZES
 
 WITH_FLOOR, WITHOUT = (image_scale(CGAN_VIEW, ClipConfig(), floor) for floor in (1e-4, 0.0))
 AUDIO = {"view": CGAN_VIEW, "sample_rate_hz": 22_050}
@@ -74,8 +76,43 @@ def test_a_file_of_another_version_is_refused():
     file = io.BytesIO()
     np.savez(file, header=np.array('{"version": 9}'))
     file.seek(0)
-    with pytest.raises(ValueError, match="packed clips of version 9; this freqquest reads 2"):
+    with pytest.raises(
+        ValueError, match="packed clips of version 9; this freqquest reads 2 and 3: pack"
+    ):
         PackedClips(file)
+
+
+def test_a_file_of_version_2_is_read():
+    file = io.BytesIO()
+    pack(FakeSource([4]), WITH_FLOOR, ["high", "low"], file, **AUDIO)
+    file.seek(0)
+    content = dict(np.load(file))
+    header = json.loads(str(content["header"])) | {"version": 2}
+    del header["scale"]["image_mels"]
+    old = io.BytesIO()
+    np.savez(old, **content | {"header": np.array(json.dumps(header))})
+    old.seek(0)
+    copies = PackedClips(old)
+    assert copies.scale == WITH_FLOOR
+    assert len(copies) == 4
+
+
+@ALL_SIZES
+def test_packed_clips_of_any_size_give_the_same_images(size):
+    view = size.views["cgan"]
+    source = FakeSource([3])
+    rng = np.random.default_rng(0)
+    shape = (3, view.num_mels, view.num_frames)
+    source.spectrograms = rng.exponential(size=shape).astype(np.float16)
+    scale = image_scale(view, size.clip, 1e-4)
+    file = io.BytesIO()
+    pack(source, scale, ["high", "low"], file, view=view, sample_rate_hz=size.sample_rate)
+    file.seek(0)
+    (images, _), (packed_images, _) = (
+        next(ClipBatches(clips, scale, CPU).epoch(2, seed=0, epoch=0, worker=Worker()))
+        for clips in (source, PackedClips(file))
+    )
+    torch.testing.assert_close(images, packed_images, rtol=0, atol=0.005)
 
 
 def test_a_datasets_clips_are_packed_in_the_order_of_its_reader(dataset_dir):

@@ -1,5 +1,7 @@
 """What the driver refuses before it asks Ray for anything."""
 
+import dataclasses
+
 import pytest
 
 from freqquest.cgan import train
@@ -8,6 +10,7 @@ from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
 from freqquest.runs.folder import RunFolder
 from freqquest.storage import locate
+from tests.sizes import SIZES
 
 
 def config(dataset_dir, tmp_path, **settings):
@@ -68,3 +71,18 @@ def test_settings_hold_the_preset_and_the_judge_but_not_the_workers(dataset_dir,
     assert train._settings(config(dataset_dir, tmp_path, num_workers="2:4"), manifest) == plain
     judged = config(dataset_dir, tmp_path, judge=str(tmp_path / "judge.keras"))
     assert len(train._settings(judged, manifest)["judge_sha256"]) == 64
+
+
+def test_the_recipe_refuses_other_clips_by_name_before_any_work(dataset_dir, tmp_path):
+    size = SIZES["16 kHz, 1 s"]
+    other = dataclasses.replace(
+        load_manifest(locate(dataset_dir)), clip=size.clip, views=dict(size.views)
+    )
+    (tmp_path / "dataset").mkdir()
+    other.save(locate(tmp_path / "dataset"))
+    with pytest.raises(
+        UserError,
+        match=r"`preset=reference` is made for .* sample_rate_hz 16000 instead of 22050, "
+        r"duration_s 1.0 instead of 4.0, n_fft 768 instead of 1024, .*: use `preset=default`",
+    ):
+        train.train_cgan(config(tmp_path / "dataset", tmp_path, preset="reference"))

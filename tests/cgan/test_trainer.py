@@ -1,15 +1,20 @@
 import copy
+import dataclasses
 import functools
 
 import numpy as np
 import pytest
 import torch
 
+from freqquest.audio.clip import ClipConfig
+from freqquest.audio.spectrogram import CGAN_VIEW
 from freqquest.cgan.config import PRESETS
 from freqquest.cgan.distributed import Worker
-from freqquest.cgan.epoch import train_epoch
+from freqquest.cgan.epoch import silent_inputs, train_epoch
+from freqquest.cgan.images import image_scale
 from freqquest.cgan.trainer import METRICS, CganTrainer, StepInputs
 from tests.cgan.conftest import BOTH_PRESETS, batches, epoch, small, trainer, weights
+from tests.sizes import ALL_SIZES
 
 
 def test_the_reference_trains_with_the_recipes_settings():
@@ -135,3 +140,56 @@ def test_compiled_steps_train_the_same_networks_within_rounding(monkeypatch):
     plain = trainer(small("default"))
     compiled = CganTrainer(small("default"), 2, plain.scale, plain.device, seed=0, compiled=True)
     assert epoch(compiled) == pytest.approx(epoch(plain), rel=1e-3, abs=1e-5)
+
+
+@ALL_SIZES
+def test_clips_of_any_size_train_networks_that_generate_such_clips(size):
+    view = size.views["cgan"]
+    scale = image_scale(view, size.clip, 1e-4)
+    model = CganTrainer(small("default"), 2, scale, torch.device("cpu"), seed=0)
+    rng = np.random.default_rng(0)
+    shape = (4, view.num_mels, view.num_frames)
+    images = scale.encode(torch.from_numpy(rng.exponential(size=shape).astype(np.float32)))
+    labels = torch.tensor([0, 1, 0, 1])
+    metrics = train_epoch(
+        model, [(images, labels)] * 2, num_steps=2, epoch=0, seed=0, worker=Worker()
+    )
+    assert metrics["num_skipped"] == 0
+    spectrograms = model.generate(torch.randn(2, 128), torch.tensor([0, 1]))
+    assert spectrograms.shape == (2, view.num_mels, view.num_frames)
+    assert torch.isfinite(spectrograms).all()
+
+
+def test_a_single_clip_of_the_smallest_size_is_a_batch():
+    clip = ClipConfig(sample_rate_hz=16_000, duration_s=0.048)
+    view = dataclasses.replace(CGAN_VIEW, n_fft=768, hop_length=768, num_mels=1, num_frames=2)
+    scale = image_scale(view, clip, 1e-4)
+    assert (scale.image_mels, scale.image_frames) == (16, 32)
+    model = CganTrainer(small("default", batch_size=1), 1, scale, torch.device("cpu"), seed=0)
+    images = scale.encode(torch.ones(1, 1, 2))
+    metrics = train_epoch(
+        model, [(images, torch.tensor([0]))], num_steps=1, epoch=0, seed=0, worker=Worker()
+    )
+    assert metrics["num_skipped"] == 0
+
+
+def test_the_discriminator_sees_silence_around_generated_clips_as_around_real_ones(monkeypatch):
+    view = dataclasses.replace(CGAN_VIEW, num_mels=40)
+    scale = image_scale(view, ClipConfig(), 1e-4)
+    model = CganTrainer(small("default", r1=0.0), 2, scale, torch.device("cpu"), seed=0)
+    seen = []
+    discriminate = model.discriminator.forward
+
+    def watch(images, labels):
+        seen.append(images.detach())
+        return discriminate(images, labels)
+
+    monkeypatch.setattr(model.discriminator, "forward", watch)
+    inputs = silent_inputs(model)
+    model.step(inputs._replace(real=scale.encode(torch.rand(4, 40, 512))))
+    both, generated = seen
+    assert both.shape == (8, 1, 48, 352)
+    for images in (both, generated):
+        assert (images[:, :, 40:] == -1).all()
+        assert (images[..., 345:] == -1).all()
+        assert (images[:, :, :40, :345] != -1).any()

@@ -14,14 +14,18 @@ from freqquest.storage import locate
 
 
 def make_clips(
-    num_recordings: int = 8, clips_per_recording: int = 4, num_copies: int = 0, folds: int = 0
+    num_recordings: int = 8,
+    clips_per_recording: int = 4,
+    num_copies: int = 0,
+    folds: int = 0,
+    sides: tuple[int, int] = (16, 20),
 ) -> LabeledClips:
     """Clips of two classes, one loud in some bands, one in some frames; recordings alternate."""
     rng = np.random.default_rng(0)
     num_clips = num_recordings * clips_per_recording
     recordings = np.repeat(np.arange(num_recordings), clips_per_recording)
     classes = recordings % 2
-    spectrograms = rng.normal(-60, 3, (num_clips, 16, 20))
+    spectrograms = rng.normal(-60, 3, (num_clips, *sides))
     spectrograms[classes == 0, ::4] += 30
     spectrograms[classes == 1, :, ::4] += 30
     rows = np.tile(np.arange(num_clips), 1 + num_copies)
@@ -35,12 +39,14 @@ def make_clips(
         groups=groups[rows].astype(str),
         is_validation=(recordings >= num_recordings - 2)[rows] & (np.arange(len(rows)) < num_clips),
         paths=np.array(["nowhere.wav"] * len(rows)),
+        start_s=np.zeros(len(rows)),
+        end_s=np.full(len(rows), np.nan),
         classes=("tones", "clicks"),
         normalization=Normalization(
             mean=-45.0,
             standard_deviation=15.0,
-            band_means=[-45.0] * 16,
-            band_standard_deviations=[15.0] * 16,
+            band_means=[-45.0] * sides[0],
+            band_standard_deviations=[15.0] * sides[0],
         ),
     )
 

@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -34,7 +35,7 @@ def test_the_reference_does_not_augment():
     "augmentation",
     [
         {"time_shift": True},
-        {"band_shift": 3},
+        {"band_shift": 3 / 32},
         {"equalizer_db": 6.0},
         {"noise_db": 60.0},
         {"num_masks": 2},
@@ -99,3 +100,37 @@ def test_the_default_augments_every_clip():
     spectrograms, targets = batch()
     augmented, _ = augment(spectrograms, targets, DEFAULT, FILL, rng())
     assert ((augmented != spectrograms).mean(axis=(1, 2)) > 0.5).all()
+
+
+def test_a_shift_is_a_share_of_the_bands():
+    spectrogram = np.full((1, 64, 1), -80.0, np.float16)
+    spectrogram[0, 32] = 0.0
+    config = replace(OFF, band_shift=6 / 128)
+    moves = set()
+    for seed in range(40):
+        moved, _ = augment(
+            spectrogram, np.eye(1, dtype=np.float32), config, FILL, np.random.default_rng(seed)
+        )
+        moves.add(int(moved[0, :, 0].argmax()) - 32)
+    assert moves == {-3, -2, -1, 0, 1, 2, 3}
+
+
+def test_the_default_augments_clips_of_the_recipes_size_as_ever():
+    """The hash was taken when shifts were counted in bands, and masks were as they are."""
+    spectrograms = rng().uniform(-80, 0, (16, 128, 173)).astype(np.float16)
+    targets = np.eye(3, dtype=np.float32)[np.arange(16) % 3]
+    config = replace(DEFAULT, equalizer_db=0.0, mixup=0.0)  # rounded differently by processors
+    augmented, _ = augment(spectrograms, targets, config, FILL, np.random.default_rng([1, 2, 3]))
+    assert hashlib.sha256(augmented.tobytes()).hexdigest() == (
+        "dbbaaa05a3505212b9647088098cbff6e839d5ec02d3692d0c19b0de7be97bb2"
+    )
+
+
+@pytest.mark.parametrize("sides", [(128, 9), (40, 126), (1, 2), (16, 1)])
+def test_clips_of_any_size_are_augmented(sides):
+    spectrograms = rng().uniform(-80, 0, (4, *sides)).astype(np.float16)
+    everything = replace(DEFAULT, noise_db=30.0, band_shift=6 / 128)
+    augmented, _ = augment(spectrograms, np.eye(4, dtype=np.float32), everything, FILL, rng())
+    assert augmented.shape == spectrograms.shape
+    assert np.isfinite(augmented).all()
+    assert augmented.min() >= -80

@@ -1,4 +1,5 @@
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ from freqquest.audio.spectrogram import CNN_VIEW, log_mel
 from freqquest.cnn.judge import Judge, RemoteJudge, start_judge
 from freqquest.cnn.model_file import read_card
 from freqquest.cnn.predict import predict_clips
+from freqquest.dataset.config import DatasetSettings
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.cnn.conftest import CLASSES
 from tests.conftest import RATE_HZ, tone
+from tests.sizes import SIZES
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +28,12 @@ def make_judge(model_file, classes) -> Judge:
         # In the tests' own process, it is too late to set TensorFlow's threads.
         patch.setattr("freqquest.cnn.devices.prepare", lambda device: None)
         return Judge(model_file, classes)
+
+
+def a_dataset(classes, settings=None):
+    """What the judge reads of a manifest."""
+    settings = settings or DatasetSettings()
+    return SimpleNamespace(classes=classes, clip=settings.clip, views=settings.views)
 
 
 def waveforms() -> np.ndarray:
@@ -43,7 +52,7 @@ def test_the_judge_and_its_actor_agree_with_the_predict_job(local_ray, model_fil
     # Two networks of two normalizations, with eight channels in the last block.
     assert features.shape == (3, 2 * 2 * 8)
     assert features.dtype == probabilities.dtype == np.float32
-    remote = start_judge(model_file, CLASSES)
+    remote = start_judge(model_file, a_dataset(CLASSES))
     outputs = remote.classify_waveforms(waveforms(), RATE_HZ)
     np.testing.assert_allclose(outputs[0], probabilities, atol=1e-5)
     np.testing.assert_allclose(outputs[1], features, atol=1e-4)
@@ -122,13 +131,22 @@ def test_a_classifier_of_other_classes_is_refused_before_it_starts(model_file):
         UserError,
         match="`judge=.*best_model.keras` does not know bark, siren and also knows high: give",
     ):
-        start_judge(model_file, ["low", "siren", "middle", "bark"])
+        start_judge(model_file, a_dataset(["low", "siren", "middle", "bark"]))
     with pytest.raises(
         UserError, match="also knows high, middle: give a classifier that tune_cnn made"
     ):
-        start_judge(model_file, ["low"])
+        start_judge(model_file, a_dataset(["low"]))
+
+
+def test_a_classifier_of_other_clips_is_refused_before_it_starts(model_file):
+    with pytest.raises(
+        UserError,
+        match=r"`judge=.*` is made for other clips than the dataset's, with sample_rate_hz 22050 "
+        r"instead of 16000, duration_s 4.0 instead of 1.0, n_fft 2048 instead of 1500, .*: give",
+    ):
+        start_judge(model_file, a_dataset(CLASSES, SIZES["16 kHz, 1 s"]))
 
 
 def test_a_missing_file_is_refused_before_it_starts(tmp_path):
     with pytest.raises(UserError, match="`judge=.*nowhere.keras` does not exist: give the best"):
-        start_judge(locate(tmp_path / "nowhere.keras"), CLASSES)
+        start_judge(locate(tmp_path / "nowhere.keras"), a_dataset(CLASSES))

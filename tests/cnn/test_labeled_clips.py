@@ -126,6 +126,8 @@ def test_extra_clips_keep_their_class_and_count_as_one_recording_each(clips):
     assert (joined.spectrograms[-5:] == -7).all()
     assert len(set(joined.recordings[-5:]) - set(clips.recordings)) == 5
     assert joined.recordings[-1] == "extra clip /made/4.wav"
+    assert joined.start_s[-1] == 0
+    assert np.isnan(joined.end_s[-1])
     assert joined.normalization == clips.normalization
 
 

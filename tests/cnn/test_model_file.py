@@ -2,6 +2,7 @@ import dataclasses
 import json
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,8 +14,11 @@ from freqquest.cnn.network import average, build_model
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.cnn.conftest import CLIP_NORMALIZATION, make_card
+from tests.sizes import ALL_SIZES
 
 CARD = make_card(["a", "b"])
+VERSION_3 = Path(__file__).parent / "model_card_version_3.json"
+"""Card of the default configuration, as freqquest wrote it when shifts were counted in bands."""
 
 
 def write_archive(path, card):
@@ -58,9 +62,17 @@ def test_a_card_of_version_2_is_read_with_its_new_names(tmp_path):
     assert read == replace(CARD, cnn_config=settings)
 
 
+def test_a_stored_card_of_version_3_is_read_with_its_shift_as_a_share_of_the_bands(tmp_path):
+    stored = json.loads(VERSION_3.read_text())
+    assert stored["cnn_config"]["band_shift"] == 3
+    read = read_card(write_archive(tmp_path / "old.keras", stored))
+    assert read.cnn_config == dataclasses.asdict(PRESETS["default"])
+    assert read.version == 4
+
+
 def test_other_versions_are_refused_by_name(tmp_path):
     for version in (1, 99):
-        with pytest.raises(UserError, match=f"version {version}, but this freqquest reads 2 and 3"):
+        with pytest.raises(UserError, match=f"version {version}, but this freqquest reads 2 to 4"):
             read_card(write_archive(tmp_path / "other.keras", {"version": version}))
 
 
@@ -83,3 +95,15 @@ def test_files_that_are_not_models_are_refused(tmp_path):
     card["view"]["hop_length"] = 0
     with pytest.raises(UserError, match="is not a readable model file .`hop_length=0` must be"):
         read_card(write_archive(tmp_path / "invalid.keras", card))
+
+
+@ALL_SIZES
+def test_waveforms_of_any_rate_become_inputs_of_any_size(size):
+    view = size.views["cnn"]
+    card = replace(CARD, clip=size.clip, view=view)
+    for num_samples in (7, 60_000):
+        noise = np.random.default_rng(0).uniform(-0.5, 0.5, num_samples).astype(np.float32)
+        spectrogram = card.spectrogram(noise, 11_025)
+        assert spectrogram.shape == (view.num_mels, view.num_frames)
+        assert spectrogram.max() == 0
+        assert spectrogram.min() >= -80

@@ -204,3 +204,19 @@ def test_mixed_precision_spares_the_input_and_the_softmax():
     assert policies["Rescaling"] == policies["Average"] == policies["Softmax"] == "float32"
     assert {str(weight.dtype) for weight in model.weights} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize("sides", [(128, 9), (40, 126), (2, 3), (1, 1)])
+@pytest.mark.parametrize("preset", ["default", "reference"])
+def test_clips_of_any_size_have_a_network_of_the_most_blocks(preset, sides):
+    normalization = replace(
+        NORMALIZATION,
+        band_means=NORMALIZATION.band_means[: sides[0]],
+        band_standard_deviations=[20.0] * sides[0],
+    )
+    config = replace(
+        PRESETS[preset], num_filters=2, num_blocks=6, input_pooling=4, pooling="average_max"
+    )
+    model = build_model(config, 3, sides, normalization)
+    probabilities = np.array(model(np.zeros((2, *sides, 1), np.float32)))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)

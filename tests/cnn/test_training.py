@@ -10,7 +10,8 @@ from freqquest.cnn.labeled_clips import SplitRows, all_clips, dataset_split
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.training import DivergedError, fit, recipe_callbacks
 from freqquest.cnn.tune_config import MAX_EPOCHS
-from tests.cnn.conftest import EASY
+from tests.cnn.conftest import EASY, make_clips
+from tests.sizes import ALL_SIZES
 
 PLAIN = replace(
     PRESETS["reference"],
@@ -135,3 +136,22 @@ def test_any_rows_can_be_trained_and_evaluated_on(clips):
     epochs = []
     fit(PLAIN, clips, split, max_epochs=1, seed=0, on_epoch=lambda _, epoch: epochs.append(epoch))
     assert 0 <= epochs[0]["validation/accuracy"] <= 1
+
+
+@ALL_SIZES
+def test_clips_of_any_size_are_learned(size):
+    view = size.views["cnn"]
+    clips = make_clips(num_recordings=4, sides=(view.num_mels, view.num_frames))
+    config = replace(CnnConfig(), num_filters=2, min_steps=1, batch_size=8)
+    epochs = []
+    model = fit(
+        config,
+        clips,
+        dataset_split(clips),
+        max_epochs=1,
+        seed=0,
+        on_epoch=lambda _, metrics: epochs.append(metrics),
+    )
+    assert np.isfinite(epochs[0]["validation/loss"])
+    probabilities = predict_probabilities(model, clips.spectrograms[:2])
+    assert probabilities.shape == (2, 2)

@@ -1,6 +1,6 @@
 """Construction of the networks that a configuration asks for. torch only.
 
-Shapes: B clips, Z noise values, M mel bands, W frames of an image.
+Shapes: B clips, Z noise values, H bands and W frames of an image.
 """
 
 from torch import nn
@@ -12,17 +12,17 @@ from freqquest.cgan.networks.recipe import RecipeDiscriminator, RecipeGenerator
 
 
 def build_generator(cgan_config: CganConfig, num_classes: int, scale: ImageScale) -> nn.Module:
-    """Build a generator: noise `[B, Z]` and class indices `[B]` to images `[B, 1, M, W]`."""
+    """Build a generator: noise `[B, Z]` and class indices `[B]` to images `[B, 1, H, W]`."""
     if cgan_config.architecture == "recipe":
         return RecipeGenerator(num_classes, cgan_config.noise_dim)
-    image = scale.num_mels, scale.image_frames
+    image = scale.image_mels, scale.image_frames
     return ModulatedGenerator(
         num_classes, cgan_config.noise_dim, cgan_config.generator_channels, image
     )
 
 
 def build_discriminator(cgan_config: CganConfig, num_classes: int) -> nn.Module:
-    """Build a discriminator: images `[B, 1, M, W]` and class indices `[B]` to logits `[B]`."""
+    """Build a discriminator: images `[B, 1, H, W]` and class indices `[B]` to logits `[B]`."""
     if cgan_config.architecture == "recipe":
         return RecipeDiscriminator(num_classes)
     return ProjectionDiscriminator(num_classes, cgan_config.discriminator_channels)

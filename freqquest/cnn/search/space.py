@@ -47,7 +47,7 @@ SPACE: Space = {
     "floor_db": Choice((FLOOR_DB, -60.0)),
     # input clips and augmentation
     "time_shift": Choice((True, False)),
-    "band_shift": Choice((0, 3, 6)),
+    "band_shift": Choice((0.0, 3 / 128, 6 / 128)),
     "equalizer_db": Choice((0.0, 6.0, 12.0)),
     "noise_db": Choice((0.0, 30.0)),
     "num_masks": Choice((0, 1, 2)),
@@ -103,8 +103,13 @@ def narrow(only: tuple[str, ...]) -> Space:
 
 
 def cnn_config_of(params: Settings) -> CnnConfig:
-    """Return the configuration at a point of the space; a trial's seed is ignored."""
+    """Return the configuration at a point of the space; a trial's seed is ignored.
+
+    A search that an earlier version began has shifts in bands, of which there were 128.
+    """
     settings = {name: value for name, value in params.items() if name != "seed"}
+    if isinstance(band_shift := settings.get("band_shift"), int):
+        settings["band_shift"] = band_shift / 128
     build: Callable[..., CnnConfig] = CnnConfig
     return build(**settings)
 

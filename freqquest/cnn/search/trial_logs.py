@@ -5,17 +5,19 @@ Shapes: N clips, K classes, S samples.
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 
 from freqquest import plots
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.decode import UnreadableClipError, load_clip
+from freqquest.audio.decode import UnreadableClipError
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips
 from freqquest.cnn.search.event_file import EventFile
+from freqquest.dataset.load_clip import open_clip
 from freqquest.runs.log_dir import LogDir
-from freqquest.storage import Location, locate
+from freqquest.storage import Location
 
 _NUM_MISTAKES = 6
 """Misclassified clips that are shown, the most confident first."""
@@ -83,7 +85,7 @@ class TrialLogs:
             )
             spectrograms[title] = clips.spectrograms[row].astype(np.float32)
             captions.append(f"{title}: {clips.clip_ids[row]}")
-            self._log_sound(f"mistakes/{number}", clips.paths[row], clip, epoch)
+            self._log_sound(f"mistakes/{number}", clips, row, clip, epoch)
         # The captions are text, because TensorBoard shows a sound's first description at all steps.
         self._events.add_text("mistakes/captions", "\n".join(captions) or "no mistakes", epoch)
         if not captions:
@@ -93,11 +95,14 @@ class TrialLogs:
         )
         self.log_picture("validation/mistakes", picture, epoch)
 
-    def _log_sound(self, name: str, path: str, clip: ClipConfig, epoch: int) -> None:
-        """Write a clip's sound, if its file still exists."""
+    def _log_sound(
+        self, name: str, clips: LabeledClips, row: int, clip: ClipConfig, epoch: int
+    ) -> None:
+        """Write the sound of a row's part of its file, if the file still exists."""
+        start_s, end_s = float(clips.start_s[row]), float(clips.end_s[row])
+        end = None if math.isnan(end_s) else end_s
         try:
-            with locate(path).open() as stream:
-                waveform = load_clip(stream, clip).waveform
+            waveform = open_clip(clips.paths[row], clip, start_s, end).waveform
         except (OSError, UnreadableClipError):
             return
         self._events.add_audio(name, waveform, clip.sample_rate_hz, epoch)

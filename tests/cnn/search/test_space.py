@@ -41,6 +41,7 @@ def test_a_user_can_narrow_the_space():
         ("time_shift=perhaps", "'perhaps' is not of type bool"),
         ("network=transformer", ": network=transformer must be one of: residual, plain"),
         ("dropout=1.5", "`only=dropout=1.5`: dropout=1.5 must be at least 0 and below 1"),
+        ("band_shift=3", "band_shift=3 must be at least 0 and below 1: it is a share of the mel"),
     ],
 )
 def test_invalid_restrictions_are_refused(only, message):
@@ -54,3 +55,8 @@ def test_a_trials_seed_is_no_setting():
         cnn_config_of(dataclasses.asdict(PRESETS["reference"]) | {"seed": 3})
         == (PRESETS["reference"])
     )
+
+
+def test_a_trial_of_an_earlier_version_has_its_shift_in_128_bands():
+    earlier = dataclasses.asdict(PRESETS["default"]) | {"band_shift": 6}
+    assert cnn_config_of(earlier) == dataclasses.replace(PRESETS["default"], band_shift=6 / 128)

@@ -1,8 +1,31 @@
+from types import SimpleNamespace
+
 import numpy as np
 
-from freqquest.cnn.search.trial_logs import worst_mistakes
+from freqquest.audio.clip import ClipConfig
+from freqquest.cnn.search import trial_logs
+from freqquest.cnn.search.trial_logs import TrialLogs, worst_mistakes
+from freqquest.storage import locate
+from tests.cnn.conftest import make_clips
 
 
 def test_mistakes_come_with_the_most_confident_first():
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     assert worst_mistakes(np.array([1, 1, 1]), probabilities).tolist() == [0, 1]
+
+
+def test_the_sound_of_a_mistake_is_its_part_of_the_file(tmp_path, monkeypatch):
+    opened = []
+
+    def open_clip(path, config, start_s, end_s):
+        opened.append((path, start_s, end_s))
+        return SimpleNamespace(waveform=np.zeros(config.num_samples, np.float32))
+
+    monkeypatch.setattr(trial_logs, "open_clip", open_clip)
+    clips = make_clips()
+    clips.start_s[:2], clips.end_s[1] = (3.5, 8.0), 9.0
+    probabilities = np.eye(2)[1 - clips.class_indices[:2]]
+    logs = TrialLogs(locate(tmp_path))
+    logs.log_predictions(clips, np.arange(2), probabilities, ClipConfig(duration_s=0.5), epoch=1)
+    logs.close()
+    assert opened == [("nowhere.wav", 3.5, None), ("nowhere.wav", 8.0, 9.0)]
