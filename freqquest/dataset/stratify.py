@@ -19,11 +19,11 @@ _CLOSE = 0.001
 _MISSING = 10.0
 """Cost of a label that a part lacks; any deviation costs less."""
 
-_MAX_TRIES, _MAX_PASSES, _MAX_MOVES = 10, 20, 50
+_MAX_TRIES, _MAX_PASSES, _NUM_MOVES = 30, 20, 50
 """Tries, passes of each try that improve it, and moves of each pass."""
 
-_MAX_ENTRIES = 1_000_000
-"""Entries of all matrices in all tries or passes: there are fewer of them for many groups."""
+_MAX_ENTRIES = 200_000_000
+"""Entries of the matrices of all moves together, a few seconds: large divisions need no luck."""
 
 _BLOCK = 50_000
 """Groups in Python's own lists at a time."""
@@ -56,8 +56,10 @@ def divide_groups(counts: csr_array, shares: Sequence[float], seed: int) -> np.n
     wanted = np.array(shares)
     rng = np.random.default_rng(seed)
     best, best_quality = np.empty(0, np.int64), (np.inf, np.inf)
-    for _ in range(_num_repeats(weights, _MAX_TRIES)):
-        parts = _improve(weights, _deal(weights, wanted, rng), wanted)
+    max_passes = _MAX_ENTRIES // (int(weights.nnz) * len(wanted) * _NUM_MOVES)
+    for _ in range(max(1, min(_MAX_TRIES, max_passes // _MAX_PASSES))):
+        parts = _deal(weights, wanted, rng)
+        parts = _improve(weights, parts, wanted, max(1, min(_MAX_PASSES, max_passes)))
         quality = _quality(weights, parts, wanted)
         if quality < best_quality:
             best, best_quality = parts, quality
@@ -69,10 +71,6 @@ def divide_groups(counts: csr_array, shares: Sequence[float], seed: int) -> np.n
 def label_shares(counts: csr_array, parts: np.ndarray, num_parts: int) -> np.ndarray:
     """Return the share of each label's clips that each part has, `[P, L]`."""
     return _sum_by_part(_relative(counts), parts, num_parts)
-
-
-def _num_repeats(weights: csr_array, most: int) -> int:
-    return max(1, min(most, _MAX_ENTRIES // int(weights.nnz)))
 
 
 def _relative(counts: csr_array) -> csr_array:
@@ -153,7 +151,9 @@ def _order(weights: csr_array, rng: np.random.Generator) -> np.ndarray:
     return np.lexsort((-sizes * rng.uniform(0.5, 1, num_groups), rarest))
 
 
-def _improve(weights: csr_array, parts: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def _improve(
+    weights: csr_array, parts: np.ndarray, shares: np.ndarray, num_passes: int
+) -> np.ndarray:
     """Move single groups while that brings the shares closer to the requested ones."""
     excess = _sum_by_part(weights, parts, len(shares)) - shares[:, None]
     num_groups = _sum_by_part(_presence(weights), parts, len(shares))
@@ -162,7 +162,7 @@ def _improve(weights: csr_array, parts: np.ndarray, shares: np.ndarray) -> np.nd
     if len(movable) == 0:
         return parts
     division = _Division(weights[movable], parts[movable], excess, num_groups)
-    for _ in range(_num_repeats(weights, _MAX_PASSES)):
+    for _ in range(num_passes):
         if division.is_close or not division.improve():
             break
     improved = parts.copy()
@@ -212,7 +212,7 @@ class _Division:
         """
         is_movable = np.ones(len(self.parts), bool)
         moves, cost, lowest_cost, num_kept = [], 0.0, -1e-9, 0
-        for _ in range(min(_MAX_MOVES, len(self.parts))):
+        for _ in range(min(_NUM_MOVES, len(self.parts))):
             costs = self._costs()
             costs[~is_movable] = np.inf
             group, part = divmod(int(np.argmin(costs)), costs.shape[1])

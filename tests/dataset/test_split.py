@@ -34,8 +34,110 @@ def test_no_recording_is_in_two_splits_and_every_class_is_in_both(seed):
     assert not recordings_in(clips, splits, "train") & recordings_in(clips, splits, "validation")
     for split in ("train", "validation"):
         assert set(clips["label"][splits == split]) == {"a", "b", "c"}
-    assert 0.1 < (splits == "validation").mean() < 0.35
-    assert description == "recordings unseen in training"
+    shares = (splits == "validation").groupby(clips["label"]).mean()
+    assert shares.tolist() == pytest.approx([0.2, 1 / 3, 0.5])
+    assert description == (
+        "recordings unseen in training (0.5 of the c clips instead of 0.2: the class has 2 "
+        "recordings; also far: b)"
+    )
+
+
+def mixed(counts):
+    """A table of recordings that have clips of several classes, by recording and class."""
+    rows = [
+        {"clip_id": f"{label}-{recording}-{clip}", "label": label, "recording": recording}
+        for recording, labels in counts.items()
+        for label, count in labels.items()
+        for clip in range(count)
+    ]
+    return pd.DataFrame(rows).assign(fold=pd.NA, split=None)
+
+
+@pytest.mark.parametrize("num_recordings", [2, 3, 4])
+def test_few_recordings_with_clips_of_every_class_are_split(num_recordings):
+    clips = mixed({f"site{number}": {"a": 6, "b": 9} for number in range(num_recordings)})
+    splits, description = assign_splits(clips, config())
+    assert len(recordings_in(clips, splits, "validation")) == 1
+    assert not recordings_in(clips, splits, "train") & recordings_in(clips, splits, "validation")
+    assert ("instead of 0.2: the class has" in description) == (num_recordings < 4)
+
+
+@pytest.mark.parametrize(
+    ("counts", "fraction", "shares", "note"),
+    [
+        (
+            {f"r{number}": {"a": 4} for number in range(10)} | {"s": {"b": 1}, "t": {"b": 1}},
+            0.2,
+            [0.2, 0.5],
+            " (0.5 of the b clips instead of 0.2: the class has 2 recordings)",
+        ),
+        (
+            {"huge": {"a": 90}, "r": {"a": 10}, **{f"s{number}": {"b": 1} for number in range(5)}},
+            0.2,
+            [0.1, 0.2],
+            "",
+        ),
+        (
+            {"huge": {"a": 97}, "r": {"a": 3}, **{f"s{number}": {"b": 1} for number in range(5)}},
+            0.2,
+            [0.03, 0.2],
+            " (0.03 of the a clips instead of 0.2: one of its 2 recordings has 0.97 of its clips)",
+        ),
+        (
+            {f"r{number}": {"a": 1, "b": 1} for number in range(20)}
+            | {f"s{number}": {"c": 1, "b": 9} for number in range(2)},
+            0.5,
+            [0.5, 0.5, 0.5],
+            "",
+        ),
+        (
+            {f"r{number}": {"a": 3, "b": 5} for number in range(10)},
+            0.01,
+            [0.1, 0.1],
+            " (0.1 of the a clips instead of 0.01: the class has 10 recordings; also far: b)",
+        ),
+        ({f"r{number}": {"a": 3, "b": 5} for number in range(10)}, 0.9, [0.9, 0.9], ""),
+        (
+            {"r": {"a": 1}, "s": {"a": 1}},
+            0.2,
+            [0.5],
+            " (0.5 of the a clips instead of 0.2: the class has 2 recordings)",
+        ),
+        (
+            {f"r{number}": {"a": 1} for number in range(20)}
+            | {f"s{number}": {"b": 10, "c": 1} for number in range(2)}
+            | {f"t{number}": {"b": 1} for number in range(20)},
+            0.2,
+            [0.2, 0.25, 0.5],
+            " (0.5 of the c clips instead of 0.2: the class has 2 recordings)",
+        ),
+    ],
+    ids=[
+        *("a rare class", "a large recording", "a huge recording", "shared recordings"),
+        *("a small fraction", "a large fraction", "two clips in all", "a class within another"),
+    ],
+)
+def test_a_split_is_as_near_as_possible_to_the_fraction_and_says_why_it_is_far(
+    counts, fraction, shares, note
+):
+    clips = mixed(counts)
+    splits, description = assign_splits(clips, config(validation_fraction=fraction))
+    is_validation = splits == "validation"
+    assert is_validation.groupby(clips["label"]).mean().tolist() == pytest.approx(shares, abs=0.051)
+    assert description == f"recordings unseen in training{note}"
+
+
+def test_a_class_that_others_pull_away_from_the_fraction_is_in_the_description():
+    # Each pair of recordings must be separated, and takes half of the clips of class z along.
+    pairs = {
+        f"{pair}{side}": {f"c{pair}": 1, "z": 1} for pair in range(10) for side in ("left", "right")
+    }
+    _, description = assign_splits(mixed(pairs), config())
+    assert "also far: " in description
+    clips = mixed(pairs | {f"{pair}more": {f"c{pair}": 8} for pair in range(10)})
+    clips = clips[clips["recording"] != "0more"].reset_index(drop=True)
+    _, description = assign_splits(clips, config(validation_fraction=0.1))
+    assert "c0 clips instead of 0.1: the class has 2 recordings" in description
 
 
 @pytest.mark.parametrize("num_recordings", [2, 3, 4])
@@ -49,6 +151,9 @@ def test_few_recordings_of_many_classes_are_split_too(num_recordings):
 
 def test_no_recording_of_the_real_clips_is_in_two_splits(real_data):
     clips = find_labeled(str(real_data / "train"), str(real_data / "metadata.csv")).clips
+    splits, _ = assign_splits(clips.assign(fold=pd.NA), config())
+    shares = (splits == "validation").groupby(clips["label"]).mean()
+    assert (shares - 0.2).abs().max() < 0.0022  # scikit-learn's StratifiedGroupKFold: 0.0022
     for table_of_clips in (clips, clips.assign(fold=pd.NA)):
         splits, _ = assign_splits(table_of_clips, config())
         assert not recordings_in(clips, splits, "train") & recordings_in(
