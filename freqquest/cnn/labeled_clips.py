@@ -1,16 +1,16 @@
 """A dataset's labeled clips in memory, and their division into training and validation rows.
 
-NumPy, pandas and scikit-learn; no Ray. Shapes: N rows, M mel bands, T frames.
+NumPy and pandas; no Ray. Shapes: N rows, M mel bands, T frames.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest, Normalization
 from freqquest.dataset.read import SplitReader, read_rows
+from freqquest.dataset.stratify import count_labels, divide_groups
 from freqquest.errors import UserError
 from freqquest.storage import Location
 
@@ -183,8 +183,6 @@ def cross_validation(clips: LabeledClips, num_folds: int, seed: int) -> list[Spl
         )
     if len(set(groups)) == num_folds:
         return [hold_out(clips, originals[groups == group]) for group in sorted(set(groups))]
-    splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
-    return [
-        hold_out(clips, originals[held_out])
-        for _, held_out in splitter.split(labels, labels, groups)
-    ]
+    numbers, _ = pd.factorize(groups)
+    parts = divide_groups(count_labels(numbers, labels), [1 / num_folds] * num_folds, seed)
+    return [hold_out(clips, originals[parts[numbers] == part]) for part in range(num_folds)]

@@ -1,14 +1,20 @@
 """Division of labeled clips into training and validation, without dividing a recording.
 
-scikit-learn and pandas; pure functions of the table and the settings.
+NumPy and pandas; pure functions of the table and the settings.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
 from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.stratify import count_labels, divide_groups, label_shares
 from freqquest.errors import UserError
 
-_NUM_PARTITIONS_TRIED = 5
+_MAX_NAMED = 5
+"""Classes or folds that an error names."""
 
 
 def assign_splits(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Series, str]:
@@ -37,24 +43,29 @@ def assign_splits(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Ser
 def _split_learned(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Series, str]:
     """Assign train or validation by the first method that the settings and the clips allow."""
     if config.split == "random":
-        description = "random split of clips (recordings are in both, so accuracy measures memory)"
-        return _random_split(clips, config), description
+        splits, note = _stratified_split(clips, clips["clip_id"], config)
+        memory = "recordings are in both, so accuracy measures memory"
+        return splits, f"random split of clips ({memory}){note}"
     has_folds = clips["fold"].nunique() > 1
     if config.validation_fold is not None and not has_folds:
         raise UserError(
             f"`validation_fold={config.validation_fold}` needs `metadata` with at least two folds "
-            "and a fold for every clip"
+            "and a fold for every clip: complete the column fold, or leave `validation_fold` out"
         )
-    if clips["split"].notna().any() and config.validation_fold is None:
+    has_splits = clips["split"].notna().any() and config.validation_fold is None
+    if has_splits:
         _require_all(clips, "split")
-        _require_every_class(clips, clips["split"])
+    if has_splits and (clips["split"] == "validation").any():
+        _require_every_class(clips)
         return clips["split"], f"split of the metadata, {_describe_recordings(clips)}"
+    origin = ", held out of the metadata's training split" if has_splits else ""
     if has_folds:
         _require_all(clips, "fold")
         fold = _choose_fold(clips, config)
         splits = (clips["fold"] == fold).map({True: "validation", False: "train"})
-        return splits, f"fold {fold}, {_describe_recordings(clips)}"
-    return _recording_split(clips, config), _describe_recordings(clips)
+        return splits, f"fold {fold}, {_describe_recordings(clips)}{origin}"
+    splits, note = _stratified_split(clips, clips["recording"], config)
+    return splits, f"{_describe_recordings(clips)}{origin}{note}"
 
 
 def _require_all(clips: pd.DataFrame, column: str) -> None:
@@ -65,13 +76,13 @@ def _require_all(clips: pd.DataFrame, column: str) -> None:
         )
 
 
-def _require_every_class(clips: pd.DataFrame, splits: pd.Series) -> None:
+def _require_every_class(clips: pd.DataFrame) -> None:
     for split in ("train", "validation"):
-        missing = set(clips["label"]) - set(clips["label"][splits == split])
+        missing = set(clips["label"]) - set(clips["label"][clips["split"] == split])
         if missing:
             raise UserError(
                 f"`metadata` puts no clip of class {min(missing)} into {split}: each class needs "
-                "clips in both splits"
+                "clips in both splits; add some, or remove the column split to split by recording"
             )
 
 
@@ -85,98 +96,134 @@ def _describe_recordings(clips: pd.DataFrame) -> str:
     )
 
 
-def _random_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
-    """Split the clips by class and ignore recordings, as the recipe does."""
-    from sklearn.model_selection import train_test_split
-
-    counts = clips["label"].value_counts()
-    if counts.min() < 2:
-        raise UserError(
-            f"class {counts.idxmin()} has only one clip: a split needs at least two of each class"
-        )
-    try:
-        _, validation = train_test_split(
-            clips.index,
-            test_size=config.validation_fraction,
-            stratify=clips["label"],
-            random_state=config.seed,
-        )
-    except ValueError as error:
-        raise UserError(f"{len(clips)} clips are too few for a split by class: {error}") from error
-    return pd.Series(clips.index.isin(validation), index=clips.index).map(
-        {True: "validation", False: "train"}
-    )
-
-
 def _choose_fold(clips: pd.DataFrame, config: PreprocessConfig) -> int:
     """Return the configured fold, or else the fold with every class that is closest in size."""
-    shares = clips["fold"].value_counts(normalize=True).sort_index()
-    if config.validation_fold is not None:
-        if config.validation_fold not in shares.index:
-            folds = ", ".join(str(fold) for fold in shares.index)
-            raise UserError(f"`validation_fold={config.validation_fold}` must be one of: {folds}")
-        candidates = [config.validation_fold]
-    else:
-        candidates = (
-            (shares - config.validation_fraction).abs().sort_values(kind="stable").index.tolist()
+    counts = pd.crosstab(clips["fold"], clips["label"])
+    is_usable = ((counts > 0) & (counts < counts.sum())).all(axis=1)
+    usable: list[int] = counts.index[is_usable].tolist()
+    chosen = config.validation_fold
+    if chosen is not None and chosen not in counts.index:
+        raise UserError(
+            f"`validation_fold={chosen}` must be one of: {_list_some(counts.index.tolist())}"
         )
-    num_classes = clips["label"].nunique()
-    for fold in candidates:
-        inside = clips["fold"] == fold
-        if clips["label"][inside].nunique() == clips["label"][~inside].nunique() == num_classes:
-            return int(fold)
-    num_folds = clips.groupby("label")["fold"].nunique()
-    raise UserError(
-        f"no fold of {candidates} leaves every class in both splits (class {num_folds.idxmin()} is "
-        f"in {num_folds.min()} fold(s)): distribute each class over more folds, or leave out the "
-        "column fold of `metadata`"
-    )
+    if not usable:
+        num_folds = (counts > 0).sum()
+        raise UserError(
+            f"no fold leaves every class in both splits (class {num_folds.idxmin()} is in "
+            f"{num_folds.min()} of {len(counts)} folds): put clips of each class into every fold, "
+            "or remove the column fold of `metadata` to split by recording"
+        )
+    if chosen is not None and chosen not in usable:
+        raise UserError(
+            f"`validation_fold={chosen}` does not leave every class in both splits: use one of: "
+            f"{_list_some(usable)}"
+        )
+    distances = (counts.sum(axis=1) / len(clips) - config.validation_fraction).abs()
+    return usable[int(np.argmin(distances[is_usable]))] if chosen is None else chosen
 
 
 def _require_whole_recordings(recordings: pd.Series, splits: pd.Series) -> None:
     """Refuse folds or splits that divide a recording, which would leak."""
-    splits_of = splits.groupby(recordings).unique()
-    divided = splits_of[splits_of.str.len() > 1]
+    numbers, names = pd.factorize(recordings)
+    split_numbers, split_names = pd.factorize(splits)
+    some_split = np.empty(len(names), np.int64)
+    some_split[numbers] = split_numbers
+    divided = np.flatnonzero(some_split[numbers] != split_numbers)
     if len(divided):
+        row = divided[0]
+        pair = sorted(split_names[[some_split[numbers[row]], split_numbers[row]]])
         raise UserError(
-            f"recording {divided.index[0]} has clips in {' and '.join(sorted(divided.iloc[0]))}: "
-            "correct the column fold or split of `metadata`, or remove it to split by recording"
+            f"recording {names[numbers[row]]} has clips in {' and '.join(pair)}: correct the "
+            "column fold or split of `metadata`, or remove it to split by recording"
         )
 
 
-def _recording_split(clips: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
-    """Split by recording: of several partitions, take the part with the best class fractions."""
-    recordings = clips.groupby("label")["recording"].nunique()
-    if recordings.min() < 2:
+def _stratified_split(
+    clips: pd.DataFrame, groups: pd.Series, config: PreprocessConfig
+) -> tuple[pd.Series, str]:
+    """Divide groups of clips, so that validation has about the same fraction of each class.
+
+    Returns:
+        The split of each clip, and a note on the class that is far from `validation_fraction`,
+        which is empty if there is none.
+    """
+    group_numbers, _ = pd.factorize(groups)
+    label_numbers, labels = pd.factorize(clips["label"], sort=True)
+    counts = count_labels(group_numbers, label_numbers)
+    _require_two_groups(counts, labels)
+    fraction = config.validation_fraction
+    parts = divide_groups(counts, (1 - fraction, fraction), config.seed)
+    shares = label_shares(counts, parts, 2)
+    _require_both(shares, labels, clips)
+    splits = np.array(["train", "validation"], object)[parts[group_numbers]]
+    return pd.Series(splits, clips.index), _describe_far(counts, labels, shares[1], config)
+
+
+def _require_two_groups(counts: csr_array, labels: pd.Index) -> None:
+    """Refuse classes of one recording, or with a random split of one clip."""
+    num_clips = np.asarray(counts.sum(axis=0))
+    num_groups = np.bincount(counts.indices)
+    if num_clips.min() < 2:
         raise UserError(
-            f"class {recordings.idxmin()} has only one recording: a split by recording needs at "
+            f"{_have(labels[num_clips < 2])} only one clip: a split needs at least two of each "
+            "class; add clips of other recordings, or remove the class"
+        )
+    if num_groups.min() < 2:
+        raise UserError(
+            f"{_have(labels[num_groups < 2])} only one recording: a split by recording needs at "
             "least two of each class; add recordings, or use `split=random` in the preprocess job "
             "and distrust its accuracy"
         )
-    smallest_class = int(clips["label"].value_counts().min())
-    max_parts = max(2, min(round(1 / config.validation_fraction), smallest_class))
-    # If recordings are few, no small part has every class: try larger ones.
-    candidates = (_best_part(clips, config, num_parts) for num_parts in range(max_parts, 1, -1))
-    best = next((part for part in candidates if part is not None), None)
-    if best is None:
+
+
+def _require_both(shares: np.ndarray, labels: pd.Index, clips: pd.DataFrame) -> None:
+    """Refuse a division that leaves a class out of a split, as recordings of many classes may."""
+    missing = labels[(shares == 0).any(axis=0)]
+    if len(missing):
         raise UserError(
-            "no split by recording leaves every class in both splits: add recordings of the rarest "
-            "class"
+            f"no split of the {clips['recording'].nunique()} recordings leaves every class in both "
+            f"splits, because they have clips of several classes: add recordings of "
+            f"{_list_some(missing.tolist())} alone, or use `split=random` in the preprocess job "
+            "and distrust its accuracy"
         )
-    return best.map({True: "validation", False: "train"})
 
 
-def _best_part(clips: pd.DataFrame, config: PreprocessConfig, num_parts: int) -> pd.Series | None:
-    """Return a mask of the validation clips, or None if no part has clips of every class."""
-    from sklearn.model_selection import StratifiedGroupKFold
+def _describe_far(
+    counts: csr_array, labels: pd.Index, shares: np.ndarray, config: PreprocessConfig
+) -> str:
+    """Return a note on the class whose share in validation is farthest from the fraction, and why.
 
-    best, best_distance = None, float("inf")
-    for attempt in range(_NUM_PARTITIONS_TRIED):
-        splitter = StratifiedGroupKFold(num_parts, shuffle=True, random_state=config.seed + attempt)
-        for _, validation in splitter.split(clips, clips["label"], clips["recording"]):
-            inside = pd.Series(clips.index.isin(clips.index[validation]), index=clips.index)
-            shares = inside.groupby(clips["label"]).mean()
-            distance = float((shares - config.validation_fraction).abs().max())
-            if shares.between(0, 1, inclusive="neither").all() and distance < best_distance:
-                best, best_distance = inside, distance
-    return best
+    It is empty if all are closer than half of the smaller split.
+    """
+    fraction = config.validation_fraction
+    tolerance = min(fraction, 1 - fraction) / 2
+    distances = np.abs(shares - fraction)
+    if distances.max() <= tolerance:
+        return ""
+    worst = int(distances.argmax())
+    sizes = counts[:, [worst]].data / counts[:, [worst]].data.sum()
+    kind = "clips" if config.split == "random" else "recordings"
+    if sizes.max() <= tolerance:
+        reason = "its recordings have clips of other classes"
+    elif sizes.max() > 1.5 / len(sizes):
+        reason = f"one of its {len(sizes)} {kind} has {sizes.max():.2g} of its clips"
+    else:
+        reason = f"the class has {len(sizes)} {kind}"
+    others = [label for label in labels[distances > tolerance] if label != labels[worst]]
+    also = f"; also far: {_list_some(others)}" if others else ""
+    return (
+        f" ({shares[worst]:.2g} of the {labels[worst]} clips instead of {fraction:g}: "
+        f"{reason}{also})"
+    )
+
+
+def _have(labels: pd.Index) -> str:
+    names = _list_some(labels.tolist())
+    return f"class {names} has" if len(labels) == 1 else f"classes {names} have"
+
+
+def _list_some(names: Sequence[object]) -> str:
+    """Return the first names, and how many more there are."""
+    more = len(names) - _MAX_NAMED
+    shown = ", ".join(map(str, names[:_MAX_NAMED]))
+    return f"{shown} and {more} more" if more > 0 else shown
