@@ -77,8 +77,6 @@ class Clip:
     warning: str = ""
     """What is odd about the clip, such as silence. Empty if nothing is."""
 
-    warning: str = ""
-
 
 def is_audio(name: str) -> bool:
     """Return whether a file name has an audio ending."""
