@@ -1,6 +1,7 @@
 """The command line of all jobs: settings, `--help`, errors in one line, and the flags in them.
 
-Only the modules of the command line know flags: errors of the package mark parameters with backquotes.
+Only the modules of the command line know flags: errors of the package mark parameters with
+backquotes.
 Light to import, so that `--help` answers at once.
 """
 

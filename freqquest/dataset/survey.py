@@ -58,7 +58,7 @@ def find_windows(
     files = windows["clip_id"].where(
         windows["end_s"].isna(), windows["clip_id"].str.rsplit("#", n=1).str[0]
     )
-    windows["clip_id"] = files + "#" + windows["start_s"].map("{:.12g}".format)
+    windows["clip_id"] = files + "#" + windows["start_s"].map("{:.12g}".format).astype(str)
     windows = windows.drop_duplicates("clip_id")
     return windows, pd.DataFrame(rejected, columns=["path", "reason"])
 
