@@ -1,5 +1,6 @@
 """Check of settings that have a fixed set of values. Imports nothing heavy."""
 
+from types import NoneType, UnionType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 
@@ -12,6 +13,8 @@ def check_choices(settings: object) -> None:
     for name, kind in get_type_hints(type(settings)).items():
         value = getattr(settings, name)
         values = (value,)
+        if isinstance(kind, UnionType) and value is not None:
+            kind = next(option for option in get_args(kind) if option is not NoneType)
         if get_origin(kind) is tuple:
             kind, values = get_args(kind)[0], value
         if get_origin(kind) is not Literal:

@@ -36,7 +36,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         ADVANCED: "seed",
     },
     "PredictConfig": {
-        "input and output": "model audio_dir output sample_submission probabilities overwrite",
+        "input and output": "model audio_dir output sample_submission windows probabilities "
+        "overwrite",
         "cluster": "use_gpu",
     },
     "TrainConfig": {

@@ -3,8 +3,9 @@
 Keras is loaded by `Classifier.load`. Shapes: N clips, S samples, K classes.
 """
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -15,14 +16,15 @@ from freqquest.audio.decode import UnreadableClipError
 from freqquest.cnn.devices import grow_gpu_memory
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
 from freqquest.cnn.network import predict_probabilities
-from freqquest.dataset.load_clip import open_clip
+from freqquest.cnn.window_means import WindowMeans
+from freqquest.dataset.load_clip import open_windows
 from freqquest.storage import locate
 
 if TYPE_CHECKING:
     import keras
 
 _BATCH = 64
-"""Clips that are decoded before they are classified together."""
+"""Windows that are decoded before they are classified together."""
 
 
 class Classifier:
@@ -66,7 +68,8 @@ class Classifier:
         """Classify audio files or waveforms, with the same probabilities as the predict job.
 
         Clips are mixed to mono, resampled, and padded or cut to the length that the classifier was
-        trained on.
+        trained on. If it was trained on several windows of each file, the probabilities of a
+        file's windows are averaged.
 
         Args:
             clips: Paths or URIs of audio files (or a single one), or mono floating-point waveforms
@@ -99,20 +102,22 @@ class Classifier:
 
     def _predict_files(self, paths: list[str]) -> pd.DataFrame:
         reasons = [""] * len(paths)
-        probabilities = self._no_probabilities(len(paths))
-        for start in range(0, len(paths), _BATCH):
-            rows, spectrograms = [], []
-            for row in range(start, min(start + _BATCH, len(paths))):
+        means = WindowMeans(len(paths), len(self.classes))
+
+        def analyzed() -> Iterator[tuple[int, np.ndarray]]:
+            for row, path in enumerate(paths):
                 try:
-                    waveform = open_clip(paths[row], self.card.clip).waveform
+                    for window in open_windows(path, self.card.clip, self.card.windows):
+                        yield row, self.card.spectrogram(window.waveform, window_rate_hz)
                 except UnreadableClipError as error:
                     reasons[row] = str(error)
-                    continue
-                rows.append(row)
-                spectrograms.append(self.card.spectrogram(waveform, self.card.clip.sample_rate_hz))
-            if rows:
-                probabilities[rows] = predict_probabilities(self._model, np.stack(spectrograms))
-        table = self._table(probabilities)
+
+        window_rate_hz, stream = self.card.clip.sample_rate_hz, analyzed()
+        while batch := list(itertools.islice(stream, _BATCH)):
+            rows, spectrograms = zip(*batch, strict=True)
+            means.add(np.array(rows), predict_probabilities(self._model, np.stack(spectrograms)))
+        is_unreadable = np.array(reasons, object) != ""
+        table = self._table(np.where(is_unreadable[:, None], np.nan, means.means()))
         table.insert(0, "path", paths)
         table.insert(3, "reason", reasons)
         return table

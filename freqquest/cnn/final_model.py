@@ -201,6 +201,7 @@ def _card(manifest: Manifest, metrics: CnnMetrics) -> ModelCard:
     return ModelCard(
         classes=manifest.classes,
         clip=manifest.clip,
+        windows=manifest.windows,
         view=manifest.views["cnn"],
         most_frequent_class=max(train_clips, key=lambda label: train_clips[label]),
         normalization=manifest.normalization["cnn"],

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -17,6 +17,7 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import fit_waveform
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.dataset.manifest import Normalization
+from freqquest.dataset.windows import WindowConfig
 from freqquest.errors import UserError
 from freqquest.runs.metrics import Settings
 from freqquest.storage import Location
@@ -59,6 +60,8 @@ class ModelCard:
     """Accuracy, and the split that it belongs to."""
     num_extra_clips: int = 0
     """Training clips from outside the dataset; missing in files that predate them."""
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    """Windows of each file that were trained on, and are classified."""
     version: int = _CARD_VERSION
 
     @property
@@ -112,6 +115,7 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
             )
         parts = {
             "clip": ClipConfig(**content["clip"]),
+            "windows": WindowConfig(**content.get("windows", {})),
             "view": SpectrogramConfig(**content["view"]),
             "normalization": Normalization(**content["normalization"]),
         }

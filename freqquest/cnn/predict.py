@@ -14,9 +14,11 @@ from freqquest.cnn.gpu_backend import find_gpu_backend
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.predict_config import PredictConfig
+from freqquest.cnn.window_means import WindowMeans
 from freqquest.dataset.metadata import is_inside, read_csv
 from freqquest.dataset.sources import find_unlabeled
 from freqquest.dataset.spectrogram_stream import stream_spectrograms
+from freqquest.dataset.windows import WindowConfig, choose_windows
 from freqquest.errors import UserError
 from freqquest.progress import Progress
 from freqquest.runs.tables import write_csv
@@ -50,6 +52,7 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
         card,
         requested["path"].tolist(),
         requested["reason"].tolist(),
+        windows=choose_windows(config.windows, card.clip.duration_s) if config.windows else None,
         use_gpu=config.use_gpu,
     )
     predictions.insert(0, "ID", requested["ID"].to_numpy())
@@ -106,9 +109,10 @@ def predict_clips(
     paths: list[str],
     reasons: list[str] | None = None,
     *,
+    windows: WindowConfig | None = None,
     use_gpu: bool = False,
 ) -> pd.DataFrame:
-    """Classify clips, in the order given.
+    """Classify clips, in the order given; the probabilities of a file's windows are averaged.
 
     Needs an initialized Ray. Only the results are held in memory: about 100 bytes per clip and
     class.
@@ -118,6 +122,7 @@ def predict_clips(
         card: Card of the classifier.
         paths: Audio files.
         reasons: Reason why each file must not be read; empty if it can be.
+        windows: Windows of each file; by default those of the training clips.
         use_gpu: Give each copy of the model a GPU.
 
     Returns:
@@ -128,13 +133,13 @@ def predict_clips(
     # Different numbers of cores, or Ray Data would fuse the stages and decode in the actors.
     decode_cpus, model_cpus = (1, 0.99) if capacity.num_cores() > 1 else (0.5, 0.49)
     results = pd.DataFrame({"path": paths, "reason": reasons or [""] * len(paths)})
-    probabilities = np.zeros((len(paths), len(card.classes)), np.float32)
+    means = WindowMeans(len(paths), len(card.classes))
     readable = results.index[results["reason"] == ""].to_numpy()
     if len(readable):
         rows = pd.DataFrame({"row": readable, "path": results["path"].to_numpy()[readable]})
         gpu_backend = find_gpu_backend() if use_gpu else None
         pipeline = stream_spectrograms(
-            rows, card.clip, card.view, num_cpus=decode_cpus
+            rows, card.clip, card.view, windows or card.windows, num_cpus=decode_cpus
         ).map_batches(
             _PredictionActor,
             fn_constructor_args=(model_file, Device(gpu_backend=gpu_backend)),
@@ -148,12 +153,11 @@ def predict_clips(
         )
         with Progress("predict", len(rows), "clips") as progress:
             for batch in pipeline.iter_batches(batch_size=None):
-                probabilities[batch["row"]] = batch["probabilities"]
+                progress.update(means.add(batch["row"], batch["probabilities"]))
                 for row, reason in zip(batch["row"], batch["reason"], strict=True):
                     if reason:
                         results.loc[row, "reason"] = reason
-                progress.update(len(batch["row"]))
-    return _add_predictions(results, probabilities, card)
+    return _add_predictions(results, means.means(), card)
 
 
 def _add_predictions(
@@ -162,6 +166,7 @@ def _add_predictions(
     """Add the most probable class of each clip, or the most frequent one if it is unreadable."""
     classes = np.array(card.classes, object)[probabilities.argmax(axis=1)]
     results["Class"] = np.where(results["reason"] == "", classes, card.most_frequent_class)
+    probabilities = np.where((results["reason"] == "").to_numpy()[:, None], probabilities, 0)
     results["probability"] = probabilities.max(axis=1)
     results[card.probability_columns] = probabilities
     return results
@@ -187,5 +192,4 @@ class _PredictionActor:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         probabilities = predict_probabilities(self._model, batch["spectrogram"])
-        probabilities[batch["reason"] != ""] = 0.0
         return {"row": batch["row"], "probabilities": probabilities, "reason": batch["reason"]}

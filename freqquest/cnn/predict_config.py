@@ -3,7 +3,9 @@
 import posixpath
 from dataclasses import dataclass
 
+from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
+from freqquest.dataset.windows import WindowsKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +25,10 @@ class PredictConfig:
     """CSV file with a column ID (file names), which sets the rows and their order. Default: every
     clip, sorted by name."""
 
+    windows: WindowsKind | None = None
+    """Parts of each file to classify; the probabilities of several are averaged. Default: as in
+    training."""
+
     probabilities: bool = False
     """Add a column with the probability of each class."""
 
@@ -31,6 +37,9 @@ class PredictConfig:
 
     overwrite: bool = False
     """Replace an existing output file."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     @property
     def requirements(self) -> Requirements:

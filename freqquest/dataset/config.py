@@ -12,7 +12,7 @@ from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
 from freqquest.dataset.views import RECIPE_VIEWS, make_view
-from freqquest.dataset.windows import WindowConfig, WindowsKind
+from freqquest.dataset.windows import WindowConfig, WindowsKind, choose_windows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -200,11 +200,8 @@ class DatasetSettings:
     @property
     def window_config(self) -> WindowConfig:
         """Windows of each file, with the defaults resolved."""
-        is_loudest = self.windows == "loudest"
-        return WindowConfig(
-            kind=self.windows,
-            hop_s=self.window_hop or self.duration / (4 if is_loudest else 1),
-            max_per_file=self.max_windows_per_file or (1 if is_loudest else None),
+        return choose_windows(
+            self.windows, self.duration, self.window_hop, self.max_windows_per_file
         )
 
     @property

@@ -1,13 +1,14 @@
 """Clips from files on any storage. pyarrow and the decoders."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import Clip, UnreadableClipError, duration_s, levels, load_clip
+from freqquest.dataset.windows import WindowConfig, window_starts
 from freqquest.storage import locate
 
 if TYPE_CHECKING:
@@ -26,6 +27,21 @@ def open_clip(
         OSError: The storage fails, which says nothing about the clip.
     """
     return _open(path, lambda stream: load_clip(stream, config, start_s, end_s))
+
+
+def open_windows(path: str, config: ClipConfig, windows: WindowConfig) -> Iterator[Clip]:
+    """Open a file and yield its windows.
+
+    Raises:
+        UnreadableClipError: The file is corrupt, missing or not permitted.
+        OSError: The storage fails, which says nothing about the file.
+    """
+    if windows.kind == "first":
+        yield open_clip(path, config)
+        return
+    file_levels = open_levels(path, windows.hop_s) if windows.kind == "loudest" else None
+    for start_s in window_starts(windows, config.duration_s, 0.0, open_duration(path), file_levels):
+        yield open_clip(path, config, start_s)
 
 
 def open_duration(path: str) -> float:

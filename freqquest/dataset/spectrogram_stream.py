@@ -4,6 +4,8 @@ For clips to classify and for extra training clips; the same analysis as a datas
 Shapes: N clips, M mel bands, T frames.
 """
 
+import itertools
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -14,33 +16,41 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import UnreadableClipError
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.cluster import connection
-from freqquest.dataset.load_clip import open_clip
+from freqquest.dataset.load_clip import open_windows
+from freqquest.dataset.windows import WindowConfig
 from freqquest.errors import UserError
 from freqquest.progress import Progress
 
 _BLOCK = 256
-"""Clips in a block of Ray Data."""
+"""Files in a block of Ray Data."""
 
 _BATCH = 32
-"""Clips that are analyzed at once."""
+"""Windows that are analyzed at once."""
 
 
 def stream_spectrograms(
-    rows: pd.DataFrame, clip: ClipConfig, view: SpectrogramConfig, num_cpus: float = 1
+    rows: pd.DataFrame,
+    clip: ClipConfig,
+    view: SpectrogramConfig,
+    windows: WindowConfig,
+    num_cpus: float = 1,
 ) -> ray.data.Dataset:
-    """Return a stream of the clips with `spectrogram` `[N, M, T]` and `reason`, in any order.
+    """Return a stream of the files' windows, in any order.
 
-    The reason is empty, unless the clip cannot be read: then its spectrogram is zeros.
+    Each row of a file is repeated for its windows, with `spectrogram` `[N, M, T]` and `reason`. The
+    reason is empty, unless the file cannot be read: then one row has it, and a spectrogram of
+    zeros.
 
     Args:
-        rows: One row per clip with its `path`; other columns are passed through.
+        rows: One row per file with its `path`; other columns are passed through.
         clip: Format of the waveforms.
         view: Settings of the spectrograms.
+        windows: Windows of each file.
         num_cpus: Cores per task.
     """
     connection.silence("data")
     blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
-    analyze = partial(_analyze, clip=clip, view=view)
+    analyze = partial(_analyze, clip=clip, view=view, windows=windows)
     return ray.data.from_pandas(blocks).map_batches(analyze, batch_size=_BATCH, num_cpus=num_cpus)
 
 
@@ -54,8 +64,9 @@ def load_spectrograms(paths: list[str], clip: ClipConfig, view: SpectrogramConfi
     """
     rows = pd.DataFrame({"row": np.arange(len(paths)), "path": paths})
     spectrograms = np.empty((len(paths), view.num_mels, view.num_frames), np.float16)
+    stream = stream_spectrograms(rows, clip, view, WindowConfig())
     with Progress("extra clips", len(paths), "clips") as progress:
-        for batch in stream_spectrograms(rows, clip, view).iter_batches(batch_size=None):
+        for batch in stream.iter_batches(batch_size=None):
             for path, reason in zip(batch["path"], batch["reason"], strict=True):
                 if reason:
                     raise UserError(
@@ -67,15 +78,26 @@ def load_spectrograms(paths: list[str], clip: ClipConfig, view: SpectrogramConfi
 
 
 def _analyze(
-    batch: dict[str, np.ndarray], clip: ClipConfig, view: SpectrogramConfig
-) -> dict[str, np.ndarray]:
-    """Add `spectrogram` `[N, M, T]` and `reason` to a batch of paths."""
-    spectrograms = np.zeros((len(batch["path"]), view.num_mels, view.num_frames), np.float32)
-    reasons = []
-    for spectrogram, path in zip(spectrograms, batch["path"], strict=True):
-        try:
-            spectrogram[:] = log_mel(open_clip(path, clip).waveform, view, clip.sample_rate_hz)
-            reasons.append("")
-        except UnreadableClipError as error:
-            reasons.append(str(error))
-    return batch | {"spectrogram": spectrograms, "reason": np.array(reasons, object)}
+    batch: dict[str, np.ndarray], clip: ClipConfig, view: SpectrogramConfig, windows: WindowConfig
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the windows of a batch of paths with `spectrogram` `[N, M, T]` and `reason`.
+
+    The windows of a long file come in several pieces, which bounds the memory.
+    """
+
+    def analyzed() -> Iterator[tuple[int, np.ndarray, str]]:
+        for row, path in enumerate(batch["path"]):
+            try:
+                for window in open_windows(path, clip, windows):
+                    yield row, log_mel(window.waveform, view, clip.sample_rate_hz), ""
+            except UnreadableClipError as error:
+                yield row, np.zeros((view.num_mels, view.num_frames), np.float32), str(error)
+
+    stream = analyzed()
+    while piece := list(itertools.islice(stream, _BATCH)):
+        rows, spectrograms, reasons = zip(*piece, strict=True)
+        repeated = {name: values[list(rows)] for name, values in batch.items()}
+        yield repeated | {
+            "spectrogram": np.stack(spectrograms),
+            "reason": np.array(reasons, object),
+        }

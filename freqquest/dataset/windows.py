@@ -28,6 +28,18 @@ class WindowConfig:
     """Largest number of windows of a sound; None for no limit."""
 
 
+def choose_windows(
+    kind: WindowsKind, length_s: float, hop_s: float | None = None, max_per_file: int | None = None
+) -> WindowConfig:
+    """Return a choice of windows of a length, with the defaults resolved."""
+    is_loudest = kind == "loudest"
+    return WindowConfig(
+        kind=kind,
+        hop_s=hop_s or length_s / (4 if is_loudest else 1),
+        max_per_file=max_per_file or (1 if is_loudest else None),
+    )
+
+
 def window_starts(
     config: WindowConfig,
     length_s: float,
