@@ -1,7 +1,7 @@
 """Check of settings that have a fixed set of values. Imports nothing heavy."""
 
 from types import NoneType, UnionType
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 
 def check_choices(settings: object) -> None:
@@ -13,7 +13,7 @@ def check_choices(settings: object) -> None:
     for name, kind in get_type_hints(type(settings)).items():
         value = getattr(settings, name)
         values = (value,)
-        if isinstance(kind, UnionType) and value is not None:
+        if get_origin(kind) in (Union, UnionType) and value is not None:
             kind = next(option for option in get_args(kind) if option is not NoneType)
         if get_origin(kind) is tuple:
             kind, values = get_args(kind)[0], value
