@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from freqquest.cgan.images import SILENCE
 
@@ -51,7 +52,10 @@ class Augmentation:
         return np.stack(columns, axis=1).astype(np.float32)
 
     def apply(self, images: Tensor, changes: Tensor) -> Tensor:
-        """Return images `[B, 1, M, T]` with the changes `[B, 6]`; silence stays silence."""
+        """Return images `[B, 1, M, T]` with the changes `[B, 6]`; silence stays silence.
+
+        Frames behind the clip, which are silent, are made anew.
+        """
         shift, gain, *masks = (column[:, None] for column in changes.unbind(dim=1))
         frames = torch.arange(self.num_frames, device=images.device)
         rotated = (
@@ -60,7 +64,8 @@ class Augmentation:
             .expand(-1, 1, images.shape[2], -1)
         )
         filled = torch.gather(images[..., : self.num_frames], 3, rotated)
-        images = torch.cat([filled, images[..., self.num_frames :]], dim=3)
+        behind = images.shape[3] - self.num_frames
+        images = functional.pad(filled, (0, behind), value=SILENCE)
         images = images + gain[..., None, None] * (images > SILENCE)
         hidden = (
             _stripe(images.shape[2], *masks[:2])[:, None, :, None]

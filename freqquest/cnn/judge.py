@@ -12,6 +12,7 @@ import numpy as np
 
 from freqquest.cluster import connection
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
+from freqquest.cnn.network import input_batches
 from freqquest.dataset.manifest import Manifest
 from freqquest.errors import UserError
 from freqquest.storage import Location
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
 _BATCH = 64
+"""Waveforms whose spectrograms are in memory together."""
 
 
 def start_judge(
@@ -165,11 +167,8 @@ class Judge:
                 f"spectrograms have shape {spectrograms.shape}, but the classifier needs "
                 f"[N, *{expected}]"
             )
-        batches = (
-            spectrograms[start : start + _BATCH] for start in range(0, len(spectrograms), _BATCH)
-        )
         probabilities, features = _concatenate(
-            [self._model.predict_on_batch(batch.astype(np.float32)[..., None]) for batch in batches]
+            [self._model.predict_on_batch(batch) for batch in input_batches(spectrograms)]
         )
         return probabilities[:, self._order], features
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 SMALLEST_PROBABILITY = 1e-7
 """Added to probabilities before taking a logarithm."""
 
-_PREDICTION_BATCH = 64
+_PREDICTION_BATCH, _PREDICTION_VALUES = 64, 64 * 128 * 173
+"""Most clips, and most values of their spectrograms, that are classified together: 64 of the
+recipe's clips, and fewer longer ones, so that they need no more memory."""
 
 
 def build_model(
@@ -222,9 +224,12 @@ def _geometric_mean(
 
 def predict_probabilities(model: "keras.Model", spectrograms: np.ndarray) -> np.ndarray:
     """Return class probabilities `[N, K]` of spectrograms `[N, M, T]`, computed in batches."""
-    starts = range(0, len(spectrograms), _PREDICTION_BATCH)
-    batches = (
-        spectrograms[start : start + _PREDICTION_BATCH].astype(np.float32)[..., None]
-        for start in starts
-    )
-    return np.concatenate([model.predict_on_batch(batch) for batch in batches])
+    return np.concatenate([model.predict_on_batch(batch) for batch in input_batches(spectrograms)])
+
+
+def input_batches(spectrograms: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield spectrograms `[N, M, T]` as inputs `[B, M, T, 1]`, as many as memory has room for."""
+    num_values = spectrograms.shape[1] * spectrograms.shape[2]
+    step = max(1, min(_PREDICTION_BATCH, _PREDICTION_VALUES // num_values))
+    for start in range(0, len(spectrograms), step):
+        yield spectrograms[start : start + step].astype(np.float32)[..., None]

@@ -6,7 +6,7 @@ import pytest
 
 from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.model_file import load_model
-from freqquest.cnn.network import average, build_model, with_features
+from freqquest.cnn.network import average, build_model, input_batches, with_features
 from freqquest.dataset.manifest import Normalization
 from tests.cnn.conftest import CLIP_NORMALIZATION, SMALLEST
 
@@ -220,3 +220,19 @@ def test_clips_of_any_size_have_a_network_of_the_most_blocks(preset, sides):
     model = build_model(config, 3, sides, normalization)
     probabilities = np.array(model(np.zeros((2, *sides, 1), np.float32)))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sides", "sizes"),
+    [
+        (SHAPE, [64, 6]),
+        ((40, 20), [64, 6]),
+        ((128, 1730), [6] * 11 + [4]),
+        ((9, 500_000), [1] * 70),
+    ],
+)
+def test_inputs_of_a_batch_hold_no_more_than_64_of_the_recipes_clips(sides, sizes):
+    spectrograms = np.broadcast_to(np.arange(70, dtype=np.float16)[:, None, None], (70, *sides))
+    batches = [(len(batch), batch[0, 0, 0, 0]) for batch in input_batches(spectrograms)]
+    assert [size for size, _ in batches] == sizes
+    assert [first for _, first in batches] == [sum(sizes[:n]) for n in range(len(sizes))]
