@@ -48,7 +48,9 @@ def test_few_recordings_of_many_classes_are_split_too(num_recordings):
 
 
 def test_no_recording_of_the_real_clips_is_in_two_splits(real_data):
-    clips = find_labeled(str(real_data / "train"), str(real_data / "metadata.csv")).clips
+    clips = find_labeled(
+        config(metadata=str(real_data / "metadata.csv")), str(real_data / "train")
+    ).clips
     for table_of_clips in (clips, clips.assign(fold=pd.NA)):
         splits, _ = assign_splits(table_of_clips, config())
         assert not recordings_in(clips, splits, "train") & recordings_in(

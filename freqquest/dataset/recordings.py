@@ -1,0 +1,132 @@
+"""Recordings of clips: from tables and folders, a pattern, known file names, or equal content.
+
+pandas only. Clips that are parts of one file always share its recording.
+"""
+
+import pandas as pd
+
+from freqquest.dataset.equal_content import first_equal_files
+from freqquest.dataset.file_names import names, without_ending
+
+NAME_PATTERNS = {
+    "UrbanSound8K": r"^(\d+)-(\d)-\d+-\d+$",
+    "Speech Commands": r"^([0-9a-f]+)_nohash_\d+$",
+    "ESC-50": r"^[1-5]-(\d+)-[A-Z]-\d+$",
+}
+"""Names of data sets' files without ending. The first group is the recording; that of Speech
+Commands is the speaker. The second group is the number of the class."""
+
+
+def find_recordings(
+    clips: pd.DataFrame, *, given_by: str, pattern: str | None, is_local: bool
+) -> tuple[pd.Series, list[str]]:
+    """Return the recording of each clip, and lines for the summary that say where they come from.
+
+    The first of these that gives it: the table or folder; the pattern; the names, if all of them
+    are those of one data set; the first file of equal content; the file itself.
+
+    Args:
+        clips: Table of clips, whose recordings may be missing.
+        given_by: Place of the recordings that the table has, for the summary.
+        pattern: Regular expression to search in each file name; its only group is the recording.
+        is_local: True if the files are local; the content of others is not compared.
+    """
+    recordings = clips["recording"].copy()
+    notes = _describe(clips, recordings, recordings.notna(), given_by)
+    file_ids = _file_ids(clips)
+    if pattern is not None:
+        found = names(file_ids).str.extract(pattern).iloc[:, 0].astype(str)
+        is_new = recordings.isna() & found.notna()
+        recordings = recordings.fillna(found)
+        notes += _describe(clips, recordings, is_new, "`recording_pattern`")
+    is_missing = recordings.isna()
+    if (known := _from_names(clips[is_missing])) is not None:
+        recordings = recordings.fillna(known)
+        notes += _describe(clips, recordings, is_missing, "the file names")
+        return recordings, notes
+    if is_missing.any():
+        missing = clips[is_missing].assign(recording=file_ids[is_missing])
+        if is_local:
+            merged, more = _merge_copies(missing)
+            recordings, notes = recordings.fillna(merged), notes + more
+        recordings = recordings.fillna(file_ids)
+        notes.append(_describe_unknown(missing))
+    return recordings, notes
+
+
+def _describe_unknown(clips: pd.DataFrame) -> str:
+    if (clips["recording"] != clips["clip_id"]).all():
+        return "recordings: the file of each clip, as clips are parts of files"
+    return f"recordings: unknown for {len(clips):,} clips, each counts as its own"
+
+
+def _file_ids(clips: pd.DataFrame) -> pd.Series:
+    """Return the id of each clip's file: the clip's without the start of a part."""
+    is_part = (clips["start_s"] != 0) | clips["end_s"].notna()
+    without_start = clips["clip_id"].str.replace(r"#[0-9.]+$", "", regex=True)
+    return clips["clip_id"].where(~is_part, without_start)
+
+
+def _from_names(clips: pd.DataFrame) -> pd.Series | None:
+    """Return recordings from names, if all are names of one data set."""
+    if clips.empty:
+        return None
+    stems = without_ending(names(_file_ids(clips)))
+    for pattern in NAME_PATTERNS.values():
+        if not stems.iloc[:1].str.match(pattern).all():
+            continue
+        groups = stems.str.extract(pattern)
+        if groups[0].notna().all() and _are_classes(groups, clips["label"]):
+            return groups[0].astype(str)
+    return None
+
+
+def _are_classes(groups: pd.DataFrame, labels: pd.Series) -> bool:
+    """Return whether the numbers of classes in the names, if any, belong to one label each.
+
+    The numbers of a date such as 2023-7-10-2 do not.
+    """
+    return 1 not in groups or bool((labels.groupby(groups[1]).nunique() <= 1).all())
+
+
+def _merge_copies(clips: pd.DataFrame) -> tuple[pd.Series, list[str]]:
+    """Give files of equal content one recording; not if a table or folder splits them."""
+    files = clips.drop_duplicates("path").reset_index(drop=True)
+    files["first"] = first_equal_files(files["path"], files["num_bytes"])
+    is_copy = files["first"] != files["path"]
+    if not is_copy.any():
+        return clips["recording"], []
+    copied = files[files["first"].isin(files["first"][is_copy])]
+    places = copied[["split", "fold"]].astype(str).fillna("").agg(" ".join, axis=1)
+    is_divided = places.groupby(copied["first"]).transform("nunique") > 1
+    merged = copied[~is_divided]
+    ids = files.set_index("path")["recording"]
+    ids.update(pd.Series(merged["first"].map(ids).array, merged["path"]))
+    notes = []
+    if num_merged := int((merged["first"] != merged["path"]).sum()):
+        copy = merged[merged["first"] != merged["path"]].iloc[0]
+        notes.append(
+            f"equal content: {num_merged:,} files are copies of others and count as one recording "
+            f"with them, e.g. {copy['recording']} of {ids[copy['first']]}"
+        )
+    if is_divided.any():
+        first, second = copied["recording"][is_divided].iloc[:2]
+        notes.append(
+            f"warning: {int(is_divided.sum()):,} files of equal content are in several splits or "
+            f"folds, e.g. {first} and {second}: accuracies will be too high; remove the copies"
+        )
+    if (copied["label"].groupby(copied["first"]).nunique() > 1).any():
+        notes.append("warning: files of equal content have several labels")
+    return clips["path"].map(ids), notes
+
+
+def _describe(
+    clips: pd.DataFrame, recordings: pd.Series, is_described: pd.Series, place: str
+) -> list[str]:
+    """Return the line that says where recordings come from, with two examples."""
+    if not is_described.any():
+        return []
+    distinct = recordings[is_described].drop_duplicates().index[:2]
+    pairs = zip(recordings[distinct], names(clips["clip_id"][distinct]), strict=True)
+    examples = ", ".join(f"{recording} of {name}" for recording, name in pairs)
+    return [f"recordings: from {place}, e.g. {examples}"]
