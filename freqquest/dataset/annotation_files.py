@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from freqquest.dataset.file_names import names
 from freqquest.dataset.metadata import SETTINGS, split_names, whole_numbers
 from freqquest.dataset.text_tables import find_column, read_text, read_text_table
 from freqquest.errors import UserError
@@ -68,6 +69,8 @@ def read_annotation_file(
         if "file" not in columns:
             return None
         return _complete(_check_cells(table, shown, columns)), "CSV files", notes
+    if "file" in columns:  # a path of the computer that Raven ran on
+        table["file"] = names(table["file"].str.replace("\\", "/", regex=False))
     if find_column(cells, _FILE_OFFSET) is not None:
         offsets = _seconds(cells[_FILE_OFFSET])
         table = table.assign(start_s=offsets, end_s=offsets + table["end_s"] - table["start_s"])
@@ -79,8 +82,8 @@ def read_annotation_file(
 def _find_columns(cells: pd.DataFrame, shown: str, chosen: Mapping[str, str]) -> dict[str, str]:
     """Return the user's column of each role."""
     columns = {}
-    for role, names in _NAMES.items():
-        wanted = (chosen[role],) if role in chosen else names
+    for role, known in _NAMES.items():
+        wanted = (chosen[role],) if role in chosen else known
         found = [column for name in wanted if (column := find_column(cells, name)) is not None]
         if found:
             columns[role] = found[0]

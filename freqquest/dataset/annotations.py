@@ -52,14 +52,14 @@ def find_annotated(tree: Tree, annotations: str, chosen: Mapping[str, str]) -> S
     parts["clip_id"] = parts["file"] + "#" + parts["start_s"].map(_format_start).astype(str)
     parts = parts.sort_values(["file", "start_s"], kind="stable")
     clashes = _find_clashes(parts)
-    reasons.loc[clashes.index] = clashes
+    reasons.update(clashes)
     parts = parts.drop(index=clashes.index)
     clips = tree.clips.iloc[parts["position"]].reset_index(drop=True)
     kept = ["clip_id", *COLUMNS[1:]]
     clips[kept] = parts[kept].reset_index(drop=True)
     if num_unused := len(files) - parts["position"].nunique():
         notes.append(f"without annotations: {num_unused:,} audio files")
-    rejected = rows[reasons != ""].assign(reason=reasons)
+    rejected = rows.assign(reason=reasons)[reasons != ""]
     reasons = rejected["source"] + " line " + rejected["line"].astype(str) + ": "
     return Sources(
         clips=clips.sort_values("clip_id", ignore_index=True),
@@ -79,7 +79,7 @@ def _read_all(
         the file of annotations), and lines for the summary.
     """
     stems = _audio_stems(tree)
-    tables, kinds, notes = [], Counter[str](), list[str]()
+    tables, kinds, notes, num_others = [], Counter[str](), list[str](), 0
     for file, relative in _annotation_files(place):
         shown = f"`annotations={place}`" if file == place else f"{file} (of `annotations`)"
         stem = pd.Series([relative], dtype=str).str.replace(_NOT_IN_AUDIO_NAME, "", regex=True)[0]
@@ -91,7 +91,7 @@ def _read_all(
                     "end_s and label, an Audacity label file, or a Raven selection table with a "
                     "column of labels (Species, Annotation, Label or `label_column`)"
                 )
-            kinds["other files"] += 1
+            num_others += 1
             continue
         rows, kind, more = table
         rows = rows.assign(
@@ -107,8 +107,9 @@ def _read_all(
             "end_s and label, or a folder of Audacity label files or Raven selection tables"
         )
     del kinds[""]
-    counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
-    return rows, [f"annotations: {len(rows):,} in {counts}", *notes]
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+    others = f"; not annotations: {num_others:,} files" if num_others else ""
+    return rows, [f"annotations: {len(rows):,} in {counts}{others}", *notes]
 
 
 def _annotation_files(place: Location) -> Iterator[tuple[Location, str]]:
@@ -138,11 +139,9 @@ def _locate_rows(rows: pd.DataFrame, files: pd.Series, root: str) -> pd.Series:
     """
     paths = tidy(rows["file"], root)
     positions = match_files(paths, files)
-    is_unnamed = rows["file"].isna()
-    positions[is_unnamed] = match_files(rows["stem"][is_unnamed], files)
-    # Raven writes paths of the computer that it ran on; a folder of labels may be flat.
-    is_lost = positions == NO_FILE
-    positions[is_lost] = match_files(names(rows["stem"].where(is_unnamed, paths))[is_lost], files)
+    for stems in (rows["stem"], names(rows["stem"])):  # the folder of labels may be flat
+        is_lost = rows["file"].isna() & (positions == NO_FILE)
+        positions[is_lost] = match_files(stems[is_lost], files)
     return positions
 
 

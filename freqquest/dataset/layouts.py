@@ -16,7 +16,8 @@ from freqquest.dataset.folder_layouts import (
     read_speech_commands,
     read_split_folders,
 )
-from freqquest.dataset.metadata import find_listed, read_metadata
+from freqquest.dataset.listed_clips import find_listed
+from freqquest.dataset.metadata import read_metadata
 from freqquest.dataset.tree import Sources, Tree
 
 Layout = Callable[[Tree], Sources | None]

@@ -15,14 +15,9 @@ from freqquest.dataset.annotations import find_annotated
 from freqquest.dataset.config import DatasetSettings
 from freqquest.dataset.file_names import is_inside
 from freqquest.dataset.layouts import find_by_layout
+from freqquest.dataset.listed_clips import add_columns, find_listed
 from freqquest.dataset.manifest import sha256
-from freqquest.dataset.metadata import (
-    SETTINGS,
-    Metadata,
-    add_columns,
-    find_listed,
-    read_metadata,
-)
+from freqquest.dataset.metadata import SETTINGS, Metadata, read_metadata
 from freqquest.dataset.recordings import find_recordings
 from freqquest.dataset.tree import (
     CLIP_COLUMNS,
