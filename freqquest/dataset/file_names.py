@@ -13,8 +13,8 @@ from freqquest.audio.decode import AUDIO_SUFFIXES
 NO_FILE, SEVERAL_FILES = -1, -2
 """Results of `match_files` for a cell that names no file, and for one that fits several."""
 
-_AUDIO_ENDING = rf"(?i)\.(?:{'|'.join(suffix[1:] for suffix in AUDIO_SUFFIXES)})$"
-_OUTSIDE = r"^/|^\.?$|(?:^|/)\.\.(?:/|$)|[\x00-\x1f\x7f]"
+_AUDIO_ENDING = rf"(?i)\.(?:{'|'.join(suffix[1:] for suffix in AUDIO_SUFFIXES)})\Z"
+_OUTSIDE = r"^/|^\.?\Z|(?:^|/)\.\.(?:/|\Z)|[\x00-\x1f\x7f]"
 
 
 def is_inside(path: str) -> bool:
@@ -32,18 +32,18 @@ def are_inside(paths: pd.Series) -> pd.Series:
 def folders(paths: pd.Series) -> pd.Series:
     """Return the path of each file's folder; empty for a file without one."""
     has_folder = paths.str.contains("/", regex=False)
-    return paths.where(has_folder, "/").str.replace(r"/[^/]*$", "", regex=True)
+    return paths.where(has_folder, "/").str.replace(r"/[^/]*\Z", "", regex=True)
 
 
 def top_folders(paths: pd.Series) -> pd.Series:
     """Return the first folder of each path; empty for a file without one."""
     has_folder = paths.str.contains("/", regex=False)
-    return paths.where(has_folder, "/").str.replace(r"/[\s\S]*$", "", regex=True)
+    return paths.where(has_folder, "/").str.replace(r"(?s)/.*\Z", "", regex=True)
 
 
 def names(paths: pd.Series) -> pd.Series:
     """Return the last part of each path."""
-    return paths.str.replace(r"^[\s\S]*/", "", regex=True)
+    return paths.str.replace(r"(?s)^.*/", "", regex=True)
 
 
 def without_ending(paths: pd.Series) -> pd.Series:

@@ -27,6 +27,13 @@ URBANSOUND_CLASSES = (
 """Classes of UrbanSound8K by their number."""
 
 _FOLD = r"(?i)^fold[ _-]?(\d+)$"
+
+_GROUP = (
+    r"(?i)^(?:(?:batch|day|device|fold|group|location|mic|part|recorder|round|session|set|site"
+    r"|station|week)[ _-]?)?[0-9]+(?:[ _-][0-9]+)*\Z"
+)
+"""Names of folders that group recordings: a number, a date, or `site1`."""
+
 _SPEECH_LISTS = {"validation_list.txt": "validation", "testing_list.txt": "test"}
 _ROLES = {name: split for name, split in SPLIT_NAMES.items() if not name.startswith("eval")}
 
@@ -140,19 +147,23 @@ def _label_by_folder(clip_ids: pd.Series) -> tuple[pd.Series, pd.Series, str]:
     """Return labels and recordings by folders, and the layout's name.
 
     The label is the last folder. With two levels of folders of which the inner ones repeat across
-    the outer ones, the outer is the label and the inner one (the speaker) the recording; unless the
-    outer names alone are numbered, as those of sites or folds are.
+    the outer ones, the outer one is the label and the inner one (the speaker) the recording; unless
+    the outer ones are numbered groups of recordings.
     """
     parents = folders(clip_ids)
     outer, inner = folders(parents), names(parents)
-    unknown = pd.Series(pd.NA, clip_ids.index, dtype=str)
+    if _are_speakers(outer, inner):
+        return outer, inner, "class folders with a folder for each speaker or recording"
+    return inner, pd.Series(pd.NA, clip_ids.index, dtype=str), "class folders"
+
+
+def _are_speakers(outer: pd.Series, inner: pd.Series) -> bool:
+    """Return whether the inner folders are speakers or recordings of the classes around them."""
     pairs = pd.DataFrame({"outer": outer, "inner": inner}).drop_duplicates()
-    has_two_levels = (outer != "").all() and not outer.str.contains("/", regex=False).any()
-    if has_two_levels and pairs["outer"].nunique() > 1 and pairs["inner"].duplicated().any():
-        numbered = {name: pairs[name].str.contains(r"\d").mean() for name in ("outer", "inner")}
-        if not (numbered["outer"] == 1 and numbered["inner"] < 1):
-            return outer, inner, "class folders with a folder for each speaker or recording"
-    return inner, unknown, "class folders"
+    has_two_levels = (pairs["outer"] != "").all() and not pairs["outer"].str.contains("/").any()
+    repeats = pairs["outer"].nunique() > 1 and pairs["inner"].duplicated().any()
+    is_group = {name: pairs[name].str.match(_GROUP).all() for name in ("outer", "inner")}
+    return bool(has_two_levels and repeats and (is_group["inner"] or not is_group["outer"]))
 
 
 def _require_class_folders(tree: Tree) -> None:

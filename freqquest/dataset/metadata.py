@@ -45,6 +45,11 @@ class TableFormat:
     lists_all: bool = False
     """True if the data set has no clip without a row."""
 
+    @property
+    def key(self) -> list[tuple[str, str]]:
+        """Return the roles of files and labels, and their columns."""
+        return [(role, self.columns[role]) for role in ("file", "label")]
+
 
 OWN_FORMAT = TableFormat(
     name="list of clips",
@@ -142,6 +147,8 @@ def read_metadata(file: Location, shown: str, chosen: Mapping[str, str] | None =
     text = read_text_table(file, shown)
     kind = _recognize(text.rows)
     columns = _columns_of_roles(text, kind, chosen or {})
+    if any(columns.get(role, name).casefold() != name.casefold() for role, name in kind.key):
+        kind = OWN_FORMAT
     rows = pd.DataFrame({role: text.rows[column] for role, column in columns.items()})
     rows = rows.reindex(columns=list(ROLES)).astype(str)
     rows = rows.where(rows != "")

@@ -3,15 +3,17 @@
 pandas only. Clips that are parts of one file always share its recording.
 """
 
+import re
+
 import pandas as pd
 
 from freqquest.dataset.equal_content import first_equal_files
 from freqquest.dataset.file_names import names, without_ending
 
 NAME_PATTERNS = {
-    "UrbanSound8K": r"^(\d+)-(\d)-\d+-\d+$",
-    "Speech Commands": r"^([0-9a-f]+)_nohash_\d+$",
-    "ESC-50": r"^[1-5]-(\d+)-[A-Z]-\d+$",
+    "UrbanSound8K": r"^([0-9]+)-([0-9])-[0-9]+-[0-9]+\Z",
+    "Speech Commands": r"^([0-9a-f]+)_nohash_[0-9]+\Z",
+    "ESC-50": r"^[1-5]-([0-9]+)-[A-Z]-[0-9]+\Z",
 }
 """Names of data sets' files without ending. The first group is the recording; that of Speech
 Commands is the speaker. The second group is the number of the class."""
@@ -50,20 +52,18 @@ def find_recordings(
             merged, more = _merge_copies(missing)
             recordings, notes = recordings.fillna(merged), notes + more
         recordings = recordings.fillna(file_ids)
-        notes.append(_describe_unknown(missing))
+        if (missing["recording"] != missing["clip_id"]).all():
+            notes.append("recordings: the file of each clip, as clips are parts of files")
+        else:
+            num_own = int((recordings == file_ids)[is_missing].sum())
+            notes.append(f"recordings: unknown for {num_own:,} clips, each counts as its own")
     return recordings, notes
-
-
-def _describe_unknown(clips: pd.DataFrame) -> str:
-    if (clips["recording"] != clips["clip_id"]).all():
-        return "recordings: the file of each clip, as clips are parts of files"
-    return f"recordings: unknown for {len(clips):,} clips, each counts as its own"
 
 
 def _file_ids(clips: pd.DataFrame) -> pd.Series:
     """Return the id of each clip's file: the clip's without the start of a part."""
     is_part = (clips["start_s"] != 0) | clips["end_s"].notna()
-    without_start = clips["clip_id"].str.replace(r"#[0-9.]+$", "", regex=True)
+    without_start = clips["clip_id"].str.replace(r"#[0-9.]+\Z", "", regex=True)
     return clips["clip_id"].where(~is_part, without_start)
 
 
@@ -73,20 +73,20 @@ def _from_names(clips: pd.DataFrame) -> pd.Series | None:
         return None
     stems = without_ending(names(_file_ids(clips)))
     for pattern in NAME_PATTERNS.values():
-        if not stems.iloc[:1].str.match(pattern).all():
-            continue
-        groups = stems.str.extract(pattern)
-        if groups[0].notna().all() and _are_classes(groups, clips["label"]):
-            return groups[0].astype(str)
+        if stems.str.match(pattern).all() and _are_classes(stems, pattern, clips["label"]):
+            return stems.str.replace(pattern, r"\1", regex=True)
     return None
 
 
-def _are_classes(groups: pd.DataFrame, labels: pd.Series) -> bool:
+def _are_classes(stems: pd.Series, pattern: str, labels: pd.Series) -> bool:
     """Return whether the numbers of classes in the names, if any, belong to one label each.
 
     The numbers of a date such as 2023-7-10-2 do not.
     """
-    return 1 not in groups or bool((labels.groupby(groups[1]).nunique() <= 1).all())
+    if re.compile(pattern).groups < 2:
+        return True
+    numbers = stems.str.replace(pattern, r"\2", regex=True)
+    return bool((labels.groupby(numbers).nunique() <= 1).all())
 
 
 def _merge_copies(clips: pd.DataFrame) -> tuple[pd.Series, list[str]]:
@@ -97,8 +97,9 @@ def _merge_copies(clips: pd.DataFrame) -> tuple[pd.Series, list[str]]:
     if not is_copy.any():
         return clips["recording"], []
     copied = files[files["first"].isin(files["first"][is_copy])]
-    places = copied[["split", "fold"]].astype(str).fillna("").agg(" ".join, axis=1)
-    is_divided = places.groupby(copied["first"]).transform("nunique") > 1
+    groups = copied.groupby("first")
+    num_places = [groups[name].transform("nunique", dropna=False) for name in ("split", "fold")]
+    is_divided = (num_places[0] > 1) | (num_places[1] > 1)
     merged = copied[~is_divided]
     ids = files.set_index("path")["recording"]
     ids.update(pd.Series(merged["first"].map(ids).array, merged["path"]))
@@ -115,7 +116,7 @@ def _merge_copies(clips: pd.DataFrame) -> tuple[pd.Series, list[str]]:
             f"warning: {int(is_divided.sum()):,} files of equal content are in several splits or "
             f"folds, e.g. {first} and {second}: accuracies will be too high; remove the copies"
         )
-    if (copied["label"].groupby(copied["first"]).nunique() > 1).any():
+    if (groups["label"].nunique() > 1).any():
         notes.append("warning: files of equal content have several labels")
     return clips["path"].map(ids), notes
 

@@ -160,10 +160,10 @@ def find_extra(extra_dir: str | None, classes: list[str]) -> pd.DataFrame:
 
 def digest(clips: pd.DataFrame) -> str:
     """Return a hash of a table of clips, which a changed file changes; `path` does not count."""
-    has_parts = (clips["start_s"] != 0).any() or clips["end_s"].notna().any()
+    has_parts = "start_s" in clips and ((clips["start_s"] != 0) | clips["end_s"].notna()).any()
     # Without them, the hash is that of versions that knew no parts of files.
     uncounted = ["path"] if has_parts else ["path", "start_s", "end_s"]
-    return sha256(clips.drop(columns=uncounted).to_csv(index=False).encode())
+    return sha256(clips.drop(columns=uncounted, errors="ignore").to_csv(index=False).encode())
 
 
 def _label_from_path(clip_id: str) -> str:
@@ -178,14 +178,14 @@ def _label_from_path(clip_id: str) -> str:
 def _require_classes(sources: Sources, root: str) -> None:
     """Refuse fewer than two classes to learn, and labels that cannot be in file names."""
     clips = sources.clips
-    learned = set(clips["label"][clips["split"] != "test"].dropna())
+    learned = set(clips["label"][clips["split"] != "test"].dropna().unique())
     if len(learned) < 2:
         classes = f"only one class ({learned.pop()})" if learned else "no labeled clips"
         raise UserError(
             f"{root} has {classes}: a classifier needs two or more"
             f"{describe_rejected(sources.rejected)}"
         )
-    unknown = set(clips["label"].dropna()) - learned
+    unknown = set(clips["label"].dropna().unique()) - learned
     if unknown:
         raise UserError(
             f"class {min(unknown)} has only test clips: add other clips, or remove its labels"

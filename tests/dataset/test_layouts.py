@@ -294,10 +294,12 @@ def test_a_class_may_be_named_for_a_split(tmp_path):
     assert set(column(find(tmp_path), "label").values()) == {"train", "bus"}
 
 
-def test_speakers_inside_of_classes_are_recordings(tmp_path):
-    make(tmp_path, "yes/ann/1.wav", "yes/bob/1.wav", "no/ann/1.wav", "no/bob/2.wav")
+@pytest.mark.parametrize("labels", [("no", "yes"), ("class0", "class1")])
+def test_speakers_inside_of_classes_are_recordings(tmp_path, labels):
+    no, yes = labels
+    make(tmp_path, f"{yes}/ann/1.wav", f"{yes}/bob/1.wav", f"{no}/ann/1.wav", f"{no}/bob/2.wav")
     sources = find(tmp_path)
-    assert list(column(sources, "label").values()) == ["no", "no", "yes", "yes"]
+    assert list(column(sources, "label").values()) == [no, no, yes, yes]
     assert list(column(sources, "recording").values()) == ["ann", "bob", "ann", "bob"]
     assert sources.notes[:2] == [
         "layout: class folders with a folder for each speaker or recording",
@@ -305,7 +307,7 @@ def test_speakers_inside_of_classes_are_recordings(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("outer", [("site1", "site2"), ("2023-01", "2023-02")])
+@pytest.mark.parametrize("outer", [("site1", "site2"), ("2023-01", "2023-02"), ("0", "1")])
 def test_numbered_folders_around_classes_are_no_classes(tmp_path, outer):
     make(tmp_path, *(f"{folder}/{label}/x.wav" for folder in outer for label in ("dog", "cat")))
     sources = find(tmp_path)

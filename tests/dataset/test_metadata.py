@@ -111,3 +111,98 @@ def test_metadata_by_file_name_needs_unique_names(tmp_path):
         match="line 2 names 001.wav, which is the name of cat/001.wav and dog/001.wav: list",
     ):
         find(root, metadata=str(tmp_path / "meta.csv"))
+
+
+def test_the_user_s_own_columns_are_named_by_settings(tmp_path, audio):
+    csv = write(
+        tmp_path,
+        "id;Datei;Art;Ort;Teil;Rolle;label\n1;x.wav;hum;r1;1;Train;no\n2;z.wav;buzz;r2;2;Val;no\n",
+    )
+    sources = find(
+        audio,
+        metadata=csv,
+        path_column="Datei",
+        label_column="art",
+        recording_column="Ort",
+        fold_column="Teil",
+        split_column="Rolle",
+    )
+    clips = sources.clips
+    assert clips["label"].tolist() == ["hum", "buzz"]
+    assert clips["recording"].tolist() == ["r1", "r2"]
+    assert clips["fold"].tolist() == [1, 2]
+    assert clips["split"].tolist() == ["train", "validation"]
+    assert sources.notes[:2] == [
+        "layout: list of clips (clips.csv)",
+        "not in clips.csv: 2 audio files",
+    ]
+
+
+def test_columns_that_are_not_named_are_found_by_their_names(tmp_path, audio):
+    csv = write(tmp_path, "path,Species,fold\nx.wav,a,1\nz.wav,b,2\n")
+    clips = find(audio, metadata=csv, label_column="Species").clips
+    assert clips["label"].tolist() == ["a", "b"]
+    assert clips["fold"].tolist() == [1, 2]
+
+
+def test_a_named_column_that_is_not_there_is_refused_with_those_that_are(tmp_path, audio):
+    csv = write(tmp_path, "path, label\nx.wav,a\n")
+    with pytest.raises(
+        UserError, match="`label_column=Species` is not a column of .*: it has the columns path, la"
+    ):
+        find(audio, metadata=csv, label_column="Species")
+
+
+def test_a_table_without_labels_adds_to_the_class_folders(tmp_path):
+    root = make(tmp_path / "audio", "a/x.wav", "a/y.wav", "b/z.wav")
+    csv = write(tmp_path, "path,site\na/x.wav,s1\nb/z.wav,s1\nb/gone.wav,s2\n")
+    sources = find(root, metadata=csv, recording_column="site")
+    assert sources.clips["label"].tolist() == ["a", "a", "b"]
+    assert sources.clips["recording"].tolist() == ["s1", "a/y.wav", "s1"]
+    assert sources.rejected["reason"].tolist() == [
+        f"{csv} line 4: no audio file of this name below {root}"
+    ]
+    assert "not in clips.csv: 1 audio files" in sources.notes
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        (".\\x.wav", ".\\deep\\er\\y.flac"),
+        ("audio/x.wav", "audio/deep/er/y.flac"),
+        ("C:\\data\\x.wav", "C:\\data\\deep\\er\\y.flac"),
+        ("x.WAV", "deep/er/y.FLAC"),
+        ("X", "deep/er/y"),
+        ("x.mp3", "y.mp3"),
+    ],
+    ids=["windows", "folder above", "absolute on windows", "case", "no ending", "other ending"],
+)
+@pytest.mark.parametrize("header", ["path,label", " Path , LABEL "])
+def test_paths_are_found_however_they_are_written(tmp_path, audio, cells, header):
+    csv = write(tmp_path, f"{header}\n{cells[0]},a\n{cells[1]}, b\n")
+    sources = find(audio, metadata=csv)
+    assert sources.clips["clip_id"].tolist() == ["deep/er/y.flac", "x.wav"]
+    assert sources.clips["label"].tolist() == ["b", "a"]
+    assert sources.rejected.empty
+
+
+def test_two_rows_of_one_file_are_refused_however_they_are_written(tmp_path, audio):
+    csv = write(tmp_path, "path,label\nx.wav,a\nX,b\n")
+    with pytest.raises(UserError, match="line 3 repeats x.wav: keep one row per clip"):
+        find(audio, metadata=csv)
+
+
+def test_spaces_make_neither_classes_nor_recordings(tmp_path, audio):
+    csv = write(
+        tmp_path, "path,label,recording\nx.wav, hum,r0\nz.wav,hum,r0 \ndeep/er/y.flac,b,r1\n"
+    )
+    clips = find(audio, metadata=csv).clips
+    assert set(clips["label"]) == {"hum", "b"}
+    assert clips["recording"].tolist() == ["r1", "r0", "r0"]
+
+
+def test_a_guessed_encoding_is_said(tmp_path, audio):
+    (tmp_path / "clips.csv").write_bytes("path,label\nx.wav,café\nz.wav,b\n".encode("cp1252"))
+    sources = find(audio, metadata=str(tmp_path / "clips.csv"))
+    assert sources.clips["label"].tolist() == ["café", "b"]
+    assert "clips.csv is not UTF-8 and was read as Windows-1252" in sources.notes

@@ -245,3 +245,53 @@ def test_missing_extra_clips_and_links_are_refused(tmp_path):
         UserError, match="dog_0_000.wav cannot be read .link out of .* fix or remove it"
     ):
         find_extra(str(tmp_path), ["dog"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (("x" * 260, "b"), "label 'xxx.*x'... is 260 bytes long, but must have at most 200"),
+        (("ü" * 101, "b"), "is 202 bytes long"),
+        ((".x", "b"), "label '.x' cannot be a file name: .* do not begin it with . or __MACOSX"),
+        (("a/b", "b"), "label 'a/b' cannot be a file name: use no slashes"),
+    ],
+    ids=["characters", "bytes", "hidden", "slash"],
+)
+def test_labels_that_cannot_be_in_file_names_are_refused(tmp_path, labels, message):
+    root = make(tmp_path / "audio", "0.wav", "1.wav")
+    rows = "".join(f"{number}.wav,{label}\n" for number, label in enumerate(labels))
+    (tmp_path / "m.csv").write_text(f"path,label\n{rows}")
+    with pytest.raises(UserError, match=message):
+        find(root, metadata=str(tmp_path / "m.csv"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Dog", "dog"),
+        ("dog bark", "dog  bark"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("dog bark", "dogbark"),
+    ],
+    ids=["case", "spaces", "unicode", "no space"],
+)
+def test_labels_that_are_probably_one_class_are_a_warning(tmp_path, first, second):
+    root = make(tmp_path, f"{first}/x.wav", f"{second}/y.wav", "siren/z.wav")
+    a, b = sorted([repr(first), repr(second)])
+    assert (
+        f"warning: the labels {a}, {b} differ only by letter case, spacing or Unicode form, and "
+        "are different classes"
+    ) in find(root).notes
+    assert not [
+        note
+        for note in find(make(tmp_path / "other", "a/x.wav", "b/y.wav")).notes
+        if "warning" in note
+    ]
+
+
+def test_every_file_that_is_no_clip_is_counted_by_its_ending(tmp_path):
+    make(tmp_path, "a/x.wav", "b/y.wav", "a/x.txt", "b/y.TXT", "b/LICENSE", "list.csv")
+    assert find(tmp_path).notes[-1] == "other files: 2 .txt, 1 no ending, 1 .csv"
+    assert find_unlabeled(str(tmp_path)).notes == ["other files: 2 .txt, 1 no ending, 1 .csv"]
+    make(tmp_path, *(f"a/{number}.{ending}" for number, ending in enumerate("bcdefghijklm")))
+    assert find(tmp_path).notes[-1].endswith(", 3 others")
