@@ -58,7 +58,7 @@ def find_annotated(tree: Tree, annotations: str, chosen: Mapping[str, str]) -> S
     kept = ["clip_id", *COLUMNS[1:]]
     clips[kept] = parts[kept].reset_index(drop=True)
     if num_unused := len(files) - parts["position"].nunique():
-        notes.append(f"without annotations: {num_unused:,} audio files")
+        notes.append(f"audio files without annotations: {num_unused:,}")
     rejected = rows.assign(reason=reasons)[reasons != ""]
     reasons = rejected["source"] + " line " + rejected["line"].astype(str) + ": "
     return Sources(

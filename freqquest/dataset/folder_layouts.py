@@ -57,7 +57,7 @@ def read_speech_commands(tree: Tree) -> Sources | None:
         num_missing += int((lines != "").sum() - is_listed.sum())
     notes = [f"layout: Speech Commands ({', '.join(lists)})"]
     if num_missing:
-        notes.append(f"{num_missing:,} files of these lists are not there")
+        notes.append(f"files of these lists that are not there: {num_missing:,}")
     speakers = without_ending(names(clip_ids)).str.extract(NAME_PATTERNS["Speech Commands"])[0]
     clips = tree.clips.assign(
         label=names(folders(clip_ids)), split=splits, recording=speakers.astype(str)

@@ -42,7 +42,7 @@ def find_listed(tree: Tree, metadata: Metadata) -> Sources:
     if metadata.format.lists_all:
         rejected += [(path, f"not in {metadata.file}") for path in unlisted]
     if len(unlisted):
-        notes.append(f"not in {metadata.file.name}: {len(unlisted):,} audio files")
+        notes.append(f"audio files not in {metadata.file.name}: {len(unlisted):,}")
     return Sources(
         clips=kept.sort_values("clip_id", ignore_index=True),
         rejected=as_table(rejected),
@@ -72,7 +72,7 @@ def add_columns(sources: Sources, metadata: Metadata, root: str) -> Sources:
             values = pd.Series(rows[role][positions >= 0].array, clips.index[found])
             clips[role] = values.reindex(clips.index)
     num_unlisted = len(clips) - len(found)
-    unlisted = [f"not in {metadata.file.name}: {num_unlisted:,} audio files"] * bool(num_unlisted)
+    unlisted = [f"audio files not in {metadata.file.name}: {num_unlisted:,}"] * bool(num_unlisted)
     return Sources(
         clips=clips,
         rejected=pd.concat([sources.rejected, as_table(rejected)], ignore_index=True),

@@ -20,27 +20,35 @@ Commands is the speaker. The second group is the number of the class."""
 
 
 def find_recordings(
-    clips: pd.DataFrame, *, given_by: str, pattern: str | None, is_local: bool
+    clips: pd.DataFrame,
+    *,
+    given_by: str,
+    is_guess: bool,
+    pattern: str | None,
+    is_local: bool,
 ) -> tuple[pd.Series, list[str]]:
     """Return the recording of each clip, and lines for the summary that say where they come from.
 
-    The first of these that gives it: the table or folder; the pattern; the names, if all of them
-    are those of one data set; the first file of equal content; the file itself.
+    The first of these that gives it: the user's table; the pattern; the layout; the names, if all
+    of them are those of one data set; the first file of equal content; the file itself.
 
     Args:
         clips: Table of clips, whose recordings may be missing.
         given_by: Place of the recordings that the table has, for the summary.
+        is_guess: True if they come from the layout, so that the pattern goes first.
         pattern: Regular expression to search in each file name; its only group is the recording.
         is_local: True if the files are local; the content of others is not compared.
     """
-    recordings = clips["recording"].copy()
-    notes = _describe(clips, recordings, recordings.notna(), given_by)
     file_ids = _file_ids(clips)
+    given = [(clips["recording"], given_by)]
     if pattern is not None:
         found = names(file_ids).str.extract(pattern).iloc[:, 0].astype(str)
+        given.insert(0 if is_guess else 1, (found, "`recording_pattern`"))
+    recordings, notes = pd.Series(pd.NA, clips.index, dtype=str), list[str]()
+    for found, place in given:
         is_new = recordings.isna() & found.notna()
         recordings = recordings.fillna(found)
-        notes += _describe(clips, recordings, is_new, "`recording_pattern`")
+        notes += _describe(clips, recordings, is_new, place)
     is_missing = recordings.isna()
     if (known := _from_names(clips[is_missing])) is not None:
         recordings = recordings.fillna(known)

@@ -59,6 +59,7 @@ def find_labeled(config: DatasetSettings, audio_dir: str) -> Sources:
     recordings, recording_notes = find_recordings(
         sources.clips,
         given_by=sources.recordings_from,
+        is_guess=config.metadata is None and config.annotations is None,
         pattern=config.recording_pattern,
         is_local=tree.root.is_local,
     )

@@ -44,7 +44,7 @@ def test_each_line_of_a_csv_is_a_clip_of_its_file_s_recording(tmp_path, audio):
     assert sources.rejected.empty
     assert sources.notes == [
         "annotations: 4 in 1 CSV files",
-        "without annotations: 1 audio files",
+        "audio files without annotations: 1",
         "recordings: the file of each clip, as clips are parts of files",
         "other files: 1 .pdf",
     ]

@@ -90,7 +90,7 @@ def test_clips_and_rows_of_urbansound8k_without_the_other_are_quarantined(urbans
         },
         {"path": f"{urbansound}/audio/fold3/9-9-0-0.wav", "reason": f"not in {csv}"},
     ]
-    assert "not in UrbanSound8K.csv: 1 audio files" in sources.notes
+    assert "audio files not in UrbanSound8K.csv: 1" in sources.notes
     assert set(column(sources, "label").values()) == {"air_conditioner", "dog_bark"}
 
 
@@ -140,7 +140,7 @@ def test_speech_commands_has_the_splits_of_its_lists_and_speakers_as_recordings(
     assert by_recording == {"0a": ["train"], "1b": ["validation"], "2c": ["test"]}
     assert sources.notes == [
         "layout: Speech Commands (validation_list.txt, testing_list.txt)",
-        "1 files of these lists are not there",
+        "files of these lists that are not there: 1",
         f"set aside: 1 files in {BACKGROUND}",
         "recordings: from the speakers in the file names, e.g. 0a of 0a_nohash_0.wav, "
         "1b of 1b_nohash_0.wav",

@@ -134,7 +134,7 @@ def test_the_user_s_own_columns_are_named_by_settings(tmp_path, audio):
     assert clips["split"].tolist() == ["train", "validation"]
     assert sources.notes[:2] == [
         "layout: list of clips (clips.csv)",
-        "not in clips.csv: 2 audio files",
+        "audio files not in clips.csv: 2",
     ]
 
 
@@ -162,7 +162,7 @@ def test_a_table_without_labels_adds_to_the_class_folders(tmp_path):
     assert sources.rejected["reason"].tolist() == [
         f"{csv} line 4: no audio file of this name below {root}"
     ]
-    assert "not in clips.csv: 1 audio files" in sources.notes
+    assert "audio files not in clips.csv: 1" in sources.notes
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,18 @@ def test_a_pattern_takes_precedence_and_names_that_it_misses_are_their_own(tmp_p
     assert "recordings: unknown for 1 clips, each counts as its own" in sources.notes
 
 
+def test_a_pattern_takes_precedence_over_folders_but_not_over_the_user_s_table(tmp_path):
+    root = make(tmp_path / "audio", *(f"{c}/{s}/d{s}_{c}.wav" for c in "ab" for s in "xy"))
+    assert list(recordings(find(root)).values()) == ["x", "y", "x", "y"]
+    sources = find(root, recording_pattern=r"^(d.)_")
+    assert list(recordings(sources).values()) == ["dx", "dy", "dx", "dy"]
+    (tmp_path / "m.csv").write_text(
+        "path,label,recording\na/x/dx_a.wav,a,r1\na/y/dy_a.wav,a,\nb/x/dx_b.wav,b,r2\n"
+    )
+    sources = find(root, metadata=str(tmp_path / "m.csv"), recording_pattern=r"^(d.)_")
+    assert list(recordings(sources).values()) == ["r1", "dy", "r2"]
+
+
 def test_copies_count_as_one_recording(tmp_path):
     root = make(tmp_path, "a/x.wav", "a/y.wav", "b/z.wav", "b/empty.wav", "b/empty 2.wav")
     for name in ("a/x (1).wav", "a/x (2).wav"):

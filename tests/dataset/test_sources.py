@@ -80,6 +80,21 @@ def test_hidden_files_and_files_that_are_not_audio_are_skipped(tmp_path):
     assert clips["clip_id"].tolist() == ["a/x.wav", "b/y.wav"]
 
 
+def test_folders_that_systems_add_are_skipped(tmp_path):
+    make(tmp_path, "a/x.wav", "b/y.wav", "lost+found/z.wav", "__MACOSX/a/x.wav", "@eaDir/u.wav")
+    assert clips_of(tmp_path)["clip_id"].tolist() == ["a/x.wav", "b/y.wav"]
+
+
+def test_clips_in_object_storage_are_found_as_local_ones_are(s3_clips, audio_dir):
+    remote, local = find(s3_clips), find(audio_dir)
+    same = ["clip_id", "label", "recording", "num_bytes"]
+    assert remote.clips[same].equals(local.clips[same])
+    assert remote.clips["path"].tolist() == [
+        f"{s3_clips}/{name}" for name in local.clips["clip_id"]
+    ]
+    assert remote.notes == local.notes
+
+
 def test_names_may_contain_any_text(tmp_path):
     names = [
         "söder/Ωδή 1.WAV",
