@@ -65,18 +65,26 @@ def read_annotation_file(
         return None
     table = pd.DataFrame({role: cells[column] for role, column in columns.items()})
     table["start_s"], table["end_s"] = _seconds(table["start_s"]), _seconds(table["end_s"])
-    if "Begin Time (s)" not in columns.values():
+    if columns["start_s"].casefold() != "begin time (s)":
         if "file" not in columns:
             return None
         return _complete(_check_cells(table, shown, columns)), "CSV files", notes
+    table = _in_raven_files(table, cells, columns)
+    return _complete(_check_cells(table, shown, columns)), "Raven selection tables", notes
+
+
+def _in_raven_files(
+    table: pd.DataFrame, cells: pd.DataFrame, columns: Mapping[str, str]
+) -> pd.DataFrame:
+    """Return one row per selection of Raven, with the times in its audio file."""
     if "file" in columns:  # a path of the computer that Raven ran on
         table["file"] = names(table["file"].str.replace("\\", "/", regex=False))
-    if find_column(cells, _FILE_OFFSET) is not None:
-        offsets = _seconds(cells[_FILE_OFFSET])
+    if (offset_column := find_column(cells, _FILE_OFFSET)) is not None:
+        offsets = _seconds(cells[offset_column])
         table = table.assign(start_s=offsets, end_s=offsets + table["end_s"] - table["start_s"])
     if {"Selection", "View"} <= set(cells.columns):  # one row for each view of a selection
         table = table[~cells.duplicated(["Selection", columns["start_s"], columns["end_s"]])]
-    return _complete(_check_cells(table, shown, columns)), "Raven selection tables", notes
+    return table
 
 
 def _find_columns(cells: pd.DataFrame, shown: str, chosen: Mapping[str, str]) -> dict[str, str]:

@@ -25,6 +25,11 @@ _ENDINGS = (".txt", ".csv", ".tsv")
 _NOT_IN_AUDIO_NAME = r"(?i)(?:\.Table\.\d+)?(?:\.selections?)?\.(?:txt|csv|tsv)$"
 """Part of an annotation file's name that its audio file's name lacks; the first two are Raven's."""
 
+_NO_ANNOTATIONS = (
+    "it must be a CSV with the columns path, start_s, end_s and label, an Audacity label file, or "
+    "a Raven selection table with a column of labels (Species, Annotation, Label or `label_column`)"
+)
+
 _SEVERAL_LABELS = "clips with several labels are not supported yet"
 
 
@@ -86,11 +91,7 @@ def _read_all(
         table = read_annotation_file(file, shown, chosen)
         if table is None:
             if file == place or stem.rsplit("/", 1)[-1].lower() in stems:
-                raise UserError(
-                    f"{shown} has no annotations: it must be a CSV with the columns path, start_s, "
-                    "end_s and label, an Audacity label file, or a Raven selection table with a "
-                    "column of labels (Species, Annotation, Label or `label_column`)"
-                )
+                raise UserError(f"{shown} has no annotations: {_NO_ANNOTATIONS}")
             num_others += 1
             continue
         rows, kind, more = table

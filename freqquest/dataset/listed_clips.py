@@ -55,6 +55,8 @@ def add_columns(sources: Sources, metadata: Metadata, root: str) -> Sources:
     """Add the recordings, folds and splits of a CSV without labels to clips that have labels."""
     clips, rows = sources.clips.copy(), metadata.rows
     positions = _locate_rows(metadata, clips["clip_id"], root)
+    if rows.empty:
+        raise UserError(f"{metadata.shown} has no row below its header")
     if (positions < 0).all():
         raise UserError(
             f"{metadata.shown} names none of the {len(clips)} clips in its column "

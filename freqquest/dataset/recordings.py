@@ -46,26 +46,35 @@ def find_recordings(
         given.insert(0 if is_guess else 1, (found, "`recording_pattern`"))
     recordings, notes = pd.Series(pd.NA, clips.index, dtype=str), list[str]()
     for found, place in given:
-        is_new = recordings.isna() & found.notna()
+        notes += _describe(clips, found, recordings.isna() & found.notna(), place)
         recordings = recordings.fillna(found)
-        notes += _describe(clips, recordings, is_new, place)
     is_missing = recordings.isna()
-    if (known := _from_names(clips[is_missing])) is not None:
-        recordings = recordings.fillna(known)
-        notes += _describe(clips, recordings, is_missing, "the file names")
-        return recordings, notes
-    if is_missing.any():
-        missing = clips[is_missing].assign(recording=file_ids[is_missing])
-        if is_local:
-            merged, more = _merge_copies(missing)
-            recordings, notes = recordings.fillna(merged), notes + more
-        recordings = recordings.fillna(file_ids)
-        if (missing["recording"] != missing["clip_id"]).all():
-            notes.append("recordings: the file of each clip, as clips are parts of files")
-        else:
-            num_own = int((recordings == file_ids)[is_missing].sum())
-            notes.append(f"recordings: unknown for {num_own:,} clips, each counts as its own")
+    missing = clips[is_missing].assign(recording=file_ids[is_missing])
+    if not missing.empty:
+        found, more = _guess(missing, is_local)
+        recordings, notes = recordings.fillna(found), notes + more
     return recordings, notes
+
+
+def _guess(clips: pd.DataFrame, is_local: bool) -> tuple[pd.Series, list[str]]:
+    """Return recordings by names or content, and lines that say so.
+
+    Args:
+        clips: Table of clips, with the ids of their files as recordings.
+        is_local: True if the files are local.
+    """
+    known = _from_names(clips)
+    if known is not None:
+        return known, _describe(clips, known, known.notna(), "the file names")
+    recordings, notes = _merge_copies(clips) if is_local else (clips["recording"], [])
+    if (clips["recording"] != clips["clip_id"]).all():
+        return recordings, [
+            *notes,
+            "recordings: the file of each clip, as clips are parts of files",
+        ]
+    num_own = int((recordings == clips["recording"]).sum())
+    line = f"recordings: unknown for {num_own:,} clips, each counts as its own"
+    return recordings, [*notes, line]
 
 
 def _file_ids(clips: pd.DataFrame) -> pd.Series:
@@ -77,9 +86,7 @@ def _file_ids(clips: pd.DataFrame) -> pd.Series:
 
 def _from_names(clips: pd.DataFrame) -> pd.Series | None:
     """Return recordings from names, if all are names of one data set."""
-    if clips.empty:
-        return None
-    stems = without_ending(names(_file_ids(clips)))
+    stems = without_ending(names(clips["recording"]))
     for pattern in NAME_PATTERNS.values():
         if stems.str.match(pattern).all() and _are_classes(stems, pattern, clips["label"]):
             return stems.str.replace(pattern, r"\1", regex=True)

@@ -117,9 +117,7 @@ def read_text(file: Location, shown: str) -> tuple[str, list[str]]:
     if not file.is_file():
         raise UserError(f"{shown} does not exist or is not a file")
     content = file.read_bytes()
-    marked = next(
-        (name for mark, name in _MARKED_ENCODINGS.items() if content.startswith(mark)), ""
-    )
+    marked = _marked_encoding(content)
     for encoding in [marked] if marked else ["utf-8", "cp1252"]:
         try:
             text = content.decode(encoding)
@@ -132,6 +130,16 @@ def read_text(file: Location, shown: str) -> tuple[str, list[str]]:
         f"{shown} is not a readable CSV: it is neither {marked or 'UTF-8 nor Windows-1252'} text; "
         "save it as UTF-8"
     )
+
+
+def _marked_encoding(content: bytes) -> str:
+    """Return the encoding by a file's first bytes; empty if they do not tell it."""
+    for mark, encoding in _MARKED_ENCODINGS.items():
+        if content.startswith(mark):
+            return encoding
+    if 0 in content[:2]:  # UTF-16 without a mark: one of the two bytes of an ASCII character
+        return "utf-16-be" if content[0] == 0 else "utf-16-le"
+    return ""
 
 
 def sniff_separator(text: str) -> str:

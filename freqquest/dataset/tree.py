@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import NoReturn
 
 import pandas as pd
 
 from freqquest.audio.decode import AUDIO_SUFFIXES, is_audio
 from freqquest.dataset.file_names import folders
 from freqquest.errors import UserError
+from freqquest.local_walk import Entry
 from freqquest.storage import Location, locate
 
 CLIP_COLUMNS = [
@@ -95,11 +97,7 @@ def list_tree(audio_dir: str, parameter: str) -> Tree:
     others, dirs, rejected = [], [], []
     for entry in root.walk():
         if entry.is_dir and entry.problem:
-            raise UserError(
-                f"`{parameter}={root}` holds a folder that cannot be read, "
-                f"{root / entry.path if entry.path else root} ({entry.problem}): its clips would "
-                "be missing; make it readable, or remove it"
-            )
+            _refuse_folder(root, entry, parameter)
         if entry.problem:
             rejected.append((str(root / entry.path), entry.problem))
         elif entry.is_dir:
@@ -116,6 +114,14 @@ def list_tree(audio_dir: str, parameter: str) -> Tree:
         others=others,
         folders=dirs,
         rejected=as_table(rejected),
+    )
+
+
+def _refuse_folder(root: Location, entry: Entry, parameter: str) -> NoReturn:
+    raise UserError(
+        f"`{parameter}={root}` holds a folder that cannot be read, "
+        f"{root / entry.path if entry.path else root} ({entry.problem}): its clips would be "
+        "missing; make it readable, or remove it"
     )
 
 

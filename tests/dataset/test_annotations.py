@@ -194,6 +194,7 @@ def test_text_files_beside_the_audio_that_are_no_annotations_are_counted(tmp_pat
     [
         ("s.csv", "path,start_s,label\n", "`annotations=.*s.csv` has no annotations: it must be"),
         ("s.csv", "path,start_s,end_s,label\n", "has no annotations: give a CSV"),
+        ("s.csv", "path,start_s,end_s,label\na/x.wav,1,1,a\n", "no labeled clips.*length is zero"),
         ("s.csv", "path,start_s,end_s,label,fold\nx,0,1,a,b\n", "line 2: fold 'b' must be an int"),
         ("x.txt", "dog from 0 to 1\n", "`annotations=.*x.txt` has no annotations: it must"),
         ("gone", None, "`annotations=.*gone` does not exist or is not a file"),

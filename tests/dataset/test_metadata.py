@@ -74,6 +74,8 @@ def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
             "slice_file_name,fsID\nother.wav,1\n",
             "names none of the 4 clips .* begins with other.wav, the clips with ",
         ),
+        ("slice_file_name,fsID\n", "has no row below its header"),
+        ("path,label\n", "has no labeled clips: a classifier needs two or more"),
         ("slice_file_name,fsID\nx.wav,1\nx.wav,2\n", "line 3 repeats a/x.wav: keep one"),
         ("path,label\nx.wav,1\n./x.wav,2\n", "line 3 repeats x.wav"),
         ("slice_file_name,fsID,fold\nx.wav,1,fold1\n", "line 2: fold 'fold1' must be an integer"),
@@ -88,9 +90,10 @@ def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
         ("path,label\n/data/x.wav,a\n", "no labeled clips.*1 were rejected, .* /data/x.wav"),
     ],
     ids=[
-        "missing", "empty", "unclosed", "columns", "no label", "other clips", "repeated",
-        "repeated path", "fold", "split", "one class", "one class to learn", "unquoted comma",
-        "column twice", "two labels", "label is a path", "huge fold", "absolute paths",
+        "missing", "empty", "unclosed", "columns", "no label", "other clips", "no row to add",
+        "no row", "repeated", "repeated path", "fold", "split", "one class", "one class to learn",
+        "unquoted comma", "column twice", "two labels", "label is a path", "huge fold",
+        "absolute paths",
     ],
 )  # fmt: skip
 def test_invalid_metadata_is_refused(tmp_path, content, message):

@@ -15,7 +15,9 @@ def write(tmp_path, content):
 TEXT = 'path;label\na.wav;"one; two"\n\nb.wav;café\n'
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
+)
 def test_any_common_encoding_is_read(tmp_path, encoding):
     table = read_text_table(write(tmp_path, TEXT.encode(encoding)), "t.csv")
     assert table.rows["label"].to_dict() == {2: "one; two", 4: "café"}
