@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-HIDDEN = (".", "__MACOSX")
-"""Prefixes of names that are left out."""
+HIDDEN = (".", "__MACOSX", "lost+found", "$RECYCLE.BIN", "System Volume Information", "@eaDir")
+"""Prefixes of names that are left out: those of hidden files, and of folders that systems add."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +54,25 @@ def walk_local(root: Path, relative: str = "") -> Iterator[Entry]:
 
 
 def _local_entry(item: os.DirEntry[str], root: Path, relative: str) -> Entry:
-    readable = relative.encode(errors="backslashreplace").decode()
-    if readable != relative:
+    if not _is_unicode(item.name):
+        readable = relative.encode(errors="backslashreplace").decode()
         return Entry(readable, is_dir=False, problem="its name is not valid UTF-8: rename it")
     try:
         if item.is_symlink() and (problem := _link_problem(Path(item.path), root)):
-            return Entry(relative, is_dir=False, problem=problem)
-        if not item.is_dir() and not item.is_file():
+            return Entry(relative, Path(item.path).is_dir(), problem=problem)
+        if item.is_dir():
+            return Entry(relative, is_dir=True)
+        if not item.is_file():
             return Entry(relative, is_dir=False, problem="not a regular file")
         status = item.stat()
     except OSError as error:
         return Entry(relative, is_dir=False, problem=f"cannot be opened: {error.strerror}")
-    return Entry(relative, item.is_dir(), status.st_size, status.st_mtime_ns)
+    return Entry(relative, is_dir=False, num_bytes=status.st_size, modified_ns=status.st_mtime_ns)
+
+
+def _is_unicode(name: str) -> bool:
+    """Return False for a name with bytes that are not UTF-8, which Python keeps as surrogates."""
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _link_problem(link: Path, root: Path) -> str:
@@ -73,6 +80,8 @@ def _link_problem(link: Path, root: Path) -> str:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise RuntimeError for a circular link
         return "circular or broken link"
+    if target.is_dir():
+        return f"link to the folder {target}, which is not followed: copy the folder"
     if not target.is_relative_to(root):
         return f"link out of {root}: copy the file, or link it with ln (without -s)"
-    return "link to a folder, which is not followed" if target.is_dir() else ""
+    return ""

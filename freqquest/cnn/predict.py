@@ -15,9 +15,10 @@ from freqquest.cnn.model_file import ModelCard, load_model, read_card
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.cnn.window_means import WindowMeans
-from freqquest.dataset.metadata import is_inside, read_csv
+from freqquest.dataset.file_names import SEVERAL_FILES, is_inside, match_files
 from freqquest.dataset.sources import find_unlabeled
 from freqquest.dataset.spectrogram_stream import stream_spectrograms
+from freqquest.dataset.text_tables import read_csv
 from freqquest.dataset.windows import WindowConfig, choose_windows
 from freqquest.errors import UserError
 from freqquest.progress import Progress
@@ -31,7 +32,8 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
     """Write a submission: columns ID and Class, one row per ID, in the order of the sample.
 
     A clip that cannot be read gets the most frequent class of the training clips, and a line in
-    `<output>.unreadable.csv`.
+    `<output>.unreadable.csv`. IDs and classes are written exactly as the sample and the model have
+    them; without a sample, an apostrophe precedes those that a spreadsheet would run as a formula.
 
     Returns:
         The predictions of `predict_clips`, with the column ID.
@@ -59,7 +61,10 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
     columns = card.probability_columns if config.probabilities else []
     # As float64, because rounding a float32 to six decimals would write more digits than that.
     table = predictions[["ID", "Class", *columns]].astype(dict.fromkeys(columns, float))
-    write_csv(table.round(dict.fromkeys(columns, 6)), output)
+    table = table.round(dict.fromkeys(columns, 6))
+    # Rows must match the user's own sample to the byte; names of files are others' text.
+    unchanged = ["ID", "Class"] if config.sample_submission is not None else []
+    write_csv(table, output, unchanged=unchanged)
     unreadable = predictions[predictions["reason"] != ""]
     write_csv(unreadable[["ID", "reason"]], output.parent / f"{output.name}.unreadable.csv")
     return predictions
@@ -86,21 +91,22 @@ def list_requested_clips(audio_dir: str, sample_submission: str | None) -> pd.Da
     clips = pd.concat([readable[columns], rejected[columns]]).sort_values("ID", ignore_index=True)
     if sample_submission is None:
         return clips
-    sample = read_csv(sample_submission, ["ID"], "sample_submission")
+    sample = read_csv(sample_submission, ["ID"], "sample_submission", strip=False)["ID"]
     if sample.empty:
         raise UserError(f"`sample_submission={sample_submission}` has no ID below its header")
-    known = set(clips["ID"])
-    for line, clip_id in sample["ID"].items():
-        if clip_id not in known:
-            problem = (
-                f"has no file in {audio_dir}"
-                if is_inside(clip_id)
-                else "is not the name of a file inside the folder"
-            )
-            raise UserError(
-                f"`sample_submission={sample_submission}`, line {line}: ID {clip_id!r} {problem}"
-            )
-    return clips.set_index("ID").loc[sample["ID"]].reset_index()
+    positions = match_files(sample.str.strip(), clips["ID"])
+    for line, clip_id, position in zip(sample.index, sample, positions, strict=True):
+        if position >= 0:
+            continue
+        problem = f"has no file in {audio_dir}"
+        if not is_inside(clip_id):
+            problem = "is not the name of a file inside the folder"
+        elif position == SEVERAL_FILES:
+            problem = f"is the name of several files in {audio_dir}: give its ending and folder"
+        raise UserError(
+            f"`sample_submission={sample_submission}`, line {line}: ID {clip_id!r} {problem}"
+        )
+    return clips.iloc[positions].assign(ID=sample.array).reset_index(drop=True)
 
 
 def predict_clips(

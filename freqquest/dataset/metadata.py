@@ -1,146 +1,236 @@
-"""CSV files from users: labels, recordings, folds and splits of clips; lists of clips.
+"""CSV files that describe clips: labels, recordings, folds and splits, by any names of columns.
 
 pandas only. The index of every table is the row's line in its file, for errors and quarantine.csv.
 """
 
-import csv
-import io
-from collections.abc import Iterator
-from pathlib import PurePosixPath
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
 from freqquest.dataset.manifest import SPLITS
+from freqquest.dataset.text_tables import TextTable, find_column, read_text_table
 from freqquest.errors import UserError
-from freqquest.storage import locate
+from freqquest.storage import Location
 
-_URBANSOUND_NAMES = {
-    "slice_file_name": "file",
-    "fsID": "recording",
-    "fold": "fold",
-    "class": "label",
+ROLES = ("file", "label", "recording", "fold", "split")
+"""Columns of every table here, whatever the user's are called."""
+
+SETTINGS = {
+    "file": "path_column",
+    "label": "label_column",
+    "recording": "recording_column",
+    "fold": "fold_column",
+    "split": "split_column",
 }
-_OPTIONAL = ("label", "recording", "fold", "split")
+"""Settings that name the user's columns."""
 
 
-def read_metadata(path: str) -> tuple[pd.DataFrame, bool]:
-    """Read a CSV of clips, with freqquest's columns or UrbanSound8K's.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableFormat:
+    """A kind of CSV, known by its columns: those of `file` and `label`, or else of `needs`."""
 
-    Returns:
-        A table with the columns `file`, `label`, `recording`, `fold` and `split`, where empty cells
-        are missing values, and whether the CSV lists the clips. If so (freqquest's columns), `file`
-        is a path relative to the audio folder; else (UrbanSound8K's), it is a file name.
+    name: str
+    """Name for the summary."""
+
+    columns: Mapping[str, str]
+    """Column of each role."""
+
+    needs: tuple[str, ...] = ("file", "label")
+    """Roles whose columns tell the format."""
+
+    label_separator: str = ""
+    """Separator of several labels in a cell; empty if a cell has one label."""
+
+    lists_all: bool = False
+    """True if the data set has no clip without a row."""
+
+    @property
+    def key(self) -> list[tuple[str, str]]:
+        """Return the roles of files and labels, and their columns."""
+        return [(role, self.columns[role]) for role in ("file", "label")]
+
+
+OWN_FORMAT = TableFormat(
+    name="list of clips",
+    columns={"file": "path", **{role: role for role in ROLES if role != "file"}},
+)
+
+FORMATS = (
+    OWN_FORMAT,
+    TableFormat(
+        name="UrbanSound8K",
+        columns={
+            "file": "slice_file_name",
+            "label": "class",
+            "recording": "fsID",
+            "fold": "fold",
+        },
+        needs=("file", "recording"),
+        lists_all=True,
+    ),
+    TableFormat(
+        name="ESC-50",
+        columns={
+            "file": "filename",
+            "label": "category",
+            "recording": "src_file",
+            "fold": "fold",
+        },
+    ),
+    TableFormat(
+        name="FSD50K",
+        columns={"file": "fname", "label": "labels", "split": "split"},
+        label_separator=",",
+    ),
+    TableFormat(
+        name="FSDKaggle2018",
+        columns={"file": "fname", "label": "label", "recording": "freesound_id"},
+    ),
+    TableFormat(name="BirdCLEF", columns={"file": "filename", "label": "primary_label"}),
+    TableFormat(name="list of clips", columns={"file": "filename", "label": "label"}),
+    TableFormat(name="list of clips", columns={"file": "file_name", "label": "label"}),
+    TableFormat(name="list of clips", columns={"file": "file", "label": "label"}),
+    TableFormat(name="list of IDs", columns={"file": "ID", "label": "Class"}),
+    TableFormat(name="list of IDs", columns={"file": "id", "label": "label"}),
+)
+"""Formats in the order in which they are tried."""
+
+SPLIT_NAMES = {
+    **{split: split for split in SPLITS},
+    **dict.fromkeys(("training",), "train"),
+    **dict.fromkeys(("val", "valid"), "validation"),
+    **dict.fromkeys(("testing", "eval", "evaluation"), "test"),
+}
+"""Names of splits in tables and folders, in lower case."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metadata:
+    """A CSV that describes clips."""
+
+    rows: pd.DataFrame
+    """Table with the columns ROLES, where empty cells are missing values."""
+
+    format: TableFormat
+    """Format of the CSV."""
+
+    columns: dict[str, str]
+    """The user's name of each role that the CSV has."""
+
+    file: Location
+    """The CSV."""
+
+    shown: str
+    """Its name for errors."""
+
+    notes: list[str]
+    """Lines for the job's summary."""
+
+    @property
+    def has_labels(self) -> bool:
+        """Return whether the CSV labels the clips; else it adds to those of the class folders."""
+        return "label" in self.columns
+
+
+def read_metadata(file: Location, shown: str, chosen: Mapping[str, str] | None = None) -> Metadata:
+    """Read a CSV of clips.
+
+    Args:
+        file: The CSV.
+        shown: Its name for errors.
+        chosen: Columns that the user names, by role; the others are found by their names.
 
     Raises:
         UserError: It is not such a CSV, or a cell is invalid.
     """
-    table = read_csv(path, [], "metadata")
-    header, lists_clips = list(table.columns), "path" in table.columns
-    table = table.rename(columns={"path": "file"} if lists_clips else _URBANSOUND_NAMES)
-    needed = ("file", "label") if lists_clips else ("file", "recording")
-    if not set(needed) <= set(table.columns) or not table.columns.is_unique:
-        raise UserError(
-            f"`metadata={path}` has the columns {', '.join(header)}: it needs path, label "
-            "(optionally recording, fold, split), or UrbanSound8K's slice_file_name, fsID "
-            "(optionally fold, class)"
-        )
-    table = table.reindex(columns=["file", *_OPTIONAL]).astype(object)
-    table = table.where(table != "")
-    if lists_clips:
-        table["file"] = table["file"].map(lambda path: str(PurePosixPath(path)), na_action="ignore")
-    _refuse_repeated(table["file"] if lists_clips else stems(table["file"]), path)
-    unknown = table["split"].dropna()[lambda splits: ~splits.isin(SPLITS)]
-    if len(unknown):
-        raise UserError(
-            f"`metadata={path}` line {unknown.index[0]}: split {unknown.iloc[0]!r} must be one of: "
-            f"{', '.join(SPLITS)}"
-        )
-    return table.assign(fold=_whole_numbers(table["fold"], path)), lists_clips
+    text = read_text_table(file, shown)
+    kind = _recognize(text.rows)
+    columns = _columns_of_roles(text, kind, chosen or {})
+    if any(columns.get(role, name).casefold() != name.casefold() for role, name in kind.key):
+        kind = OWN_FORMAT
+    rows = pd.DataFrame({role: text.rows[column] for role, column in columns.items()})
+    rows = rows.reindex(columns=list(ROLES)).astype(str)
+    rows = rows.where(rows != "")
+    return Metadata(
+        rows=rows.assign(
+            fold=whole_numbers(rows["fold"], shown, columns.get("fold", "fold")),
+            split=split_names(rows["split"], shown, columns.get("split", "split")),
+        ),
+        format=kind,
+        columns=columns,
+        file=file,
+        shown=shown,
+        notes=text.notes,
+    )
 
 
-def stems(files: pd.Series) -> pd.Series:
-    """Return file names without folder and ending: clips are often converted to another format."""
-    return files.str.rsplit("/", n=1).str[-1].str.rsplit(".", n=1).str[0]
-
-
-def read_csv(path: str, columns: list[str], parameter: str) -> pd.DataFrame:
-    """Read a CSV as text cells, with line numbers as the index.
-
-    Args:
-        path: Path or URI of the CSV.
-        columns: Columns that it must have.
-        parameter: Name of the parameter that gave the path, for errors.
+def whole_numbers(cells: pd.Series, shown: str, column: str) -> pd.Series:
+    """Return a column of folds as integers.
 
     Raises:
-        UserError: The file is missing, not a CSV, or lacks a column.
+        UserError: A cell is something else.
     """
-    location = locate(path)
-    shown = f"`{parameter}={location}`"
-    if not location.is_file():
-        raise UserError(f"{shown} does not exist or is not a file")
-    try:
-        numbered = list(_numbered_rows(location.read_text()))
-    except (csv.Error, ValueError) as error:  # ValueError: not UTF-8
-        raise UserError(f"{shown} is not a readable CSV: {error}") from error
-    if not numbered:
-        raise UserError(f"{shown} is empty: its first line must name the columns")
-    (_, header), *rows = numbered
-    _check_width(header, rows, shown)
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise UserError(
-            f"{shown} lacks the column {', '.join(missing)}; it has {', '.join(header)}"
-        )
-    rows = [(line, row) for line, row in rows if any(row)]
-    cells = [(row + [""] * len(header))[: len(header)] for _, row in rows]
-    return pd.DataFrame(cells, index=[line for line, _ in rows], columns=header, dtype=str)
-
-
-def _check_width(header: list[str], rows: list[tuple[int, list[str]]], shown: str) -> None:
-    """Refuse repeated columns, and rows that are longer than the header."""
-    repeated = [name for name in header if header.count(name) > 1]
-    if repeated:
-        raise UserError(f"{shown} has the column {repeated[0]} twice: keep one of them")
-    too_long = [line for line, row in rows if any(row[len(header) :])]
-    if too_long:
-        raise UserError(
-            f"{shown} line {too_long[0]} has more cells than columns: put quotation marks around "
-            "cells that contain a comma"
-        )
-
-
-def is_inside(path: str) -> bool:
-    """Return whether a path is relative, stays in its folder, and has no control characters."""
-    parts = PurePosixPath(path).parts
-    is_text = all(character >= " " and character != "\x7f" for character in path)
-    return bool(parts) and parts[0] != "/" and ".." not in parts and is_text
-
-
-def _numbered_rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row that is not empty, with the number of its first line."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    line = 1
-    for row in reader:
-        if row:
-            yield line, row
-        line = reader.line_num + 1
-
-
-def _refuse_repeated(names: pd.Series, path: str) -> None:
-    names = names.dropna()
-    repeated = names[names.duplicated()]
-    if len(repeated):
-        raise UserError(
-            f"`metadata={path}` line {repeated.index[0]} repeats {repeated.iloc[0]}: keep one row "
-            "per clip"
-        )
-
-
-def _whole_numbers(cells: pd.Series, path: str) -> pd.Series:
     numbers = pd.to_numeric(cells, errors="coerce")
     wrong = cells[cells.notna() & (numbers.isna() | (numbers % 1 != 0) | (numbers.abs() > 2**31))]
     if len(wrong):
         raise UserError(
-            f"`metadata={path}` line {wrong.index[0]}: fold {wrong.iloc[0]!r} must be an integer"
+            f"{shown} line {wrong.index[0]}: {column} {wrong.iloc[0]!r} must be an integer"
         )
     return numbers.astype("Int64")
+
+
+def split_names(cells: pd.Series, shown: str, column: str) -> pd.Series:
+    """Return a column of splits with freqquest's names.
+
+    Raises:
+        UserError: A cell is something else.
+    """
+    splits = cells.str.lower().map(SPLIT_NAMES).astype(str)
+    wrong = cells[cells.notna() & splits.isna()]
+    if len(wrong):
+        raise UserError(
+            f"{shown} line {wrong.index[0]}: {column} {wrong.iloc[0]!r} must be one of: "
+            f"{', '.join(SPLITS)}"
+        )
+    return splits
+
+
+def _recognize(table: pd.DataFrame) -> TableFormat:
+    """Return the first format whose columns the table has, else the list of clips."""
+    for kind in FORMATS:
+        if all(find_column(table, kind.columns[role]) is not None for role in kind.needs):
+            return kind
+    return OWN_FORMAT
+
+
+def _columns_of_roles(
+    text: TextTable, kind: TableFormat, chosen: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the user's column of each role, as the user names it or by the format.
+
+    Raises:
+        UserError: The user's column is not there, or the table lacks paths or labels.
+    """
+    header = ", ".join(text.rows.columns)
+    columns = {}
+    for role in ROLES:
+        wanted = chosen.get(role) or kind.columns.get(role)
+        column = find_column(text.rows, wanted) if wanted else None
+        if role in chosen and column is None:
+            raise UserError(
+                f"`{SETTINGS[role]}={chosen[role]}` is not a column of {text.shown}: it has the "
+                f"columns {header}"
+            )
+        if column is not None:
+            columns[role] = column
+    describes = {"label", "recording"} if not chosen else set(ROLES) - {"file"}
+    rival = find_column(text.rows, "label") if "label" not in chosen else None
+    is_ambiguous = rival is not None and columns.get("label", rival) != rival
+    if "file" not in columns or not describes & set(columns) or is_ambiguous:
+        raise UserError(
+            f"{text.shown} has the columns {header}: it needs path, label (optionally recording, "
+            "fold, split), or UrbanSound8K's slice_file_name, fsID (optionally fold, class), or "
+            "`path_column` and `label_column` with the names that it uses"
+        )
+    return columns

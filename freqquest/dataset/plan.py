@@ -83,7 +83,7 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
             f"`dataset_dir={config.dataset_dir}` is inside `audio_dir={config.audio_dir}`: "
             "choose a folder outside the clips"
         )
-    labeled = find_labeled(config.audio_dir, config.metadata, config.recording_pattern)
+    labeled = find_labeled(config, config.audio_dir)
     splits, split_description = assign_splits(labeled.clips, config)
     tables, rejected = [labeled.clips.assign(split=splits)], [labeled.rejected]
     if config.test_dir is not None:

@@ -1,5 +1,7 @@
 """CSV files that are safe to open in a spreadsheet."""
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from freqquest.storage import Location
@@ -7,12 +9,18 @@ from freqquest.storage import Location
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_csv(table: pd.DataFrame, file: Location) -> None:
+def write_csv(table: pd.DataFrame, file: Location, unchanged: Collection[str] = ()) -> None:
     """Write a table, with an apostrophe before text that a spreadsheet would run as a formula.
 
     Source: OWASP, "CSV Injection".
+
+    Args:
+        table: The table.
+        file: File to write.
+        unchanged: Columns that are written as they are.
     """
-    safe = table.map(_neutralize)
+    others = [name for name in table.columns if name not in unchanged]
+    safe = table.assign(**{name: table[name].map(_neutralize) for name in others})
     file.write_text(safe.to_csv(index=False, lineterminator="\n"))
 
 

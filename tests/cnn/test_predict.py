@@ -24,6 +24,24 @@ def test_the_sample_sets_the_rows_and_their_order(clips):
     assert listed["path"].tolist() == [str(clips / name) for name in ("c.flac", "a.wav", "c.flac")]
 
 
+def test_ids_are_echoed_to_the_byte_and_match_without_ending(clips):
+    (clips / "-x.wav").write_bytes(b"")
+    (clips / "sample.csv").write_text("id,label\n-x,0\n b.wav,0\nA.WAV,0\n=1,0\n")
+    with pytest.raises(UserError, match="line 5: ID '=1' has no file in"):
+        list_requested_clips(str(clips), str(clips / "sample.csv"))
+    (clips / "=1.wav").write_bytes(b"")
+    listed = list_requested_clips(str(clips), str(clips / "sample.csv"))
+    assert listed["ID"].tolist() == ["-x", " b.wav", "A.WAV", "=1"]
+    names = listed["path"].str.removeprefix(f"{clips}/")
+    assert names.tolist() == ["-x.wav", "b.wav", "a.wav", "=1.wav"]
+
+
+def test_an_id_of_several_files_is_refused(clips):
+    (clips / "a.flac").write_bytes(b"")
+    with pytest.raises(UserError, match="line 2: ID 'a' is the name of several files in .*: give"):
+        list_requested_clips(str(clips), write_sample(clips, "a"))
+
+
 def test_without_a_sample_all_clips_are_listed_by_name(clips):
     assert list_requested_clips(str(clips), None)["ID"].tolist() == ["a.wav", "b.wav", "c.flac"]
 
@@ -32,7 +50,6 @@ def test_a_link_out_of_the_folder_is_listed_but_not_read(clips, tmp_path_factory
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "secret.wav").write_bytes(b"")
     (clips / "b2.wav").symlink_to(elsewhere / "secret.wav")
-    (clips / "folder").symlink_to(elsewhere)
     listed = list_requested_clips(str(clips), None)
     assert listed["ID"].tolist() == ["a.wav", "b.wav", "b2.wav", "c.flac"]
     assert listed.set_index("ID")["reason"].astype(bool).to_dict() == {

@@ -2,10 +2,8 @@
 
 import pytest
 
-from freqquest.dataset.metadata import is_inside, read_csv
-from freqquest.dataset.sources import find_labeled
 from freqquest.errors import UserError
-from tests.dataset.test_sources import make
+from tests.dataset.test_sources import find, make
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def test_a_list_of_clips_gives_labels_recordings_folds_and_splits(tmp_path, audi
         "\n"
         "z.wav,,r3,,test\n",
     )
-    sources = find_labeled(audio, csv)
+    sources = find(audio, metadata=csv)
     clips = sources.clips.set_index("clip_id")
     assert clips.index.tolist() == ["deep/er/y.flac", "x.wav", "z.wav"]
     assert clips["label"].dropna().to_dict() == {"deep/er/y.flac": "dog, barking", "x.wav": "siren"}
@@ -48,7 +46,7 @@ def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
         "path,label\nx.wav,a\n../secret.wav,a\n/etc/passwd.wav,a\nmissing.wav,a\n"
         '"new\nline.wav",a\nnul\0.wav,a\ndeep/er/y.flac,b\nz.wav,\n,a\n,b\n,\n',
     )
-    sources = find_labeled(audio, csv)
+    sources = find(audio, metadata=csv)
     assert sources.clips["clip_id"].tolist() == ["deep/er/y.flac", "x.wav"]
     reasons = [reason.removeprefix(f"{csv} ") for reason in sources.rejected["reason"]]
     outside = "not a path below the audio folder"
@@ -76,7 +74,9 @@ def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
             "slice_file_name,fsID\nother.wav,1\n",
             "names none of the 4 clips .* begins with other.wav, the clips with ",
         ),
-        ("slice_file_name,fsID\nx.wav,1\nx.wav,2\n", "line 3 repeats x: keep one row per clip"),
+        ("slice_file_name,fsID\n", "has no row below its header"),
+        ("path,label\n", "has no labeled clips: a classifier needs two or more"),
+        ("slice_file_name,fsID\nx.wav,1\nx.wav,2\n", "line 3 repeats a/x.wav: keep one"),
         ("path,label\nx.wav,1\n./x.wav,2\n", "line 3 repeats x.wav"),
         ("slice_file_name,fsID,fold\nx.wav,1,fold1\n", "line 2: fold 'fold1' must be an integer"),
         ("path,label,split\nx.wav,a,train\nz.wav,b,dev\n", "line 3: split 'dev' must be one of"),
@@ -90,9 +90,10 @@ def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
         ("path,label\n/data/x.wav,a\n", "no labeled clips.*1 were rejected, .* /data/x.wav"),
     ],
     ids=[
-        "missing", "empty", "unclosed", "columns", "no label", "other clips", "repeated",
-        "repeated path", "fold", "split", "one class", "one class to learn", "unquoted comma",
-        "column twice", "two labels", "label is a path", "huge fold", "absolute paths",
+        "missing", "empty", "unclosed", "columns", "no label", "other clips", "no row to add",
+        "no row", "repeated", "repeated path", "fold", "split", "one class", "one class to learn",
+        "unquoted comma", "column twice", "two labels", "label is a path", "huge fold",
+        "absolute paths",
     ],
 )  # fmt: skip
 def test_invalid_metadata_is_refused(tmp_path, content, message):
@@ -102,7 +103,7 @@ def test_invalid_metadata_is_refused(tmp_path, content, message):
     if content is not None:
         (tmp_path / "meta.csv").write_text(content)
     with pytest.raises(UserError, match=message):
-        find_labeled(root, str(tmp_path / "meta.csv"))
+        find(root, metadata=str(tmp_path / "meta.csv"))
 
 
 def test_metadata_by_file_name_needs_unique_names(tmp_path):
@@ -110,26 +111,101 @@ def test_metadata_by_file_name_needs_unique_names(tmp_path):
     (tmp_path / "meta.csv").write_text("slice_file_name,fsID\n001.wav,7\n")
     with pytest.raises(
         UserError,
-        match="names 001, which is the name of cat/001.wav and dog/001.wav: list the clips",
+        match="line 2 names 001.wav, which is the name of cat/001.wav and dog/001.wav: list",
     ):
-        find_labeled(root, str(tmp_path / "meta.csv"))
+        find(root, metadata=str(tmp_path / "meta.csv"))
 
 
-def test_a_csv_that_is_not_utf_8_is_refused(tmp_path):
-    (tmp_path / "latin.csv").write_bytes("path,label\ncafé.wav,a\n".encode("latin-1"))
+def test_the_user_s_own_columns_are_named_by_settings(tmp_path, audio):
+    csv = write(
+        tmp_path,
+        "id;Datei;Art;Ort;Teil;Rolle;label\n1;x.wav;hum;r1;1;Train;no\n2;z.wav;buzz;r2;2;Val;no\n",
+    )
+    sources = find(
+        audio,
+        metadata=csv,
+        path_column="Datei",
+        label_column="art",
+        recording_column="Ort",
+        fold_column="Teil",
+        split_column="Rolle",
+    )
+    clips = sources.clips
+    assert clips["label"].tolist() == ["hum", "buzz"]
+    assert clips["recording"].tolist() == ["r1", "r2"]
+    assert clips["fold"].tolist() == [1, 2]
+    assert clips["split"].tolist() == ["train", "validation"]
+    assert sources.notes[:2] == [
+        "layout: list of clips (clips.csv)",
+        "audio files not in clips.csv: 2",
+    ]
+
+
+def test_columns_that_are_not_named_are_found_by_their_names(tmp_path, audio):
+    csv = write(tmp_path, "path,Species,fold\nx.wav,a,1\nz.wav,b,2\n")
+    clips = find(audio, metadata=csv, label_column="Species").clips
+    assert clips["label"].tolist() == ["a", "b"]
+    assert clips["fold"].tolist() == [1, 2]
+
+
+def test_a_named_column_that_is_not_there_is_refused_with_those_that_are(tmp_path, audio):
+    csv = write(tmp_path, "path, label\nx.wav,a\n")
     with pytest.raises(
-        UserError, match="`metadata=.*latin.csv` is not a readable CSV: 'utf-8' codec"
+        UserError, match="`label_column=Species` is not a column of .*: it has the columns path, la"
     ):
-        read_csv(str(tmp_path / "latin.csv"), [], "metadata")
+        find(audio, metadata=csv, label_column="Species")
 
 
-@pytest.mark.parametrize("path", ["a.wav", "a/b.wav", "ö 👩‍🚒.wav", "a..b.wav", "=1.wav"])
-def test_relative_paths_are_inside(path):
-    assert is_inside(path)
+def test_a_table_without_labels_adds_to_the_class_folders(tmp_path):
+    root = make(tmp_path / "audio", "a/x.wav", "a/y.wav", "b/z.wav")
+    csv = write(tmp_path, "path,site\na/x.wav,s1\nb/z.wav,s1\nb/gone.wav,s2\n")
+    sources = find(root, metadata=csv, recording_column="site")
+    assert sources.clips["label"].tolist() == ["a", "a", "b"]
+    assert sources.clips["recording"].tolist() == ["s1", "a/y.wav", "s1"]
+    assert sources.rejected["reason"].tolist() == [
+        f"{csv} line 4: no audio file of this name below {root}"
+    ]
+    assert "audio files not in clips.csv: 1" in sources.notes
 
 
 @pytest.mark.parametrize(
-    "path", ["", ".", "/a.wav", "../a.wav", "a/../../b.wav", "a\nb", "a\0b", "a\tb", "a\x7f"]
+    "cells",
+    [
+        (".\\x.wav", ".\\deep\\er\\y.flac"),
+        ("audio/x.wav", "audio/deep/er/y.flac"),
+        ("C:\\data\\x.wav", "C:\\data\\deep\\er\\y.flac"),
+        ("x.WAV", "deep/er/y.FLAC"),
+        ("X", "deep/er/y"),
+        ("x.mp3", "y.mp3"),
+    ],
+    ids=["windows", "folder above", "absolute on windows", "case", "no ending", "other ending"],
 )
-def test_other_paths_are_not_inside(path):
-    assert not is_inside(path)
+@pytest.mark.parametrize("header", ["path,label", " Path , LABEL "])
+def test_paths_are_found_however_they_are_written(tmp_path, audio, cells, header):
+    csv = write(tmp_path, f"{header}\n{cells[0]},a\n{cells[1]}, b\n")
+    sources = find(audio, metadata=csv)
+    assert sources.clips["clip_id"].tolist() == ["deep/er/y.flac", "x.wav"]
+    assert sources.clips["label"].tolist() == ["b", "a"]
+    assert sources.rejected.empty
+
+
+def test_two_rows_of_one_file_are_refused_however_they_are_written(tmp_path, audio):
+    csv = write(tmp_path, "path,label\nx.wav,a\nX,b\n")
+    with pytest.raises(UserError, match="line 3 repeats x.wav: keep one row per clip"):
+        find(audio, metadata=csv)
+
+
+def test_spaces_make_neither_classes_nor_recordings(tmp_path, audio):
+    csv = write(
+        tmp_path, "path,label,recording\nx.wav, hum,r0\nz.wav,hum,r0 \ndeep/er/y.flac,b,r1\n"
+    )
+    clips = find(audio, metadata=csv).clips
+    assert set(clips["label"]) == {"hum", "b"}
+    assert clips["recording"].tolist() == ["r1", "r0", "r0"]
+
+
+def test_a_guessed_encoding_is_said(tmp_path, audio):
+    (tmp_path / "clips.csv").write_bytes("path,label\nx.wav,café\nz.wav,b\n".encode("cp1252"))
+    sources = find(audio, metadata=str(tmp_path / "clips.csv"))
+    assert sources.clips["label"].tolist() == ["café", "b"]
+    assert "clips.csv is not UTF-8 and was read as Windows-1252" in sources.notes

@@ -165,7 +165,9 @@ def test_few_recordings_of_many_classes_are_split_too(num_recordings):
 
 
 def test_no_recording_of_the_real_clips_is_in_two_splits(real_data):
-    clips = find_labeled(str(real_data / "train"), str(real_data / "metadata.csv")).clips
+    clips = find_labeled(
+        config(metadata=str(real_data / "metadata.csv")), str(real_data / "train")
+    ).clips
     splits, _ = assign_splits(clips.assign(fold=pd.NA), config())
     shares = (splits == "validation").groupby(clips["label"]).mean()
     assert (shares - 0.2).abs().max() < 0.0022  # scikit-learn's StratifiedGroupKFold: 0.0022

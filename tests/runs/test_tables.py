@@ -12,3 +12,9 @@ def test_cells_that_a_spreadsheet_would_run_are_neutralized(tmp_path):
     back = pd.read_csv(tmp_path / "t.csv", dtype=str)
     assert back["ID"].tolist() == ["'=1+1", "'+a", "'-b", "'@c", "'\td", "plain"]
     assert back["number"].tolist() == ["-1", "2", "3", "4", "5", "6"]
+
+
+def test_columns_of_the_user_are_written_unchanged(tmp_path):
+    table = pd.DataFrame({"ID": ["=1+1", "-b"], "reason": ["=x", "y"]})
+    write_csv(table, locate(tmp_path / "t.csv"), unchanged=["ID"])
+    assert (tmp_path / "t.csv").read_text() == "ID,reason\n=1+1,'=x\n-b,y\n"
