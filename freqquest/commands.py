@@ -49,10 +49,11 @@ def tune_cnn(config: "TuneConfig") -> None:
 
 def predict(config: "PredictConfig") -> None:
     """Classify a folder of clips into a submission (Ray Data)."""
-    preflight.connect(config.requirements)
-    from freqquest.cnn.predict import predict_submission
+    from freqquest.cnn.predict import check_request, predict_submission
 
-    predictions = predict_submission(config)
+    requested = check_request(config)
+    preflight.connect(config.requirements)
+    predictions = predict_submission(config, requested)
     unreadable = int((predictions["reason"] != "").sum())
     if unreadable:
         print(f"{unreadable} clip(s) could not be read: see {config.output}.unreadable.csv")

@@ -39,6 +39,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "input and output": "model audio_dir output sample_submission windows probabilities "
         "overwrite",
         "cluster": "use_gpu",
+        ADVANCED: "max_quarantined_fraction",
     },
     "TrainConfig": {
         "input and output": "dataset_dir run_dir",

@@ -25,6 +25,8 @@ from freqquest.runs.metrics import GeneratorMetrics
 from freqquest.storage import Location, locate, upload_dir
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from freqquest.dataset.plan import DatasetPlan
 
 _NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
@@ -42,7 +44,7 @@ def run_stages(config: PipelineConfig) -> str:
             wherever possible.
     """
     capacity.worker_resources(config.requirements)
-    plan = _check_sources(config)
+    plan, requested = _check_sources(config)
     folder = RunFolder(config.effective_run_dir, "pipeline", _settings(config))
     folder.begin()
     if config.is_demo:
@@ -54,7 +56,7 @@ def run_stages(config: PipelineConfig) -> str:
     require_full_batch(config.train_config, manifest)
     tune_cnn(config.tune_config)
     if config.predict_config is not None:
-        _predict(config, config.predict_config)
+        _predict(config, config.predict_config, requested)
     train_with_judge(config.train_config)
     _generate_and_classify(config)
     from freqquest.runs.report import summarize, write_report
@@ -93,20 +95,24 @@ def _settings(config: PipelineConfig) -> dict[str, object]:
     }
 
 
-def _check_sources(config: PipelineConfig) -> "DatasetPlan | None":
-    """Refuse clips and tables that a later stage would refuse; return the plan of the dataset.
+def _check_sources(
+    config: PipelineConfig,
+) -> "tuple[DatasetPlan | None, pd.DataFrame | None]":
+    """Refuse clips and tables that a later stage would refuse.
 
-    There is none before the demo clips are made.
+    Returns:
+        The plan of the dataset and the clips to classify. There are none before the demo clips are
+        made.
     """
     if config.is_demo:
-        return None
+        return None, None
     from freqquest.cnn.predict import list_requested_clips
     from freqquest.dataset.plan import plan_dataset
 
     plan = plan_dataset(config.preprocess_config)
-    if config.test_dir is not None:
-        list_requested_clips(config.test_dir, config.sample_submission)
-    return plan
+    if config.test_dir is None:
+        return plan, None
+    return plan, list_requested_clips(config.test_dir, config.sample_submission)
 
 
 def _make_demo_clips(folder: Location, seed: int) -> None:
@@ -146,15 +152,21 @@ def _make_dataset(config: PipelineConfig, plan: "DatasetPlan | None") -> Manifes
     return manifest
 
 
-def _predict(config: PipelineConfig, predict_config: PredictConfig) -> None:
+def _predict(
+    config: PipelineConfig, predict_config: PredictConfig, requested: "pd.DataFrame | None"
+) -> None:
     """Write the submission, and score it if the true classes are known."""
-    from freqquest.cnn.predict import predict_submission
+    from freqquest.cnn.predict import list_requested_clips, predict_submission
+    from freqquest.dataset.sources import digest
 
-    settings = _submission_settings(predict_config)
+    if requested is None:
+        requested = list_requested_clips(predict_config.audio_dir, predict_config.sample_submission)
+    # A submission of other clips is refused.
+    settings = {"test_clips_sha256": digest(requested)}
     run = RunFolder(config.effective_run_dir, "submission", settings)
     if run.finished() is not None:
         return
-    predictions = predict_submission(predict_config)
+    predictions = predict_submission(predict_config, requested)
     metrics: dict[str, float] = {
         "num_clips": len(predictions),
         "num_unreadable": int((predictions["reason"] != "").sum()),
@@ -166,15 +178,6 @@ def _predict(config: PipelineConfig, predict_config: PredictConfig) -> None:
         truth = predictions[["ID"]].merge(labels, on="ID")["Class"]
         metrics["accuracy"] = float((predictions["Class"] == truth).mean())
     run.finish(metrics)
-
-
-def _submission_settings(config: PredictConfig) -> dict[str, object]:
-    """Return what a submission was made of: a later one of other clips is refused."""
-    from freqquest.cnn.predict import list_requested_clips
-    from freqquest.dataset.sources import digest
-
-    requested = list_requested_clips(config.audio_dir, config.sample_submission)
-    return {"test_clips_sha256": digest(requested)}
 
 
 def _generate_and_classify(config: PipelineConfig) -> None:

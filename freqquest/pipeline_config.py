@@ -148,6 +148,7 @@ class PipelineConfig(DatasetSettings):
             audio_dir=self.test_dir or self._in_demo(demo_folder.TEST_DIR),
             output=self._in_run(layout.SUBMISSION_NAME),
             sample_submission=sample if self.is_demo else self.sample_submission,
+            max_quarantined_fraction=self.max_quarantined_fraction,
             use_gpu=self.use_gpu,
             overwrite=True,
         )

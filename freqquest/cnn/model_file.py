@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import keras
 
 _CARD_NAME = "freqquest.json"
+_MAX_COMPRESSED_BYTES = 2**24
+"""Size up to which a part of a model file may be compressed by any factor."""
 _CARD_VERSION = 4
 """Version 3 is read too, whose `band_shift` is a number of 128 bands, and version 2, which has
 other names."""
@@ -102,6 +104,7 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
         )
     try:
         with model_file.open() as stream, zipfile.ZipFile(stream) as archive:
+            _refuse_bombs(archive)
             content = json.loads(archive.read(_CARD_NAME))
         if content["version"] == 2:
             content = _from_version_2(content)
@@ -129,6 +132,13 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
         ) from error
 
 
+def _refuse_bombs(archive: zipfile.ZipFile) -> None:
+    """Refuse parts that would take far more memory than the file: weights hardly compress."""
+    for part in archive.infolist():
+        if part.file_size > _MAX_COMPRESSED_BYTES + 10 * part.compress_size:
+            raise ValueError(f"its part {part.filename} inflates to {part.file_size:,} bytes")
+
+
 def _from_version_2(content: dict[str, object]) -> dict[str, object]:
     """Return the content of a version 2 card with the names of version 3."""
     card = {_RENAMED_FIELDS.get(name, name): value for name, value in content.items()}
@@ -146,13 +156,24 @@ def _from_version_3(content: dict[str, object]) -> dict[str, object]:
 
 
 def load_model(model_file: Location) -> "keras.Model":
-    """Load the network for inference; code inside the file is refused (Keras' safe mode)."""
+    """Load the network for inference.
+
+    Raises:
+        UserError: Keras cannot load the file, or refuses it for the code in it (safe mode).
+    """
     from freqquest.cnn.frameworks import keras
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(model_file.read_bytes())
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        try:
+            return keras.models.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises many kinds
+            problem = str(error).strip().partition("\n")[0]
+            raise UserError(
+                f"{model_file} cannot be loaded ({problem}): give the best_model.keras of a "
+                "tune_cnn run"
+            ) from error
 
 
 def to_bytes(model: "keras.Model") -> bytes:

@@ -16,6 +16,7 @@ from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.cnn.window_means import WindowMeans
 from freqquest.dataset.file_names import SEVERAL_FILES, is_inside, match_files
+from freqquest.dataset.quarantine import are_too_many
 from freqquest.dataset.sources import find_unlabeled
 from freqquest.dataset.spectrogram_stream import stream_spectrograms
 from freqquest.dataset.text_tables import read_csv
@@ -28,27 +29,40 @@ from freqquest.storage import Location, locate
 _MODEL_BATCH = 64
 
 
-def predict_submission(config: PredictConfig) -> pd.DataFrame:
+def check_request(config: PredictConfig) -> pd.DataFrame:
+    """Check all that needs no Ray, and return the clips of `list_requested_clips`.
+
+    Raises:
+        UserError: The model, folder or sample is not usable, an ID has no file, or the output
+            exists.
+    """
+    output = locate(config.output)
+    if output.exists() and not config.overwrite:
+        raise UserError(f"`output={output}` exists: choose another path, or pass `overwrite=True`")
+    read_card(locate(config.model))
+    return list_requested_clips(config.audio_dir, config.sample_submission)
+
+
+def predict_submission(config: PredictConfig, requested: pd.DataFrame) -> pd.DataFrame:
     """Write a submission: columns ID and Class, one row per ID, in the order of the sample.
 
     A clip that cannot be read gets the most frequent class of the training clips, and a line in
     `<output>.unreadable.csv`. IDs and classes are written exactly as the sample and the model have
     them; without a sample, an apostrophe precedes those that a spreadsheet would run as a formula.
 
+    Args:
+        config: Settings of the job.
+        requested: The clips, as `check_request` returns them.
+
     Returns:
         The predictions of `predict_clips`, with the column ID.
 
     Raises:
-        UserError: The model, folder or sample is not usable, an ID has no file, the output exists,
-            or there is no GPU.
+        UserError: Too many clips cannot be read, or there is no GPU.
     """
-    output = locate(config.output)
-    if output.exists() and not config.overwrite:
-        raise UserError(f"`output={output}` exists: choose another path, or pass `overwrite=True`")
-    model_file = locate(config.model)
+    output, model_file = locate(config.output), locate(config.model)
     card = read_card(model_file)
     capacity.worker_resources(config.requirements)
-    requested = list_requested_clips(config.audio_dir, config.sample_submission)
     predictions = predict_clips(
         model_file,
         card,
@@ -58,6 +72,15 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
         use_gpu=config.use_gpu,
     )
     predictions.insert(0, "ID", requested["ID"].to_numpy())
+    unreadable = predictions[predictions["reason"] != ""]
+    write_csv(unreadable[["ID", "reason"]], output.parent / f"{output.name}.unreadable.csv")
+    if are_too_many(len(unreadable), len(predictions), config.max_quarantined_fraction):
+        raise UserError(
+            f"{len(unreadable)} of {len(predictions)} clips cannot be read, more than "
+            f"`max_quarantined_fraction={config.max_quarantined_fraction}` allows; the first is "
+            f"{unreadable['ID'].iloc[0]} ({unreadable['reason'].iloc[0]}), all are listed in "
+            f"{output}.unreadable.csv; fix or remove them, or raise the fraction"
+        )
     columns = card.probability_columns if config.probabilities else []
     # As float64, because rounding a float32 to six decimals would write more digits than that.
     table = predictions[["ID", "Class", *columns]].astype(dict.fromkeys(columns, float))
@@ -65,8 +88,6 @@ def predict_submission(config: PredictConfig) -> pd.DataFrame:
     # Rows must match the user's own sample to the byte; names of files are others' text.
     unchanged = ["ID", "Class"] if config.sample_submission is not None else []
     write_csv(table, output, unchanged=unchanged)
-    unreadable = predictions[predictions["reason"] != ""]
-    write_csv(unreadable[["ID", "reason"]], output.parent / f"{output.name}.unreadable.csv")
     return predictions
 
 

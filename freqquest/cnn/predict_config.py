@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
+from freqquest.dataset.quarantine import check_quarantined_fraction
 from freqquest.dataset.windows import WindowsKind
 
 
@@ -32,6 +33,10 @@ class PredictConfig:
     probabilities: bool = False
     """Add a column with the probability of each class."""
 
+    max_quarantined_fraction: float = 0.05
+    """Fraction of unreadable files above which the job stops without an output. One unreadable file
+    is always allowed unless this is 0."""
+
     use_gpu: bool = False
     """Compute on GPUs. Decoding takes longer than the network, so this rarely saves time."""
 
@@ -40,6 +45,7 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        check_quarantined_fraction(self.max_quarantined_fraction)
 
     @property
     def requirements(self) -> Requirements:

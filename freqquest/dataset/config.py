@@ -11,6 +11,7 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
+from freqquest.dataset.quarantine import check_quarantined_fraction
 from freqquest.dataset.views import RECIPE_VIEWS, make_view
 from freqquest.dataset.windows import WindowConfig, WindowsKind, choose_windows
 
@@ -33,19 +34,19 @@ class DatasetSettings:
     """Folder of unlabeled clips, stored as the test split."""
 
     path_column: str | None = None
-    """Column of `metadata` with the paths of the clips."""
+    """Column of `metadata` or `annotations` with the paths of the files."""
 
     label_column: str | None = None
-    """Column of `metadata` with the labels."""
+    """Column of `metadata` or `annotations` with the labels."""
 
     recording_column: str | None = None
-    """Column of `metadata` with the recordings."""
+    """Column of `metadata` or `annotations` with the recordings."""
 
     fold_column: str | None = None
-    """Column of `metadata` with the folds."""
+    """Column of `metadata` or `annotations` with the folds."""
 
     split_column: str | None = None
-    """Column of `metadata` with the splits."""
+    """Column of `metadata` or `annotations` with the splits."""
 
     sample_rate: int = 22_050
     """Sample rate of the clips, in Hz. Files with another rate are resampled."""
@@ -126,10 +127,7 @@ class DatasetSettings:
             raise ValueError(
                 f"`validation_fraction={self.validation_fraction}` must be between 0 and 1"
             )
-        if not 0 <= self.max_quarantined_fraction <= 1:
-            raise ValueError(
-                f"`max_quarantined_fraction={self.max_quarantined_fraction}` must be from 0 to 1"
-            )
+        check_quarantined_fraction(self.max_quarantined_fraction)
         if self.num_augmented_copies and not self.augmentations:
             raise ValueError(
                 f"`num_augmented_copies={self.num_augmented_copies}` needs at least one of "
@@ -153,8 +151,10 @@ class DatasetSettings:
 
     def _check_tables(self) -> None:
         columns = [name for name in _COLUMNS if getattr(self, name) is not None]
-        if columns and self.metadata is None:
-            raise ValueError(f"`{columns[0]}` needs `metadata`, the CSV with this column")
+        if columns and self.metadata is None and self.annotations is None:
+            raise ValueError(
+                f"`{columns[0]}` needs `metadata` or `annotations`, the table with this column"
+            )
         if self.metadata is not None and self.annotations is not None:
             raise ValueError(
                 "`metadata` and `annotations` both list the clips: give one of them, with a column "

@@ -92,8 +92,8 @@ class Manifest:
     """Settings that made the dataset, without its folders."""
 
     sources_sha256: str
-    """Hash of the clips' names, sizes, modification times, labels, recordings, folds and splits.
-    Other clips make another dataset."""
+    """Hash of the clips' names, sizes, modification times, labels, recordings, folds, and splits in
+    the user's tables; before version 4, of the final splits. Other clips make another dataset."""
 
     classes: list[str]
     """Class names, in the order of `class_index`."""

@@ -53,7 +53,8 @@ class DatasetPlan:
     """Settings that two equal datasets share."""
 
     sources_sha256: str
-    """Hash of the clips' names, sizes, modification times, labels, recordings, folds and splits."""
+    """Hash of the clips' names, sizes, modification times, labels, recordings, folds, and splits in
+    the user's tables."""
 
     split_description: str
     """Description of the split, to go with every accuracy over it."""
@@ -85,7 +86,7 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
         )
     labeled = find_labeled(config, config.audio_dir)
     splits, split_description = assign_splits(labeled.clips, config)
-    tables, rejected = [labeled.clips.assign(split=splits)], [labeled.rejected]
+    tables, rejected, notes = [labeled.clips], [labeled.rejected], [*labeled.notes]
     if config.test_dir is not None:
         unlabeled = find_unlabeled(config.test_dir, "test_dir")
         both = set(labeled.clips["path"]) & set(unlabeled.clips["path"])
@@ -96,16 +97,18 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
             )
         tables.append(unlabeled.clips)
         rejected.append(unlabeled.rejected)
+        notes += [f"`test_dir`: {note}" for note in unlabeled.notes]
     clips = pa.concat_tables(map(_to_arrow, tables)).to_pandas(types_mapper=_PANDAS_TYPES.get)
-    clips = clips[CLIP_COLUMNS]
+    sources_sha256 = digest(clips[CLIP_COLUMNS])
+    clips["split"] = pd.concat([splits, clips["split"][len(splits) :]]).array
     return DatasetPlan(
         settings=compared_settings(config),
-        sources_sha256=digest(clips),
+        sources_sha256=sources_sha256,
         split_description=split_description,
         classes=sorted(clips["label"][clips["split"] != "test"].unique()),
         clips=clips,
         rejected=pd.concat(rejected, ignore_index=True),
-        notes=labeled.notes,
+        notes=notes,
     )
 
 

@@ -22,7 +22,10 @@ from freqquest.dataset.manifest import (
     load_manifest,
 )
 from freqquest.dataset.plan import DatasetPlan, ShardPlans, compared_settings, plan_dataset
+from freqquest.dataset.quarantine import are_too_many
+from freqquest.dataset.read import read_rows
 from freqquest.dataset.shard import WrittenShard, write_shard
+from freqquest.dataset.sources import digest
 from freqquest.dataset.survey import find_windows
 from freqquest.errors import UserError
 from freqquest.progress import Progress
@@ -137,7 +140,10 @@ def _earlier_dataset(
         changed = changed_settings(plan.settings, _defaults(config) | manifest.settings)
         if not changed and (manifest.clip, manifest.views) != (config.clip, config.views):
             changed = ["the spectrograms' settings, in another version of freqquest"]
-        if not changed and manifest.sources_sha256 != plan.sources_sha256:
+        if not changed and manifest.sources_sha256 not in (
+            plan.sources_sha256,
+            _digest_of_version_3(dataset, manifest, plan),
+        ):
             changed = [
                 "the clips (files, sizes or modification times), their labels, recordings or folds"
             ]
@@ -155,6 +161,16 @@ def _earlier_dataset(
             "`overwrite=True` to replace it"
         )
     return None
+
+
+def _digest_of_version_3(dataset: Location, manifest: Manifest, plan: DatasetPlan) -> str:
+    """Return the hash that the planned clips had before version 4, which included their splits."""
+    if "sample_rate" in manifest.settings:
+        return plan.sources_sha256
+    rows = read_rows(dataset, manifest).drop_duplicates("clip_id").set_index("clip_id")
+    stored = plan.clips["clip_id"].map(rows["split"])
+    is_test = plan.clips["split"] == "test"
+    return digest(plan.clips.assign(split=stored.mask(is_test, "test")))
 
 
 def _defaults(config: PreprocessConfig) -> dict[str, object]:
@@ -269,7 +285,7 @@ def _write_quarantine(
     rejected = pd.concat([found, rows.drop_duplicates()], ignore_index=True)
     write_csv(rejected, dataset / QUARANTINE_NAME)
     num_clips = num_planned + len(found)
-    if len(rejected) > max(1 if max_fraction else 0, max_fraction * num_clips):
+    if are_too_many(len(rejected), num_clips, max_fraction):
         raise UserError(
             f"{len(rejected)} of {num_clips} clips were rejected, more than "
             f"`max_quarantined_fraction={max_fraction}` allows; the first is {rejected['path'][0]} "

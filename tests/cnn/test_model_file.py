@@ -107,3 +107,16 @@ def test_waveforms_of_any_rate_become_inputs_of_any_size(size):
         assert spectrogram.shape == (view.num_mels, view.num_frames)
         assert spectrogram.max() == 0
         assert spectrogram.min() >= -80
+
+
+def test_a_file_whose_parts_inflate_is_refused_without_reading_them(tmp_path):
+    with zipfile.ZipFile(tmp_path / "m.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("freqquest.json", b" " * 2**26)
+    with pytest.raises(UserError, match="its part freqquest.json inflates to 67,108,864 bytes"):
+        read_card(locate(tmp_path / "m.keras"))
+
+
+def test_a_file_that_keras_refuses_is_one_line(tmp_path):
+    (tmp_path / "m.keras").write_bytes(b"no network")
+    with pytest.raises(UserError, match="m.keras cannot be loaded .*: give the best_model.keras"):
+        load_model(locate(tmp_path / "m.keras"))

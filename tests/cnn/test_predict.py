@@ -1,6 +1,6 @@
 import pytest
 
-from freqquest.cnn.predict import list_requested_clips, predict_submission
+from freqquest.cnn.predict import check_request, list_requested_clips, predict_submission
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.errors import UserError
 
@@ -97,4 +97,25 @@ def test_a_gpu_that_the_cluster_lacks_is_refused_before_any_work(local_ray, clip
     )
     assert config.requirements.use_gpu
     with pytest.raises(UserError, match="`use_gpu` with 1 worker.* the cluster has 0: leave out"):
-        predict_submission(config)
+        predict_submission(config, list_requested_clips(config.audio_dir, None))
+
+
+def test_an_output_that_exists_is_refused_before_ray_starts(clips, model_file):
+    (clips / "out.csv").write_text("mine")
+    config = PredictConfig(
+        model=str(model_file), audio_dir=str(clips), output=str(clips / "out.csv")
+    )
+    with pytest.raises(UserError, match=r"out.csv` exists: choose another path, or pass"):
+        check_request(config)
+
+
+def test_too_many_unreadable_clips_stop_the_job_without_an_output(local_ray, clips, model_file):
+    for name in ("a.wav", "b.wav"):
+        (clips / name).write_bytes(b"no sound")
+    config = PredictConfig(
+        model=str(model_file), audio_dir=str(clips), output=str(clips / "out.csv")
+    )
+    with pytest.raises(UserError, match=r"2 of 3 clips cannot be read, .*=0.05` allows; the first"):
+        predict_submission(config, check_request(config))
+    assert not (clips / "out.csv").exists()
+    assert "a.wav" in (clips / "out.csv.unreadable.csv").read_text()

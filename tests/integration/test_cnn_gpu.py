@@ -20,7 +20,7 @@ from freqquest.cluster.connection import prepare_environment
 
 prepare_environment()
 import ray
-from freqquest.cnn.predict import predict_submission
+from freqquest.cnn.predict import check_request, predict_submission
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.cnn.tune import tune_cnn
 from freqquest.cnn.tune_config import TuneConfig
@@ -50,7 +50,7 @@ with (
     mock.patch("freqquest.cnn.predict.find_gpu_backend", lambda: "torch"),
 ):
     tune_cnn(search)
-    predict_submission(prediction)
+    predict_submission(prediction, check_request(prediction))
 ray.shutdown()
 """
 
