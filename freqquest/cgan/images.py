@@ -75,7 +75,7 @@ class ImageScale:
     def silence_padding(self, images: Tensor) -> Tensor:
         """Return images `[B, 1, H, W]` with silence around the clip, as in those of `encode`.
 
-        Shapes and constants only, so that it may be captured in a CUDA graph.
+        So the generator need not learn it. Only shapes matter: a CUDA graph may capture it.
         """
         if self.floor == 0:
             return images

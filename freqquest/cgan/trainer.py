@@ -168,7 +168,6 @@ class CganTrainer:
         ]
         statistics_before = [value.clone() for value in statistics]
         with self.autocast():
-            # The clips' padding is silent, so that the generator need not learn it.
             fake = self.scale.silence_padding(self._generate(noise, labels))
             if self.cgan_config.augment:
                 real = self._change(real, real_changes)
