@@ -54,13 +54,14 @@ def find_annotated(tree: Tree, annotations: str, chosen: Mapping[str, str]) -> S
     parts = rows[is_valid].assign(
         file=files.iloc[positions[is_valid]].array, position=positions[is_valid]
     )
+    parts["source"] += " line " + parts["line"].astype(str)
     parts["clip_id"] = parts["file"] + "#" + parts["start_s"].map(_format_start).astype(str)
     parts = parts.sort_values(["file", "start_s"], kind="stable")
     clashes = _find_clashes(parts)
     reasons.update(clashes)
     parts = parts.drop(index=clashes.index)
     clips = tree.clips.iloc[parts["position"]].reset_index(drop=True)
-    kept = ["clip_id", *COLUMNS[1:]]
+    kept = ["clip_id", *COLUMNS[1:], "source"]
     clips[kept] = parts[kept].reset_index(drop=True)
     if num_unused := len(files) - parts["position"].nunique():
         notes.append(f"audio files without annotations: {num_unused:,}")
@@ -171,7 +172,7 @@ def _find_clashes(parts: pd.DataFrame) -> pd.Series:
     """
     clashes: dict[int, str] = {}
     last_file, starts, ends = "", dict[str, str](), dict[str, tuple[float, str]]()
-    places = "line " + parts["line"].astype(str) + " of " + parts["source"]
+    places = parts["source"]
     columns = [parts[name] for name in ("file", "clip_id", "label", "start_s", "end_s")]
     for row, place, file, clip_id, label, start_s, end_s in zip(
         parts.index, places, *columns, strict=True

@@ -37,7 +37,10 @@ _NOT_COMPARED = {
 
 _SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("clip_id", "path", "label", "recording", "split")),
+        *(
+            (name, pa.string())
+            for name in ("clip_id", "path", "label", "recording", "split", "source")
+        ),
         *((name, pa.float64()) for name in ("start_s", "end_s")),
         *((name, pa.int64()) for name in ("fold", "num_bytes", "modified_ns")),
     ]
@@ -99,8 +102,10 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
         rejected.append(unlabeled.rejected)
         notes += [f"`test_dir`: {note}" for note in unlabeled.notes]
     clips = pa.concat_tables(map(_to_arrow, tables)).to_pandas(types_mapper=_PANDAS_TYPES.get)
-    sources_sha256 = digest(clips[CLIP_COLUMNS])
-    clips["split"] = pd.concat([splits, clips["split"][len(splits) :]]).array
+    clips = clips[CLIP_COLUMNS]
+    sources_sha256 = digest(clips)
+    all_splits = pd.concat([splits, clips["split"][len(splits) :]])
+    clips = clips.assign(split=all_splits.array)
     return DatasetPlan(
         settings=compared_settings(config),
         sources_sha256=sources_sha256,
@@ -223,6 +228,7 @@ def _planned_rows(
     rows = order // num_versions
     return (
         _to_arrow(clips)
+        .drop_columns("source")
         .take(rows)
         .append_column("class_index", pa.array(class_indices[rows]))
         .append_column("copy", pa.array(order % num_versions))

@@ -163,7 +163,7 @@ def digest(clips: pd.DataFrame) -> str:
     """Return a hash of a table of clips, which a changed file changes; `path` does not count."""
     has_parts = "start_s" in clips and ((clips["start_s"] != 0) | clips["end_s"].notna()).any()
     # Without them, the hash is that of versions that knew no parts of files.
-    uncounted = ["path"] if has_parts else ["path", "start_s", "end_s"]
+    uncounted = ["path", "source"] if has_parts else ["path", "source", "start_s", "end_s"]
     return sha256(clips.drop(columns=uncounted, errors="ignore").to_csv(index=False).encode())
 
 

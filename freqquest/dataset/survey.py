@@ -43,12 +43,12 @@ def find_windows(
         return clips, pd.DataFrame(columns=["path", "reason"])
     measured = _measure(clips["path"].unique(), config)
     rows, starts, rejected = [], [], []
-    columns = zip(clips["path"], clips["start_s"], clips["end_s"], strict=True)
-    for row, (path, begin_s, end_s) in enumerate(columns):
+    columns = (clips[name] for name in ("path", "start_s", "end_s", "source"))
+    for row, (path, begin_s, end_s, source) in enumerate(zip(*columns, strict=True)):
         duration_s, levels, defect = measured[path]
         defect = defect or _problem(begin_s, end_s, duration_s)
         if defect:
-            rejected.append((path, defect))
+            rejected.append((path, f"{source}: {defect}" if are_parts.iloc[row] else defect))
             continue
         end_s = min(duration_s, end_s) if end_s == end_s else duration_s
         found = window_starts(config.window_config, config.duration, begin_s, end_s, levels)

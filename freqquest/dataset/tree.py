@@ -29,13 +29,15 @@ CLIP_COLUMNS = [
     "split",
     "num_bytes",
     "modified_ns",
+    "source",
 ]
 """Columns of a table of clips.
 
 `clip_id` is the path relative to the audio folder, followed by `#` and `start_s` if a file has
 several clips. `start_s` is 0 and `end_s` missing (the end of the file) unless the clip is a part of
 a file. A clip whose recording is unknown is its own: `recording` equals `clip_id`. `label`, `fold`
-and `split` are missing if no source has them.
+and `split` are missing if no source has them. `source` is the line of the annotation that made a
+clip, for errors, and missing for whole files.
 """
 
 _NUM_ENDINGS = 12
@@ -182,6 +184,7 @@ def _table_of_clips(
             "split": pd.Series(pd.NA, clip_ids.index, dtype=str),
             "num_bytes": pd.Series(sizes, dtype="int64"),
             "modified_ns": pd.Series(times, dtype="int64"),
+            "source": pd.Series(pd.NA, clip_ids.index, dtype=str),
         }
     )
     return clips.sort_values("clip_id", ignore_index=True)

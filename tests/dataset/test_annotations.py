@@ -118,9 +118,9 @@ def test_of_overlapping_sounds_with_different_labels_the_second_is_quarantined(t
     ]
     several = "clips with several labels are not supported yet"
     assert reasons(sources, csv) == [
-        f"line 5: it overlaps line 4 of {csv}: {several}",
-        f"line 6: it overlaps line 2 of {csv}: {several}",
-        f"line 9: it starts with line 2 of {csv}: keep one of them",
+        f"line 5: it overlaps {csv} line 4: {several}",
+        f"line 6: it overlaps {csv} line 2: {several}",
+        f"line 9: it starts with {csv} line 2: keep one of them",
     ]
 
 

@@ -71,7 +71,7 @@ def test_a_file_that_cannot_be_measured_is_rejected(long_files, local_ray, tmp_p
     (tmp_path / "a.wav").write_bytes(b"no sound")
     config = PreprocessConfig(audio_dir="unused", dataset_dir="unused", windows="all")
     clips = pd.DataFrame({"clip_id": ["a.wav"], "path": [str(tmp_path / "a.wav")]})
-    windows, rejected = find_windows(clips.assign(start_s=0.0, end_s=np.nan), config)
+    windows, rejected = find_windows(clips.assign(start_s=0.0, end_s=np.nan, source=None), config)
     assert windows.empty
     assert rejected["path"].tolist() == [str(tmp_path / "a.wav")]
     assert "not readable as audio" in rejected["reason"][0]
@@ -82,11 +82,12 @@ def test_parts_beyond_their_file_are_rejected_with_its_length(long_files, local_
     path = str(long_files / "low" / "l0.wav")
     clips = pd.DataFrame({"start_s": [0.5, 0.5, 1.6], "end_s": [1.5, 1.7, 1.65]})
     clips = clips.assign(clip_id=["l0.wav#0.5", "l0.wav#0.5", "l0.wav#1.6"], path=path)
+    clips["source"] = ["a.csv line 2", "a.csv line 3", "a.csv line 4"]
     windows, rejected = find_windows(clips, config)
     assert windows["clip_id"].tolist() == ["l0.wav#0.5"]
     assert rejected["reason"].tolist() == [
-        "annotated from 0.5 to 1.7 s, but the file ends at 1.50 s",
-        "annotated from 1.6 to 1.65 s, but the file ends at 1.50 s",
+        "a.csv line 3: annotated from 0.5 to 1.7 s, but the file ends at 1.50 s",
+        "a.csv line 4: annotated from 1.6 to 1.65 s, but the file ends at 1.50 s",
     ]
 
 

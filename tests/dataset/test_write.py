@@ -1,5 +1,6 @@
 """The dataset on disk: its contract, unreadable clips, and folders that hold something else."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 from freqquest.audio.decode import load_clip
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, log_mel
 from freqquest.dataset.config import PreprocessConfig
-from freqquest.dataset.manifest import load_manifest
+from freqquest.dataset.manifest import load_manifest, sha256
+from freqquest.dataset.plan import plan_dataset
 from freqquest.dataset.views import RECIPE_CLIP as CLIP
 from freqquest.dataset.views import RECIPE_VIEWS as VIEWS
 from freqquest.dataset.write import write_dataset
@@ -144,6 +146,33 @@ def test_spectrograms_of_another_version_of_freqquest_are_refused(
         write_dataset(
             PreprocessConfig(audio_dir=str(audio_dir), dataset_dir=str(copy_of_dataset), **same)
         )
+
+
+def test_a_finished_dataset_of_version_3_is_kept(copy_of_dataset, audio_dir, unlabeled_dir):
+    path = copy_of_dataset / "manifest.json"
+    content = json.loads(path.read_text())
+    config = PreprocessConfig(
+        audio_dir=str(audio_dir),
+        dataset_dir=str(copy_of_dataset),
+        test_dir=str(unlabeled_dir),
+        num_augmented_copies=1,
+        clips_per_shard=7,
+    )
+    clips = plan_dataset(config).clips
+    columns = ["clip_id", "label", "recording", "fold", "split", "num_bytes", "modified_ns"]
+    content["version"] = 3
+    content["sources_sha256"] = sha256(clips[columns].to_csv(index=False).encode())
+    names = "split validation_fraction validation_fold recording_pattern num_augmented_copies "
+    names += "augmentations clips_per_shard seed"
+    content["settings"] = {name: content["settings"][name] for name in names.split()}
+    for name in ("windows", "num_warnings", "num_cut", "notes"):
+        del content[name]
+    path.write_text(json.dumps(content))
+    assert write_dataset(config).sources_sha256 == content["sources_sha256"]
+    content["sources_sha256"] = "0"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="made differently: the clips"):
+        write_dataset(config)
 
 
 def test_of_two_runs_into_one_folder_only_one_finishes(local_ray, audio_dir, tmp_path, monkeypatch):
