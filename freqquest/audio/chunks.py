@@ -86,24 +86,23 @@ class _Chunk:
     """Position of the next chunk."""
 
 
-def mend_chunks(stream: IO[bytes], start: int, size: int) -> dict[int, bytes]:
-    """Return bytes to replace so that all audio of a file is read, by their position after `start`.
+def mend_chunks(stream: IO[bytes], size: int) -> dict[int, bytes]:
+    """Return bytes to replace so that all audio of a file is read, by their position.
 
     Nothing is replaced in files that are in order, and in those without chunks.
 
     Args:
         stream: An open, seekable file.
-        start: Position of the first byte that is no tag.
         size: Number of bytes in the file.
 
     Raises:
         UnreadableClipError: More audio follows than the header says.
     """
-    magic = read_at(stream, start, 4)
+    magic = read_at(stream, 0, 4)
     if magic == b".snd":
-        return _mend_au(stream, start, size)
+        return _mend_au(stream, size)
     form = _FORMS.get(magic)
-    audio = form and _find_audio(stream, form, start, size)
+    audio = form and _find_audio(stream, form, size)
     if form is None or not audio:
         return {}
     if audio.num_bytes >= 1 << 62 or (magic == b"caff" and audio.num_bytes <= _EDIT_COUNT_BYTES):
@@ -120,12 +119,12 @@ def mend_chunks(stream: IO[bytes], start: int, size: int) -> dict[int, bytes]:
         return {}  # libsndfile reads AIFF files to the end
     # A RIFF file with that length is the same as an RF64 file without any.
     replaced = {0: b"RIFF"} if magic in (b"RF64", b"BW64") else {}
-    return replaced | {audio.start - start - form.size_bytes: form.size_of(size - audio.start)}
+    return replaced | {audio.start - form.size_bytes: form.size_of(size - audio.start)}
 
 
-def _mend_au(stream: IO[bytes], start: int, size: int) -> dict[int, bytes]:
-    header = read_at(stream, start, 12)
-    audio_start = start + int.from_bytes(header[4:8], "big")
+def _mend_au(stream: IO[bytes], size: int) -> dict[int, bytes]:
+    header = read_at(stream, 0, 12)
+    audio_start = int.from_bytes(header[4:8], "big")
     num_bytes = int.from_bytes(header[8:12], "big")
     if num_bytes == 0 and not _is_padding(stream, audio_start, size):
         return {8: _UNKNOWN}
@@ -134,9 +133,9 @@ def _mend_au(stream: IO[bytes], start: int, size: int) -> dict[int, bytes]:
     return {}
 
 
-def _find_audio(stream: IO[bytes], form: _Form, start: int, size: int) -> _Chunk | None:
+def _find_audio(stream: IO[bytes], form: _Form, size: int) -> _Chunk | None:
     wide_bytes = None  # length of the audio in an RF64 file
-    for chunk in _chunks(stream, form, start + form.first, size):
+    for chunk in _chunks(stream, form, form.first, size):
         if chunk.name == b"ds64":
             wide_bytes = int.from_bytes(read_at(stream, chunk.start + 8, 8), "little")
         if chunk.name == form.audio:

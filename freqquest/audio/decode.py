@@ -51,7 +51,7 @@ overflow of a power spectrum in float32.
 _RESAMPLING_MARGIN_S = 0.05
 """Audio read beyond both ends of a clip, so that the resampler's edges are cut off."""
 
-_BLOCK_FRAMES = 1 << 16
+_BLOCK_FRAMES = 1 << 18
 """Frames of a file that are in memory at once."""
 
 _SILENT = "silent: every sample is equal"
@@ -260,12 +260,12 @@ def _mix(samples: np.ndarray) -> np.ndarray:
 
 def _warning(samples: np.ndarray, mono: np.ndarray) -> str:
     """Return a warning of silence, or of channels that cancel when they are mixed."""
+    if mono.min() == mono.max() and (samples == samples[0]).all():
+        return _SILENT
     num_channels = samples.shape[1]
     if num_channels == 1:
-        return _SILENT if mono.min() == mono.max() else ""
+        return ""
     loudest, mixed = samples.var(axis=0).max(), mono.var()
-    if loudest == 0:
-        return _SILENT
     # A channel alone, the others silent, is 1 / C as loud in the mix.
     if mixed >= loudest / (10 * num_channels**2):
         return ""

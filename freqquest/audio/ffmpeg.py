@@ -226,7 +226,7 @@ class FFmpegReader:
 
     def _packet_frames(self, packet: "Packet[AudioStream]") -> int | None:
         """Return how many frames a packet gives, or None if only decoding tells."""
-        if self._codec.startswith(UNEVEN):
+        if self._codec.startswith(UNEVEN) or packet.has_sidedata("skip_samples"):
             return None
         num_frames = self._exact(packet.duration)
         if num_frames is None and self._codec.startswith(OF_CONSTANT_SIZE):

@@ -12,11 +12,16 @@ from freqquest.audio.chunks import mend_chunks
 from freqquest.audio.file_view import FileView, read_at
 from freqquest.audio.unreadable import UnreadableClipError, truncated
 
-_OGG_TAIL_BYTES = 1 << 17
-"""More than one Ogg page, which has at most 65,307 bytes."""
+_TAIL_BYTES = 1 << 17
+"""End of a file that is looked at: more than an Ogg page, which has at most 65,307 bytes."""
 
 _OGG_BEGINS = re.compile(rb"OggS\0[\x02\x06]")
 """First page of a stream in an Ogg file."""
+
+_FLAC_FRAME = re.compile(rb"\xff[\xf8\xf9]")
+
+_MAX_FALSE_FRAMES = 16
+"""Most marks of FLAC frames that other bytes have by chance in `_TAIL_BYTES`: 4 on average."""
 
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 """Name of the part of a WMA file's header that has the file's length, 40 bytes on."""
@@ -42,14 +47,12 @@ def audio_part(stream: IO[bytes]) -> IO[bytes]:
     if start and head[:1] in (b"\xff", b"\0"):
         return stream  # an MP3 file, whose decoders know tags
     end = _end_of_ogg(stream, size) if head == b"OggS" else size
-    if head == b"\x1aE\xdf\xa3":
-        _check_matroska(stream, start, size)
-    if head == b"\x30\x26\xb2\x75":
-        _check_asf(stream, start, size)
-    replaced = mend_chunks(stream, start, size)
-    if (start, end) == (0, size) and not replaced:
-        return stream
-    return cast(IO[bytes], FileView(stream, start, end, replaced))
+    part = stream
+    if (start, end) != (0, size):
+        part = cast(IO[bytes], FileView(stream, start, end))
+    _check_length(part, head, end - start)
+    replaced = mend_chunks(part, end - start)
+    return cast(IO[bytes], FileView(stream, start, end, replaced)) if replaced else part
 
 
 def _end_of_tags(stream: IO[bytes], head: bytes) -> int:
@@ -66,8 +69,8 @@ def _end_of_tags(stream: IO[bytes], head: bytes) -> int:
 
 def _end_of_ogg(stream: IO[bytes], size: int) -> int:
     """Return the position after the last page of an Ogg file, which must end a stream."""
-    first = max(0, size - _OGG_TAIL_BYTES)
-    tail = read_at(stream, first, _OGG_TAIL_BYTES)
+    first = max(0, size - _TAIL_BYTES)
+    tail = read_at(stream, first, _TAIL_BYTES)
     at = tail.rfind(b"OggS\0")
     lengths = tail[at + 27 :][: tail[at + 26]] if at >= 0 and at + 26 < len(tail) else b""
     end = at + 27 + len(lengths) + sum(lengths)
@@ -76,42 +79,66 @@ def _end_of_ogg(stream: IO[bytes], size: int) -> int:
     return first + end
 
 
-def _check_matroska(stream: IO[bytes], start: int, size: int) -> None:
+def _check_length(stream: IO[bytes], magic: bytes, size: int) -> None:
+    """Refuse files that are shorter than their header says, if the decoders do not notice."""
+    if magic == b"\x1aE\xdf\xa3":
+        _check_matroska(stream, size)
+    if magic == b"\x30\x26\xb2\x75":
+        _check_asf(stream, size)
+
+
+def _check_matroska(stream: IO[bytes], size: int) -> None:
     """Refuse a Matroska or WebM file that is shorter than its segment.
 
     The segment has no length in what browsers record.
     """
-    head = read_at(stream, start, 128)
+    head = read_at(stream, 0, 128)
     at = head.find(b"\x18\x53\x80\x67") + 4  # the segment's ID; then its length, of 1 to 8 bytes
     if at < 4 or at >= len(head) or not head[at]:
         return
     num_length_bytes = 9 - head[at].bit_length()
     bits = 7 * num_length_bytes
     num_bytes = int.from_bytes(head[at : at + num_length_bytes], "big") & ((1 << bits) - 1)
-    actual = size - start - at - num_length_bytes
+    actual = size - at - num_length_bytes
     if actual < num_bytes < (1 << bits) - 1:
         raise truncated(num_bytes, actual)
 
 
-def _check_asf(stream: IO[bytes], start: int, size: int) -> None:
+def _check_asf(stream: IO[bytes], size: int) -> None:
     """Refuse a WMA file that is shorter than its header says."""
-    head = read_at(stream, start, 1 << 12)
+    head = read_at(stream, 0, 1 << 12)
     at = head.find(_ASF_PROPERTIES) + 40
     expected = int.from_bytes(head[at : at + 8], "little") if at >= 40 else 0
-    if size - start < expected < 1 << 62:
-        raise truncated(expected, size - start)
+    if size < expected < 1 << 62:
+        raise truncated(expected, size)
 
 
-def is_chained_ogg(stream: IO[bytes], position: int) -> bool:
+def ogg_goes_on(stream: IO[bytes], position: int) -> bool:
     """Return whether an Ogg file has further streams: libsndfile reads the first only.
 
     Args:
         stream: The Ogg file, without anything after its last page.
         position: Position of the decoder after the last sample of the first stream.
     """
-    size = stream.seek(0, io.SEEK_END)
-    first = max(1, min(position, size) - _OGG_TAIL_BYTES)
-    return bool(_OGG_BEGINS.search(read_at(stream, first, 2 * _OGG_TAIL_BYTES)))
+    return bool(_OGG_BEGINS.search(_around(stream, position)))
+
+
+def flac_goes_on(stream: IO[bytes], position: int) -> bool:
+    """Return whether a FLAC file goes on after its last sample, as joined files do.
+
+    Args:
+        stream: The FLAC file.
+        position: Position of the decoder after the last sample.
+    """
+    rest = _around(stream, position)
+    num_frames = len(_FLAC_FRAME.findall(rest, len(rest) // 2))
+    return b"fLaC" in rest or num_frames > _MAX_FALSE_FRAMES
+
+
+def _around(stream: IO[bytes], position: int) -> bytes:
+    """Return bytes on both sides of a position, but not the file's first: decoders read ahead."""
+    first = max(1, position - _TAIL_BYTES)
+    return read_at(stream, first, position - first + _TAIL_BYTES)
 
 
 def mp3_has_exact_length(stream: IO[bytes]) -> bool:

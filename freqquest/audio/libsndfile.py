@@ -4,7 +4,6 @@ NumPy and soundfile.
 Shapes: S samples, C channels.
 """
 
-import io
 import re
 from collections.abc import Iterator
 from typing import IO
@@ -12,7 +11,7 @@ from typing import IO
 import numpy as np
 import soundfile
 
-from freqquest.audio.file_check import is_chained_ogg, mp3_has_exact_length
+from freqquest.audio.file_check import flac_goes_on, mp3_has_exact_length, ogg_goes_on
 from freqquest.audio.unreadable import UnreadableClipError, check_format, truncated
 
 _UNKNOWN_BYTES = 0x7FFF0000
@@ -25,14 +24,17 @@ _UNKNOWN_FRAMES = 2**62
 without one.
 """
 
-_MAX_REST_BYTES = 1 << 16
-"""Most bytes that may follow the last sample of a FLAC file, such as tags."""
-
 _MAX_MISSING_S = 0.1
 """Audio that may be missing at the end: encoders of MP3 count their padding differently."""
 
-_OPUS_PREROLL_S = 1.0
-"""Audio decoded before the wanted part of an Opus file, so that the decoder is exact there."""
+_PREROLL_S = {"OPUS": 2.0, "MPEG_LAYER_III": 2.0}
+"""Audio decoded before the wanted part, by subtype: libsndfile's own preroll is too short.
+
+Opus of a low bit rate, as for speech, remembers pure tones longer: parts may differ by 0.002.
+"""
+
+_VORBIS_PAGE_FRAMES = 1 << 18
+"""More than a page of an Ogg file has: libsndfile's seeks into the last page miss the frame."""
 
 _LOGGED_SIZE = re.compile(
     r"^ *(?:RIFF|RIFX|riff|FORM|Riff size|data|SSND|Data Size) *: (\d+)\b(?: \(should be (\d+)\))?",
@@ -91,18 +93,17 @@ class LibsndfileReader:
 
     def read(self, start: int, num_frames: int) -> np.ndarray:
         """Return frames `[S, C]`, fewer at the end of the file."""
+        self._wanted = min(start + num_frames, self._file.frames)
         try:
-            self._go_to(start)
-            self._wanted = min(start + num_frames, self._file.frames)
+            first = self._go_near(start)
+            # In one piece: soundfile seeks after each read, and MP3 has zeros after a seek.
             samples: np.ndarray = self._file.read(
-                max(0, self._wanted - start),
-                dtype="float32",
-                always_2d=True,
+                max(0, self._wanted - first), dtype="float32", always_2d=True
             )
-            self._end = start + samples.shape[0]
         except soundfile.LibsndfileError as error:
             raise _undecodable(error) from error
-        return samples
+        self._end = first + samples.shape[0]
+        return samples[start - first :]
 
     def blocks(self, num_frames: int) -> Iterator[np.ndarray]:
         """Yield the whole file in blocks `[S, C]`."""
@@ -110,21 +111,23 @@ class LibsndfileReader:
             yield block
         self.num_frames()
 
-    def _go_to(self, start: int) -> None:
-        if start == self._end:
-            return
-        num_dropped = start
-        if self._file.seekable():
-            # libsndfile sees to a preroll, but that of Opus is as short as its specification allows.
-            preroll_s = _OPUS_PREROLL_S if self._file.subtype == "OPUS" else 0
-            num_dropped = min(start, int(preroll_s * self._file.samplerate))
-            if start > num_dropped:  # an MP3 begins with zeros after a seek to its beginning
-                self._file.seek(min(start - num_dropped, self._file.frames))
-        while num_dropped > 0:
-            num_read = len(self._file.read(min(num_dropped, 1 << 16), dtype="float32"))
-            if num_read == 0:
-                return
-            num_dropped -= num_read
+    def _go_near(self, start: int) -> int:
+        """Go to the frame from which decoding gives exact samples at a frame; return it."""
+        file = self._file
+        if not file.seekable():
+            while self._end < start and (
+                num_read := len(file.read(min(start - self._end, 1 << 16)))
+            ):
+                self._end += num_read
+            return self._end
+        first = min(start, int(file.frames))
+        if file.subtype in _PREROLL_S:
+            first = max(0, first - int(_PREROLL_S[file.subtype] * file.samplerate))
+        elif file.subtype == "VORBIS":
+            first = max(0, min(first, int(file.frames) - _VORBIS_PAGE_FRAMES))
+        if first != self._end:
+            file.seek(first)
+        return first
 
     def _check_length(self) -> None:
         """Refuse headers that promise more than the file holds."""
@@ -143,7 +146,7 @@ class LibsndfileReader:
                 raise NotForLibsndfileError("no length in the file")
             self._stream.seek(position)
         elif file.format == "OGG" and _BROKEN_OGG.search(log):
-            if is_chained_ogg(self._stream, 0):
+            if ogg_goes_on(self._stream, 0):
                 raise NotForLibsndfileError("several streams, one after the other")
             raise UnreadableClipError("truncated: the last Ogg page is missing or corrupt")
 
@@ -161,10 +164,9 @@ class LibsndfileReader:
             file.seek(file.frames - 1)
             file.read(1)  # raises if the end is missing
         position = self._stream.tell()
-        if file.format == "OGG":
-            if is_chained_ogg(self._stream, position):
-                raise NotForLibsndfileError("several streams, one after the other")
-        elif self._stream.seek(0, io.SEEK_END) - position > _MAX_REST_BYTES:
+        if file.format == "OGG" and ogg_goes_on(self._stream, position):
+            raise NotForLibsndfileError("several streams, one after the other")
+        if file.format == "FLAC" and flac_goes_on(self._stream, position):
             raise NotForLibsndfileError("more audio than its header says")
 
 

@@ -19,7 +19,7 @@ FORMATS = {
     "3gp": ("3gp", "libopencore_amrnb", 8_000),
     "caf": ("caf", "alac", 44_100),
     "m4a alac": ("ipod", "alac", 44_100),
-    "vbr mp3": ("mp3", "libmp3lame", 44_100),
+    "bare mp3": ("mp3", "libmp3lame", 44_100),
     "mp2": ("mp2", "mp2", 44_100),
     "ac3": ("ac3", "ac3", 44_100),
     "wv": ("wv", "wavpack", 44_100),
@@ -32,13 +32,13 @@ FORMATS = {
 """Container, codec and sample rate by a name for them."""
 
 DELAYED_S = {"aac": 0.04, "flv": 0.04, "mka": 0.02, "amr": 0.02, "3gp": 0.01, "mp2": 0.03}
-DELAYED_S |= {"ac3": 0.04, "vbr mp3": 0.06, "wma": 0.05, "g722": 0.002, "caf": 0.1}
+DELAYED_S |= {"ac3": 0.04, "bare mp3": 0.06, "wma": 0.05, "g722": 0.002, "caf": 0.1}
 """Most seconds by which FFmpeg's sound is delayed or its length wrong, because the file does
 not say more. (It drops the end of ALAC in CAF.)
 """
 
 _OPTIONS = {
-    "vbr mp3": {"options": {"qscale": "5"}, "container_options": {"write_xing": "0"}},
+    "bare mp3": {"container_options": {"write_xing": "0"}},
     "wma": {"bit_rate": 128_000},
 }
 
