@@ -1,6 +1,8 @@
+import re
+
 import pytest
 
-from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.config import DatasetSettings, PreprocessConfig
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,30 @@ def test_clips_are_required_unless_the_dataset_is_only_verified():
     with pytest.raises(ValueError, match="`audio_dir` is missing: .* unless `verify=True`"):
         PreprocessConfig(dataset_dir="unused")
     assert PreprocessConfig(dataset_dir="unused", verify=True).audio_dir is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"window_hop": 1.0}, "`window_hop` needs `windows=all` or `windows=loudest`"),
+        ({"max_windows_per_file": 3}, "`max_windows_per_file` needs `windows=all`"),
+        ({"windows": "all", "window_hop": 0.001}, "`window_hop=0.001` must be from 0.01 to 600"),
+        (
+            {"windows": "loudest", "window_hop": 5.0},
+            "`window_hop=5` must be at most `duration=4` with `windows=loudest`",
+        ),
+        ({"windows": "last"}, "`windows=last` must be one of: first, all, loudest"),
+        ({"label_column": "x"}, "`label_column` needs `metadata` or `annotations`"),
+        ({"metadata": "a.csv", "annotations": "b.csv"}, "`annotations` both list the clips"),
+    ],
+)
+def test_windows_and_tables_that_do_not_fit_are_refused(settings, problem):
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        DatasetSettings(**settings)
+
+
+def test_a_shard_has_as_many_bytes_whatever_the_clips():
+    assert DatasetSettings().effective_clips_per_shard == 64
+    assert DatasetSettings(duration=1.0).effective_clips_per_shard > 256
+    assert DatasetSettings(duration=600.0).effective_clips_per_shard == 1
+    assert DatasetSettings(clips_per_shard=5, duration=1.0).effective_clips_per_shard == 5

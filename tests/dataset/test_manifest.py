@@ -32,7 +32,7 @@ def test_the_summary_lists_classes_clips_recordings_hours_and_rates(dataset_dir)
     assert lines[1].split() == ["high", "8", "(4)", "2", "(1)", "0", "(0)", "0.01"]
     assert lines[3].split() == ["(no", "label)", "0", "(0)", "0", "(0)", "3", "(3)", "0.00"]
     assert lines[4] == "layout: class folders"
-    assert lines[5].startswith("recordings: from the file names, e.g. 100 of 100-0-0-0.wav, ")
+    assert lines[5].startswith("recordings: from the file names, e.g. 200 of 200-1-0-0.wav, ")
     assert "rows: 32 train, 4 validation, 3 test" in lines
     assert "sample rates: 23 at 22050 Hz" in lines
     assert "rejected clips: 1 (listed in there/quarantine.csv)" in lines
