@@ -15,7 +15,7 @@ _AUGMENTATION = "num_augmented_copies augmentations"
 _SPECTROGRAMS = (
     "num_mels min_frequency max_frequency cnn_n_fft cnn_hop_length cgan_n_fft cgan_hop_length"
 )
-_COLUMNS = "path_column label_column recording_column fold_column split_column"
+_COLUMNS = "path_column label_column label_separator recording_column fold_column split_column"
 """Groups of the dataset's settings, which the pipeline has too."""
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
@@ -82,6 +82,7 @@ _PLACEHOLDERS: Mapping[str, str] = {
     "window_hop": "SECONDS",
     "path_column": "NAME",
     "label_column": "NAME",
+    "label_separator": "TEXT",
     "recording_column": "NAME",
     "fold_column": "NAME",
     "split_column": "NAME",

@@ -14,6 +14,7 @@ def read_split(dataset: Location, manifest: Manifest, split: str, view: ViewName
     return ClipArrays(
         spectrograms=np.concatenate([shard.spectrograms for shard in shards]),
         class_indices=np.concatenate([shard.class_indices for shard in shards]),
+        labels=np.concatenate([shard.labels for shard in shards]),
         clip_ids=[clip_id for shard in shards for clip_id in shard.clip_ids],
         recordings=[recording for shard in shards for recording in shard.recordings],
     )

@@ -30,8 +30,6 @@ _NO_ANNOTATIONS = (
     "a Raven selection table with a column of labels (Species, Annotation, Label or `label_column`)"
 )
 
-_SEVERAL_LABELS = "clips with several labels are not supported yet"
-
 
 def find_annotated(tree: Tree, annotations: str, chosen: Mapping[str, str]) -> Sources:
     """Return the annotated parts of files, and reject annotations that name no part.
@@ -183,7 +181,7 @@ def _find_clashes(parts: pd.DataFrame) -> pd.Series:
             where for other, (end, where) in ends.items() if other != label and end > start_s
         ]
         if overlapped:
-            clashes[row] = f"it overlaps {overlapped[0]}: {_SEVERAL_LABELS}"
+            clashes[row] = f"it overlaps {overlapped[0]}, which has another label"
         elif clip_id in starts:
             clashes[row] = f"it starts with {starts[clip_id]}: keep one of them"
         else:

@@ -39,6 +39,10 @@ class DatasetSettings:
     label_column: str | None = None
     """Column of `metadata` or `annotations` with the labels."""
 
+    label_separator: str = ";"
+    """Separator of several labels in a cell of `metadata` or `annotations`. FSD50K's commas are
+    known."""
+
     recording_column: str | None = None
     """Column of `metadata` or `annotations` with the recordings."""
 
@@ -155,6 +159,8 @@ class DatasetSettings:
             raise ValueError(
                 f"`{columns[0]}` needs `metadata` or `annotations`, the table with this column"
             )
+        if not self.label_separator:
+            raise ValueError("`label_separator=` must not be empty: give the character, such as ,")
         if self.metadata is not None and self.annotations is not None:
             raise ValueError(
                 "`metadata` and `annotations` both list the clips: give one of them, with a column "

@@ -41,10 +41,14 @@ class DatasetClip:
     it."""
 
     label: str | None
-    """Class name; None for an unlabeled clip."""
+    """Class name, or several joined by `;`; None for an unlabeled clip."""
 
     class_index: int
-    """Index of the label in `Dataset.classes`; -1 for an unlabeled clip."""
+    """Index of the label in `Dataset.classes`, or of the rarest of several; -1 for an unlabeled
+    clip."""
+
+    class_indices: list[int]
+    """Indices of all labels."""
 
     recording: str
     """Recording that the clip was cut from; `clip_id` if it is unknown."""

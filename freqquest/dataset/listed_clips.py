@@ -124,19 +124,7 @@ def _why_rejected(metadata: Metadata, positions: pd.Series, tree: Tree) -> pd.Se
     problems = tree.rejected.set_index("path")["reason"]
     reasons = pd.Series("", rows.index, dtype=str)
     reasons = reasons.mask(rows["label"].isna() & (rows["split"] != "test"), "no label")
-    reasons = reasons.mask(_have_several_labels(metadata), _SEVERAL_LABELS)
     lost = (f"{root}/" + paths).map(problems).astype(str).fillna(_no_file(root))
     reasons = reasons.mask(positions == NO_FILE, lost)
     is_outside = (positions == NO_FILE) & ~are_inside(paths)
     return reasons.mask(is_outside, "not a path below the audio folder")
-
-
-_SEVERAL_LABELS = "clips with several labels are not supported yet"
-
-
-def _have_several_labels(metadata: Metadata) -> pd.Series:
-    """Return which rows have several labels, which are rejected until they are supported."""
-    separator = metadata.format.label_separator
-    if not separator:
-        return pd.Series(False, metadata.rows.index)
-    return metadata.rows["label"].fillna("").str.contains(separator, regex=False)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.labels import class_names, have_several, single_labels
 from freqquest.dataset.manifest import (
     FORMAT_VERSION,
     SPLITS,
@@ -61,6 +62,7 @@ def make_manifest(
             sum((Counter(shard.statistics.sample_rates) for shard in written), Counter())
         ),
         num_quarantined=len(rejected),
+        has_several_labels=bool(have_several(kept["label"]).any()),
         num_warnings=sum(len(shard.statistics.warnings) for shard in written),
         num_cut=sum(shard.statistics.num_cut for shard in written),
         notes=plan.notes,
@@ -71,7 +73,7 @@ def make_manifest(
 
 def _require_every_class(clips: pd.DataFrame, classes: list[str]) -> None:
     for split in ("train", "validation"):
-        lost = set(classes) - set(clips["label"][clips["split"] == split])
+        lost = set(classes) - set(class_names(clips["label"][clips["split"] == split]))
         if lost:
             raise UserError(
                 f"class {min(lost)} has no readable clip in the split {split}: see "
@@ -82,7 +84,8 @@ def _require_every_class(clips: pd.DataFrame, classes: list[str]) -> None:
 def _count(clips: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
     """Count the distinct values of a column by split and class."""
     counts: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
-    for (split, label), group in clips.fillna({"label": ""}).groupby(["split", "label"]):
+    by_label = clips[["split", column]].join(single_labels(clips["label"].fillna("")))
+    for (split, label), group in by_label.groupby(["split", "label"]):
         counts[str(split)][str(label)] = int(group[column].nunique())
     return counts
 

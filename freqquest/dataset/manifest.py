@@ -30,6 +30,9 @@ UNFINISHED_NAME = "unfinished.json"
 NOT_AUGMENTED = "none"
 """Value of the column `augmentation` for clips that are not augmented copies."""
 
+LABEL_SEPARATOR = ";"
+"""Separator of the labels of a clip that has several."""
+
 SPLITS = ("train", "validation", "test")
 
 ROW_COLUMNS = (
@@ -39,13 +42,14 @@ ROW_COLUMNS = (
     "end_s",
     "label",
     "class_index",
+    "class_indices",
     "recording",
     "fold",
     "split",
     "augmentation",
 )
-"""Columns of a shard, before one column per view. Version 3 has no `start_s` and `end_s`: its clips
-begin with their files.
+"""Columns of a shard, before one column per view. Version 3 has no `start_s` and `end_s`, as its
+clips begin with their files, and no `class_indices`, as they have one label.
 """
 
 DATASET_FILES = re.compile(
@@ -134,6 +138,9 @@ class Manifest:
 
     windows: WindowConfig = field(default_factory=WindowConfig)
     """Windows of each file that became clips."""
+
+    has_several_labels: bool = False
+    """True if there are clips with several labels."""
 
     num_warnings: int = 0
     """Number of clips in warnings.csv, which may be useless."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from freqquest.dataset.manifest import SPLITS
+from freqquest.dataset.labels import join_labels
+from freqquest.dataset.manifest import LABEL_SEPARATOR, SPLITS
 from freqquest.dataset.text_tables import TextTable, find_column, read_text_table
 from freqquest.errors import UserError
 from freqquest.storage import Location
@@ -40,7 +41,7 @@ class TableFormat:
     """Roles whose columns tell the format."""
 
     label_separator: str = ""
-    """Separator of several labels in a cell; empty if a cell has one label."""
+    """Separator of several labels in a cell, if the format has its own."""
 
     lists_all: bool = False
     """True if the data set has no clip without a row."""
@@ -133,13 +134,19 @@ class Metadata:
         return "label" in self.columns
 
 
-def read_metadata(file: Location, shown: str, chosen: Mapping[str, str] | None = None) -> Metadata:
+def read_metadata(
+    file: Location,
+    shown: str,
+    chosen: Mapping[str, str] | None = None,
+    label_separator: str = LABEL_SEPARATOR,
+) -> Metadata:
     """Read a CSV of clips.
 
     Args:
         file: The CSV.
         shown: Its name for errors.
         chosen: Columns that the user names, by role; the others are found by their names.
+        label_separator: Separator of several labels in a cell, unless the format has its own.
 
     Raises:
         UserError: It is not such a CSV, or a cell is invalid.
@@ -154,6 +161,7 @@ def read_metadata(file: Location, shown: str, chosen: Mapping[str, str] | None =
     rows = rows.where(rows != "")
     return Metadata(
         rows=rows.assign(
+            label=join_labels(rows["label"], kind.label_separator or label_separator),
             fold=whole_numbers(rows["fold"], shown, columns.get("fold", "fold")),
             split=split_names(rows["split"], shown, columns.get("split", "split")),
         ),

@@ -16,7 +16,8 @@ import pandas as pd
 import pyarrow as pa
 
 from freqquest.dataset.config import PreprocessConfig
-from freqquest.dataset.manifest import SPLITS
+from freqquest.dataset.labels import class_names, have_several, single_labels
+from freqquest.dataset.manifest import LABEL_SEPARATOR, SPLITS
 from freqquest.dataset.shard import PlannedClip, ShardPlan
 from freqquest.dataset.sources import CLIP_COLUMNS, digest, find_labeled, find_unlabeled
 from freqquest.dataset.split import assign_splits
@@ -90,6 +91,8 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     labeled = find_labeled(config, config.audio_dir)
     splits, split_description = assign_splits(labeled.clips, config)
     tables, rejected, notes = [labeled.clips], [labeled.rejected], [*labeled.notes]
+    if num_several := int(have_several(labeled.clips["label"]).sum()):
+        notes.append(f"labels: {num_several:,} of {len(labeled.clips):,} clips have several")
     if config.test_dir is not None:
         unlabeled = find_unlabeled(config.test_dir, "test_dir")
         both = set(labeled.clips["path"]) & set(unlabeled.clips["path"])
@@ -110,7 +113,7 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
         settings=compared_settings(config),
         sources_sha256=sources_sha256,
         split_description=split_description,
-        classes=sorted(clips["label"][clips["split"] != "test"].unique()),
+        classes=class_names(clips["label"][clips["split"] != "test"]),
         clips=clips,
         rejected=pd.concat(rejected, ignore_index=True),
         notes=notes,
@@ -162,9 +165,10 @@ class ShardPlans(Sequence[ShardPlan]):
         self._seed, self._augmentations = config.seed, config.augmentations
         self._clip, self._views = config.clip, config.views
         self._shards: list[_ShardRows] = []
+        label_indices = _label_indices(clips, classes)
         per_shard, num_rows, tables = config.effective_clips_per_shard, 0, []
         for split in SPLITS:
-            table = _planned_rows(clips[clips["split"] == split], split, classes, config)
+            table = _planned_rows(clips[clips["split"] == split], split, label_indices, config)
             self._shards += [
                 _ShardRows(
                     split,
@@ -217,19 +221,40 @@ class ShardPlans(Sequence[ShardPlan]):
 
 
 def _planned_rows(
-    clips: pd.DataFrame, split: str, classes: list[str], config: PreprocessConfig
+    clips: pd.DataFrame, split: str, label_indices: pd.DataFrame, config: PreprocessConfig
 ) -> pa.Table:
     """Return the rows of a split, augmented copies included, in the order of the shards."""
     num_versions = 1 + (config.num_augmented_copies if split == "train" else 0)
     # Shuffled once, so that every shard mixes classes and recordings.
     rng = np.random.default_rng([config.seed, zlib.crc32(split.encode())])
     order = rng.permutation(len(clips) * num_versions)
-    class_indices = pd.Categorical(clips["label"], categories=classes).codes.astype(np.int64)
+    indices = label_indices.reindex(clips["label"].fillna(""))
     rows = order // num_versions
     return (
         _to_arrow(clips)
         .drop_columns("source")
         .take(rows)
-        .append_column("class_index", pa.array(class_indices[rows]))
+        .append_column("class_index", pa.array(indices["rarest"].to_numpy()[rows]))
+        .append_column(
+            "class_indices",
+            pa.array(indices["all"].to_numpy()[rows], pa.list_(pa.int64())),
+        )
         .append_column("copy", pa.array(order % num_versions))
+    )
+
+
+def _label_indices(clips: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """Return `all` class indices and the `rarest` one of each text of labels, the empty one too."""
+    counts = single_labels(clips["label"].dropna()).value_counts()
+    index_of = {label: index for index, label in enumerate(classes)}
+    rows: dict[str, tuple[list[int], int]] = {"": ([], -1)}
+    for text in clips["label"].dropna().unique():
+        labels = text.split(LABEL_SEPARATOR)
+        rarest = min(labels, key=lambda label: (counts[label], label))
+        rows[text] = [index_of[label] for label in labels], index_of[rarest]
+    return pd.DataFrame(
+        {
+            "all": pd.Series([every for every, _ in rows.values()], list(rows), dtype=object),
+            "rarest": pd.Series([rarest for _, rarest in rows.values()], list(rows)),
+        }
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from freqquest.dataset.manifest import ROW_COLUMNS, Manifest, Shard, sha256
@@ -29,7 +30,10 @@ class ClipArrays:
     """`[N, M, T]`, float16."""
 
     class_indices: np.ndarray
-    """`[N]`, int64; -1 for unlabeled clips."""
+    """`[N]`, int64: the class, or the rarest of several; -1 for unlabeled clips."""
+
+    labels: np.ndarray
+    """`[N, K]`, bool: all labels of each clip, of K classes."""
 
     clip_ids: list[str]
     recordings: list[str]
@@ -59,20 +63,31 @@ def _read_row_columns(dataset: Location, shard: Shard) -> pa.Table:
         raise
 
 
-def read_shard(dataset: Location, shard: Shard, view: ViewName, verify: bool = True) -> ClipArrays:
+def read_shard(
+    dataset: Location, shard: Shard, view: ViewName, num_classes: int, *, verify: bool = True
+) -> ClipArrays:
     """Load one shard. Its hash need not be verified more than once.
 
     Raises:
         UserError: The shard is missing or corrupt.
     """
-    columns = [view, "class_index", "clip_id", "recording"]
+    columns = [view, "class_index", "class_indices", "clip_id", "recording"]
     table = read_table(dataset, shard, columns, verify=verify)
     return ClipArrays(
         spectrograms=to_array(table[view]),
         class_indices=table["class_index"].to_numpy(),
+        labels=label_matrix(table["class_indices"], num_classes),
         clip_ids=table["clip_id"].to_pylist(),
         recordings=table["recording"].to_pylist(),
     )
+
+
+def label_matrix(class_indices: pa.ChunkedArray, num_classes: int) -> np.ndarray:
+    """Convert a column of lists of class indices to `[N, K]`, bool."""
+    matrix = np.zeros((len(class_indices), num_classes), bool)
+    rows = pc.list_parent_indices(class_indices).to_numpy()
+    matrix[rows, pc.list_flatten(class_indices).to_numpy()] = True
+    return matrix
 
 
 def read_table(
@@ -91,12 +106,21 @@ def read_table(
 
 def _read_table(stream: io.BufferedReader | io.BytesIO, columns: list[str]) -> pa.Table:
     file = pq.ParquetFile(stream)
-    table = file.read(columns, use_threads=False)
-    for name, value in (("start_s", 0.0), ("end_s", None)):
-        if name in columns and name not in table.column_names:  # before format version 4
-            values = pa.array([value] * table.num_rows, pa.float64())
-            table = table.add_column(columns.index(name), name, values)
-    return table
+    if "class_indices" in file.schema_arrow.names:
+        return file.read(columns, use_threads=False)
+    table = file.read([*columns, "class_index"], use_threads=False)
+    return _with_columns_of_version_4(table).select(columns)
+
+
+def _with_columns_of_version_4(table: pa.Table) -> pa.Table:
+    """Return a table of version 3 with the columns that it lacks."""
+    count = table.num_rows
+    indices = [[] if index < 0 else [index] for index in table["class_index"].to_pylist()]
+    return (
+        table.append_column("start_s", pa.array(np.zeros(count)))
+        .append_column("end_s", pa.nulls(count, pa.float64()))
+        .append_column("class_indices", pa.array(indices, pa.list_(pa.int64())))
+    )
 
 
 def to_array(spectrograms: pa.ChunkedArray) -> np.ndarray:
@@ -135,7 +159,7 @@ def example_of_each_class(
     for shard in train_shards[:_MAX_EXAMPLE_SHARDS]:
         if len(examples) == len(manifest.classes):
             break
-        clips = read_shard(dataset, shard, view)
+        clips = read_shard(dataset, shard, view, len(manifest.classes))
         for class_index, spectrogram in zip(clips.class_indices, clips.spectrograms, strict=True):
             examples.setdefault(manifest.classes[class_index], spectrogram.astype(np.float32))
     return {label: examples[label] for label in manifest.classes if label in examples}
@@ -153,7 +177,7 @@ class SplitReader:
         Raises:
             UserError: The split is empty.
         """
-        self._dataset, self._view = dataset, view
+        self._dataset, self._view, self._num_classes = dataset, view, len(manifest.classes)
         self._shards = _shards_of(manifest, split, dataset)
         self._sizes = [shard.num_rows for shard in self._shards]
         self._ends = np.cumsum(self._sizes)
@@ -190,6 +214,7 @@ class SplitReader:
             yield ClipArrays(
                 spectrograms=np.stack([shard.spectrograms[row] for shard, row in clips]),
                 class_indices=np.array([shard.class_indices[row] for shard, row in clips]),
+                labels=np.stack([shard.labels[row] for shard, row in clips]),
                 clip_ids=[shard.clip_ids[row] for shard, row in clips],
                 recordings=[shard.recordings[row] for shard, row in clips],
             )
@@ -205,7 +230,11 @@ class SplitReader:
     def _read(self, index: int) -> ClipArrays:
         """Load a shard, and verify it the first time."""
         arrays = read_shard(
-            self._dataset, self._shards[index], self._view, verify=index not in self._verified
+            self._dataset,
+            self._shards[index],
+            self._view,
+            self._num_classes,
+            verify=index not in self._verified,
         )
         self._verified.add(index)
         return arrays

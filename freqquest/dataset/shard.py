@@ -20,7 +20,7 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import Clip, UnreadableClipError
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.dataset.load_clip import open_clip
-from freqquest.dataset.manifest import NOT_AUGMENTED, ROW_COLUMNS, Shard, sha256
+from freqquest.dataset.manifest import LABEL_SEPARATOR, NOT_AUGMENTED, ROW_COLUMNS, Shard, sha256
 from freqquest.storage import Location
 
 _SHARD_VERSION = 3
@@ -30,6 +30,7 @@ _TYPES = {
     **dict.fromkeys(ROW_COLUMNS, pa.string()),
     **dict.fromkeys(("class_index", "fold"), pa.int64()),
     **dict.fromkeys(("start_s", "end_s"), pa.float64()),
+    "class_indices": pa.list_(pa.int64()),
 }
 """Types of the columns before the spectrograms."""
 
@@ -54,7 +55,9 @@ class PlannedClip(TypedDict):
     num_bytes: int
     modified_ns: int
     class_index: int
-    """-1 for unlabeled clips."""
+    """The rarest of its labels; -1 for unlabeled clips."""
+    class_indices: list[int]
+    """All of its labels."""
     copy: int
     """0 for the clip itself."""
 
@@ -221,7 +224,8 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
         until_s = audio.duration_s if clip["end_s"] is None else clip["end_s"]
         remaining_s = until_s - clip["start_s"]
         num_cut += remaining_s > plan.clip.duration_s + 0.01
-        seconds[clip["label"] or ""] += min(remaining_s, plan.clip.duration_s)
+        for label in (clip["label"] or "").split(LABEL_SEPARATOR):
+            seconds[label] += min(remaining_s, plan.clip.duration_s)
         sample_rates[str(audio.sample_rate_hz)] += 1
         if audio.warning:
             warnings.append({"clip_id": clip["clip_id"], "warning": audio.warning})

@@ -14,6 +14,7 @@ from freqquest.audio.decode import AUDIO_SUFFIXES
 from freqquest.dataset.annotations import find_annotated
 from freqquest.dataset.config import DatasetSettings
 from freqquest.dataset.file_names import is_inside
+from freqquest.dataset.labels import class_names
 from freqquest.dataset.layouts import find_by_layout
 from freqquest.dataset.listed_clips import add_columns, find_listed
 from freqquest.dataset.manifest import sha256
@@ -70,7 +71,7 @@ def find_labeled(config: DatasetSettings, audio_dir: str) -> Sources:
             *sources.notes,
             *recording_notes,
             *describe_others(tree.others),
-            *_similar_labels(sources.clips["label"].dropna().unique()),
+            *_similar_labels(class_names(sources.clips["label"])),
         ],
     )
 
@@ -87,7 +88,7 @@ def _find_clips(config: DatasetSettings, tree: Tree) -> Sources:
     if config.metadata is None:
         return find_by_layout(tree)
     file = locate(config.metadata)
-    metadata = read_metadata(file, f"`metadata={file}`", chosen)
+    metadata = read_metadata(file, f"`metadata={file}`", chosen, config.label_separator)
     if not metadata.has_labels:
         return add_columns(find_by_layout(tree, with_tables=False), metadata, str(tree.root))
     sources = find_listed(tree, metadata)
@@ -179,14 +180,14 @@ def _label_from_path(clip_id: str) -> str:
 def _require_classes(sources: Sources, root: str) -> None:
     """Refuse fewer than two classes to learn, and labels that cannot be in file names."""
     clips = sources.clips
-    learned = set(clips["label"][clips["split"] != "test"].dropna().unique())
+    learned = set(class_names(clips["label"][clips["split"] != "test"]))
     if len(learned) < 2:
         classes = f"only one class ({learned.pop()})" if learned else "no labeled clips"
         raise UserError(
             f"{root} has {classes}: a classifier needs two or more"
             f"{describe_rejected(sources.rejected)}"
         )
-    unknown = set(clips["label"].dropna().unique()) - learned
+    unknown = set(class_names(clips["label"])) - learned
     if unknown:
         raise UserError(
             f"class {min(unknown)} has only test clips: add other clips, or remove its labels"

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.labels import class_names, single_labels
 from freqquest.dataset.stratify import count_labels, divide_groups, label_shares
 from freqquest.errors import UserError
 
@@ -78,7 +79,8 @@ def _require_all(clips: pd.DataFrame, column: str) -> None:
 
 def _require_every_class(clips: pd.DataFrame) -> None:
     for split in ("train", "validation"):
-        missing = set(clips["label"]) - set(clips["label"][clips["split"] == split])
+        missing = set(class_names(clips["label"]))
+        missing -= set(class_names(clips["label"][clips["split"] == split]))
         if missing:
             raise UserError(
                 f"`metadata` puts no clip of class {min(missing)} into {split}: each class needs "
@@ -98,7 +100,8 @@ def _describe_recordings(clips: pd.DataFrame) -> str:
 
 def _choose_fold(clips: pd.DataFrame, config: PreprocessConfig) -> int:
     """Return the configured fold, or else the fold with every class that is closest in size."""
-    counts = pd.crosstab(clips["fold"], clips["label"])
+    by_label = clips[["fold"]].join(single_labels(clips["label"]))
+    counts = pd.crosstab(by_label["fold"], by_label["label"])
     is_usable = ((counts > 0) & (counts < counts.sum())).all(axis=1)
     usable: list[int] = counts.index[is_usable].tolist()
     chosen = config.validation_fold
@@ -118,7 +121,7 @@ def _choose_fold(clips: pd.DataFrame, config: PreprocessConfig) -> int:
             f"`validation_fold={chosen}` does not leave every class in both splits: use one of: "
             f"{_list_some(usable)}"
         )
-    distances = (counts.sum(axis=1) / len(clips) - config.validation_fraction).abs()
+    distances = (counts.sum(axis=1) / len(by_label) - config.validation_fraction).abs()
     return usable[int(np.argmin(distances[is_usable]))] if chosen is None else chosen
 
 
@@ -148,8 +151,9 @@ def _stratified_split(
         which is empty if there is none.
     """
     group_numbers, _ = pd.factorize(groups)
-    label_numbers, labels = pd.factorize(clips["label"], sort=True)
-    counts = count_labels(group_numbers, label_numbers)
+    single = single_labels(clips["label"])
+    label_numbers, labels = pd.factorize(single, sort=True)
+    counts = count_labels(group_numbers[clips.index.get_indexer(single.index)], label_numbers)
     _require_two_groups(counts, labels)
     fraction = config.validation_fraction
     parts = divide_groups(counts, (1 - fraction, fraction), config.seed)

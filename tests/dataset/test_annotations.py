@@ -116,10 +116,9 @@ def test_of_overlapping_sounds_with_different_labels_the_second_is_quarantined(t
         ("a/x.wav#9", 9, 10, "cat"),
         ("b/y.flac#5", 5, 6, "cat"),
     ]
-    several = "clips with several labels are not supported yet"
     assert reasons(sources, csv) == [
-        f"line 5: it overlaps {csv} line 4: {several}",
-        f"line 6: it overlaps {csv} line 2: {several}",
+        f"line 5: it overlaps {csv} line 4, which has another label",
+        f"line 6: it overlaps {csv} line 2, which has another label",
         f"line 9: it starts with {csv} line 2: keep one of them",
     ]
 

@@ -98,10 +98,11 @@ def test_the_names_in_a_manifest_do_not_change(dataset_dir):
         *("version", "settings", "sources_sha256", "classes", "clip", "views"),
         *("split_description", "num_clips", "num_recordings", "num_rows", "seconds"),
         *("sample_rates", "num_quarantined", "normalization", "shards"),
-        *("windows", "num_warnings", "num_cut", "notes"),
+        *("windows", "has_several_labels", "num_warnings", "num_cut", "notes"),
     ]
     assert set(content["settings"]) == {
         *("path_column", "label_column", "recording_column", "fold_column", "split_column"),
+        "label_separator",
         *("sample_rate", "duration", "windows", "window_hop", "max_windows_per_file"),
         *("num_mels", "min_frequency", "max_frequency"),
         *("cnn_n_fft", "cnn_hop_length", "cgan_n_fft", "cgan_hop_length"),
