@@ -18,6 +18,7 @@ import soxr
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.ffmpeg import FFmpegReader, is_installed
 from freqquest.audio.file_check import audio_part
+from freqquest.audio.file_view import read_at
 from freqquest.audio.libsndfile import LibsndfileReader, NotForLibsndfileError
 from freqquest.audio.unreadable import UnreadableClipError
 
@@ -53,6 +54,9 @@ _RESAMPLING_MARGIN_S = 0.05
 
 _BLOCK_FRAMES = 1 << 18
 """Frames of a file that are in memory at once."""
+
+_SMALL_FILE_BYTES = 1 << 20
+"""Size up to which a file is read at once."""
 
 _SILENT = "silent: every sample is equal"
 
@@ -161,6 +165,9 @@ def encode_wav(waveform: np.ndarray, sample_rate_hz: int) -> bytes:
 
 def _decode(stream: IO[bytes], use: Callable[[_Reader], _Result]) -> _Result:
     """Open a file by libsndfile or else by FFmpeg, and return what is made of it."""
+    size = stream.seek(0, io.SEEK_END)
+    if size <= _SMALL_FILE_BYTES:
+        stream = io.BytesIO(read_at(stream, 0, size))  # decoders seek a hundred times
     audio = audio_part(stream)
     audio.seek(0)
     try:
@@ -260,7 +267,8 @@ def _mix(samples: np.ndarray) -> np.ndarray:
 
 def _warning(samples: np.ndarray, mono: np.ndarray) -> str:
     """Return a warning of silence, or of channels that cancel when they are mixed."""
-    if mono.min() == mono.max() and (samples == samples[0]).all():
+    # Two samples tell most sounds from silence, in no time.
+    if mono[0] == mono[-1] and (samples == samples[0]).all():
         return _SILENT
     num_channels = samples.shape[1]
     if num_channels == 1:

@@ -15,6 +15,9 @@ from freqquest.audio.unreadable import UnreadableClipError, truncated
 _TAIL_BYTES = 1 << 17
 """End of a file that is looked at: more than an Ogg page, which has at most 65,307 bytes."""
 
+_READ_AHEAD_BYTES = 1 << 16
+"""More than decoders read ahead, also when they look for a place."""
+
 _OGG_BEGINS = re.compile(rb"OggS\0[\x02\x06]")
 """First page of a stream in an Ogg file."""
 
@@ -120,7 +123,8 @@ def ogg_goes_on(stream: IO[bytes], position: int) -> bool:
         stream: The Ogg file, without anything after its last page.
         position: Position of the decoder after the last sample of the first stream.
     """
-    return bool(_OGG_BEGINS.search(_around(stream, position)))
+    before, after = _around(stream, position)
+    return bool(_OGG_BEGINS.search(before + after))
 
 
 def flac_goes_on(stream: IO[bytes], position: int) -> bool:
@@ -130,15 +134,14 @@ def flac_goes_on(stream: IO[bytes], position: int) -> bool:
         stream: The FLAC file.
         position: Position of the decoder after the last sample.
     """
-    rest = _around(stream, position)
-    num_frames = len(_FLAC_FRAME.findall(rest, len(rest) // 2))
-    return b"fLaC" in rest or num_frames > _MAX_FALSE_FRAMES
+    before, after = _around(stream, position)
+    return b"fLaC" in before + after or len(_FLAC_FRAME.findall(after)) > _MAX_FALSE_FRAMES
 
 
-def _around(stream: IO[bytes], position: int) -> bytes:
-    """Return bytes on both sides of a position, but not the file's first: decoders read ahead."""
-    first = max(1, position - _TAIL_BYTES)
-    return read_at(stream, first, position - first + _TAIL_BYTES)
+def _around(stream: IO[bytes], position: int) -> tuple[bytes, bytes]:
+    """Return the bytes before and after a position, but for the file's first."""
+    first = max(1, position - _READ_AHEAD_BYTES)
+    return read_at(stream, first, position - first), read_at(stream, position, _TAIL_BYTES)
 
 
 def mp3_has_exact_length(stream: IO[bytes]) -> bool:

@@ -316,6 +316,34 @@ def test_any_corruption_gives_a_clip_or_a_reason():
     assert 100 < num_refused < 300
 
 
+@pytest.mark.parametrize(
+    ("samples", "warning"),
+    [
+        (np.zeros(8_000), "silent: every sample is equal"),
+        (np.full(8_000, 0.25), "silent: every sample is equal"),
+        (np.ones(1), "silent: every sample is equal"),
+        (np.zeros((8_000, 2)), "silent: every sample is equal"),
+        (np.stack([np.full(800, 0.1), np.full(800, -0.1)], 1), "silent: every sample is equal"),
+        (
+            np.stack([sine(16_000), -sine(16_000)], 1),
+            "its channels cancel: the mix is 100 dB quieter than the louder channel",
+        ),
+        (
+            np.stack([sine(16_000), -0.98 * sine(16_000)], 1) + 0.1,
+            "its channels cancel: the mix is 40 dB quieter than the louder channel",
+        ),
+        (sine(16_000), ""),
+        (np.stack([sine(16_000), np.zeros(8_000)], 1), ""),
+        (np.stack([sine(16_000), -0.5 * sine(16_000)], 1), ""),
+        (np.stack([sine(16_000)] + [np.zeros(8_000)] * 7, 1), ""),
+    ],
+)
+def test_silence_and_channels_that_cancel_are_a_warning(samples, warning):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 16_000, format="WAV", subtype="FLOAT")
+    assert load_bytes(buffer.getvalue()).warning == warning
+
+
 def test_short_waveforms_are_padded_and_long_ones_cut():
     assert fit_length(np.ones(3), 5).tolist() == [1, 1, 1, 0, 0]
     assert fit_length(np.ones(3), 2).tolist() == [1, 1]

@@ -172,34 +172,6 @@ def test_a_header_with_endless_chunks_costs_no_time():
         load(endless)
 
 
-@pytest.mark.parametrize(
-    ("samples", "warning"),
-    [
-        (np.zeros(8_000), "silent: every sample is equal"),
-        (np.full(8_000, 0.25), "silent: every sample is equal"),
-        (np.ones(1), "silent: every sample is equal"),
-        (np.zeros((8_000, 2)), "silent: every sample is equal"),
-        (np.stack([np.full(800, 0.1), np.full(800, -0.1)], 1), "silent: every sample is equal"),
-        (
-            np.stack([sound(16_000, 1.0), -sound(16_000, 1.0)], 1),
-            "its channels cancel: the mix is 100 dB quieter than the louder channel",
-        ),
-        (
-            np.stack([sound(16_000, 1.0), -0.98 * sound(16_000, 1.0)], 1) + 0.1,
-            "its channels cancel: the mix is 40 dB quieter than the louder channel",
-        ),
-        (sound(16_000, 1.0), ""),
-        (np.stack([sound(16_000, 1.0), np.zeros(16_000)], 1), ""),
-        (np.stack([sound(16_000, 1.0), -0.5 * sound(16_000, 1.0)], 1), ""),
-        (np.stack([sound(16_000, 1.0)] + [np.zeros(16_000)] * 7, 1), ""),
-    ],
-)
-def test_silence_and_channels_that_cancel_are_a_warning(samples, warning):
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, 16_000, format="WAV", subtype="FLOAT")
-    assert load(buffer.getvalue()).warning == warning
-
-
 def test_the_ending_of_a_name_does_not_matter(tmp_path):
     for name in FILES:
         path = tmp_path / f"{name}.m4a"
