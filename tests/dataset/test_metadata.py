@@ -75,7 +75,7 @@ def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
             "names none of the 4 clips .* begins with other.wav, the clips with ",
         ),
         ("slice_file_name,fsID\n", "has no row below its header"),
-        ("path,label\n", "has no labeled clips: a classifier needs two or more"),
+        ("path,label\n", "`metadata=.*meta.csv` has no row below its header: list the clips"),
         ("slice_file_name,fsID\nx.wav,1\nx.wav,2\n", "line 3 repeats a/x.wav: keep one"),
         ("path,label\nx.wav,1\n./x.wav,2\n", "line 3 repeats x.wav"),
         ("slice_file_name,fsID,fold\nx.wav,1,fold1\n", "line 2: fold 'fold1' must be an integer"),
@@ -87,7 +87,11 @@ def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
         ("slice_file_name,fsID,class,label\nx.wav,1,a,b\n", "it needs path, label"),
         ("path,label\nx.wav,../a\nz.wav,b\n", "label '../a' cannot be a file name"),
         ("path,label,fold\nx.wav,a,1e30\nz.wav,b,1\n", "line 2: fold '1e30' must be an integer"),
-        ("path,label\n/data/x.wav,a\n", "no labeled clips.*1 were rejected, .* /data/x.wav"),
+        (
+            "path,label\n/data/x.wav,a\n",
+            "names none of the 2 clips in its column path: it begins with /data/x.wav, the clips "
+            "with x.wav; give the CSV of these clips, or the folder",
+        ),
     ],
     ids=[
         "missing", "empty", "unclosed", "columns", "no label", "other clips", "no row to add",
