@@ -92,7 +92,7 @@ def _describe_recordings(clips: pd.DataFrame) -> str:
     if num_unknown == 0:
         return "recordings unseen in training"
     return (
-        f"clips unseen in training, but the recording of {num_unknown} of {len(clips)} clips is "
+        f"clips unseen in training, but the recording of {num_unknown} of {len(clips)} files is "
         "unknown: other clips of it may be in training"
     )
 

@@ -196,7 +196,7 @@ def test_unknown_recordings_are_in_the_description():
     clips["recording"] = clips["clip_id"]
     _, description = assign_splits(clips, config())
     assert description == (
-        "clips unseen in training, but the recording of 20 of 20 clips is unknown: "
+        "clips unseen in training, but the recording of 20 of 20 files is unknown: "
         "other clips of it may be in training"
     )
 
