@@ -5,6 +5,7 @@ pandas only. Each annotated sound becomes a clip, `path#start`.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import NoReturn
 
 import pandas as pd
 
@@ -16,7 +17,7 @@ from freqquest.dataset.file_names import (
     names,
     tidy,
 )
-from freqquest.dataset.tree import Sources, Tree, as_table
+from freqquest.dataset.tree import Sources, Tree, as_table, describe_rejected
 from freqquest.errors import UserError
 from freqquest.storage import Location, locate
 
@@ -42,19 +43,15 @@ def find_annotated(tree: Tree, annotations: str, chosen: Mapping[str, str]) -> S
         chosen: Columns that the user names, by role.
 
     Raises:
-        UserError: There are no annotations, or a file of them is invalid.
+        UserError: There are no annotations of these files, or a file of them is invalid.
     """
     rows, notes = _read_all(tree, locate(annotations), chosen)
     files = tree.clips["clip_id"]
     positions = _locate_rows(rows, files, str(tree.root))
+    if (positions == NO_FILE).all():
+        _refuse_others(annotations, rows, tree)
     reasons = _why_rejected(rows, positions, tree)
-    is_valid = reasons == ""
-    parts = rows[is_valid].assign(
-        file=files.iloc[positions[is_valid]].array, position=positions[is_valid]
-    )
-    parts["source"] += " line " + parts["line"].astype(str)
-    parts["clip_id"] = parts["file"] + "#" + parts["start_s"].map(_format_start).astype(str)
-    parts = parts.sort_values(["file", "start_s"], kind="stable")
+    parts = _name_parts(rows[reasons == ""], positions[reasons == ""], files)
     clashes = _find_clashes(parts)
     reasons.update(clashes)
     parts = parts.drop(index=clashes.index)
@@ -114,6 +111,8 @@ def _read_all(
 
 def _annotation_files(place: Location) -> Iterator[tuple[Location, str]]:
     """Yield the files that may hold annotations, with their paths relative to the folder."""
+    if not place.exists():
+        raise UserError(f"`annotations={place}` does not exist: give a file or a folder of them")
     if not place.is_dir():
         yield place, place.name
         return
@@ -125,6 +124,17 @@ def _annotation_files(place: Location) -> Iterator[tuple[Location, str]]:
             )
         if not entry.is_dir and entry.path.lower().endswith(_ENDINGS):
             yield place / entry.path, entry.path
+
+
+def _refuse_others(annotations: str, rows: pd.DataFrame, tree: Tree) -> NoReturn:
+    """Refuse annotations of other files."""
+    files = tree.clips["clip_id"]
+    begins = f"the files with {files.iloc[0]}" if len(files) else "and there is no audio file"
+    raise UserError(
+        f"`annotations={annotations}` names none of the {len(files)} audio files: it begins with "
+        f"{rows['cell'].iloc[0]}, {begins}; give the annotations of these files"
+        f"{describe_rejected(tree.rejected)}"
+    )
 
 
 def _audio_stems(tree: Tree) -> set[str]:
@@ -160,6 +170,14 @@ def _why_rejected(rows: pd.DataFrame, positions: pd.Series, tree: Tree) -> pd.Se
     ):
         reasons = reasons.mask(is_wrong, reason)
     return reasons
+
+
+def _name_parts(rows: pd.DataFrame, positions: pd.Series, files: pd.Series) -> pd.DataFrame:
+    """Return annotated sounds with `clip_id` and the position of their file, sorted."""
+    parts = rows.assign(file=files.iloc[positions].array, position=positions)
+    parts["source"] += " line " + parts["line"].astype(str)
+    parts["clip_id"] = parts["file"] + "#" + parts["start_s"].map(_format_start).astype(str)
+    return parts.sort_values(["file", "start_s"], kind="stable")
 
 
 def _find_clashes(parts: pd.DataFrame) -> pd.Series:

@@ -14,14 +14,19 @@ from freqquest.dataset.file_names import (
     tidy,
 )
 from freqquest.dataset.metadata import Metadata
-from freqquest.dataset.tree import Sources, Tree, as_table
+from freqquest.dataset.tree import Sources, Tree, as_table, describe_rejected
 from freqquest.errors import UserError
 
 
 def find_listed(tree: Tree, metadata: Metadata) -> Sources:
-    """Return the clips that a CSV lists and labels, and reject lines that name no clip."""
+    """Return the clips that a CSV lists and labels, and reject lines that name no clip.
+
+    Raises:
+        UserError: The CSV has no rows, or none of them names a clip, or one names several.
+    """
     rows, clips = metadata.rows, tree.clips
     positions = _locate_rows(metadata, clips["clip_id"], str(tree.root))
+    _require_some(metadata, positions, clips["clip_id"], tree.rejected)
     reasons = _why_rejected(metadata, positions, tree)
     rejected = [
         ("" if pd.isna(cell) else str(cell), f"{metadata.file} line {line}: {reason}")
@@ -55,14 +60,7 @@ def add_columns(sources: Sources, metadata: Metadata, root: str) -> Sources:
     """Add the recordings, folds and splits of a CSV without labels to clips that have labels."""
     clips, rows = sources.clips.copy(), metadata.rows
     positions = _locate_rows(metadata, clips["clip_id"], root)
-    if rows.empty:
-        raise UserError(f"{metadata.shown} has no row below its header")
-    if (positions < 0).all():
-        raise UserError(
-            f"{metadata.shown} names none of the {len(clips)} clips in its column "
-            f"{metadata.columns['file']}: it begins with {rows['file'].iloc[0]}, the clips with "
-            f"{clips['clip_id'].iloc[0]}; give the CSV of these clips"
-        )
+    _require_some(metadata, positions, clips["clip_id"], sources.rejected)
     lost = rows["file"][positions < 0]
     rejected = [
         ("" if pd.isna(cell) else str(cell), f"{metadata.file} line {line}: {_no_file(root)}")
@@ -110,6 +108,27 @@ def _locate_rows(metadata: Metadata, files: pd.Series, root: str) -> pd.Series:
             "keep one row per clip"
         )
     return positions
+
+
+def _require_some(
+    metadata: Metadata, positions: pd.Series, files: pd.Series, rejected: pd.DataFrame
+) -> None:
+    """Refuse a CSV of other clips.
+
+    Raises:
+        UserError: It has no rows, or none of them names a clip.
+    """
+    if positions.empty:
+        raise UserError(f"{metadata.shown} has no row below its header: list the clips in it")
+    if (positions >= 0).any():
+        return
+    found = f"the clips with {files.iloc[0]}" if len(files) else "and there is no audio file"
+    raise UserError(
+        f"{metadata.shown} names none of the {len(files)} clips in its column "
+        f"{metadata.columns['file']}: it begins with {metadata.rows['file'].iloc[0]}, {found}; "
+        "give the CSV of these clips, or the folder that its paths begin in"
+        f"{describe_rejected(rejected)}"
+    )
 
 
 def _no_file(root: str) -> str:

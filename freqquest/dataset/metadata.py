@@ -235,10 +235,12 @@ def _columns_of_roles(
     describes = {"label", "recording"} if not chosen else set(ROLES) - {"file"}
     rival = find_column(text.rows, "label") if "label" not in chosen else None
     is_ambiguous = rival is not None and columns.get("label", rival) != rival
-    if "file" not in columns or not describes & set(columns) or is_ambiguous:
+    is_found = {"file": "file" in columns, "label": bool(describes & set(columns))}
+    missing = [f"`{SETTINGS[role]}`" for role, is_there in is_found.items() if not is_there]
+    if missing or is_ambiguous:
         raise UserError(
             f"{text.shown} has the columns {header}: it needs path, label (optionally recording, "
             "fold, split), or UrbanSound8K's slice_file_name, fsID (optionally fold, class), or "
-            "`path_column` and `label_column` with the names that it uses"
+            f"its own names in {' and '.join(missing or ['`label_column`'])}"
         )
     return columns

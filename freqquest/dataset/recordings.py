@@ -73,7 +73,7 @@ def _guess(clips: pd.DataFrame, is_local: bool) -> tuple[pd.Series, list[str]]:
             "recordings: the file of each clip, as clips are parts of files",
         ]
     num_own = int((recordings == clips["recording"]).sum())
-    line = f"recordings: unknown for {num_own:,} clips, each counts as its own"
+    line = f"recordings: unknown for {num_own:,} files, each counts as its own"
     return recordings, [*notes, line]
 
 

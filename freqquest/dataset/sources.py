@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pandas as pd
 
-from freqquest.audio.decode import AUDIO_SUFFIXES
 from freqquest.dataset.annotations import find_annotated
 from freqquest.dataset.config import DatasetSettings
 from freqquest.dataset.file_names import is_inside
@@ -24,6 +23,7 @@ from freqquest.dataset.tree import (
     CLIP_COLUMNS,
     Sources,
     Tree,
+    describe_held,
     describe_others,
     describe_rejected,
     list_tree,
@@ -112,7 +112,7 @@ def find_unlabeled(audio_dir: str, parameter: str = "audio_dir") -> Sources:
     tree = list_tree(audio_dir, parameter)
     if tree.clips.empty:
         raise UserError(
-            f"`{parameter}={tree.root}` has no audio files ({' '.join(AUDIO_SUFFIXES)})"
+            f"`{parameter}={tree.root}` has no audio files {describe_held(tree.others)}"
             f"{describe_rejected(tree.rejected)}"
         )
     clips = tree.clips.assign(recording=tree.clips["clip_id"], split="test")
@@ -145,7 +145,7 @@ def find_extra(extra_dir: str | None, classes: list[str]) -> pd.DataFrame:
     clips = tree.clips
     if clips.empty:
         raise UserError(
-            f"`extra_clips={tree.root}` has no audio files ({' '.join(AUDIO_SUFFIXES)})"
+            f"`extra_clips={tree.root}` has no audio files {describe_held(tree.others)}"
         )
     labels = [_label_from_path(clip_id) for clip_id in clips["clip_id"]]
     for path, label in zip(clips["path"], labels, strict=True):

@@ -50,16 +50,16 @@ def _split_learned(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Se
     has_folds = clips["fold"].nunique() > 1
     if config.validation_fold is not None and not has_folds:
         raise UserError(
-            f"`validation_fold={config.validation_fold}` needs `metadata` with at least two folds "
-            "and a fold for every clip: complete the column fold, or leave `validation_fold` out"
+            f"`validation_fold={config.validation_fold}` needs at least two folds, and a fold for "
+            "every clip: complete the column fold, or leave `validation_fold` out"
         )
     has_splits = clips["split"].notna().any() and config.validation_fold is None
     if has_splits:
         _require_all(clips, "split")
     if has_splits and (clips["split"] == "validation").any():
         _require_every_class(clips)
-        return clips["split"], f"split of the metadata, {_describe_recordings(clips)}"
-    origin = ", held out of the metadata's training split" if has_splits else ""
+        return clips["split"], f"the dataset's own split, {_describe_recordings(clips)}"
+    origin = ", held out of the dataset's own training split" if has_splits else ""
     if has_folds:
         _require_all(clips, "fold")
         fold = _choose_fold(clips, config)
@@ -73,7 +73,7 @@ def _require_all(clips: pd.DataFrame, column: str) -> None:
     if clips[column].isna().any():
         first = clips["clip_id"][clips[column].isna()].iloc[0]
         raise UserError(
-            f"`metadata` has no {column} for {first}, but for others: complete or remove the column"
+            f"{first} has no {column}, but other clips have: complete or remove the column {column}"
         )
 
 
@@ -83,8 +83,9 @@ def _require_every_class(clips: pd.DataFrame) -> None:
         missing -= set(class_names(clips["label"][clips["split"] == split]))
         if missing:
             raise UserError(
-                f"`metadata` puts no clip of class {min(missing)} into {split}: each class needs "
-                "clips in both splits; add some, or remove the column split to split by recording"
+                f"the dataset's own split has no clip of class {min(missing)} in {split}: each "
+                "class needs clips in train and validation; add some, or remove the column, the "
+                "lists or the folders of splits, to split by recording"
             )
 
 
@@ -93,7 +94,7 @@ def _describe_recordings(clips: pd.DataFrame) -> str:
     if num_unknown == 0:
         return "recordings unseen in training"
     return (
-        f"clips unseen in training, but the recording of {num_unknown} of {len(clips)} clips is "
+        f"clips unseen in training, but the recording of {num_unknown} of {len(clips)} files is "
         "unknown: other clips of it may be in training"
     )
 
@@ -136,8 +137,8 @@ def _require_whole_recordings(recordings: pd.Series, splits: pd.Series) -> None:
         row = divided[0]
         pair = sorted(split_names[[some_split[numbers[row]], split_numbers[row]]])
         raise UserError(
-            f"recording {names[numbers[row]]} has clips in {' and '.join(pair)}: correct the "
-            "column fold or split of `metadata`, or remove it to split by recording"
+            f"recording {names[numbers[row]]} has clips in {' and '.join(pair)}: correct or remove "
+            "the column, the lists or the folders that give its clips a fold or split"
         )
 
 
@@ -175,8 +176,8 @@ def _require_two_groups(counts: csr_array, labels: pd.Index) -> None:
     if num_groups.min() < 2:
         raise UserError(
             f"{_have(labels[num_groups < 2])} only one recording: a split by recording needs at "
-            "least two of each class; add recordings, or use `split=random` in the preprocess job "
-            "and distrust its accuracy"
+            "least two of each class, and files of equal content are one; add recordings, or use "
+            "`split=random` in the preprocess job and distrust its accuracy"
         )
 
 
@@ -216,8 +217,7 @@ def _describe_far(
     others = [label for label in labels[distances > tolerance] if label != labels[worst]]
     also = f"; also far: {_list_some(others)}" if others else ""
     return (
-        f" ({shares[worst]:.2g} of the {labels[worst]} clips instead of {fraction:g}: "
-        f"{reason}{also})"
+        f" ({shares[worst]:.2g} of class {labels[worst]} instead of {fraction:g}: {reason}{also})"
     )
 
 

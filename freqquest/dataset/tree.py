@@ -135,9 +135,10 @@ def require_filled(tree: Tree) -> None:
     """
     filled = {*folders(tree.clips["clip_id"]).unique(), *_parents(tree.folders)}
     if empty := sorted(set(tree.folders) - filled):
+        held = [path for path in tree.others if path.startswith(f"{empty[0]}/")]
         raise UserError(
-            f"class folder {tree.root / empty[0]} has no audio: add clips "
-            f"({' '.join(AUDIO_SUFFIXES)}) or remove it"
+            f"class folder {tree.root / empty[0]} has no audio {describe_held(held)}: add clips or "
+            "remove it"
         )
 
 
@@ -150,14 +151,23 @@ def as_table(rows: Iterable[tuple[str, str]]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=["path", "reason"], dtype=str)
 
 
+def describe_held(others: Iterable[str]) -> str:
+    """Return what a folder without audio holds, and which endings audio may have."""
+    counted = _count_endings(others) or "nothing"
+    return f"(it holds {counted}; audio is {' '.join(AUDIO_SUFFIXES[:9])} and others)"
+
+
 def describe_others(others: Iterable[str]) -> list[str]:
     """Return the line of the summary that counts files other than clips, by their ending."""
-    endings = Counter(PurePosixPath(path).suffix.lower() or "no ending" for path in others)
-    if not endings:
-        return []
+    counted = _count_endings(others)
+    return [f"other files: {counted}"] if counted else []
+
+
+def _count_endings(paths: Iterable[str]) -> str:
+    endings = Counter(PurePosixPath(path).suffix.lower() or "no ending" for path in paths)
     shown = [f"{count:,} {ending}" for ending, count in endings.most_common(_NUM_ENDINGS)]
     rest = endings.total() - sum(count for _, count in endings.most_common(_NUM_ENDINGS))
-    return [f"other files: {', '.join(shown)}" + (f", {rest:,} others" if rest else "")]
+    return ", ".join(shown) + (f", {rest:,} others" if rest else "")
 
 
 def describe_rejected(rejected: pd.DataFrame) -> str:

@@ -49,9 +49,10 @@ def make_view(
     if hop_length is None:
         hop_length = max(1, n_fft // 4)
     if not 2 <= n_fft <= clip.num_samples:
+        fix = "use a longer window" if n_fft < 2 else "make clips longer, or the window shorter"
         raise ValueError(
             f"`n_fft={n_fft}` must be from 2 to {clip.num_samples}, the samples of a clip of "
-            f"`duration_s={clip.duration_s}` at {clip.sample_rate_hz} Hz: make clips longer"
+            f"`duration_s={clip.duration_s:g}` at {clip.sample_rate_hz} Hz: {fix}"
         )
     num_frames = 1 + clip.num_samples // hop_length if hop_length > 0 else 1
     view = replace(

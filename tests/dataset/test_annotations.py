@@ -196,7 +196,13 @@ def test_text_files_beside_the_audio_that_are_no_annotations_are_counted(tmp_pat
         ("s.csv", "path,start_s,end_s,label\na/x.wav,1,1,a\n", "no labeled clips.*length is zero"),
         ("s.csv", "path,start_s,end_s,label,fold\nx,0,1,a,b\n", "line 2: fold 'b' must be an int"),
         ("x.txt", "dog from 0 to 1\n", "`annotations=.*x.txt` has no annotations: it must"),
-        ("gone", None, "`annotations=.*gone` does not exist or is not a file"),
+        ("gone", None, "`annotations=.*gone` does not exist: give a file or a folder"),
+        (
+            "s.csv",
+            "path,start_s,end_s,label\nz.wav,0,1,a\n",
+            "`annotations=.*s.csv` names none of the 3 audio files: it begins with z.wav, the "
+            "files with a/x.wav; give the annotations of these files",
+        ),
     ],
 )
 def test_files_without_annotations_are_refused(tmp_path, audio, name, text, message):

@@ -5,6 +5,13 @@ import pytest
 from freqquest.dataset.layouts import BACKGROUND
 from freqquest.errors import UserError
 from tests.dataset.test_sources import find, make
+from tests.layout_folders import (
+    BIRDCLEF_HEADER,
+    ESC_HEADER,
+    FSD50K_HEADER,
+    FSDKAGGLE_HEADER,
+    URBANSOUND_HEADER,
+)
 
 
 def write(root, **tables):
@@ -22,10 +29,8 @@ def has_note(sources, beginning):
     return any(note.startswith(beginning) for note in sources.notes)
 
 
-URBANSOUND_CSV = (
-    "slice_file_name,fsID,start,end,salience,fold,classID,class\n"
-    "1-0-0-0.wav,1,0,4,1,1,0,air_conditioner\n"
-    "2-3-0-0.wav,2,0,4,1,2,3,dog_bark\n"
+URBANSOUND_CSV = URBANSOUND_HEADER + (
+    "1-0-0-0.wav,1,0,4,1,1,0,air_conditioner\n2-3-0-0.wav,2,0,4,1,2,3,dog_bark\n"
 )
 
 
@@ -94,8 +99,7 @@ def test_clips_and_rows_of_urbansound8k_without_the_other_are_quarantined(urbans
     assert set(column(sources, "label").values()) == {"air_conditioner", "dog_bark"}
 
 
-ESC_CSV = (
-    "filename,fold,target,category,esc10,src_file,take\n"
+ESC_CSV = ESC_HEADER + (
     "1-100032-A-0.wav,1,0,dog,True,100032,A\n"
     "1-100032-B-0.wav,1,0,dog,True,100032,B\n"
     "2-100038-A-14.wav,2,14,chirping_birds,False,100038,A\n"
@@ -168,7 +172,7 @@ def test_fsd50k_has_the_splits_of_its_tables_and_several_labels(tmp_path):
     write(
         tmp_path,
         **{
-            "FSD50K.ground_truth/dev.csv": "fname,labels,mids,split\n1,Bark,/m/1,train\n"
+            "FSD50K.ground_truth/dev.csv": f"{FSD50K_HEADER}1,Bark,/m/1,train\n"
             "2,Meow,/m/2,val\n"
             '3,"Bark,Dog",/m/1,train\n5,Meow,/m/2,train\n',
             "FSD50K.ground_truth/eval.csv": "fname,labels,mids\n4,Meow,/m/2\n",
@@ -199,8 +203,8 @@ def test_fsdkaggle2018_has_the_uploads_as_recordings(tmp_path):
     write(
         tmp_path,
         **{
-            "FSDKaggle2018.meta/train_post_competition.csv": "fname,label,freesound_id,license\n"
-            "00ad.wav,Hi-hat,77,CC0\n0b0.wav,Saxophone,78,CC0\n",
+            "FSDKaggle2018.meta/train_post_competition.csv": FSDKAGGLE_HEADER
+            + "00ad.wav,Hi-hat,77,CC0\n0b0.wav,Saxophone,78,CC0\n",
             "FSDKaggle2018.meta/test_post_competition_scoring_clips.csv": (
                 "fname,label,usage\nff.wav,Hi-hat,Public\n"
             ),
@@ -243,8 +247,8 @@ def test_birdclef_has_its_primary_labels(tmp_path, prefix):
     write(
         tmp_path,
         **{
-            "train_metadata.csv": "primary_label,secondary_labels,type,latitude,author,filename\n"
-            f"abethr1,[],['song'],4.3,Rolf,{prefix}XC1.ogg\n"
+            "train_metadata.csv": BIRDCLEF_HEADER
+            + f"abethr1,[],['song'],4.3,Rolf,{prefix}XC1.ogg\n"
             f"abhori1,[],['call'],,Rolf,{other}XC2.ogg\n"
         },
     )

@@ -69,13 +69,14 @@ def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
         ("", "is empty: its first line must name the columns"),
         ('path,label\n"x.wav,a\n', "is not a readable CSV: unexpected end of data"),
         ("file,id\nx.wav,1\n", "has the columns file, id: it needs path, label .*UrbanSound8K's"),
+        ("Datei,Art\nx.wav,1\n", "or its own names in `path_column` and `label_column`"),
         ("path,class\nx.wav,1\n", "has the columns path, class: it needs path, label"),
         (
             "slice_file_name,fsID\nother.wav,1\n",
             "names none of the 4 clips .* begins with other.wav, the clips with ",
         ),
         ("slice_file_name,fsID\n", "has no row below its header"),
-        ("path,label\n", "has no labeled clips: a classifier needs two or more"),
+        ("path,label\n", "`metadata=.*meta.csv` has no row below its header: list the clips"),
         ("slice_file_name,fsID\nx.wav,1\nx.wav,2\n", "line 3 repeats a/x.wav: keep one"),
         ("path,label\nx.wav,1\n./x.wav,2\n", "line 3 repeats x.wav"),
         ("slice_file_name,fsID,fold\nx.wav,1,fold1\n", "line 2: fold 'fold1' must be an integer"),
@@ -87,13 +88,17 @@ def test_lines_that_name_no_clip_are_refused_with_their_number(tmp_path, audio):
         ("slice_file_name,fsID,class,label\nx.wav,1,a,b\n", "it needs path, label"),
         ("path,label\nx.wav,../a\nz.wav,b\n", "label '../a' cannot be a file name"),
         ("path,label,fold\nx.wav,a,1e30\nz.wav,b,1\n", "line 2: fold '1e30' must be an integer"),
-        ("path,label\n/data/x.wav,a\n", "no labeled clips.*1 were rejected, .* /data/x.wav"),
+        (
+            "path,label\n/data/x.wav,a\n",
+            "names none of the 2 clips in its column path: it begins with /data/x.wav, the clips "
+            "with x.wav; give the CSV of these clips, or the folder",
+        ),
     ],
     ids=[
-        "missing", "empty", "unclosed", "columns", "no label", "other clips", "no row to add",
-        "no row", "repeated", "repeated path", "fold", "split", "one class", "one class to learn",
-        "unquoted comma", "column twice", "two labels", "label is a path", "huge fold",
-        "absolute paths",
+        "missing", "empty", "unclosed", "columns", "own columns", "no label", "other clips",
+        "no row to add", "no row", "repeated", "repeated path", "fold", "split", "one class",
+        "one class to learn", "unquoted comma", "column twice", "two labels", "label is a path",
+        "huge fold", "absolute paths",
     ],
 )  # fmt: skip
 def test_invalid_metadata_is_refused(tmp_path, content, message):
@@ -154,6 +159,18 @@ def test_a_named_column_that_is_not_there_is_refused_with_those_that_are(tmp_pat
         UserError, match="`label_column=Species` is not a column of .*: it has the columns path, la"
     ):
         find(audio, metadata=csv, label_column="Species")
+
+
+@pytest.mark.parametrize(
+    ("named", "missing"), [("path_column", "label_column"), ("label_column", "path_column")]
+)
+def test_a_table_of_which_one_column_is_named_needs_the_name_of_the_other(
+    tmp_path, audio, named, missing
+):
+    csv = write(tmp_path, "Datei,Art\nx.wav,a\n")
+    column = {"path_column": "Datei", "label_column": "Art"}[named]
+    with pytest.raises(UserError, match=f"or its own names in `{missing}`$"):
+        find(audio, metadata=csv, **{named: column})
 
 
 def test_a_table_without_labels_adds_to_the_class_folders(tmp_path):

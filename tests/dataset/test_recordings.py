@@ -23,7 +23,7 @@ def test_urbansound_names_give_the_recording_if_all_fit(tmp_path):
     make(tmp_path, "dog/extra.wav")
     sources = find(root)
     assert list(recordings(sources)) == list(recordings(sources).values())
-    assert note(sources) == "recordings: unknown for 4 clips, each counts as its own"
+    assert note(sources) == "recordings: unknown for 4 files, each counts as its own"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_pattern_takes_precedence_and_names_that_it_misses_are_their_own(tmp_p
     sources = find(root, recording_pattern=r"^(s\d+)_")
     assert list(recordings(sources).values()) == ["s7", "s7", "b/other.wav"]
     assert note(sources) == "recordings: from `recording_pattern`, e.g. s7 of s7_1.wav"
-    assert "recordings: unknown for 1 clips, each counts as its own" in sources.notes
+    assert "recordings: unknown for 1 files, each counts as its own" in sources.notes
 
 
 def test_a_pattern_takes_precedence_over_folders_but_not_over_the_user_s_table(tmp_path):

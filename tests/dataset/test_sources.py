@@ -179,7 +179,10 @@ def test_a_folder_that_may_not_be_read_stops_the_job(tmp_path, monkeypatch):
             ["loose.wav"],
             "holds loose.wav directly: put each clip into a folder named for its class",
         ),
-        (["a/x.wav", "b/notes.txt"], "class folder .*/b has no audio: add clips"),
+        (
+            ["a/x.wav", "b/notes.txt"],
+            r"class folder .*/b has no audio \(it holds 1 .txt; audio is .wav .* and others\): add",
+        ),
         (["a/x.wav"], r"has only one class \(a\): a classifier needs two or more"),
     ],
     ids=["no class folders", "loose clips", "class without audio", "one class"],
@@ -202,7 +205,9 @@ def test_test_clips_are_sorted_and_have_no_labels(tmp_path):
 
 
 def test_an_empty_test_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match="`test_dir=.*` has no audio files"):
+    with pytest.raises(
+        UserError, match="`test_dir=.*` has no audio files .it holds 1 .txt; audio is .wav .mp3 "
+    ):
         find_unlabeled(make(tmp_path, "readme.txt"), "test_dir")
 
 
@@ -230,7 +235,7 @@ def test_extra_clips_are_labeled_by_their_folder_or_their_name(tmp_path):
         (["readme.txt"], "`extra_clips=.*` has no audio files"),
         (
             ["siren/a.wav", "dog/notes.txt"],
-            "class folder .*/dog has no audio: add clips .* or remove it",
+            "class folder .*/dog has no audio .*: add clips or remove it",
         ),
         (
             ["cat_0_000.wav"],

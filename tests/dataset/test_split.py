@@ -52,7 +52,7 @@ def test_no_recording_is_in_two_splits_and_every_class_is_in_both(seed):
     shares = (splits == "validation").groupby(clips["label"]).mean()
     assert shares.tolist() == pytest.approx([0.2, 1 / 3, 0.5])
     assert description == (
-        "recordings unseen in training (0.5 of the c clips instead of 0.2: the class has 2 "
+        "recordings unseen in training (0.5 of class c instead of 0.2: the class has 2 "
         "recordings; also far: b)"
     )
 
@@ -84,7 +84,7 @@ def test_few_recordings_with_clips_of_every_class_are_split(num_recordings):
             {f"r{number}": {"a": 4} for number in range(10)} | {"s": {"b": 1}, "t": {"b": 1}},
             0.2,
             [0.2, 0.5],
-            " (0.5 of the b clips instead of 0.2: the class has 2 recordings)",
+            " (0.5 of class b instead of 0.2: the class has 2 recordings)",
         ),
         (
             {"huge": {"a": 90}, "r": {"a": 10}, **{f"s{number}": {"b": 1} for number in range(5)}},
@@ -96,7 +96,7 @@ def test_few_recordings_with_clips_of_every_class_are_split(num_recordings):
             {"huge": {"a": 97}, "r": {"a": 3}, **{f"s{number}": {"b": 1} for number in range(5)}},
             0.2,
             [0.03, 0.2],
-            " (0.03 of the a clips instead of 0.2: one of its 2 recordings has 0.97 of its clips)",
+            " (0.03 of class a instead of 0.2: one of its 2 recordings has 0.97 of its clips)",
         ),
         (
             {f"r{number}": {"a": 1, "b": 1} for number in range(20)}
@@ -109,14 +109,14 @@ def test_few_recordings_with_clips_of_every_class_are_split(num_recordings):
             {f"r{number}": {"a": 3, "b": 5} for number in range(10)},
             0.01,
             [0.1, 0.1],
-            " (0.1 of the a clips instead of 0.01: the class has 10 recordings; also far: b)",
+            " (0.1 of class a instead of 0.01: the class has 10 recordings; also far: b)",
         ),
         ({f"r{number}": {"a": 3, "b": 5} for number in range(10)}, 0.9, [0.9, 0.9], ""),
         (
             {"r": {"a": 1}, "s": {"a": 1}},
             0.2,
             [0.5],
-            " (0.5 of the a clips instead of 0.2: the class has 2 recordings)",
+            " (0.5 of class a instead of 0.2: the class has 2 recordings)",
         ),
         (
             {f"r{number}": {"a": 1} for number in range(20)}
@@ -124,7 +124,7 @@ def test_few_recordings_with_clips_of_every_class_are_split(num_recordings):
             | {f"t{number}": {"b": 1} for number in range(20)},
             0.2,
             [0.2, 0.25, 0.5],
-            " (0.5 of the c clips instead of 0.2: the class has 2 recordings)",
+            " (0.5 of class c instead of 0.2: the class has 2 recordings)",
         ),
     ],
     ids=[
@@ -152,7 +152,7 @@ def test_a_class_that_others_pull_away_from_the_fraction_is_in_the_description()
     clips = mixed(pairs | {f"{pair}more": {f"c{pair}": 8} for pair in range(10)})
     clips = clips[clips["recording"] != "0more"].reset_index(drop=True)
     _, description = assign_splits(clips, config(validation_fraction=0.1))
-    assert "c0 clips instead of 0.1: the class has 2 recordings" in description
+    assert "class c0 instead of 0.1: the class has 2 recordings" in description
 
 
 @pytest.mark.parametrize("num_recordings", [2, 3, 4])
@@ -196,7 +196,7 @@ def test_unknown_recordings_are_in_the_description():
     clips["recording"] = clips["clip_id"]
     _, description = assign_splits(clips, config())
     assert description == (
-        "clips unseen in training, but the recording of 20 of 20 clips is unknown: "
+        "clips unseen in training, but the recording of 20 of 20 files is unknown: "
         "other clips of it may be in training"
     )
 
@@ -278,7 +278,7 @@ CIRCLE = mixed({"r": {"a": 2, "b": 2}, "s": {"b": 2, "c": 2}, "t": {"c": 2, "a":
         (
             NO_FOLDS,
             {"validation_fold": 1},
-            "`validation_fold=1` needs `metadata` with at least two folds and a fold for every "
+            "`validation_fold=1` needs at least two folds, and a fold for every "
             "clip: complete the column fold, or leave `validation_fold` out",
             [
                 (NO_FOLDS.assign(fold=[1, 1, 1, 2, 2, 2] * 5), {"validation_fold": 1}),
@@ -307,14 +307,14 @@ CIRCLE = mixed({"r": {"a": 2, "b": 2}, "s": {"b": 2, "c": 2}, "t": {"c": 2, "a":
         (
             TWO_FOLDS.assign(fold=[2, *TWO_FOLDS["fold"][1:]]),
             {},
-            "recording a0 has clips in train and validation: correct the column fold or split of "
-            "`metadata`, or remove it",
+            "recording a0 has clips in train and validation: correct or remove the column, the "
+            "lists or the folders that give its clips a fold or split",
             [(TWO_FOLDS, {}), (without(TWO_FOLDS, "fold"), {})],
         ),
         (
             TWO_FOLDS.assign(fold=[*TWO_FOLDS["fold"][:-1], pd.NA]),
             {},
-            "`metadata` has no fold for b32, but for others: complete or remove the column",
+            "b32 has no fold, but other clips have: complete or remove the column fold",
             [(TWO_FOLDS, {}), (without(TWO_FOLDS, "fold"), {})],
         ),
     ],
@@ -344,7 +344,7 @@ def test_splits_of_the_metadata_are_kept():
     clips = given(table({"a": 3, "b": 3}), a1="validation", b2="validation", a2="test")
     splits, description = assign_splits(clips, config())
     assert splits.equals(clips["split"])
-    assert description == "split of the metadata, recordings unseen in training"
+    assert description == "the dataset's own split, recordings unseen in training"
 
 
 def test_test_clips_of_the_metadata_stay_out_of_the_split():
@@ -372,7 +372,9 @@ def test_validation_is_held_out_of_the_training_split_where_the_metadata_has_non
     validation = recordings_in(clips, splits, "validation")
     assert len(validation) == 4
     assert not validation & recordings_in(clips, splits, "train")
-    assert ("held out of the metadata's training split" in description) == ("train" in given_splits)
+    assert ("held out of the dataset's own training split" in description) == (
+        "train" in given_splits
+    )
 
 
 def test_validation_is_a_fold_of_the_training_split_where_the_metadata_has_folds():
@@ -381,7 +383,7 @@ def test_validation_is_a_fold_of_the_training_split_where_the_metadata_has_folds
     assert set(clips["fold"][splits == "validation"]) == {1}
     assert recordings_in(clips, splits, "test") == {"a0"}
     assert description == (
-        "fold 1, recordings unseen in training, held out of the metadata's training split"
+        "fold 1, recordings unseen in training, held out of the dataset's own training split"
     )
 
 
@@ -390,22 +392,22 @@ def test_validation_is_a_fold_of_the_training_split_where_the_metadata_has_folds
     [
         (
             given(table({"a": 3, "b": 3}), a1="validation"),
-            "puts no clip of class b into validation: .*; add some, or remove the column split",
+            "the dataset's own split has no clip of class b in validation: .*; add some, or remove",
             {"b1": "validation"},
         ),
         (
             given(table({"a": 2, "b": 2}), a0="validation", a1="validation", b0="validation"),
-            "puts no clip of class a into train: .*; add some, or remove the column split",
+            "the dataset's own split has no clip of class a in train: .*; add some, or remove",
             {"a0": "train"},
         ),
         (
             given(table({"a": 3, "b": 3}), a1="validation", b1=None),
-            "has no split for b10, but for others: complete or remove the column",
+            "b10 has no split, but other clips have: complete or remove the column split",
             {"b1": "validation"},
         ),
         (
             given(table({"a": 3, "b": 3}), b1=None),
-            "has no split for b10, but for others: complete or remove the column",
+            "b10 has no split, but other clips have: complete or remove the column split",
             {"b1": "train"},
         ),
     ],
@@ -436,7 +438,7 @@ def test_a_random_split_of_few_clips_has_every_class_in_both_splits():
     splits, description = assign_splits(clips, config(split="random"))
     assert (splits == "validation").groupby(clips["label"]).sum().tolist() == [1, 1]
     assert description.endswith(
-        "(0.5 of the a clips instead of 0.2: the class has 2 clips; also far: b)"
+        "(0.5 of class a instead of 0.2: the class has 2 clips; also far: b)"
     )
 
 

@@ -50,7 +50,8 @@ def test_a_hop_is_a_quarter_of_a_chosen_window():
         ),
         (
             {"duration": 0.05},
-            "`cnn_n_fft=2048` must be from 2 to 1102, the samples of a clip of `duration=0.05`",
+            "`cnn_n_fft=2048` must be from 2 to 1102, the samples of a clip of `duration=0.05` "
+            "at 22050 Hz: make clips longer, or the window shorter",
         ),
         ({"duration": 0}, "`duration=0` must be above 0 and at most 600 seconds"),
         ({"sample_rate": 10}, "`sample_rate=10` must be between 1000 and 768000"),
@@ -66,7 +67,7 @@ def test_a_hop_is_a_quarter_of_a_chosen_window():
             {"cgan_hop_length": 2048},
             "`cgan_hop_length=2048` must be between 1 and `cgan_n_fft=1024`",
         ),
-        ({"cnn_n_fft": 1}, "`cnn_n_fft=1` must be from 2 to 88200"),
+        ({"cnn_n_fft": 1}, "of `duration=4` at 22050 Hz: use a longer window"),
     ],
 )
 def test_settings_without_a_spectrogram_are_refused_by_their_own_names(settings, problem):
