@@ -6,6 +6,7 @@ of the files that still agree; hard links of a file are read once.
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -88,4 +89,5 @@ def _identify(path: str) -> bytes:
 
 
 def _hash(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=8).digest()
+    """Return Python's own hash, which holds in this process alone; half the time of BLAKE2."""
+    return hash(content).to_bytes(8, sys.byteorder, signed=True)

@@ -111,7 +111,7 @@ def _merge_copies(clips: pd.DataFrame) -> tuple[pd.Series, list[str]]:
     is_copy = files["first"] != files["path"]
     if not is_copy.any():
         return clips["recording"], []
-    copied = files[files["first"].isin(files["first"][is_copy])]
+    copied = files[files["first"].duplicated(keep=False)]
     groups = copied.groupby("first")
     num_places = [groups[name].transform("nunique", dropna=False) for name in ("split", "fold")]
     is_divided = (num_places[0] > 1) | (num_places[1] > 1)

@@ -72,12 +72,18 @@ def test_the_benchmark_of_preprocessing_writes_metrics_and_a_table(job, audio_di
     paths = ["--audio-dir", audio_dir, "--work-dir", tmp_path / "work"]
     paths += ["--output", tmp_path / "figures.json"]
     few = ["--num-clips", 20, "--num-naive-clips", 2, "--memory-clips", 20, "--num-runs", 1]
+    few += ["--plan-files", 1_000]
     done = job("benchmark", "preprocess", *paths, *few)
     report = json.loads((tmp_path / "figures.json").read_text())
     assert all(value > 0 for value in report["medians"].values())
     assert report["medians"].keys() == {
-        *("naive", "limit", "freqquest", "read", "command_s", "same_command_again_s")
+        *("naive", "limit", "freqquest", "windows", "short_files", "read"),
+        *("command_s", "same_command_again_s"),
     }
+    assert report["plan"]["num_files"] == 1_000
+    assert report["plan"]["num_classes"] == 10
+    assert 0 < report["plan"]["seconds"] < 60
+    assert report["plan"]["peak_memory_mib"] > 50
     assert report["runs"]["peak_memory_mib"]["20"] > 50
     assert (tmp_path / "figures.md").read_text() in done.stdout + "\n"
     assert not (tmp_path / "work").exists()
