@@ -15,9 +15,6 @@ from freqquest.audio.unreadable import UnreadableClipError, truncated
 _TAIL_BYTES = 1 << 17
 """End of a file that is looked at: more than an Ogg page, which has at most 65,307 bytes."""
 
-_READ_AHEAD_BYTES = 1 << 16
-"""More than decoders read ahead, also when they look for a place."""
-
 _OGG_BEGINS = re.compile(rb"OggS\0[\x02\x06]")
 """First page of a stream in an Ogg file."""
 
@@ -116,31 +113,33 @@ def _check_asf(stream: IO[bytes], size: int) -> None:
         raise truncated(expected, size)
 
 
-def ogg_goes_on(stream: IO[bytes], position: int) -> bool:
+def ogg_goes_on(stream: IO[bytes], position: int, num_before: int) -> bool:
     """Return whether an Ogg file has further streams: libsndfile reads the first only.
 
     Args:
         stream: The Ogg file, without anything after its last page.
         position: Position of the decoder after the last sample of the first stream.
+        num_before: Most bytes that it read ahead.
     """
-    before, after = _around(stream, position)
+    before, after = _around(stream, position, num_before)
     return bool(_OGG_BEGINS.search(before + after))
 
 
-def flac_goes_on(stream: IO[bytes], position: int) -> bool:
+def flac_goes_on(stream: IO[bytes], position: int, num_before: int) -> bool:
     """Return whether a FLAC file goes on after its last sample, as joined files do.
 
     Args:
         stream: The FLAC file.
         position: Position of the decoder after the last sample.
+        num_before: Most bytes that it read ahead.
     """
-    before, after = _around(stream, position)
+    before, after = _around(stream, position, num_before)
     return b"fLaC" in before + after or len(_FLAC_FRAME.findall(after)) > _MAX_FALSE_FRAMES
 
 
-def _around(stream: IO[bytes], position: int) -> tuple[bytes, bytes]:
+def _around(stream: IO[bytes], position: int, num_before: int) -> tuple[bytes, bytes]:
     """Return the bytes before and after a position, but for the file's first."""
-    first = max(1, position - _READ_AHEAD_BYTES)
+    first = max(1, position - num_before)
     return read_at(stream, first, position - first), read_at(stream, position, _TAIL_BYTES)
 
 

@@ -24,6 +24,12 @@ _UNKNOWN_FRAMES = 2**62
 without one.
 """
 
+_READ_AHEAD_BYTES = 1 << 14
+"""More than libsndfile's decoders read ahead."""
+
+_SEARCH_BYTES = 1 << 18
+"""More than they read ahead after they looked for a place in the file."""
+
 _MAX_MISSING_S = 0.1
 """Audio that may be missing at the end: encoders of MP3 count their padding differently."""
 
@@ -165,7 +171,7 @@ class LibsndfileReader:
         if actual and int(actual) < int(expected) < _UNKNOWN_BYTES:
             raise truncated(int(expected), int(actual))
         if self._file.format == "OGG" and _BROKEN_OGG.search(log):
-            if ogg_goes_on(self._stream, 0):
+            if ogg_goes_on(self._stream, 0, 0):
                 raise NotForLibsndfileError("several streams, one after the other")
             raise UnreadableClipError("truncated: the last Ogg page is missing or corrupt")
 
@@ -179,13 +185,13 @@ class LibsndfileReader:
             )
         if file.format not in ("FLAC", "OGG"):
             return
+        num_read_ahead = _READ_AHEAD_BYTES
         if self._end < file.frames:
             file.seek(file.frames - 1)
             file.read(1)  # raises if the end is missing
-        position = self._stream.tell()
-        if file.format == "OGG" and ogg_goes_on(self._stream, position):
-            raise NotForLibsndfileError("several streams, one after the other")
-        if file.format == "FLAC" and flac_goes_on(self._stream, position):
+            num_read_ahead = _SEARCH_BYTES
+        goes_on = ogg_goes_on if file.format == "OGG" else flac_goes_on
+        if goes_on(self._stream, self._stream.tell(), num_read_ahead):
             raise NotForLibsndfileError("more audio than its header says")
 
 
