@@ -52,6 +52,7 @@ def train_cgan(
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
+    manifest.require_one_label(config.dataset_dir)
     if config.preset == "reference":
         require_recipe_views(manifest.clip, manifest.views, "cgan")
     require_full_batch(config, manifest)

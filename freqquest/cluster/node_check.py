@@ -26,6 +26,7 @@ _PACKAGES = (
     "numpy",
     "pandas",
     "pyarrow",
+    "av",
     "soundfile",
     "soxr",
     "tensorflow",

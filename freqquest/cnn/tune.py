@@ -51,6 +51,7 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     search_space(config)  # refuses invalid settings before any work
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
+    manifest.require_one_label(config.dataset_dir)
     if config.preset == "reference":
         require_recipe_views(manifest.clip, manifest.views, "cnn")
     capacity.trial_resources(

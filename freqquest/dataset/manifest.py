@@ -156,6 +156,18 @@ class Manifest:
         """Hash of all rows, which identifies the dataset in everything made from it."""
         return sha256("".join(shard.sha256 for shard in self.shards).encode())
 
+    def require_one_label(self, dataset_dir: str) -> None:
+        """Refuse clips with several labels, for stages that learn one.
+
+        Raises:
+            UserError: There are such clips.
+        """
+        if self.has_several_labels:
+            raise UserError(
+                f"`dataset_dir={dataset_dir}` has clips with several labels, which cannot be "
+                "learned yet: preprocess a table with one label for each clip"
+            )
+
     def summary(self, dataset_dir: str) -> str:
         """Return a text that describes the dataset to users."""
         rates = sorted(self.sample_rates.items(), key=lambda item: -item[1])

@@ -9,6 +9,7 @@ from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.plan import ShardPlans, plan_dataset
 from freqquest.dataset.read import SplitReader, label_matrix, read_rows
 from freqquest.dataset.write import write_dataset
+from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.conftest import write_clips
 
@@ -82,6 +83,8 @@ def test_a_dataset_keeps_all_labels(several_labels, local_ray, tmp_path):
     manifest = write_dataset(config_of(several_labels, tmp_path / "dataset"))
     assert manifest.has_several_labels
     assert load_manifest(locate(tmp_path / "dataset")) == manifest
+    with pytest.raises(UserError, match="has clips with several labels, which cannot be learned"):
+        manifest.require_one_label("there")
     assert sum(manifest.num_clips[split].get("loud", 0) for split in manifest.num_clips) == 8
     rows = read_rows(locate(tmp_path / "dataset"), manifest)
     assert rows["class_indices"].map(len).value_counts().to_dict() == {1: 12, 2: 8}
