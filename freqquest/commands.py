@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 
 def preprocess(config: "PreprocessConfig") -> None:
     """Turn a folder of labeled clips into a sharded spectrogram dataset (Ray Data)."""
+    from freqquest.dataset.summary import summarize
     from freqquest.dataset.verify import verify_dataset
     from freqquest.dataset.write import write_dataset
 
     if config.verify:
         print(verify_dataset(config.dataset_dir))
     else:
-        summary = write_dataset(config).summary(config.dataset_dir)
+        summary = summarize(write_dataset(config), config.dataset_dir)
         print(cli.with_flags(summary, config.__dataclass_fields__))
 
 

@@ -112,7 +112,8 @@ def _check_sources(
     plan = plan_dataset(config.preprocess_config)
     if config.test_dir is None:
         return plan, None
-    return plan, list_requested_clips(config.test_dir, config.sample_submission)
+    requested = list_requested_clips(config.test_dir, config.sample_submission, "test_dir")
+    return plan, requested
 
 
 def _make_demo_clips(folder: Location, seed: int) -> None:
@@ -134,12 +135,13 @@ def _make_demo_clips(folder: Location, seed: int) -> None:
 
 
 def _make_dataset(config: PipelineConfig, plan: "DatasetPlan | None") -> Manifest:
+    from freqquest.dataset.summary import summarize
     from freqquest.dataset.write import write_dataset
 
     manifest = write_dataset(config.preprocess_config, plan, is_checked=True)
     run = RunFolder(config.effective_run_dir, "dataset", manifest.settings)
     if run.finished() is None:
-        print(manifest.summary(config.preprocess_config.dataset_dir), file=sys.stderr)
+        print(summarize(manifest, config.preprocess_config.dataset_dir), file=sys.stderr)
         names = (
             "classes",
             "num_clips",

@@ -20,7 +20,7 @@ class ClipConfig:
         if not MIN_SAMPLE_RATE_HZ <= self.sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
             raise ValueError(
                 f"`sample_rate_hz={self.sample_rate_hz}` must be between {MIN_SAMPLE_RATE_HZ} and "
-                f"{MAX_SAMPLE_RATE_HZ}"
+                f"{MAX_SAMPLE_RATE_HZ} Hz"
             )
         if not 0 < self.duration_s <= 600:
             raise ValueError(

@@ -91,8 +91,15 @@ def predict_submission(config: PredictConfig, requested: pd.DataFrame) -> pd.Dat
     return predictions
 
 
-def list_requested_clips(audio_dir: str, sample_submission: str | None) -> pd.DataFrame:
+def list_requested_clips(
+    audio_dir: str, sample_submission: str | None, parameter: str = "audio_dir"
+) -> pd.DataFrame:
     """List the clips to classify, in the order of the submission.
+
+    Args:
+        audio_dir: Folder of the clips.
+        sample_submission: CSV with a column ID, if there is one.
+        parameter: Name of the parameter that gave the folder, for errors.
 
     Returns:
         Columns `ID`, `path`, `num_bytes`, `modified_ns`, and `reason`, which is empty unless the
@@ -101,7 +108,7 @@ def list_requested_clips(audio_dir: str, sample_submission: str | None) -> pd.Da
     Raises:
         UserError: The folder or the sample is not usable, or an ID has no file in the folder.
     """
-    sources = find_unlabeled(audio_dir)
+    sources = find_unlabeled(audio_dir, parameter)
     root = f"{locate(audio_dir)}/"
     columns = ["ID", "path", "num_bytes", "modified_ns", "reason"]
     readable = sources.clips.rename(columns={"clip_id": "ID"}).assign(reason="")

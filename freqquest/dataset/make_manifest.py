@@ -40,7 +40,7 @@ def make_manifest(
     """
     lost = {row["clip_id"] for shard in written for row in shard.statistics.quarantined}
     kept = clips[~clips["clip_id"].isin(lost)]
-    _require_every_class(kept, plan.classes)
+    _require_every_class(kept, plan.classes, rejected, config.dataset_dir)
     entries = [shard.entry for shard in written if shard.entry is not None]
     return Manifest(
         version=FORMAT_VERSION,
@@ -65,19 +65,29 @@ def make_manifest(
         has_several_labels=bool(have_several(kept["label"]).any()),
         num_warnings=sum(len(shard.statistics.warnings) for shard in written),
         num_cut=sum(shard.statistics.num_cut for shard in written),
-        notes=plan.notes,
+        num_padded=sum(shard.statistics.num_padded for shard in written),
+        notes=[*plan.notes, *_describe_windows(clips, config)],
         normalization={view: _normalization(written, view) for view in config.views},
         shards=entries,
     )
 
 
-def _require_every_class(clips: pd.DataFrame, classes: list[str]) -> None:
+def _describe_windows(clips: pd.DataFrame, config: PreprocessConfig) -> list[str]:
+    if config.windows == "first":
+        return []
+    return [f"windows: {len(clips):,}, of {clips['path'].nunique():,} files"]
+
+
+def _require_every_class(
+    clips: pd.DataFrame, classes: list[str], rejected: pd.DataFrame, dataset_dir: str
+) -> None:
     for split in ("train", "validation"):
         lost = set(classes) - set(class_names(clips["label"][clips["split"] == split]))
         if lost:
             raise UserError(
-                f"class {min(lost)} has no readable clip in the split {split}: see "
-                f"{QUARANTINE_NAME}"
+                f"class {min(lost)} has no readable clip in the split {split}; the first rejected "
+                f"file is {rejected['path'].iloc[0]} ({rejected['reason'].iloc[0]}), all are "
+                f"listed in {dataset_dir}/{QUARANTINE_NAME}: repair them, or remove the class"
             )
 
 

@@ -14,7 +14,6 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.dataset.windows import WindowConfig
 from freqquest.errors import UserError
-from freqquest.runs.layout import FIGURES_DIR, QUARANTINE_NAME, WARNINGS_NAME
 from freqquest.storage import Location
 
 FORMAT_VERSION = 4
@@ -148,6 +147,9 @@ class Manifest:
     num_cut: int = 0
     """Number of clips whose file, or annotated sound, goes on after them."""
 
+    num_padded: int = 0
+    """Number of clips with more padding than sound."""
+
     notes: list[str] = field(default_factory=list)
     """Lines of the summary about the sources: their layout, where recordings come from."""
 
@@ -167,58 +169,6 @@ class Manifest:
                 f"`dataset_dir={dataset_dir}` has clips with several labels, which cannot be "
                 "learned yet: preprocess a table with one label for each clip"
             )
-
-    def summary(self, dataset_dir: str) -> str:
-        """Return a text that describes the dataset to users."""
-        rates = sorted(self.sample_rates.items(), key=lambda item: -item[1])
-        num_rows = [f"{self.num_rows[split]} {split}" for split in SPLITS if self.num_rows[split]]
-        return "\n".join(
-            [
-                *self._table(),
-                *self.notes,
-                f"rows: {', '.join(num_rows)}",
-                f"sample rates: {', '.join(f'{count} at {rate} Hz' for rate, count in rates)}",
-                *self._describe_cut(),
-                f"validation: {self.split_description}",
-                *self._describe_warnings(dataset_dir),
-                f"rejected clips: {self.num_quarantined} (listed in "
-                f"{dataset_dir}/{QUARANTINE_NAME})",
-                f"dataset: {dataset_dir} (plots in {dataset_dir}/{FIGURES_DIR})",
-            ]
-        )
-
-    def _describe_cut(self) -> list[str]:
-        """Return a line if files are longer than their clips, and nothing else uses the rest."""
-        if self.num_cut == 0 or self.windows.kind != "first":
-            return []
-        return [
-            f"cut: {self.num_cut} clips are the first {self.clip.duration_s:g} s of something "
-            "longer (`windows=all` uses the rest)"
-        ]
-
-    def _describe_warnings(self, dataset_dir: str) -> list[str]:
-        if self.num_warnings == 0:
-            return []
-        return [
-            f"warnings: {self.num_warnings} clips may be useless (listed in "
-            f"{dataset_dir}/{WARNINGS_NAME})"
-        ]
-
-    def _table(self) -> list[str]:
-        """Return the lines of a table of clips, recordings and hours by class and split."""
-        splits = [split for split in SPLITS if self.num_rows[split]]
-        other_labels = {label for split in splits for label in self.num_clips[split]}
-        columns = "".join(f"{split:>18}" for split in splits)
-        lines = [f"{'clips (recordings)':<24}{columns}{'hours':>10}"]
-        for label in [*self.classes, *sorted(other_labels - {*self.classes})]:
-            columns = ""
-            for split in splits:
-                num_clips = self.num_clips[split].get(label, 0)
-                num_recordings = self.num_recordings[split].get(label, 0)
-                columns += f"{f'{num_clips} ({num_recordings})':>18}"
-            hours = sum(self.seconds[split].get(label, 0.0) for split in splits) / 3600
-            lines.append(f"{label or '(no label)':<24}{columns}{hours:>10.2f}")
-        return lines
 
     def save(self, dataset: Location) -> None:
         """Write the manifest, which commits the dataset: everything else must be complete."""

@@ -123,6 +123,9 @@ class ShardStatistics:
     seconds: dict[str, float]
     """Duration of the clips' sound by label, without copies."""
 
+    num_padded: int
+    """Number of clips with more padding than sound, without copies."""
+
     num_cut: int
     """Number of clips whose file, or annotated sound, goes on after them, without copies."""
 
@@ -204,7 +207,7 @@ def _entry(plan: ShardPlan, num_rows: int, content: memoryview) -> Shard:
 
 def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
     kept: list[PlannedClip] = []
-    quarantined, warnings, num_cut = [], [], 0
+    quarantined, warnings, num_cut, num_padded = [], [], 0, 0
     seconds: defaultdict[str, float] = defaultdict(float)
     sample_rates: Counter[str] = Counter()
     rate = plan.clip.sample_rate_hz
@@ -223,6 +226,7 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
             continue
         until_s = audio.duration_s if clip["end_s"] is None else clip["end_s"]
         remaining_s = until_s - clip["start_s"]
+        num_padded += remaining_s < plan.clip.duration_s / 2
         num_cut += remaining_s > plan.clip.duration_s + 0.01
         for label in (clip["label"] or "").split(LABEL_SEPARATOR):
             seconds[label] += min(remaining_s, plan.clip.duration_s)
@@ -235,6 +239,7 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
         warnings=warnings,
         moments={name: view.moments.tolist() for name, view in views.items()},
         seconds=dict(seconds),
+        num_padded=num_padded,
         num_cut=num_cut,
         sample_rates=dict(sample_rates),
     )

@@ -147,6 +147,8 @@ def _earlier_dataset(
             changed = [
                 "the clips (files, sizes or modification times), their labels, recordings or folds"
             ]
+        if config.clips_per_shard is None and len(changed) > 1:  # its default follows the others
+            changed = [text for text in changed if not text.startswith("clips_per_shard=")]
         _refuse_changed(f"{dataset} holds a dataset", changed)
         return manifest
     if (dataset / UNFINISHED_NAME).is_file():

@@ -26,18 +26,6 @@ def test_the_manifest_describes_the_dataset(dataset_dir):
         assert pq.read_metadata(path).num_rows == shard.num_rows
 
 
-def test_the_summary_lists_classes_clips_recordings_hours_and_rates(dataset_dir):
-    lines = load_manifest(locate(dataset_dir)).summary("there").splitlines()
-    assert lines[0].split() == ["clips", "(recordings)", "train", "validation", "test", "hours"]
-    assert lines[1].split() == ["high", "8", "(4)", "2", "(1)", "0", "(0)", "0.01"]
-    assert lines[3].split() == ["(no", "label)", "0", "(0)", "0", "(0)", "3", "(3)", "0.00"]
-    assert lines[4] == "layout: class folders"
-    assert lines[5].startswith("recordings: from the file names, e.g. 200 of 200-1-0-0.wav, ")
-    assert "rows: 32 train, 4 validation, 3 test" in lines
-    assert "sample rates: 23 at 22050 Hz" in lines
-    assert "rejected clips: 1 (listed in there/quarantine.csv)" in lines
-
-
 def test_manifests_that_cannot_be_read_are_refused(copy_of_dataset, tmp_path):
     with pytest.raises(UserError, match="is not a dataset.*: run the preprocess job first"):
         load_manifest(locate(tmp_path / "nowhere"))
@@ -98,7 +86,7 @@ def test_the_names_in_a_manifest_do_not_change(dataset_dir):
         *("version", "settings", "sources_sha256", "classes", "clip", "views"),
         *("split_description", "num_clips", "num_recordings", "num_rows", "seconds"),
         *("sample_rates", "num_quarantined", "normalization", "shards"),
-        *("windows", "has_several_labels", "num_warnings", "num_cut", "notes"),
+        *("windows", "has_several_labels", "num_warnings", "num_cut", "num_padded", "notes"),
     ]
     assert set(content["settings"]) == {
         *("path_column", "label_column", "recording_column", "fold_column", "split_column"),

@@ -166,7 +166,7 @@ def test_a_finished_dataset_of_version_3_is_kept(copy_of_dataset, audio_dir, unl
     names = "split validation_fraction validation_fold recording_pattern num_augmented_copies "
     names += "augmentations clips_per_shard seed"
     content["settings"] = {name: content["settings"][name] for name in names.split()}
-    for name in ("windows", "has_several_labels", "num_warnings", "num_cut", "notes"):
+    for name in ("windows", "has_several_labels", "num_warnings", "num_cut", "num_padded", "notes"):
         del content[name]
     path.write_text(json.dumps(content))
     assert write_dataset(config).sources_sha256 == content["sources_sha256"]
