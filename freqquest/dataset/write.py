@@ -13,23 +13,19 @@ import pandas as pd
 
 from freqquest.cluster import connection, preflight
 from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.earlier_dataset import earlier_dataset, existing_shards, run_settings
 from freqquest.dataset.make_manifest import make_manifest
 from freqquest.dataset.manifest import (
-    DATASET_FILES,
     MANIFEST_NAME,
     UNFINISHED_NAME,
     Manifest,
-    load_manifest,
 )
-from freqquest.dataset.plan import DatasetPlan, ShardPlans, compared_settings, plan_dataset
+from freqquest.dataset.plan import DatasetPlan, ShardPlans, plan_dataset
 from freqquest.dataset.quarantine import are_too_many
-from freqquest.dataset.read import read_rows
 from freqquest.dataset.shard import WrittenShard, write_shard
-from freqquest.dataset.sources import digest
 from freqquest.dataset.survey import find_windows
 from freqquest.errors import UserError
 from freqquest.progress import Progress
-from freqquest.runs.folder import changed_settings
 from freqquest.runs.layout import QUARANTINE_NAME, WARNINGS_NAME
 from freqquest.runs.tables import write_csv
 from freqquest.storage import Location, locate
@@ -70,8 +66,8 @@ def write_dataset(
     """
     dataset = locate(config.dataset_dir)
     plan = plan or plan_dataset(config)
-    existing = _existing_shards(dataset)
-    earlier = None if config.overwrite else _earlier_dataset(dataset, config, plan, existing)
+    existing = existing_shards(dataset)
+    earlier = None if config.overwrite else earlier_dataset(dataset, config, plan, existing)
     if earlier is not None and existing == {
         shard.path: shard.num_bytes for shard in earlier.shards
     }:
@@ -102,114 +98,9 @@ def write_dataset(
     return manifest
 
 
-def _existing_shards(dataset: Location) -> dict[str, int]:
-    """Return the sizes in bytes of the shards of an earlier or interrupted run.
-
-    Raises:
-        UserError: The folder holds anything else, which must not be mixed with a dataset or removed
-            with it.
-    """
-    if not dataset.exists():
-        return {}
-    if not dataset.is_dir():
-        raise UserError(f"`dataset_dir={dataset}` is a file: choose a new folder")
-    entries = {entry.path: entry for entry in dataset.walk()}
-    foreign = [
-        path
-        for path, entry in entries.items()
-        if entry.problem or not DATASET_FILES.fullmatch(path)
-    ]
-    if foreign:
-        raise UserError(
-            f"`dataset_dir={dataset}` holds {foreign[0]}, which is not part of a dataset: choose "
-            "an empty or new folder"
-        )
-    return {path: entry.num_bytes for path, entry in entries.items() if path.endswith(".parquet")}
-
-
-def _earlier_dataset(
-    dataset: Location, config: PreprocessConfig, plan: DatasetPlan, existing: dict[str, int]
-) -> Manifest | None:
-    """Return the manifest of the planned dataset, or None if the dataset is not complete.
-
-    Raises:
-        UserError: The folder holds another dataset, or a part of one.
-    """
-    if (dataset / MANIFEST_NAME).is_file():
-        manifest = load_manifest(dataset)
-        changed = changed_settings(plan.settings, _defaults(config) | manifest.settings)
-        if not changed and (manifest.clip, manifest.views) != (config.clip, config.views):
-            changed = ["the spectrograms' settings, in another version of freqquest"]
-        if not changed and manifest.sources_sha256 not in (
-            plan.sources_sha256,
-            _digest_of_version_3(dataset, manifest, plan),
-        ):
-            changed = [
-                "the clips (files, sizes or modification times), their labels, recordings or folds"
-            ]
-        if config.clips_per_shard is None and len(changed) > 1:  # its default follows the others
-            changed = [text for text in changed if not text.startswith("clips_per_shard=")]
-        _refuse_changed(f"{dataset} holds a dataset", changed)
-        return manifest
-    if (dataset / UNFINISHED_NAME).is_file():
-        # Changed clips do not matter here: unreadable ones may have been fixed.
-        earlier = _defaults(config) | _unfinished_settings(dataset)
-        changed = changed_settings(_run_settings(config, plan), earlier)
-        _refuse_changed(f"{dataset} holds an interrupted dataset", changed)
-    elif existing:
-        raise UserError(
-            f"`dataset_dir={dataset}` holds {min(existing)}, but neither {MANIFEST_NAME} nor "
-            f"{UNFINISHED_NAME}: choose a new folder, or run the preprocess job with "
-            "`overwrite=True` to replace it"
-        )
-    return None
-
-
-def _digest_of_version_3(dataset: Location, manifest: Manifest, plan: DatasetPlan) -> str:
-    """Return the hash that the planned clips had before version 4, which included their splits."""
-    if "sample_rate" in manifest.settings:
-        return plan.sources_sha256
-    rows = read_rows(dataset, manifest).drop_duplicates("clip_id").set_index("clip_id")
-    stored = plan.clips["clip_id"].map(rows["split"])
-    is_test = plan.clips["split"] == "test"
-    return digest(plan.clips.assign(split=stored.mask(is_test, "test")))
-
-
-def _defaults(config: PreprocessConfig) -> dict[str, object]:
-    """Return the default settings, for datasets that are older than a setting."""
-    return compared_settings(
-        PreprocessConfig(dataset_dir=config.dataset_dir, audio_dir=config.audio_dir)
-    )
-
-
-def _unfinished_settings(dataset: Location) -> dict[str, object]:
-    try:
-        content = json.loads((dataset / UNFINISHED_NAME).read_text())
-        settings: dict[str, object] = content["settings"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{dataset / UNFINISHED_NAME} is corrupt: remove it, or run the preprocess job with "
-            "`overwrite=True`"
-        ) from error
-    return settings
-
-
-def _run_settings(config: PreprocessConfig, plan: DatasetPlan) -> dict[str, object]:
-    """Return the settings that a run shares with the interrupted one that it continues."""
-    return plan.settings | {"audio_dir": str(locate(config.audio_dir or ""))}
-
-
-def _refuse_changed(problem: str, changed: list[str]) -> None:
-    if changed:
-        raise UserError(
-            f"{problem} made differently: {', '.join(changed)}; choose another `dataset_dir`, or "
-            "run the preprocess job with `overwrite=True` to replace it"
-        )
-
-
 def _begin(dataset: Location, config: PreprocessConfig, plan: DatasetPlan, unused: set[str]) -> str:
     """Mark the folder as unfinished, remove shards that this run will not use, return the mark."""
-    run_mark = json.dumps({"settings": _run_settings(config, plan), "run": uuid.uuid4().hex})
+    run_mark = json.dumps({"settings": run_settings(config, plan), "run": uuid.uuid4().hex})
     (dataset / UNFINISHED_NAME).write_text(run_mark)
     (dataset / MANIFEST_NAME).remove_file()
     dataset.remove_staged()
