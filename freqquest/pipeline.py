@@ -18,6 +18,7 @@ from freqquest.cluster.tasks import release_on_interrupt
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.dataset.config import DatasetSettings
 from freqquest.dataset.manifest import Manifest
+from freqquest.errors import UserError
 from freqquest.pipeline_config import PATHS, PipelineConfig
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
@@ -107,9 +108,15 @@ def _check_sources(
     if config.is_demo:
         return None, None
     from freqquest.cnn.predict import list_requested_clips
+    from freqquest.dataset.labels import have_several
     from freqquest.dataset.plan import plan_dataset
 
     plan = plan_dataset(config.preprocess_config)
+    if have_several(plan.clips["label"]).any():
+        raise UserError(
+            "there are clips with several labels, which cannot be learned yet: give one label for "
+            "each clip, or make a dataset alone by the preprocess job"
+        )
     if config.test_dir is None:
         return plan, None
     requested = list_requested_clips(config.test_dir, config.sample_submission, "test_dir")

@@ -154,7 +154,11 @@ def _describe_split(config: TuneConfig, clips: LabeledClips, manifest: Manifest)
     """Describe the split that the accuracy belongs to."""
     if config.num_folds is None:
         return manifest.split_description
-    if (clips.groups == clips.clip_ids).all():
+    files = [clip_id.rpartition("#")[0] or clip_id for clip_id in clips.clip_ids]
+    if all(
+        group in (clip_id, file)
+        for group, clip_id, file in zip(clips.groups, clips.clip_ids, files, strict=True)
+    ):
         return (
             f"cross-validation over {config.num_folds} parts of clips, whose recordings are unknown"
         )

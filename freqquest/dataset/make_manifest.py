@@ -15,6 +15,7 @@ from freqquest.dataset.manifest import (
 )
 from freqquest.dataset.plan import DatasetPlan
 from freqquest.dataset.shard import WrittenShard
+from freqquest.dataset.split import describe_windows
 from freqquest.errors import UserError
 from freqquest.runs.layout import QUARANTINE_NAME
 
@@ -50,7 +51,7 @@ def make_manifest(
         clip=config.clip,
         windows=config.window_config,
         views=config.views,
-        split_description=plan.split_description,
+        split_description=plan.split_description + _describe_window_shares(clips, config),
         num_clips=_count(kept, "clip_id"),
         num_recordings=_count(kept, "recording"),
         num_rows={
@@ -70,6 +71,12 @@ def make_manifest(
         normalization={view: _normalization(written, view) for view in config.views},
         shards=entries,
     )
+
+
+def _describe_window_shares(clips: pd.DataFrame, config: PreprocessConfig) -> str:
+    if config.windows == "first":
+        return ""
+    return describe_windows(clips, config.validation_fraction)
 
 
 def _describe_windows(clips: pd.DataFrame, config: PreprocessConfig) -> list[str]:

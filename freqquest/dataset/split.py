@@ -46,7 +46,8 @@ def _split_learned(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[pd.Se
     if config.split == "random":
         splits, note = _stratified_split(clips, clips["clip_id"], config)
         memory = "recordings are in both, so accuracy measures memory"
-        return splits, f"random split of clips ({memory}){note}"
+        kind = "clips" if config.windows == "first" else "files"
+        return splits, f"random split of {kind} ({memory}){note}"
     has_folds = clips["fold"].nunique() > 1
     if config.validation_fold is not None and not has_folds:
         raise UserError(
@@ -218,6 +219,28 @@ def _describe_far(
     also = f"; also far: {_list_some(others)}" if others else ""
     return (
         f" ({shares[worst]:.2g} of class {labels[worst]} instead of {fraction:g}: {reason}{also})"
+    )
+
+
+def describe_windows(windows: pd.DataFrame, fraction: float) -> str:
+    """Return a note on the class whose windows are divided otherwise than its files, if any.
+
+    Files are divided before their lengths are known.
+
+    Args:
+        windows: Table of windows, with their splits.
+        fraction: Fraction of the clips that was to be held out.
+    """
+    learned = windows[windows["split"] != "test"]
+    by_label = learned[["split"]].join(single_labels(learned["label"]))
+    shares = (by_label["split"] == "validation").groupby(by_label["label"]).mean()
+    distances = (shares - fraction).abs()
+    if not len(shares) or distances.max() <= min(fraction, 1 - fraction) / 2:
+        return ""
+    worst = str(distances.idxmax())
+    return (
+        f" ({shares[worst]:.2g} of the {worst} windows instead of {fraction:g}: files differ in "
+        "length, or have several windows of few recordings)"
     )
 
 

@@ -19,6 +19,9 @@ from freqquest.storage import reason
 _BATCH = 16
 """Files that a task measures."""
 
+_SHORTEST_S = 0.001
+"""Shortest annotated sound."""
+
 _TOLERANCE_S = 0.1
 """Largest time by which an annotation may end after its file."""
 
@@ -65,7 +68,9 @@ def find_windows(
 
 def _problem(begin_s: float, end_s: float, duration_s: float) -> str:
     """Return why an annotated sound is not in its file, or an empty text."""
-    if begin_s < duration_s and not end_s > duration_s + _TOLERANCE_S:
+    if min(end_s, duration_s) - begin_s < _SHORTEST_S and end_s <= duration_s:
+        return f"annotated from {begin_s:g} to {end_s:g} s, which is less than a millisecond"
+    if begin_s + _SHORTEST_S <= duration_s and not end_s > duration_s + _TOLERANCE_S:
         return ""
     return f"annotated from {begin_s:g} to {end_s:g} s, but the file ends at {duration_s:.2f} s"
 

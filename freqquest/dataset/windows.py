@@ -66,8 +66,9 @@ def window_starts(
         assert config.max_per_file is not None
         energies = _energies(starts, length_s, levels, config.hop_s)
         starts = _loudest(starts, energies, length_s, config.max_per_file)
-    rounded: list[float] = starts.round(3).tolist()
-    return rounded
+    # Down to whole milliseconds: a start after the end would have no sound.
+    floored: list[float] = (np.floor(starts * 1000 + 1e-6) / 1000).tolist()
+    return floored
 
 
 def _grid(begin_s: float, end_s: float, length_s: float, hop_s: float) -> np.ndarray:
@@ -98,9 +99,9 @@ def _energies(starts: np.ndarray, length_s: float, levels: np.ndarray, step_s: f
 def _loudest(starts: np.ndarray, energies: np.ndarray, length_s: float, count: int) -> np.ndarray:
     """Return at most `count` starts of highest energy, whose windows do not overlap."""
     kept: list[float] = []
-    for start in starts[np.argsort(-energies, kind="stable")]:
-        if len(kept) == count:
-            break
-        if all(abs(start - other) > length_s - _SHORTEST_REST_S for other in kept):
-            kept.append(start)
+    while len(kept) < count and np.isfinite(energies).any():
+        start = starts[np.argmax(energies)]
+        kept.append(start)
+        overlaps = np.abs(starts - start) <= length_s - _SHORTEST_REST_S
+        energies = np.where(overlaps, -np.inf, energies)
     return np.sort(kept)

@@ -76,12 +76,19 @@ def write_dataset(
     if not is_checked:
         preflight.connect(config.requirements)
     clips, without_windows = find_windows(plan.clips, config)
+    if clips.empty:
+        path, reason = without_windows.iloc[0]
+        raise UserError(
+            f"none of the {plan.clips['path'].nunique()} files can be read; the first is {path} "
+            f"({reason}): repair them, or give other files"
+        )
     shards = ShardPlans(clips, plan.classes, config)
     run_mark = _begin(dataset, config, plan, existing.keys() - shards.paths)
     written = _write_shards(shards, dataset)
     found = pd.concat([plan.rejected, without_windows], ignore_index=True)
+    num_sources = len(plan.clips) + len(plan.rejected)
     rejected = _write_quarantine(
-        written, dataset, found, len(clips), config.max_quarantined_fraction
+        written, dataset, found, num_sources, config.max_quarantined_fraction
     )
     _write_warnings(written, dataset)
     manifest = make_manifest(config, plan, clips, written, rejected)
@@ -155,7 +162,7 @@ def _write_quarantine(
     written: list[WrittenShard],
     dataset: Location,
     found: pd.DataFrame,
-    num_planned: int,
+    num_sources: int,
     max_fraction: float,
 ) -> pd.DataFrame:
     """Write quarantine.csv, the table of rejected clips, and return it.
@@ -164,7 +171,7 @@ def _write_quarantine(
         written: Shards, with the clips that could not be read.
         dataset: Folder of the dataset.
         found: Table of `path` and `reason` of what was rejected before.
-        num_planned: Number of clips that the shards were to hold.
+        num_sources: Number of files, or of annotated sounds, with those rejected before.
         max_fraction: Largest fraction of rejected clips.
 
     Raises:
@@ -177,10 +184,9 @@ def _write_quarantine(
     )
     rejected = pd.concat([found, rows.drop_duplicates()], ignore_index=True)
     write_csv(rejected, dataset / QUARANTINE_NAME)
-    num_clips = num_planned + len(found)
-    if are_too_many(len(rejected), num_clips, max_fraction):
+    if are_too_many(len(rejected), num_sources, max_fraction):
         raise UserError(
-            f"{len(rejected)} of {num_clips} clips were rejected, more than "
+            f"{len(rejected)} of {num_sources} clips were rejected, more than "
             f"`max_quarantined_fraction={max_fraction}` allows; the first is {rejected['path'][0]} "
             f"({rejected['reason'][0]}), all are listed in {dataset / QUARANTINE_NAME}; fix or "
             "remove them, or raise the fraction; the finished shards are kept"

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -10,8 +12,10 @@ from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.plan import plan_dataset
 from freqquest.dataset.read import read_rows
+from freqquest.dataset.split import describe_windows
 from freqquest.dataset.survey import find_windows
 from freqquest.dataset.write import write_dataset
+from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.conftest import RATE_HZ, tone
 
@@ -80,14 +84,17 @@ def test_a_file_that_cannot_be_measured_is_rejected(long_files, local_ray, tmp_p
 def test_parts_beyond_their_file_are_rejected_with_its_length(long_files, local_ray):
     config = PreprocessConfig(audio_dir="unused", dataset_dir="unused", duration=1.0)
     path = str(long_files / "low" / "l0.wav")
-    clips = pd.DataFrame({"start_s": [0.5, 0.5, 1.6], "end_s": [1.5, 1.7, 1.65]})
-    clips = clips.assign(clip_id=["l0.wav#0.5", "l0.wav#0.5", "l0.wav#1.6"], path=path)
-    clips["source"] = ["a.csv line 2", "a.csv line 3", "a.csv line 4"]
+    clips = pd.DataFrame(
+        {"start_s": [0.5, 0.5, 1.6, 0.1006], "end_s": [1.5, 1.7, 1.65, 0.1009], "path": path}
+    )
+    clips["clip_id"] = "l0.wav#" + clips["start_s"].astype(str)
+    clips["source"] = [f"a.csv line {line}" for line in (2, 3, 4, 5)]
     windows, rejected = find_windows(clips, config)
     assert windows["clip_id"].tolist() == ["l0.wav#0.5"]
     assert rejected["reason"].tolist() == [
         "a.csv line 3: annotated from 0.5 to 1.7 s, but the file ends at 1.50 s",
         "a.csv line 4: annotated from 1.6 to 1.65 s, but the file ends at 1.50 s",
+        "a.csv line 5: annotated from 0.1006 to 0.1009 s, which is less than a millisecond",
     ]
 
 
@@ -118,3 +125,38 @@ def test_a_dataset_of_windows_holds_the_sound_of_each(long_files, local_ray, tmp
         expected = log_mel(part, manifest.views["cgan"], RATE_HZ)
         np.testing.assert_allclose(found, expected, atol=0.02)
     assert write_dataset(config) == load_manifest(dataset)
+
+
+def test_files_of_which_none_can_be_measured_leave_the_folder_as_it_was(local_ray, tmp_path):
+    for name in ("a/1.wav", "a/2.wav", "b/1.wav", "b/2.wav"):
+        (tmp_path / "audio" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "audio" / name).write_bytes(b"no sound: " + name.encode())
+    config = PreprocessConfig(
+        audio_dir=str(tmp_path / "audio"), dataset_dir=str(tmp_path / "dataset"), windows="all"
+    )
+    with pytest.raises(UserError, match=r"none of the 4 files can be read; the first is .*a/1.wav"):
+        write_dataset(config)
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_unreadable_files_are_counted_as_files_not_as_windows(long_files, local_ray, tmp_path):
+    shutil.copytree(long_files, tmp_path / "audio")
+    for number in range(2):
+        (tmp_path / "audio" / "low" / f"bad{number}.wav").write_bytes(b"no sound %d" % number)
+    config = PreprocessConfig(
+        audio_dir=str(tmp_path / "audio"),
+        dataset_dir=str(tmp_path / "dataset"),
+        duration=0.5,
+        windows="all",
+        window_hop=0.05,
+        max_quarantined_fraction=0.2,
+    )
+    with pytest.raises(UserError, match=r"2 of 8 clips were rejected, more than .*=0.2` allows"):
+        write_dataset(config)
+
+
+def test_a_division_of_windows_that_is_far_from_that_of_files_is_told():
+    windows = pd.DataFrame({"label": ["a"] * 10 + ["b"] * 10})
+    windows["split"] = ["train"] * 8 + ["validation"] * 2 + ["train"] * 2 + ["validation"] * 8
+    assert describe_windows(windows, 0.2).startswith(" (0.8 of the b windows instead of 0.2: files")
+    assert describe_windows(windows[:10], 0.2) == ""
