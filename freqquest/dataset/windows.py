@@ -66,9 +66,9 @@ def window_starts(
         assert config.max_per_file is not None
         energies = _energies(starts, length_s, levels, config.hop_s)
         starts = _loudest(starts, energies, length_s, config.max_per_file)
-    # Down to whole milliseconds: a start after the end would have no sound.
-    floored: list[float] = (np.floor(starts * 1000 + 1e-6) / 1000).tolist()
-    return floored
+    latest = np.floor(end_s * 1000 - 1) / 1000  # a start at the end would have no sound
+    rounded: list[float] = np.minimum(starts.round(3), latest).clip(min=0).tolist()
+    return rounded
 
 
 def _grid(begin_s: float, end_s: float, length_s: float, hop_s: float) -> np.ndarray:

@@ -57,4 +57,8 @@ def test_the_loudest_window_of_an_annotated_sound_lies_inside_it():
 
 def test_starts_are_whole_milliseconds():
     starts = window_starts(WindowConfig(kind="all", hop_s=1 / 3), 1.0, 0.0, 3.0)
-    assert starts == [0.0, 0.333, 0.666, 1.0, 1.333, 1.666, 2.0]
+    assert starts == [0.0, 0.333, 0.667, 1.0, 1.333, 1.667, 2.0]
+
+
+def test_a_start_is_before_the_end_however_short_the_sound():
+    assert window_starts(ALL, 4.0, 10.0006, 10.0019) == [10.0]
