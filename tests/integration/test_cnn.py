@@ -157,14 +157,14 @@ def test_trials_that_fail_are_named_with_their_configuration_and_another_one_win
     job, dataset_dir, tmp_path
 ):
     run = tmp_path / "run"
-    # The preset gets the first rate and the recipe the first pooling; the third trial is drawn.
-    rates, poolings = "1e30,11e-4,12e-4,13e-4,14e-4,15e-4,16e-4,17e-4,18e-4", "200,2,3,4,5,6,7,8,9"
+    # The preset gets the first rate and the recipe the first filter; the third trial is drawn.
+    rates, filters = "1e30,11e-4,12e-4,13e-4,14e-4,15e-4,16e-4,17e-4,18e-4", "1e308,6,1,2,3,4,5,7,8"
     only = [
         "num_filters=4",
         "num_blocks=1",
         "min_steps=1",
         f"learning_rate={rates}",
-        f"input_pooling={poolings}",
+        f"equalizer_db={filters}",
     ]
     budget = ["--num-trials", 3, "--max-epochs", 1, "--num-members", 0]
     alone = ["--cpus-per-trial", 2]  # each trial takes over the process of the one before
@@ -172,7 +172,7 @@ def test_trials_that_fail_are_named_with_their_configuration_and_another_one_win
     done = job("tune_cnn", *paths, *budget, *alone, "--only", *only)
     diverged, crashed, sound = pd.read_csv(run / "trials.csv").to_dict("records")
     assert "epoch 1: the loss is nan" in diverged["state"]
-    assert "ValueError" in crashed["state"]
+    assert "OverflowError" in crashed["state"]
     assert sound["state"] == "finished"
     for failed in (diverged, crashed):
         assert f"trial {failed['trial']} failed: " in done.stderr

@@ -12,8 +12,10 @@ import pytest
 
 from freqquest.audio import demo_clips as demo
 from freqquest.cnn.model_file import read_card
+from freqquest.cnn.predict import list_requested_clips
+from freqquest.dataset.sources import digest
 from freqquest.errors import UserError
-from freqquest.pipeline import _predict, _submission_settings, run_stages
+from freqquest.pipeline import _predict, run_stages
 from freqquest.pipeline_config import PipelineConfig
 from freqquest.runs.folder import RunFolder, read_sections
 from freqquest.runs.layout import METRICS_NAME
@@ -257,16 +259,19 @@ def test_a_submission_of_other_test_clips_is_refused(tmp_path):
     (clips / "a.wav").write_bytes(b"1")
     config = PipelineConfig(audio_dir="none", test_dir=str(clips), run_dir=str(tmp_path / "run"))
     predict_config = config.predict_config
-    settings = _submission_settings(predict_config)
+    requested = list_requested_clips(predict_config.audio_dir, None)
+    settings = {"test_clips_sha256": digest(requested)}
     RunFolder(config.effective_run_dir, "submission", settings).finish({"num_clips": 1})
-    _predict(config, predict_config)  # already finished
+    _predict(config, predict_config, requested)  # already finished
     (clips / "b.wav").write_bytes(b"2")
     with pytest.raises(UserError, match="a submission run with other settings: test_clips_sha256="):
-        _predict(config, predict_config)
+        _predict(config, predict_config, None)
 
 
 def test_settings_that_need_a_folder_of_clips_are_refused_without_it():
-    with pytest.raises(ValueError, match="need `audio_dir`: the demo brings its own clips"):
+    with pytest.raises(
+        ValueError, match="`test_dir` needs `audio_dir`: the demo brings its own clips"
+    ):
         PipelineConfig(test_dir="test")
     with pytest.raises(ValueError, match="`sample_submission` needs `test_dir`"):
         PipelineConfig(audio_dir="train", sample_submission="sample.csv")
