@@ -161,7 +161,7 @@ def read_metadata(
     rows = rows.where(rows != "")
     return Metadata(
         rows=rows.assign(
-            label=join_labels(rows["label"], kind.label_separator or label_separator),
+            label=join_labels(rows["label"], kind.label_separator or label_separator, shown),
             fold=whole_numbers(rows["fold"], shown, columns.get("fold", "fold")),
             split=split_names(rows["split"], shown, columns.get("split", "split")),
         ),
