@@ -17,6 +17,7 @@ from freqquest.dataset.file_names import (
     names,
     tidy,
 )
+from freqquest.dataset.labels import join_labels
 from freqquest.dataset.tree import Sources, Tree, as_table, describe_rejected
 from freqquest.errors import UserError
 from freqquest.storage import Location, locate
@@ -32,7 +33,9 @@ _NO_ANNOTATIONS = (
 )
 
 
-def find_annotated(tree: Tree, annotations: str, chosen: Mapping[str, str]) -> Sources:
+def find_annotated(
+    tree: Tree, annotations: str, chosen: Mapping[str, str], label_separator: str
+) -> Sources:
     """Return the annotated parts of files, and reject annotations that name no part.
 
     Of two sounds with different labels that overlap, the second is rejected.
@@ -41,11 +44,12 @@ def find_annotated(tree: Tree, annotations: str, chosen: Mapping[str, str]) -> S
         tree: Files of the audio folder.
         annotations: Path or URI of a file of annotations, or of a folder of them.
         chosen: Columns that the user names, by role.
+        label_separator: Separator of several labels of a sound.
 
     Raises:
         UserError: There are no annotations of these files, or a file of them is invalid.
     """
-    rows, notes = _read_all(tree, locate(annotations), chosen)
+    rows, notes = _read_all(tree, locate(annotations), chosen, label_separator)
     files = tree.clips["clip_id"]
     positions = _locate_rows(rows, files, str(tree.root))
     if (positions == NO_FILE).all():
@@ -71,7 +75,7 @@ def find_annotated(tree: Tree, annotations: str, chosen: Mapping[str, str]) -> S
 
 
 def _read_all(
-    tree: Tree, place: Location, chosen: Mapping[str, str]
+    tree: Tree, place: Location, chosen: Mapping[str, str], label_separator: str
 ) -> tuple[pd.DataFrame, list[str]]:
     """Read all files of annotations.
 
@@ -91,10 +95,11 @@ def _read_all(
             num_others += 1
             continue
         rows, kind, more = table
-        rows = rows.assign(
-            source=str(file), line=rows.index, cell=rows["file"].fillna(str(file)), stem=stem
+        labels = join_labels(rows["label"], label_separator, shown)
+        cells = rows["file"].fillna(str(file))
+        tables.append(
+            rows.assign(label=labels, source=str(file), line=rows.index, cell=cells, stem=stem)
         )
-        tables.append(rows)
         kinds[kind] += 1
         notes += more
     rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -154,13 +154,14 @@ class DatasetSettings:
         _ = self.views  # checks its own settings
 
     def _check_tables(self) -> None:
-        columns = [name for name in _COLUMNS if getattr(self, name) is not None]
-        if columns and self.metadata is None and self.annotations is None:
-            raise ValueError(
-                f"`{columns[0]}` needs `metadata` or `annotations`, the table with this column"
-            )
         if not self.label_separator:
             raise ValueError("`label_separator=` must not be empty: give the character, such as ,")
+        columns = [name for name in _COLUMNS if getattr(self, name) is not None]
+        columns += ["label_separator"] * (self.label_separator != ";")
+        if columns and self.metadata is None and self.annotations is None:
+            raise ValueError(
+                f"`{columns[0]}` needs `metadata` or `annotations`, the table that it applies to"
+            )
         if self.metadata is not None and self.annotations is not None:
             raise ValueError(
                 "`metadata` and `annotations` both list the clips: give one of them, with a column "

@@ -6,6 +6,8 @@ pandas only. Each function returns None if the folder has another layout.
 import pandas as pd
 
 from freqquest.dataset.file_names import folders, names, top_folders, without_ending
+from freqquest.dataset.labels import have_several
+from freqquest.dataset.manifest import LABEL_SEPARATOR
 from freqquest.dataset.metadata import SPLIT_NAMES
 from freqquest.dataset.recordings import NAME_PATTERNS
 from freqquest.dataset.text_tables import read_text
@@ -59,15 +61,26 @@ def read_speech_commands(tree: Tree) -> Sources | None:
     if num_missing:
         notes.append(f"files of these lists that are not there: {num_missing:,}")
     speakers = without_ending(names(clip_ids)).str.extract(NAME_PATTERNS["Speech Commands"])[0]
-    clips = tree.clips.assign(
-        label=names(folders(clip_ids)), split=splits, recording=speakers.astype(str)
-    )
+    labels = names(folders(clip_ids))
+    _require_single(labels)
+    clips = tree.clips.assign(label=labels, split=splits, recording=speakers.astype(str))
     return Sources(
         clips=clips,
         rejected=tree.rejected,
         notes=notes,
         recordings_from="the speakers in the file names",
     )
+
+
+def have_split_classes(tree: Tree) -> bool:
+    """Return whether the folder train and another split's have class folders of the same names."""
+    clip_ids = tree.clips["clip_id"]
+    splits = top_folders(clip_ids).str.lower().map(_ROLES)
+    classes = top_folders(clip_ids.str.replace(r"^[^/]*/?", "", regex=True))
+    is_train = splits == "train"
+    is_labeled = (classes != "") | (splits == "test")
+    shared = set(classes[is_train]) & set(classes[~is_train]) - {""}
+    return bool(splits.notna().all() and is_labeled.all() and shared)
 
 
 def read_split_folders(tree: Tree) -> Sources | None:
@@ -147,23 +160,46 @@ def _label_by_folder(clip_ids: pd.Series) -> tuple[pd.Series, pd.Series, str]:
     """Return labels and recordings by folders, and the layout's name.
 
     The label is the last folder. With two levels of folders of which the inner ones repeat across
-    the outer ones, the outer one is the label and the inner one (the speaker) the recording; unless
-    the outer ones are numbered groups of recordings.
+    the outer ones, the level with fewer names is the label: if it is the outer one, the inner one
+    (the speaker) is the recording. Numbered groups of recordings are not labels.
+
+    Raises:
+        UserError: A label looks like several labels.
     """
     parents = folders(clip_ids)
     outer, inner = folders(parents), names(parents)
-    if _are_speakers(outer, inner):
-        return outer, inner, "class folders with a folder for each speaker or recording"
-    return inner, pd.Series(pd.NA, clip_ids.index, dtype=str), "class folders"
+    labels, recordings = inner, pd.Series(pd.NA, clip_ids.index, dtype=str)
+    layout, otherwise = "class folders", " (if not, list the clips in `metadata`)"
+    if _repeat(outer, inner):
+        outer_are_groups, inner_are_groups = (
+            bool(level.str.match(_GROUP).all()) for level in (outer, inner)
+        )
+        is_unclear = outer_are_groups == inner_are_groups
+        if inner.nunique() > outer.nunique() if is_unclear else inner_are_groups:
+            labels, recordings = outer, inner
+            layout += " with a folder for each speaker or recording" + otherwise
+        elif is_unclear:
+            layout += " by the last folder" + otherwise
+    _require_single(labels)
+    return labels, recordings, layout
 
 
-def _are_speakers(outer: pd.Series, inner: pd.Series) -> bool:
-    """Return whether the inner folders are speakers or recordings of the classes around them."""
+def _repeat(outer: pd.Series, inner: pd.Series) -> bool:
+    """Return whether there are two levels of folders, and inner ones repeat across outer ones."""
     pairs = pd.DataFrame({"outer": outer, "inner": inner}).drop_duplicates()
     has_two_levels = (pairs["outer"] != "").all() and not pairs["outer"].str.contains("/").any()
-    repeats = pairs["outer"].nunique() > 1 and pairs["inner"].duplicated().any()
-    is_group = {name: pairs[name].str.match(_GROUP).all() for name in ("outer", "inner")}
-    return bool(has_two_levels and repeats and (is_group["inner"] or not is_group["outer"]))
+    return bool(
+        has_two_levels and pairs["outer"].nunique() > 1 and pairs["inner"].duplicated().any()
+    )
+
+
+def _require_single(labels: pd.Series) -> None:
+    """Refuse names of class folders that would be several labels."""
+    if (wrong := have_several(labels)).any():
+        raise UserError(
+            f"class folder {labels[wrong].iloc[0]!r} must not contain {LABEL_SEPARATOR!r}, which "
+            "separates several labels: rename the folder, or list the clips in a CSV (`metadata`)"
+        )
 
 
 def _require_class_folders(tree: Tree) -> None:

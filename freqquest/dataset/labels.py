@@ -3,20 +3,31 @@
 import pandas as pd
 
 from freqquest.dataset.manifest import LABEL_SEPARATOR
+from freqquest.errors import UserError
 
 
-def join_labels(cells: pd.Series, separator: str) -> pd.Series:
+def join_labels(cells: pd.Series, separator: str, shown: str) -> pd.Series:
     """Return cells of labels as a table of clips has them: each label once, sorted, joined.
 
     Args:
-        cells: Labels, where empty cells are missing values.
+        cells: Labels by line, where empty cells are missing values.
         separator: Separator of several labels in a cell.
+        shown: Name of the table for errors.
+
+    Raises:
+        UserError: A label contains LABEL_SEPARATOR, and another separator is in force.
     """
-    have_several = cells.str.contains(separator, regex=False).fillna(False).astype(bool)
-    joined = cells[have_several].map(
+    if (wrong := have_several(cells.str.replace(separator, "", regex=False))).any():
+        raise UserError(
+            f"{shown} line {cells.index[wrong][0]}: label {cells[wrong].iloc[0]!r} must not "
+            f"contain {LABEL_SEPARATOR!r}, as {separator!r} separates labels here: rename the "
+            f"label, or separate several labels by {separator!r}"
+        )
+    is_joined = cells.str.contains(separator, regex=False).fillna(False).astype(bool)
+    joined = cells[is_joined].map(
         lambda cell: LABEL_SEPARATOR.join(_names(cell.split(separator))) or None
     )
-    return cells.mask(have_several, joined.reindex(cells.index).astype(cells.dtype))
+    return cells.mask(is_joined, joined.reindex(cells.index).astype(cells.dtype))
 
 
 def _names(parts: list[str]) -> list[str]:

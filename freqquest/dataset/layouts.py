@@ -11,13 +11,14 @@ import pandas as pd
 
 from freqquest.dataset.file_names import folders, names, top_folders
 from freqquest.dataset.folder_layouts import (
+    have_split_classes,
     read_class_folders,
     read_fold_folders,
     read_speech_commands,
     read_split_folders,
 )
 from freqquest.dataset.listed_clips import find_listed
-from freqquest.dataset.metadata import read_metadata
+from freqquest.dataset.metadata import OtherTableError, read_metadata
 from freqquest.dataset.tree import Sources, Tree
 
 Layout = Callable[[Tree], Sources | None]
@@ -62,11 +63,11 @@ TABLES: tuple[tuple[str, tuple[_Part, ...]], ...] = (
     ),
     ("BirdCLEF", (_Part(table="train_metadata.csv", folder="train_audio"),)),
     ("BirdCLEF", (_Part(table="train_metadata.csv", folder="train_short_audio"),)),
-    ("Kaggle", (_Part(table="train.csv", folder="audio_train"),)),
-    ("Kaggle", (_Part(table="train.csv", folder="Train"),)),
-    ("Kaggle", (_Part(table="train.csv", folder="train"),)),
 )
 """Data sets that come with tables. One that has the first table and its folder is recognized."""
+
+KAGGLE = tuple(_Part(table="train.csv", folder=name) for name in ("audio_train", "Train", "train"))
+"""Tables of Kaggle's challenges. Their names are so common that the folders may know better."""
 
 
 def find_by_layout(tree: Tree, *, with_tables: bool = True) -> Sources:
@@ -80,9 +81,11 @@ def find_by_layout(tree: Tree, *, with_tables: bool = True) -> Sources:
         UserError: The folder has no class folders, or a class folder has no audio.
     """
     tree, notes = _set_background_aside(tree)
-    for read in LAYOUTS if with_tables else LAYOUTS[1:]:
-        sources = read(tree)
+    for read in LAYOUTS:
+        sources = read(tree) if with_tables or read not in _TABLE_LAYOUTS else None
         if sources is not None:
+            if with_tables and read not in _TABLE_LAYOUTS and KAGGLE[0].table in tree.others:
+                notes.append(f"not used: {KAGGLE[0].table} (else give it as `metadata`)")
             return replace(sources, notes=[*sources.notes, *notes])
     raise AssertionError("class folders fit or are refused")
 
@@ -109,6 +112,21 @@ def read_tables(tree: Tree) -> Sources | None:
     return None
 
 
+def read_kaggle(tree: Tree) -> Sources | None:
+    """Return the clips of Kaggle's train.csv, unless it is another table or the folders label."""
+    others, dirs = set(tree.others), set(tree.folders)
+    parts = [part for part in KAGGLE if part.table in others and part.folder in dirs]
+    if not parts or have_split_classes(tree):
+        return None
+    try:
+        return _read_parts(tree, "Kaggle", parts[:1])
+    except OtherTableError:
+        inside = tree.clips["clip_id"][tree.clips["clip_id"].str.startswith(f"{parts[0].folder}/")]
+        if inside.empty or (inside.str.count("/") < 2).any():
+            raise
+        return None
+
+
 def _read_parts(tree: Tree, name: str, parts: list[_Part]) -> Sources:
     clip_ids = tree.clips["clip_id"]
     found, is_elsewhere = [], pd.Series(True, clip_ids.index)
@@ -118,10 +136,10 @@ def _read_parts(tree: Tree, name: str, parts: list[_Part]) -> Sources:
         inside = tree.clips[is_here].reset_index(drop=True)
         inside["clip_id"] = inside["clip_id"].str.slice(len(part.folder) + 1)
         file = tree.root / part.table
-        sources = find_listed(
-            replace(tree, root=tree.root / part.folder, clips=inside),
-            read_metadata(file, str(file)),
-        )
+        metadata = read_metadata(file, str(file))
+        if not metadata.has_labels:
+            raise OtherTableError(f"{file} has no labels: add them as the column label")
+        sources = find_listed(replace(tree, root=tree.root / part.folder, clips=inside), metadata)
         clips = sources.clips.assign(clip_id=f"{part.folder}/" + sources.clips["clip_id"])
         found.append(
             replace(sources, clips=clips if part.split is None else clips.assign(split=part.split))
@@ -141,8 +159,10 @@ def _read_parts(tree: Tree, name: str, parts: list[_Part]) -> Sources:
     )
 
 
+_TABLE_LAYOUTS: tuple[Layout, ...] = (read_tables, read_kaggle)
+
 LAYOUTS: tuple[Layout, ...] = (
-    read_tables,
+    *_TABLE_LAYOUTS,
     read_speech_commands,
     read_split_folders,
     read_fold_folders,

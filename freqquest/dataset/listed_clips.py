@@ -13,7 +13,7 @@ from freqquest.dataset.file_names import (
     match_files,
     tidy,
 )
-from freqquest.dataset.metadata import Metadata
+from freqquest.dataset.metadata import Metadata, OtherTableError
 from freqquest.dataset.tree import Sources, Tree, as_table, describe_rejected
 from freqquest.errors import UserError
 
@@ -119,11 +119,11 @@ def _require_some(
         UserError: It has no rows, or none of them names a clip.
     """
     if positions.empty:
-        raise UserError(f"{metadata.shown} has no row below its header: list the clips in it")
+        raise OtherTableError(f"{metadata.shown} has no row below its header: list the clips in it")
     if (positions >= 0).any():
         return
     found = f"the clips with {files.iloc[0]}" if len(files) else "and there is no audio file"
-    raise UserError(
+    raise OtherTableError(
         f"{metadata.shown} names none of the {len(files)} clips in its column "
         f"{metadata.columns['file']}: it begins with {metadata.rows['file'].iloc[0]}, {found}; "
         "give the CSV of these clips, or the folder that its paths begin in"

@@ -27,6 +27,10 @@ SETTINGS = {
 """Settings that name the user's columns."""
 
 
+class OtherTableError(UserError):
+    """A table that does not describe the clips."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableFormat:
     """A kind of CSV, known by its columns: those of `file` and `label`, or else of `needs`."""
@@ -152,6 +156,7 @@ def read_metadata(
         UserError: It is not such a CSV, or a cell is invalid.
     """
     text = read_text_table(file, shown)
+    _refuse_annotations(text)
     kind = _recognize(text.rows)
     columns = _columns_of_roles(text, kind, chosen or {})
     if any(columns.get(role, name).casefold() != name.casefold() for role, name in kind.key):
@@ -161,7 +166,7 @@ def read_metadata(
     rows = rows.where(rows != "")
     return Metadata(
         rows=rows.assign(
-            label=join_labels(rows["label"], kind.label_separator or label_separator),
+            label=join_labels(rows["label"], kind.label_separator or label_separator, shown),
             fold=whole_numbers(rows["fold"], shown, columns.get("fold", "fold")),
             split=split_names(rows["split"], shown, columns.get("split", "split")),
         ),
@@ -204,6 +209,16 @@ def split_names(cells: pd.Series, shown: str, column: str) -> pd.Series:
     return splits
 
 
+def _refuse_annotations(text: TextTable) -> None:
+    """Refuse a table of sounds inside of files, of which whole files would become clips."""
+    times = [find_column(text.rows, name) for name in ("start_s", "end_s")]
+    if None not in times:
+        raise OtherTableError(
+            f"{text.shown} has the columns {' and '.join(map(str, times))}, which only annotations "
+            "have: give it as `annotations`, or remove these columns to use whole files"
+        )
+
+
 def _recognize(table: pd.DataFrame) -> TableFormat:
     """Return the first format whose columns the table has, else the list of clips."""
     for kind in FORMATS:
@@ -238,7 +253,7 @@ def _columns_of_roles(
     is_found = {"file": "file" in columns, "label": bool(describes & set(columns))}
     missing = [f"`{SETTINGS[role]}`" for role, is_there in is_found.items() if not is_there]
     if missing or is_ambiguous:
-        raise UserError(
+        raise OtherTableError(
             f"{text.shown} has the columns {header}: it needs path, label (optionally recording, "
             "fold, split), or UrbanSound8K's slice_file_name, fsID (optionally fold, class), or "
             f"its own names in {' and '.join(missing or ['`label_column`'])}"

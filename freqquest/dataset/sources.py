@@ -84,7 +84,7 @@ def _find_clips(config: DatasetSettings, tree: Tree) -> Sources:
         if (value := getattr(config, name)) is not None
     }
     if config.annotations is not None:
-        return find_annotated(tree, config.annotations, chosen)
+        return find_annotated(tree, config.annotations, chosen, config.label_separator)
     if config.metadata is None:
         return find_by_layout(tree)
     file = locate(config.metadata)

@@ -64,6 +64,21 @@ def test_a_csv_may_have_recordings_folds_and_splits(tmp_path, audio):
     assert clips["start_s"].tolist() == [0, 0.5]
 
 
+@pytest.mark.parametrize("separator", [";", "|"])
+def test_a_sound_may_have_several_labels(tmp_path, audio, separator):
+    text = "path,start_s,end_s,label\na/x.wav,0,1,siren;dog; dog\na/x.wav,0.5,1,dog; siren\n"
+    csv = write(tmp_path, "s.csv", text.replace(";", separator))
+    sources = find(audio, annotations=csv, label_separator=separator)
+    assert sources.clips["label"].tolist() == ["dog;siren", "dog;siren"]
+    assert sources.rejected.empty
+
+
+def test_a_label_with_a_semicolon_is_refused_with_its_line(tmp_path, audio):
+    write(tmp_path, "labels/x.txt", "0\t1\tdog|siren\n1\t2\ta;b\n")
+    with pytest.raises(UserError, match=r"x.txt \(of `annotations`\) line 2: label 'a;b' must not"):
+        find(audio, annotations=str(tmp_path / "labels"), label_separator="|")
+
+
 def test_a_pattern_gives_the_recording_of_parts(tmp_path, audio):
     csv = write(tmp_path, "s.csv", "path,start_s,end_s,label\na/x.wav,0,1,dog\nb/y.flac,0,1,cat\n")
     clips = find(audio, annotations=csv, recording_pattern=r"^(.)").clips

@@ -50,6 +50,7 @@ def test_clips_are_required_unless_the_dataset_is_only_verified():
         ),
         ({"windows": "last"}, "`windows=last` must be one of: first, all, loudest"),
         ({"label_column": "x"}, "`label_column` needs `metadata` or `annotations`"),
+        ({"label_separator": ","}, "`label_separator` needs `metadata` or `annotations`"),
         ({"metadata": "a.csv", "annotations": "b.csv"}, "`annotations` both list the clips"),
     ],
 )

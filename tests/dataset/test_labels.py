@@ -39,7 +39,20 @@ def config_of(root, dataset_dir="unused"):
 
 def test_labels_of_a_cell_are_stripped_sorted_and_joined_once():
     cells = pd.Series(["b, a", "a", "b,,b", None, ","], dtype=str)
-    assert join_labels(cells, ",").fillna("none").tolist() == ["a;b", "a", "b", "none", "none"]
+    assert join_labels(cells, ",", "there").fillna("none").tolist() == [
+        "a;b",
+        "a",
+        "b",
+        "none",
+        "none",
+    ]
+
+
+def test_a_label_with_a_semicolon_is_refused_where_another_separator_is_in_force():
+    cells = pd.Series(["a,b", None, "c;d,a"], index=[2, 3, 5], dtype=str)
+    problem = r"^there line 5: label 'c;d,a' must not contain ';', as ',' separates labels here: re"
+    with pytest.raises(UserError, match=problem):
+        join_labels(cells, ",", "there")
 
 
 def test_a_clip_counts_for_each_of_its_labels():

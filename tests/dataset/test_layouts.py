@@ -298,17 +298,91 @@ def test_a_class_may_be_named_for_a_split(tmp_path):
     assert set(column(find(tmp_path), "label").values()) == {"train", "bus"}
 
 
+SPLIT_CLIPS = [f"{split}/{label}/x.wav" for split in ("train", "val", "test") for label in "ab"]
+
+
+@pytest.mark.parametrize(
+    "table", ["path,label\na/x.wav,c\nb/x.wav,d\n", "name,age\nx,1\n"], ids=["list", "other"]
+)
+def test_folders_of_splits_go_before_a_table_of_the_training_clips(tmp_path, table):
+    make(tmp_path, *SPLIT_CLIPS)
+    sources = find(write(tmp_path, **{"train.csv": table}))
+    assert (
+        list(column(sources, "split").values()) == ["test"] * 2 + ["train"] * 2 + ["validation"] * 2
+    )
+    assert set(column(sources, "label").values()) == {"a", "b"}
+    assert "not used: train.csv (else give it as `metadata`)" in sources.notes
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["name,age\nx,1\n", "path,label\ngone.wav,c\n", "path,recording\na/x.wav,1\n", "path,label\n"],
+    ids=["other columns", "other clips", "no labels", "no rows"],
+)
+def test_a_table_that_does_not_label_the_clips_is_not_used_where_folders_label_them(
+    tmp_path, table
+):
+    make(tmp_path, "train/a/x.wav", "train/b/x.wav", "test/y.wav")
+    sources = find(write(tmp_path, **{"train.csv": table}))
+    assert column(sources, "label") == {"train/a/x.wav": "a", "train/b/x.wav": "b"}
+    assert column(sources, "split") == {"test/y.wav": "test"}
+
+
+def test_a_table_labels_clips_that_only_the_training_folder_groups(tmp_path):
+    make(tmp_path, "train/1/x.wav", "train/2/y.wav", "test/z.wav")
+    table = "path,label\n1/x.wav,dog\n2/y.wav,cat\n"
+    sources = find(write(tmp_path, **{"train.csv": table}))
+    assert set(column(sources, "label").values()) == {"dog", "cat"}
+
+
+def test_a_table_without_labels_is_an_error_where_no_folders_label_the_clips(tmp_path):
+    make(tmp_path, "train/x.wav", "train/y.wav")
+    with pytest.raises(UserError, match=r"train.csv has the columns name, age: it needs path"):
+        find(write(tmp_path, **{"train.csv": "name,age\nx,1\n"}))
+
+
+@pytest.mark.parametrize("names", [("a;b/x.wav", "c/y.wav"), ("train/a;b/x.wav", "val/c/y.wav")])
+def test_a_class_folder_that_looks_like_several_labels_is_refused(tmp_path, names):
+    make(tmp_path, *names)
+    with pytest.raises(UserError, match="class folder 'a;b' must not contain ';'.*rename the fol"):
+        find(tmp_path)
+
+
+def test_a_word_that_looks_like_several_labels_is_refused(speech):
+    (speech / "no").rename(speech / "no;nay")
+    with pytest.raises(UserError, match="class folder 'no;nay' must not contain ';'"):
+        find(speech)
+
+
 @pytest.mark.parametrize("labels", [("no", "yes"), ("class0", "class1")])
 def test_speakers_inside_of_classes_are_recordings(tmp_path, labels):
     no, yes = labels
-    make(tmp_path, f"{yes}/ann/1.wav", f"{yes}/bob/1.wav", f"{no}/ann/1.wav", f"{no}/bob/2.wav")
+    make(tmp_path, *(f"{yes}/{name}.wav" for name in ("ann/1", "bob/1", "eve/1")))
+    make(tmp_path, *(f"{no}/{name}.wav" for name in ("ann/1", "bob/2")))
     sources = find(tmp_path)
-    assert list(column(sources, "label").values()) == [no, no, yes, yes]
-    assert list(column(sources, "recording").values()) == ["ann", "bob", "ann", "bob"]
+    assert list(column(sources, "label").values()) == [no, no, yes, yes, yes]
+    assert list(column(sources, "recording").values()) == ["ann", "bob", "ann", "bob", "eve"]
     assert sources.notes[:2] == [
-        "layout: class folders with a folder for each speaker or recording",
+        "layout: class folders with a folder for each speaker or recording "
+        "(if not, list the clips in `metadata`)",
         "recordings: from the folders in the class folders, e.g. ann of 1.wav, bob of 2.wav",
     ]
+
+
+def test_numbered_folders_inside_of_classes_are_recordings_however_few(tmp_path):
+    make(tmp_path, *(f"{label}/site{site}/x.wav" for label in ("dog", "cat") for site in (1, 2)))
+    sources = find(tmp_path)
+    assert set(column(sources, "label").values()) == {"dog", "cat"}
+    assert set(column(sources, "recording").values()) == {"site1", "site2"}
+
+
+def test_inner_folders_no_more_than_outer_ones_are_classes(tmp_path):
+    make(tmp_path, *(f"{city}/{label}/x.wav" for city in ("rome", "paris") for label in "ab"))
+    sources = find(tmp_path)
+    assert set(column(sources, "label").values()) == {"a", "b"}
+    assert sources.notes[0] == (
+        "layout: class folders by the last folder (if not, list the clips in `metadata`)"
+    )
 
 
 @pytest.mark.parametrize("outer", [("site1", "site2"), ("2023-01", "2023-02"), ("0", "1")])

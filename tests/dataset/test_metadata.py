@@ -226,3 +226,20 @@ def test_a_guessed_encoding_is_said(tmp_path, audio):
     sources = find(audio, metadata=str(tmp_path / "clips.csv"))
     assert sources.clips["label"].tolist() == ["café", "b"]
     assert "clips.csv is not UTF-8 and was read as Windows-1252" in sources.notes
+
+
+def test_a_list_of_sounds_inside_of_files_is_refused_with_the_setting_to_use(tmp_path, audio):
+    csv = write(tmp_path, "path,Start_s,end_s,label\nx.wav,0,1,a\nz.wav,1,2,b\n")
+    with pytest.raises(UserError, match=r"columns Start_s and end_s.*give it as `annotations`"):
+        find(audio, metadata=csv)
+
+
+@pytest.mark.parametrize(("separator", "refused"), [(",", True), (";", False)])
+def test_a_semicolon_in_a_label_needs_the_default_separator(tmp_path, audio, separator, refused):
+    csv = write(tmp_path, "path\tlabel\nx.wav\tb;a\nz.wav\tc\n")
+    if refused:
+        with pytest.raises(UserError, match=r"line 2: label 'b;a' must not contain ';'"):
+            find(audio, metadata=csv, label_separator=separator)
+    else:
+        clips = find(audio, metadata=csv, label_separator=separator).clips
+        assert clips["label"].tolist() == ["a;b", "c"]
