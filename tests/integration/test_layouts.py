@@ -63,7 +63,13 @@ def predict(folder, paths) -> list[str]:
     return table["label"].tolist()
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "Speech Commands" else pytest.mark.slow)
+        for name in LAYOUTS
+    ],
+)
 def test_a_classifier_learns_the_classes_of_a_known_layout(name, tmp_path):
     case = LAYOUTS[name]
     folder = case.make()
@@ -113,7 +119,14 @@ def write_annotations(kind, table, folder):
     return folder
 
 
-@pytest.mark.parametrize("kind", ["CSV", "Audacity", "Raven"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "CSV",
+        pytest.param("Audacity", marks=pytest.mark.slow),
+        pytest.param("Raven", marks=pytest.mark.slow),
+    ],
+)
 def test_a_classifier_learns_the_annotated_sounds_of_longer_recordings(kind, tmp_path):
     table = write_field(tmp_path / "field")
     annotations = write_annotations(kind, table, tmp_path / "annotations")
@@ -172,6 +185,7 @@ def test_a_classifier_learns_from_the_formats_of_phones_and_browsers(tmp_path):
     assert predict(tmp_path, labels) == [*labels.values()]
 
 
+@pytest.mark.slow
 def test_a_generator_of_other_clips_makes_sounds_of_their_size(job, tmp_path):
     speech_commands().write(tmp_path / "audio")
     clips = ["--audio-dir", tmp_path / "audio", "--sample-rate", 16_000, "--duration", 1]
