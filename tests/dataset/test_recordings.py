@@ -50,10 +50,10 @@ def test_a_pattern_takes_precedence_and_names_that_it_misses_are_their_own(tmp_p
 
 
 def test_a_pattern_takes_precedence_over_folders_but_not_over_the_user_s_table(tmp_path):
-    root = make(tmp_path / "audio", *(f"{c}/{s}/d{s}_{c}.wav" for c in "ab" for s in "xy"))
-    assert list(recordings(find(root)).values()) == ["x", "y", "x", "y"]
+    root = make(tmp_path / "audio", *(f"{c}/{s}/d{s}_{c}.wav" for c in "ab" for s in "xyz"))
+    assert list(recordings(find(root)).values()) == ["x", "y", "z", "x", "y", "z"]
     sources = find(root, recording_pattern=r"^(d.)_")
-    assert list(recordings(sources).values()) == ["dx", "dy", "dx", "dy"]
+    assert list(recordings(sources).values()) == ["dx", "dy", "dz", "dx", "dy", "dz"]
     (tmp_path / "m.csv").write_text(
         "path,label,recording\na/x/dx_a.wav,a,r1\na/y/dy_a.wav,a,\nb/x/dx_b.wav,b,r2\n"
     )
