@@ -32,7 +32,7 @@ _TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Form:
-    """How a family of files writes its chunks."""
+    """Layout of the chunks in a family of files."""
 
     first: int
     """Position of the first chunk."""

@@ -79,7 +79,7 @@ class Clip:
     """Exact length of the whole file, in seconds."""
 
     warning: str = ""
-    """What is odd about the clip, such as silence. Empty if nothing is."""
+    """Oddity of the clip, such as silence; empty if there is none."""
 
 
 def is_audio(name: str) -> bool:

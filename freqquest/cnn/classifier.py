@@ -5,19 +5,18 @@ Keras is loaded by `Classifier.load`. Shapes: N clips, S samples, K classes.
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
 
-from freqquest.audio.decode import UnreadableClipError
 from freqquest.cnn.devices import grow_gpu_memory
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.window_means import WindowMeans
-from freqquest.dataset.load_clip import open_windows
+from freqquest.dataset.load_clip import window_spectrograms
 from freqquest.storage import locate
 
 if TYPE_CHECKING:
@@ -103,19 +102,13 @@ class Classifier:
     def _predict_files(self, paths: list[str]) -> pd.DataFrame:
         reasons = [""] * len(paths)
         means = WindowMeans(len(paths), len(self.classes))
-
-        def analyzed() -> Iterator[tuple[int, np.ndarray]]:
-            for row, path in enumerate(paths):
-                try:
-                    for window in open_windows(path, self.card.clip, self.card.windows):
-                        yield row, self.card.spectrogram(window.waveform, window_rate_hz)
-                except UnreadableClipError as error:
-                    reasons[row] = str(error)
-
-        window_rate_hz, stream = self.card.clip.sample_rate_hz, analyzed()
+        card = self.card
+        stream = window_spectrograms(paths, card.clip, card.view, card.windows)
         while batch := list(itertools.islice(stream, _BATCH)):
-            rows, spectrograms = zip(*batch, strict=True)
+            rows, spectrograms, problems = zip(*batch, strict=True)
             means.add(np.array(rows), predict_probabilities(self._model, np.stack(spectrograms)))
+            for row, problem in zip(rows, problems, strict=True):
+                reasons[row] = problem or reasons[row]
         is_unreadable = np.array(reasons, object) != ""
         table = self._table(np.where(is_unreadable[:, None], np.nan, means.means()))
         table.insert(0, "path", paths)

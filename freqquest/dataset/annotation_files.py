@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from freqquest.dataset.config import COLUMN_SETTINGS
 from freqquest.dataset.file_names import names
-from freqquest.dataset.metadata import SETTINGS, split_names, whole_numbers
+from freqquest.dataset.metadata import split_names, whole_numbers
 from freqquest.dataset.text_tables import find_column, read_text, read_text_table
 from freqquest.errors import UserError
 from freqquest.storage import Location
@@ -97,8 +98,8 @@ def _find_columns(cells: pd.DataFrame, shown: str, chosen: Mapping[str, str]) ->
             columns[role] = found[0]
         elif role in chosen:
             raise UserError(
-                f"`{SETTINGS[role]}={chosen[role]}` is not a column of {shown}: it has the columns "
-                f"{', '.join(cells.columns)}"
+                f"`{COLUMN_SETTINGS[role]}={chosen[role]}` is not a column of {shown}: it has the "
+                f"columns {', '.join(cells.columns)}"
             )
     return columns
 

@@ -18,7 +18,7 @@ from freqquest.dataset.file_names import (
     tidy,
 )
 from freqquest.dataset.labels import join_labels
-from freqquest.dataset.tree import Sources, Tree, as_table, describe_rejected
+from freqquest.dataset.tree import Sources, Tree, as_table, describe_rejected, part_ids
 from freqquest.errors import UserError
 from freqquest.storage import Location, locate
 
@@ -181,7 +181,7 @@ def _name_parts(rows: pd.DataFrame, positions: pd.Series, files: pd.Series) -> p
     """Return annotated sounds with `clip_id` and the position of their file, sorted."""
     parts = rows.assign(file=files.iloc[positions].array, position=positions)
     parts["source"] += " line " + parts["line"].astype(str)
-    parts["clip_id"] = parts["file"] + "#" + parts["start_s"].map(_format_start).astype(str)
+    parts["clip_id"] = part_ids(parts["file"], parts["start_s"])
     return parts.sort_values(["file", "start_s"], kind="stable")
 
 
@@ -211,7 +211,3 @@ def _find_clashes(parts: pd.DataFrame) -> pd.Series:
             starts[clip_id] = place
             ends[label] = max(ends.get(label, (0.0, "")), (end_s, place))
     return pd.Series(clashes, dtype=str)
-
-
-def _format_start(start_s: float) -> str:
-    return f"{start_s:.3f}".rstrip("0").rstrip(".")

@@ -156,7 +156,7 @@ class DatasetSettings:
     def _check_tables(self) -> None:
         if not self.label_separator:
             raise ValueError("`label_separator=` must not be empty: give the character, such as ,")
-        columns = [name for name in _COLUMNS if getattr(self, name) is not None]
+        columns = [name for name in COLUMN_SETTINGS.values() if getattr(self, name) is not None]
         columns += ["label_separator"] * (self.label_separator != ";")
         if columns and self.metadata is None and self.annotations is None:
             raise ValueError(
@@ -223,7 +223,14 @@ class DatasetSettings:
 _SHARD_BYTES = 64 * 128 * (173 + 512) * 2
 """Size of a shard's spectrograms: 64 clips with the default settings."""
 
-_COLUMNS = ("path_column", "label_column", "recording_column", "fold_column", "split_column")
+COLUMN_SETTINGS = {
+    "file": "path_column",
+    "label": "label_column",
+    "recording": "recording_column",
+    "fold": "fold_column",
+    "split": "split_column",
+}
+"""Settings that name the user's columns, by the role of the column."""
 
 _VIEW_FIELDS = {
     "sample_rate_hz": "sample_rate",

@@ -1,13 +1,15 @@
-"""Clips from files on any storage. pyarrow and the decoders."""
+"""Clips from files on any storage. pyarrow and the decoders. Shapes: M mel bands, T frames."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.decode import Clip, UnreadableClipError, duration_s, levels, load_clip
+from freqquest.audio.decode import Clip, UnreadableClipError, levels, load_clip
+from freqquest.audio.decode import duration_s as length_of
+from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.dataset.windows import WindowConfig, window_starts
 from freqquest.storage import locate
 
@@ -39,9 +41,36 @@ def open_windows(path: str, config: ClipConfig, windows: WindowConfig) -> Iterat
     if windows.kind == "first":
         yield open_clip(path, config)
         return
-    file_levels = open_levels(path, windows.hop_s) if windows.kind == "loudest" else None
-    for start_s in window_starts(windows, config.duration_s, 0.0, open_duration(path), file_levels):
+    duration_s, file_levels = measure_file(path, windows)
+    for start_s in window_starts(windows, config.duration_s, 0.0, duration_s, file_levels):
         yield open_clip(path, config, start_s)
+
+
+def window_spectrograms(
+    paths: Iterable[str], config: ClipConfig, view: SpectrogramConfig, windows: WindowConfig
+) -> Iterator[tuple[int, np.ndarray, str]]:
+    """Yield the windows of files: the file's number, a spectrogram `[M, T]`, and a reason.
+
+    The reason is empty, unless the file cannot be read: then the spectrogram is zeros.
+    """
+    for number, path in enumerate(paths):
+        try:
+            for window in open_windows(path, config, windows):
+                yield number, log_mel(window.waveform, view, config.sample_rate_hz), ""
+        except UnreadableClipError as error:
+            yield number, np.zeros((view.num_mels, view.num_frames), np.float32), str(error)
+
+
+def measure_file(path: str, windows: WindowConfig) -> tuple[float, np.ndarray]:
+    """Return the length of a file in seconds, and the levels that its windows need, if any.
+
+    Raises:
+        UnreadableClipError: The file is corrupt, missing or not permitted.
+        OSError: The storage fails, which says nothing about the file.
+    """
+    duration_s = open_duration(path)
+    is_loudest = windows.kind == "loudest"
+    return duration_s, open_levels(path, windows.hop_s) if is_loudest else np.zeros(0)
 
 
 def open_duration(path: str) -> float:
@@ -51,7 +80,7 @@ def open_duration(path: str) -> float:
         UnreadableClipError: The file is corrupt, missing or not permitted.
         OSError: The storage fails, which says nothing about the file.
     """
-    return _open(path, duration_s)
+    return _open(path, length_of)
 
 
 def open_levels(path: str, step_s: float) -> np.ndarray:

@@ -7,12 +7,7 @@ import pandas as pd
 
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.labels import class_names, have_several, single_labels
-from freqquest.dataset.manifest import (
-    FORMAT_VERSION,
-    SPLITS,
-    Manifest,
-    Normalization,
-)
+from freqquest.dataset.manifest import FORMAT_VERSION, SPLITS, Manifest, Normalization
 from freqquest.dataset.plan import DatasetPlan
 from freqquest.dataset.shard import WrittenShard
 from freqquest.dataset.split import describe_windows
@@ -43,6 +38,8 @@ def make_manifest(
     kept = clips[~clips["clip_id"].isin(lost)]
     _require_every_class(kept, plan.classes, rejected, config.dataset_dir)
     entries = [shard.entry for shard in written if shard.entry is not None]
+    statistics = [shard.statistics for shard in written]
+    split_note, window_notes = _describe_windows(clips, config)
     return Manifest(
         version=FORMAT_VERSION,
         settings=plan.settings,
@@ -51,7 +48,7 @@ def make_manifest(
         clip=config.clip,
         windows=config.window_config,
         views=config.views,
-        split_description=plan.split_description + _describe_window_shares(clips, config),
+        split_description=plan.split_description + split_note,
         num_clips=_count(kept, "clip_id"),
         num_recordings=_count(kept, "recording"),
         num_rows={
@@ -59,30 +56,24 @@ def make_manifest(
             for split in SPLITS
         },
         seconds=_seconds(written),
-        sample_rates=dict(
-            sum((Counter(shard.statistics.sample_rates) for shard in written), Counter())
-        ),
+        sample_rates=dict(sum((Counter(shard.sample_rates) for shard in statistics), Counter())),
         num_quarantined=len(rejected),
         has_several_labels=bool(have_several(kept["label"]).any()),
-        num_warnings=sum(len(shard.statistics.warnings) for shard in written),
-        num_cut=sum(shard.statistics.num_cut for shard in written),
-        num_padded=sum(shard.statistics.num_padded for shard in written),
-        notes=[*plan.notes, *_describe_windows(clips, config)],
+        num_warnings=sum(len(shard.warnings) for shard in statistics),
+        num_cut=sum(shard.num_cut for shard in statistics),
+        num_padded=sum(shard.num_padded for shard in statistics),
+        notes=[*plan.notes, *window_notes],
         normalization={view: _normalization(written, view) for view in config.views},
         shards=entries,
     )
 
 
-def _describe_window_shares(clips: pd.DataFrame, config: PreprocessConfig) -> str:
+def _describe_windows(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[str, list[str]]:
+    """Return a note on the split of windows, if they are far from it, and lines on their number."""
     if config.windows == "first":
-        return ""
-    return describe_windows(clips, config.validation_fraction)
-
-
-def _describe_windows(clips: pd.DataFrame, config: PreprocessConfig) -> list[str]:
-    if config.windows == "first":
-        return []
-    return [f"windows: {len(clips):,}, of {clips['path'].nunique():,} files"]
+        return "", []
+    line = f"windows: {len(clips):,}, of {clips['path'].nunique():,} files"
+    return describe_windows(clips, config.validation_fraction), [line]
 
 
 def _require_every_class(

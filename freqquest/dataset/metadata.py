@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from freqquest.dataset.config import COLUMN_SETTINGS
 from freqquest.dataset.labels import join_labels
 from freqquest.dataset.manifest import LABEL_SEPARATOR, SPLITS
 from freqquest.dataset.text_tables import TextTable, find_column, read_text_table
@@ -16,15 +17,6 @@ from freqquest.storage import Location
 
 ROLES = ("file", "label", "recording", "fold", "split")
 """Columns of every table here, whatever the user's are called."""
-
-SETTINGS = {
-    "file": "path_column",
-    "label": "label_column",
-    "recording": "recording_column",
-    "fold": "fold_column",
-    "split": "split_column",
-}
-"""Settings that name the user's columns."""
 
 
 class OtherTableError(UserError):
@@ -242,8 +234,8 @@ def _columns_of_roles(
         column = find_column(text.rows, wanted) if wanted else None
         if role in chosen and column is None:
             raise UserError(
-                f"`{SETTINGS[role]}={chosen[role]}` is not a column of {text.shown}: it has the "
-                f"columns {header}"
+                f"`{COLUMN_SETTINGS[role]}={chosen[role]}` is not a column of {text.shown}: it has "
+                f"the columns {header}"
             )
         if column is not None:
             columns[role] = column
@@ -251,7 +243,7 @@ def _columns_of_roles(
     rival = find_column(text.rows, "label") if "label" not in chosen else None
     is_ambiguous = rival is not None and columns.get("label", rival) != rival
     is_found = {"file": "file" in columns, "label": bool(describes & set(columns))}
-    missing = [f"`{SETTINGS[role]}`" for role, is_there in is_found.items() if not is_there]
+    missing = [f"`{COLUMN_SETTINGS[role]}`" for role, is_there in is_found.items() if not is_there]
     if missing or is_ambiguous:
         raise OtherTableError(
             f"{text.shown} has the columns {header}: it needs path, label (optionally recording, "

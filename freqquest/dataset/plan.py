@@ -7,9 +7,8 @@ workers.
 import dataclasses
 import json
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast, overload
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -148,7 +147,7 @@ class _ShardRows(NamedTuple):
     num_rows: int
 
 
-class ShardPlans(Sequence[ShardPlan]):
+class ShardPlans:
     """Plans of all shards, in the order of the splits and their names.
 
     One Arrow table holds the rows of all of them, which workers share in memory.
@@ -196,16 +195,8 @@ class ShardPlans(Sequence[ShardPlan]):
         """Paths of the shards, relative to the dataset's folder."""
         return {f"{shard.split}/{shard.name}" for shard in self._shards}
 
-    @overload
-    def __getitem__(self, number: int) -> ShardPlan: ...
-
-    @overload
-    def __getitem__(self, number: slice) -> list[ShardPlan]: ...
-
-    def __getitem__(self, number: int | slice) -> ShardPlan | list[ShardPlan]:
+    def __getitem__(self, number: int) -> ShardPlan:
         """Return the plan of a shard."""
-        if isinstance(number, slice):
-            return [self[index] for index in range(len(self))[number]]
         shard = self._shards[number]
         return ShardPlan(
             split=shard.split,

@@ -1,4 +1,4 @@
-"""How many unreadable files a job accepts. Light to import."""
+"""Limit of the unreadable files that a job accepts. Light to import."""
 
 
 def check_quarantined_fraction(fraction: float) -> None:

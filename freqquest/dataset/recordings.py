@@ -9,6 +9,7 @@ import pandas as pd
 
 from freqquest.dataset.equal_content import first_equal_files
 from freqquest.dataset.file_names import names, without_ending
+from freqquest.dataset.tree import file_ids
 
 NAME_PATTERNS = {
     "UrbanSound8K": r"^([0-9]+)-([0-9])-[0-9]+-[0-9]+\Z",
@@ -39,17 +40,17 @@ def find_recordings(
         pattern: Regular expression to search in each file name; its only group is the recording.
         is_local: True if the files are local; the content of others is not compared.
     """
-    file_ids = _file_ids(clips)
+    files = file_ids(clips)
     given = [(clips["recording"], given_by)]
     if pattern is not None:
-        found = names(file_ids).str.extract(pattern).iloc[:, 0].astype(str)
+        found = names(files).str.extract(pattern).iloc[:, 0].astype(str)
         given.insert(0 if is_guess else 1, (found, "`recording_pattern`"))
     recordings, notes = pd.Series(pd.NA, clips.index, dtype=str), list[str]()
     for found, place in given:
         notes += _describe(clips, found, recordings.isna() & found.notna(), place)
         recordings = recordings.fillna(found)
     is_missing = recordings.isna()
-    missing = clips[is_missing].assign(recording=file_ids[is_missing])
+    missing = clips[is_missing].assign(recording=files[is_missing])
     if not missing.empty:
         found, more = _guess(missing, is_local)
         recordings, notes = recordings.fillna(found), notes + more
@@ -75,13 +76,6 @@ def _guess(clips: pd.DataFrame, is_local: bool) -> tuple[pd.Series, list[str]]:
     num_own = int((recordings == clips["recording"]).sum())
     line = f"recordings: unknown for {num_own:,} files, each counts as its own"
     return recordings, [*notes, line]
-
-
-def _file_ids(clips: pd.DataFrame) -> pd.Series:
-    """Return the id of each clip's file: the clip's without the start of a part."""
-    is_part = (clips["start_s"] != 0) | clips["end_s"].notna()
-    without_start = clips["clip_id"].str.replace(r"#[0-9.]+\Z", "", regex=True)
-    return clips["clip_id"].where(~is_part, without_start)
 
 
 def _from_names(clips: pd.DataFrame) -> pd.Series | None:

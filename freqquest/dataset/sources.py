@@ -11,13 +11,13 @@ from dataclasses import replace
 import pandas as pd
 
 from freqquest.dataset.annotations import find_annotated
-from freqquest.dataset.config import DatasetSettings
+from freqquest.dataset.config import COLUMN_SETTINGS, DatasetSettings
 from freqquest.dataset.file_names import is_inside
 from freqquest.dataset.labels import class_names
 from freqquest.dataset.layouts import find_by_layout
 from freqquest.dataset.listed_clips import add_columns, find_listed
 from freqquest.dataset.manifest import sha256
-from freqquest.dataset.metadata import SETTINGS, Metadata, read_metadata
+from freqquest.dataset.metadata import Metadata, read_metadata
 from freqquest.dataset.recordings import find_recordings
 from freqquest.dataset.tree import (
     CLIP_COLUMNS,
@@ -80,7 +80,7 @@ def _find_clips(config: DatasetSettings, tree: Tree) -> Sources:
     """Return the clips by the annotations, the metadata, or the layout."""
     chosen = {
         role: value
-        for role, name in SETTINGS.items()
+        for role, name in COLUMN_SETTINGS.items()
         if (value := getattr(config, name)) is not None
     }
     if config.annotations is not None:

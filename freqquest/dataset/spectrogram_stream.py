@@ -13,10 +13,9 @@ import pandas as pd
 import ray.data
 
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.decode import UnreadableClipError
-from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
+from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.cluster import connection
-from freqquest.dataset.load_clip import open_windows
+from freqquest.dataset.load_clip import window_spectrograms
 from freqquest.dataset.windows import WindowConfig
 from freqquest.errors import UserError
 from freqquest.progress import Progress
@@ -84,16 +83,7 @@ def _analyze(
 
     The windows of a long file come in several pieces, which bounds the memory.
     """
-
-    def analyzed() -> Iterator[tuple[int, np.ndarray, str]]:
-        for row, path in enumerate(batch["path"]):
-            try:
-                for window in open_windows(path, clip, windows):
-                    yield row, log_mel(window.waveform, view, clip.sample_rate_hz), ""
-            except UnreadableClipError as error:
-                yield row, np.zeros((view.num_mels, view.num_frames), np.float32), str(error)
-
-    stream = analyzed()
+    stream = window_spectrograms(batch["path"], clip, view, windows)
     while piece := list(itertools.islice(stream, _BATCH)):
         rows, spectrograms, reasons = zip(*piece, strict=True)
         repeated = {name: values[list(rows)] for name, values in batch.items()}

@@ -202,7 +202,7 @@ def _describe_far(
     It is empty if all are closer than half of the smaller split.
     """
     fraction = config.validation_fraction
-    tolerance = min(fraction, 1 - fraction) / 2
+    tolerance = _tolerance(fraction)
     distances = np.abs(shares - fraction)
     if distances.max() <= tolerance:
         return ""
@@ -235,13 +235,18 @@ def describe_windows(windows: pd.DataFrame, fraction: float) -> str:
     by_label = learned[["split"]].join(single_labels(learned["label"]))
     shares = (by_label["split"] == "validation").groupby(by_label["label"]).mean()
     distances = (shares - fraction).abs()
-    if not len(shares) or distances.max() <= min(fraction, 1 - fraction) / 2:
+    if not len(shares) or distances.max() <= _tolerance(fraction):
         return ""
     worst = str(distances.idxmax())
     return (
         f" ({shares[worst]:.2g} of the {worst} windows instead of {fraction:g}: files differ in "
         "length, or have several windows of few recordings)"
     )
+
+
+def _tolerance(fraction: float) -> float:
+    """Return how far a share may be from the fraction: half of the smaller split."""
+    return min(fraction, 1 - fraction) / 2
 
 
 def _have(labels: pd.Index) -> str:

@@ -1,4 +1,4 @@
-"""What a job prints about a dataset: its clips by class and split, its sources, what is odd."""
+"""Text about a dataset for users: its clips by class and split, its sources, and oddities."""
 
 from freqquest.dataset.manifest import SPLITS, Manifest
 from freqquest.runs.layout import FIGURES_DIR, QUARANTINE_NAME, WARNINGS_NAME

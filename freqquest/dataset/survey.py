@@ -11,8 +11,9 @@ import pandas as pd
 from freqquest.audio.decode import UnreadableClipError
 from freqquest.cluster import connection
 from freqquest.dataset.config import PreprocessConfig
-from freqquest.dataset.load_clip import open_duration, open_levels
-from freqquest.dataset.windows import window_starts
+from freqquest.dataset.load_clip import measure_file
+from freqquest.dataset.tree import file_ids, part_ids
+from freqquest.dataset.windows import WindowConfig, window_starts
 from freqquest.progress import Progress
 from freqquest.storage import reason
 
@@ -38,32 +39,31 @@ def find_windows(
         config: Its clip and window settings are used.
 
     Returns:
-        The table of windows, with the columns of `clips` and the index of its rows, and a table of
-        `path` and `reason` for rows whose file cannot be measured or ends before their sound.
+        The table of windows, with the columns of `clips`, and a table of `path` and `reason` for
+        rows whose file cannot be measured or ends before their sound.
     """
     are_parts = clips["end_s"].notna()
     if config.windows == "first" and not are_parts.any():
         return clips, pd.DataFrame(columns=["path", "reason"])
-    measured = _measure(clips["path"].unique(), config)
+    windows, length_s = config.window_config, config.duration
+    measured = _measure(clips["path"].unique(), windows)
     rows, starts, rejected = [], [], []
     columns = (clips[name] for name in ("path", "start_s", "end_s", "source"))
     for row, (path, begin_s, end_s, source) in enumerate(zip(*columns, strict=True)):
-        duration_s, levels, defect = measured[path]
+        duration_s, file_levels, defect = measured[path]
         defect = defect or _problem(begin_s, end_s, duration_s)
         if defect:
             rejected.append((path, f"{source}: {defect}" if are_parts.iloc[row] else defect))
             continue
         end_s = min(duration_s, end_s) if end_s == end_s else duration_s
-        found = window_starts(config.window_config, config.duration, begin_s, end_s, levels)
+        found = window_starts(windows, length_s, begin_s, end_s, file_levels)
         rows += [row] * len(found)
         starts += found
-    windows = clips.iloc[rows].assign(start_s=starts)
-    files = windows["clip_id"].where(
-        windows["end_s"].isna(), windows["clip_id"].str.rsplit("#", n=1).str[0]
-    )
-    windows["clip_id"] = files + "#" + windows["start_s"].map("{:.12g}".format).astype(str)
-    windows = windows.drop_duplicates("clip_id")
-    return windows, pd.DataFrame(rejected, columns=["path", "reason"])
+    table = clips.assign(clip_id=file_ids(clips)).iloc[rows].assign(start_s=starts)
+    table["clip_id"] = part_ids(table["clip_id"], table["start_s"])
+    # One number a row: joins by the index would repeat the windows of a file.
+    table = table.drop_duplicates("clip_id").reset_index(drop=True)
+    return table, pd.DataFrame(rejected, columns=["path", "reason"])
 
 
 def _problem(begin_s: float, end_s: float, duration_s: float) -> str:
@@ -75,20 +75,17 @@ def _problem(begin_s: float, end_s: float, duration_s: float) -> str:
     return f"annotated from {begin_s:g} to {end_s:g} s, but the file ends at {duration_s:.2f} s"
 
 
-def _measure(
-    paths: np.ndarray, config: PreprocessConfig
-) -> dict[str, tuple[float, np.ndarray | None, str]]:
+def _measure(paths: np.ndarray, windows: WindowConfig) -> dict[str, tuple[float, np.ndarray, str]]:
     """Return each file's length, its levels if they are needed, and why it cannot be measured."""
     import ray.data
 
     connection.silence("data")
-    step_s = config.window_config.hop_s if config.windows == "loudest" else None
     blocks = [
         pd.DataFrame({"path": paths[start : start + _BATCH]})
         for start in range(0, len(paths), _BATCH)
     ]
     files = ray.data.from_pandas(blocks).map_batches(
-        partial(_measure_files, step_s=step_s), batch_size=None
+        partial(_measure_files, windows=windows), batch_size=None
     )
     measured = {}
     with Progress("measure lengths", len(paths), "files") as progress:
@@ -96,13 +93,13 @@ def _measure(
             if batch["problem"][0]:
                 raise OSError(batch["problem"][0])
             columns = (batch[name] for name in ("path", "duration_s", "levels", "reason"))
-            for path, duration_s, levels, defect in zip(*columns, strict=True):
-                measured[path] = (float(duration_s), levels if step_s else None, defect)
+            for path, duration_s, file_levels, defect in zip(*columns, strict=True):
+                measured[path] = (float(duration_s), file_levels, defect)
             progress.update(len(batch["path"]))
     return measured
 
 
-def _measure_files(batch: dict[str, np.ndarray], step_s: float | None) -> dict[str, np.ndarray]:
+def _measure_files(batch: dict[str, np.ndarray], windows: WindowConfig) -> dict[str, np.ndarray]:
     """Add `duration_s`, `levels` and `reason` to a batch of paths.
 
     A failure of the storage is returned as `problem`, as Ray would wrap an exception into a page of
@@ -112,11 +109,9 @@ def _measure_files(batch: dict[str, np.ndarray], step_s: float | None) -> dict[s
     levels, reasons = np.empty(len(durations), object), np.full(len(durations), "", object)
     problem = ""
     for row, path in enumerate(batch["path"]):
-        levels[row] = np.zeros(0, np.float32)
+        levels[row] = np.zeros(0)
         try:
-            durations[row] = open_duration(path)
-            if step_s is not None:
-                levels[row] = open_levels(path, step_s).astype(np.float32)
+            durations[row], levels[row] = measure_file(path, windows)
         except UnreadableClipError as error:
             reasons[row] = str(error)
         except OSError as error:

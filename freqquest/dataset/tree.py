@@ -178,6 +178,19 @@ def describe_rejected(rejected: pd.DataFrame) -> str:
     return f"; {len(rejected)} were rejected, the first is {path} ({reason})"
 
 
+def file_ids(clips: pd.DataFrame) -> pd.Series:
+    """Return the id of each clip's file: the clip's without the start of a part."""
+    is_part = (clips["start_s"] != 0) | clips["end_s"].notna()
+    without_start = clips["clip_id"].str.replace(r"#[0-9.]+\Z", "", regex=True)
+    return clips["clip_id"].where(~is_part, without_start)
+
+
+def part_ids(files: pd.Series, starts_s: pd.Series) -> pd.Series:
+    """Return the ids of parts: those of their files, and their starts to the millisecond."""
+    starts = starts_s.map(lambda start_s: f"{start_s:.3f}".rstrip("0").rstrip("."))
+    return files + "#" + starts.astype(str)
+
+
 def _table_of_clips(
     root: Location, files: list[str], sizes: "array[int]", times: "array[int]"
 ) -> pd.DataFrame:

@@ -15,11 +15,7 @@ from freqquest.cluster import connection, preflight
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.earlier_dataset import earlier_dataset, existing_shards, run_settings
 from freqquest.dataset.make_manifest import make_manifest
-from freqquest.dataset.manifest import (
-    MANIFEST_NAME,
-    UNFINISHED_NAME,
-    Manifest,
-)
+from freqquest.dataset.manifest import MANIFEST_NAME, UNFINISHED_NAME, Manifest
 from freqquest.dataset.plan import DatasetPlan, ShardPlans, plan_dataset
 from freqquest.dataset.quarantine import are_too_many
 from freqquest.dataset.shard import WrittenShard, write_shard
@@ -75,6 +71,13 @@ def write_dataset(
         return earlier
     if not is_checked:
         preflight.connect(config.requirements)
+    return _make_dataset(dataset, config, plan, existing)
+
+
+def _make_dataset(
+    dataset: Location, config: PreprocessConfig, plan: DatasetPlan, existing: dict[str, int]
+) -> Manifest:
+    """Make a dataset, of which some shards may exist; needs an initialized Ray."""
     clips, without_windows = find_windows(plan.clips, config)
     if clips.empty:
         path, reason = without_windows.iloc[0]

@@ -60,6 +60,7 @@ def test_every_window_is_a_row_with_its_file_start_and_recording(long_files, loc
     assert of_file["recording"].unique().tolist() == ["low/l2.wav"]
     assert of_file["split"].nunique() == 1
     assert len(windows) == 2 * (2 + 2 + 4)
+    assert windows.index.is_unique  # joins would repeat the windows of a file
     assert rejected.empty
 
 
