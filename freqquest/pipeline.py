@@ -17,7 +17,7 @@ from freqquest.cluster import capacity
 from freqquest.cluster.tasks import release_on_interrupt
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.dataset.config import DatasetSettings
-from freqquest.dataset.manifest import Manifest
+from freqquest.dataset.manifest import LABEL_SEPARATOR, Manifest
 from freqquest.errors import UserError
 from freqquest.pipeline_config import PATHS, PipelineConfig
 from freqquest.runs import layout
@@ -107,18 +107,19 @@ def _check_sources(
     """
     if config.is_demo:
         return None, None
-    from freqquest.cnn.predict import list_requested_clips
+    from freqquest.cnn.predict import class_columns, list_requested_clips
     from freqquest.dataset.labels import have_several
     from freqquest.dataset.plan import plan_dataset
 
     plan = plan_dataset(config.preprocess_config)
-    if have_several(plan.clips["label"]).any():
+    if config.preset == "reference" and have_several(plan.clips["label"]).any():
         raise UserError(
-            "there are clips with several labels, which cannot be learned yet: give one label for "
-            "each clip, or make a dataset alone by the preprocess job"
+            "`preset=reference` needs one label a clip, and there are clips with several labels: "
+            "use `preset=default`"
         )
     if config.test_dir is None:
         return plan, None
+    class_columns(config.sample_submission, plan.classes)
     requested = list_requested_clips(config.test_dir, config.sample_submission, "test_dir")
     return plan, requested
 
@@ -208,7 +209,10 @@ def _generate_and_classify(config: PipelineConfig) -> None:
     )
     columns = ["path", "label", "Class", "probability"]
     write_csv(predictions[columns], run / layout.GENERATED_NAME)
-    is_right = predictions["label"] == predictions["Class"]
+    # A clip with several labels is right if the wanted one is among them.
+    is_right = predictions.apply(
+        lambda clip: clip["label"] in clip["Class"].split(LABEL_SEPARATOR), axis=1
+    )
     accuracy_by_class = is_right.groupby(predictions["label"]).mean()
     run.finish(
         {

@@ -155,6 +155,31 @@ def bars(values: Mapping[str, float], title: str) -> np.ndarray:
     return _draw(figure)
 
 
+def bars_and_dots(
+    names: Sequence[str],
+    bars: tuple[str, Sequence[float]],
+    dots: Mapping[str, Sequence[float]],
+    title: str,
+) -> np.ndarray:
+    """Draw one horizontal bar per name, and dots at other values of it, all from 0 to 1.
+
+    Args:
+        names: Labels of the bars.
+        bars: Name of the bars' quantity, and its values.
+        dots: Values of the other quantities by their names.
+        title: Title of the picture.
+    """
+    figure, panel = _panel((7, 0.3 * len(names) + 1.8), title, "", "")
+    panel.barh(range(len(names)), bars[1], color="lightsteelblue", label=bars[0])
+    for marker, (quantity, values) in zip("ox|+", dots.items(), strict=False):
+        panel.plot(values, range(len(names)), marker, label=quantity)
+    panel.set_yticks(range(len(names)), names, parse_math=False)
+    panel.set_xlim(0, 1.02)
+    panel.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
+    return _draw(figure)
+
+
 def counts(names: Sequence[str], panels: Mapping[str, Mapping[str, Sequence[int]]]) -> np.ndarray:
     """Draw one panel per quantity, with one horizontal bar of stacked parts per name.
 

@@ -29,7 +29,7 @@ class Folder:
     """Files of a data set."""
 
     labels: Mapping[str, str]
-    """Label of each clip, by path."""
+    """Label of each clip, by path; several are joined by semicolons."""
 
     texts: Mapping[str, str] = field(default_factory=dict)
     """Tables, lists and other texts, by path."""
@@ -39,9 +39,10 @@ class Folder:
 
     def write(self, root: Path) -> Path:
         """Write all files below a folder, and return it."""
-        names = sorted(set(self.labels.values()))
+        names = sorted({name for label in self.labels.values() for name in label.split(";")})
         for seed, (path, label) in enumerate(self.labels.items()):
-            write_sound(root / path, tone(names.index(label), seed))
+            tones = [tone(names.index(name), seed) for name in label.split(";")]
+            write_sound(root / path, np.sum(tones, axis=0))
         for path in self.noises:
             write_sound(root / path, tone(None, len(path)))
         for path, text in self.texts.items():
@@ -152,16 +153,18 @@ def speech_commands() -> Folder:
 
 
 def fsd50k() -> Folder:
-    """Return FSD50K, with one label a clip."""
-    rows = [(number, ("Bark", "Meow")[number % 2], "train") for number in range(6)]
-    rows += [(6, "Bark", "val"), (7, "Meow", "val")]
-    dev = "".join(f"{number},{label},/m/{label},{split}\n" for number, label, split in rows)
+    """Return FSD50K, where a third of the clips have both labels."""
+    rows = [(number, ("Bark", "Meow", "Bark,Meow")[number % 3], "train") for number in range(9)]
+    rows += [(9, "Bark,Meow", "val"), (10, "Meow", "val")]
+    dev = "".join(f'{number},"{labels}","/m/{labels}",{split}\n' for number, labels, split in rows)
     return Folder(
-        labels={f"FSD50K.dev_audio/{number}.wav": label for number, label, _ in rows}
-        | {"FSD50K.eval_audio/9.wav": "Meow"},
+        labels={
+            f"FSD50K.dev_audio/{number}.wav": labels.replace(",", ";") for number, labels, _ in rows
+        }
+        | {"FSD50K.eval_audio/11.wav": "Meow"},
         texts={
             "FSD50K.ground_truth/dev.csv": FSD50K_HEADER + dev,
-            "FSD50K.ground_truth/eval.csv": "fname,labels,mids\n9,Meow,/m/Meow\n",
+            "FSD50K.ground_truth/eval.csv": "fname,labels,mids\n11,Meow,/m/Meow\n",
             "FSD50K.ground_truth/vocabulary.csv": "0,Bark,/m/Bark\n",
         },
     )

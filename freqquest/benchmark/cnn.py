@@ -82,7 +82,9 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
         UserError: The dataset is not usable, or lacks one of the folds.
     """
     dataset = locate(config.dataset_dir)
-    clips = load_labeled(dataset, load_manifest(dataset))
+    manifest = load_manifest(dataset)
+    manifest.require_one_label(config.dataset_dir, "this benchmark", "give another dataset")
+    clips = load_labeled(dataset, manifest)
     folds = _folds(config, clips)
     runs = _train(config, clips, folds)
     scores = {preset: _score_preset(preset, runs, clips, folds) for preset in _PRESETS}

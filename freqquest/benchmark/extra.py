@@ -22,7 +22,7 @@ from freqquest.benchmark.extra_config import ExtraBenchmark
 from freqquest.benchmark.result import BenchmarkResult
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, dataset_split
-from freqquest.cnn.search.selection import standard_error
+from freqquest.cnn.scores import standard_error
 from freqquest.cnn.tune import load_clips
 from freqquest.cnn.tune_config import MAX_EPOCHS
 from freqquest.dataset.manifest import load_manifest
@@ -72,6 +72,7 @@ def benchmark_extra(config: ExtraBenchmark) -> str:
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
+    manifest.require_one_label(config.dataset_dir, "this benchmark", "give another dataset")
     extra = find_extra(config.extra_clips, manifest.classes)
     clips = load_clips(dataset, manifest, extra)
     split = dataset_split(clips)

@@ -51,9 +51,8 @@ class PackedTraining:
         )
         self._mode, self._worker = mode, worker or Worker()
         self.replay_steps()
-        self.batches = batches_of_all_epochs(
-            ClipBatches(source, scale, device), cgan_config.batch_size, self._worker
-        )
+        clips = ClipBatches(source, scale, device, has_several_labels=source.has_several_labels)
+        self.batches = batches_of_all_epochs(clips, cgan_config.batch_size, self._worker)
         self._num_epochs = 0
 
     def replay_steps(self) -> None:

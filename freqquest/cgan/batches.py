@@ -2,7 +2,7 @@
 
 torch and NumPy only, no Ray.
 Shapes: N clips, B clips of this worker in a step, M mel bands and T frames of a spectrogram, H
-bands and W frames of an image.
+bands and W frames of an image, K classes.
 """
 
 from collections import deque
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.images import ImageScale
+from freqquest.cgan.label_order import LabelOrder
 
 Batch = tuple[Tensor, Tensor]
 """Images `[B, 1, H, W]`, float32, and their class indices `[B]`."""
@@ -40,6 +41,10 @@ class LabeledSpectrograms(Protocol):
     @property
     def class_indices(self) -> np.ndarray:
         """Class indices `[N]`."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """All labels `[N, K]`, bool."""
 
 
 class ClipSource(Protocol):
@@ -72,13 +77,27 @@ class ClipBatches:
     ```
     """
 
-    def __init__(self, source: ClipSource, scale: ImageScale, device: torch.device) -> None:
+    def __init__(
+        self,
+        source: ClipSource,
+        scale: ImageScale,
+        device: torch.device,
+        *,
+        has_several_labels: bool = False,
+    ) -> None:
         """Load all clips into the device's memory, if they fit.
+
+        Args:
+            source: Clips of a split.
+            scale: Scale of the images.
+            device: Device that trains.
+            has_several_labels: Give a clip with several labels another one of them in each epoch.
 
         Raises:
             UserError: A shard is missing or corrupt.
         """
         self._source, self._scale, self._device = source, scale, device
+        self._has_several_labels = has_several_labels
         num_bytes = 2 * len(source) * scale.image_mels * scale.image_frames
         self.is_resident = num_bytes <= _available_bytes(device)
         if self.is_resident:
@@ -90,35 +109,50 @@ class ClipBatches:
         Raises:
             UserError: A shard is missing or corrupt.
         """
-        rank, world_size = worker.rank, worker.world_size
+        share = {"rank": worker.rank, "world_size": worker.world_size}
+        rows = self._source.rows(batch_size, seed=seed, epoch=epoch, **share)
+        order = LabelOrder(len(self._source), seed) if self._has_several_labels else None
         if self.is_resident:
-            for rows in self._source.rows(
-                batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
-            ):
-                selected = send(rows, self._device)
-                yield self._images[selected].float(), self._labels[selected]
+            for selected in rows:
+                yield self._select(selected, order, epoch)
         else:
-            streamed = self._source.batches(
-                batch_size, seed=seed, epoch=epoch, rank=rank, world_size=world_size
-            )
-            yield from _keep_near(map(self._convert, prefetch(streamed)), self._device)
+            streamed = self._source.batches(batch_size, seed=seed, epoch=epoch, **share)
+            numbered = prefetch(zip(rows, streamed, strict=True))
+            converted = (self._convert(*clips, order, epoch) for clips in numbered)
+            yield from _keep_near(converted, self._device)
 
-    def _convert(self, clips: LabeledSpectrograms) -> Batch:
+    def _select(self, rows: np.ndarray, order: LabelOrder | None, epoch: int) -> Batch:
+        """Return a batch of resident clips."""
+        selected = send(rows, self._device)
+        images = self._images[selected].float()
+        if order is None:
+            return images, self._labels[selected]
+        return images, send(order.choose(self._all_labels[rows], rows, epoch), self._device)
+
+    def _convert(
+        self, rows: np.ndarray, clips: LabeledSpectrograms, order: LabelOrder | None, epoch: int
+    ) -> Batch:
+        """Return a batch of streamed clips."""
         # Rounded as resident clips are, so that both train the same model.
         images = self._encode(clips.spectrograms).half().float()
-        return images, send(clips.class_indices, self._device)
+        if order is None:
+            return images, send(clips.class_indices, self._device)
+        return images, send(order.choose(clips.labels, rows, epoch), self._device)
 
     def _load_all(self) -> None:
         shape = (len(self._source), 1, self._scale.image_mels, self._scale.image_frames)
         self._images = torch.empty(shape, dtype=torch.float16, device=self._device)
         self._labels = torch.empty(len(self._source), dtype=torch.int64, device=self._device)
-        start = 0
+        all_labels, start = [], 0
         for shard in self._source.shards():
             rows = slice(start, start + len(shard.class_indices))
             self._images[rows] = self._encode(shard.spectrograms)
             writable = shard.class_indices.copy()  # Arrow's is not
             self._labels[rows] = send(writable, self._device)
+            if self._has_several_labels:
+                all_labels.append(shard.labels)
             start = rows.stop
+        self._all_labels = np.concatenate(all_labels) if all_labels else np.zeros((0, 0), bool)
 
     def _encode(self, spectrograms: np.ndarray) -> Tensor:
         return self._scale.encode(send(spectrograms, self._device).float())

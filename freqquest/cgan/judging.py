@@ -1,7 +1,7 @@
 """Evaluation of a generator's clips by a judge, beside the dataset's real clips. No Ray, no torch.
 
 The judge is a classifier in another process. Shapes: N clips, S samples, M mel bands, T frames,
-K classes, D features.
+K classes, L labels of clips, D features.
 """
 
 from typing import NamedTuple, Protocol
@@ -30,6 +30,10 @@ class Judge(Protocol):
     `[N, D]`.
     """
 
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """Probability `[K]` from which a clip has a class; None if it has the most probable one."""
+
     def classify_waveforms(
         self, waveforms: np.ndarray, sample_rate_hz: int
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -44,8 +48,10 @@ class RealSpectrograms(NamedTuple):
 
     spectrograms: np.ndarray
     """View `cnn` `[N, M, T]`."""
+    clip_numbers: np.ndarray
+    """Clip of each label, `[L]`: a clip with several labels is a real clip of each."""
     class_indices: np.ndarray
-    """Classes `[N]`."""
+    """Classes `[L]`."""
 
 
 def read_real_clips(
@@ -64,16 +70,16 @@ def read_real_clips(
 
 def _read_split(dataset: Location, manifest: Manifest, split: str) -> RealSpectrograms:
     is_original = (read_rows(dataset, manifest, split)["augmentation"] == NOT_AUGMENTED).to_numpy()
-    clips, classes, num_seen, num_kept = [], [], 0, 0
+    clips, labels, num_seen, num_kept = [], [], 0, 0
     for shard in SplitReader(dataset, manifest, split, "cnn").shards():
         num_clips = len(shard.class_indices)
         rows = np.flatnonzero(is_original[num_seen : num_seen + num_clips])
         clips.append(shard.spectrograms[rows])
-        classes.append(shard.class_indices[rows])
+        labels.append(shard.labels[rows])
         num_seen, num_kept = num_seen + num_clips, num_kept + len(rows)
         if num_kept >= _MAX_REAL_CLIPS:
             break
-    return RealSpectrograms(np.concatenate(clips), np.concatenate(classes))
+    return RealSpectrograms(np.concatenate(clips), *np.nonzero(np.concatenate(labels)))
 
 
 class RealismEvaluator:
@@ -93,9 +99,7 @@ class RealismEvaluator:
     def evaluate(self, waveforms: np.ndarray, class_indices: np.ndarray) -> RealismMetrics:
         """Return the metrics of generated clips `[N, S]`, intended to be of the classes `[N]`."""
         probabilities, features = self._judge.classify_waveforms(waveforms, self._sample_rate_hz)
-        outputs = ClassifierOutputs(
-            probabilities=probabilities, features=features, class_indices=class_indices
-        )
+        outputs = self._outputs(probabilities, features, class_indices)
         return measure_realism(outputs, self._real)
 
     def real_baseline(self, num_clips: int) -> RealismMetrics:
@@ -104,6 +108,15 @@ class RealismEvaluator:
 
     def _classify(self, clips: RealSpectrograms) -> ClassifierOutputs:
         probabilities, features = self._judge.classify_spectrograms(clips.spectrograms)
+        numbers = clips.clip_numbers
+        return self._outputs(probabilities[numbers], features[numbers], clips.class_indices)
+
+    def _outputs(
+        self, probabilities: np.ndarray, features: np.ndarray, class_indices: np.ndarray
+    ) -> ClassifierOutputs:
         return ClassifierOutputs(
-            probabilities=probabilities, features=features, class_indices=clips.class_indices
+            probabilities=probabilities,
+            features=features,
+            class_indices=class_indices,
+            thresholds=self._judge.thresholds,
         )

@@ -2,7 +2,7 @@
 
 A GPU machine then needs only torch, NumPy, SciPy, safetensors and a small file to train.
 torch and NumPy only. Shapes: N clips, M mel bands and T frames of a spectrogram, H bands and W
-frames of an image.
+frames of an image, K classes.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import torch
@@ -54,11 +54,12 @@ def pack(
     """
     if precision == "uint8" and scale.floor == 0:
         raise ValueError("`precision=uint8` needs an image scale with a floor: pass float16")
-    images, class_indices = [], []
+    images, class_indices, labels = [], [], []
     for shard in source.shards():
         encoded = scale.encode(torch.from_numpy(shard.spectrograms.astype(np.float32)))
         images.append(_quantize(encoded[:, 0], precision))
         class_indices.append(shard.class_indices)
+        labels.append(shard.labels)
     header = {
         "version": _VERSION,
         "scale": dataclasses.asdict(scale),
@@ -72,7 +73,13 @@ def pack(
         class_indices=np.concatenate(class_indices),
         shard_sizes=np.array([len(indices) for indices in class_indices]),
         header=np.array(json.dumps(header)),
+        **_several_labels(np.concatenate(labels)),
     )
+
+
+def _several_labels(labels: np.ndarray) -> dict[str, Any]:
+    """Return labels `[N, K]` as an array to store, if clips have several."""
+    return {"labels": labels} if (labels.sum(axis=1) > 1).any() else {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -83,6 +90,8 @@ class PackedArrays:
     """Spectrograms `[N, M, T]`, ln(1 + power), float32."""
     class_indices: np.ndarray
     """Class indices `[N]`."""
+    labels: np.ndarray
+    """All labels `[N, K]`, bool."""
 
 
 class PackedClips:
@@ -119,6 +128,9 @@ class PackedClips:
                 )
             self._images, self._class_indices = content["images"], content["class_indices"]
             self._shard_sizes: list[int] = content["shard_sizes"].tolist()
+            self.has_several_labels = "labels" in content
+            one_label = np.eye(len(header["classes"]), dtype=bool)
+            self._labels = content.get("labels", one_label[self._class_indices])
         self.classes: list[str] = header["classes"]
         self.scale = read_scale(header["scale"])
         self.view = SpectrogramConfig(**header["view"])
@@ -157,6 +169,7 @@ class PackedClips:
         return PackedArrays(
             spectrograms=self.scale.decode(images[:, None]).numpy(),
             class_indices=self._class_indices[rows],
+            labels=self._labels[rows],
         )
 
 

@@ -24,8 +24,7 @@ NOTE = "distances on the features of freqquest's own classifier; not comparable 
 
 _NUM_AXES = 32
 """Number of axes. They hold 97 % of the variance of 576 features (five classes of UrbanSound8K)."""
-_MIN_FOR_FRECHET = 5
-"""Minimum number of clips for a Frechet distance."""
+_MIN_FOR_FRECHET = 5  # clips
 _NUM_DRAWS = 10
 """Draws of training clips that the baseline averages."""
 _MEMORIZED_PERCENTILE = 1
@@ -61,6 +60,16 @@ class ClassifierOutputs:
     """Features `[N, D]`."""
     class_indices: np.ndarray
     """Intended classes `[N]`."""
+    thresholds: np.ndarray | None = None
+    """Probability `[K]` from which a clip has a class; None if it has the most probable one."""
+
+    @property
+    def is_correct(self) -> np.ndarray:
+        """Booleans `[N]`: true if a clip is classified as intended."""
+        if self.thresholds is None:
+            return np.asarray(self.probabilities.argmax(axis=1) == self.class_indices)
+        intended = self.probabilities[np.arange(len(self.class_indices)), self.class_indices]
+        return np.asarray(intended >= self.thresholds[self.class_indices])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -72,7 +81,7 @@ class Points:
     class_indices: np.ndarray
     """Intended classes `[N]`."""
     is_correct: np.ndarray
-    """Booleans `[N]`: true if the most probable class is the intended one."""
+    """Booleans `[N]`: true if a clip is classified as intended."""
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -170,7 +179,7 @@ class RealClips:
         return Points(
             coordinates=(outputs.features - self._center) @ self._axes,
             class_indices=outputs.class_indices,
-            is_correct=outputs.probabilities.argmax(axis=1) == outputs.class_indices,
+            is_correct=outputs.is_correct,
         )
 
     def nearest_ratios(self, points: Points) -> np.ndarray:
@@ -233,13 +242,10 @@ def format_table(generated: RealismMetrics, real: RealismMetrics) -> str:
         label: (generated.by_class[label], real.by_class[label]) for label in generated.by_class
     }
     for label, pair in rows.items():
-        cells = [" | ".join(_format(metrics[name]) for metrics in pair) for name in names]
+        values = [[metrics[name] for metrics in pair] for name in names]
+        cells = [" | ".join("-" if one is None else f"{one:.3f}" for one in two) for two in values]
         lines.append("".join([f"{label:<18}", *(f"{cell:>18}" for cell in cells)]))
     return "\n".join([*lines, NOTE])
-
-
-def _format(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def as_dict(metrics: RealismMetrics) -> dict[str, object]:

@@ -52,8 +52,8 @@ def train_cgan(
     """
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
-    manifest.require_one_label(config.dataset_dir)
     if config.preset == "reference":
+        manifest.require_one_label(config.dataset_dir, "`preset=reference`", "use `preset=default`")
         require_recipe_views(manifest.clip, manifest.views, "cgan")
     require_full_batch(config, manifest)
     if config.batch_size == AUTO:
@@ -66,6 +66,8 @@ def train_cgan(
     resources = capacity.worker_resources(config.requirements)
     judge = start_judge(manifest) if start_judge is not None else None
     run.begin()
+    if manifest.has_several_labels:
+        print("clips with several labels are trained on by each of them", file=sys.stderr)
     batch_size = config.cgan_config.batch_size
     steps_per_epoch = num_steps(manifest.num_rows["train"], batch_size)
     num_shown = config.effective_epochs * steps_per_epoch * batch_size

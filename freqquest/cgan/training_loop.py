@@ -116,7 +116,8 @@ def _prepare(job: TrainJob, worker: Worker, device: torch.device) -> _Prepared:
     trainer = CganTrainer(cgan_config, len(job.manifest.classes), scale, device, seed=config.seed)
     history = restore(trainer, job, worker)
     source = SplitReader(job.dataset, job.manifest, "train", "cgan")
-    clips = ClipBatches(source, scale, device)
+    several = job.manifest.has_several_labels
+    clips = ClipBatches(source, scale, device, has_several_labels=several)
     recorder = Recorder(job, trainer, history) if worker.rank == 0 else None
     return trainer, history, recorder, clips
 

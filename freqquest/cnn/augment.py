@@ -27,7 +27,7 @@ def augment(
 
     Args:
         spectrograms: `[N, M, T]`, from `FLOOR_DB` to 0 dB; not modified.
-        targets: `[N, K]`, one-hot.
+        targets: `[N, K]`, 1 for each label.
         config: Kinds and strengths of the augmentation.
         fill: Value of masked stripes, in dB: the mean over the training clips.
         rng: Source of randomness.

@@ -47,7 +47,6 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
         """
         super().__init__()
         self._clips, self._config, self._seed, self._epoch = clips, config, seed, 0
-        self._targets = np.eye(len(clips.classes), dtype=np.float32)
         self._versions = [np.array([row]) for row in rows]
         """Rows of each clip, one of which is drawn."""
         if config.copies == "draw":
@@ -68,7 +67,10 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
         self._ahead: dict[int, Future[Batch]] = {}
 
     def _shares(self) -> np.ndarray:
-        """Return the share of each clip in an epoch; they sum to 1."""
+        """Return the share of each clip in an epoch; they sum to 1.
+
+        A clip with several labels counts as one of its rarest label.
+        """
         clips, firsts = self._clips, [versions[0] for versions in self._versions]
         counts = Counter(clips.recordings[row] for row in firsts)
         sizes = np.array([counts[clips.recordings[row]] for row in firsts])
@@ -101,7 +103,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
         rows = order[step * self._config.batch_size : (step + 1) * self._config.batch_size]
         spectrograms, targets = augment(
             self._clips.spectrograms[rows],
-            self._targets[self._clips.class_indices[rows]],
+            self._clips.labels[rows].astype(np.float32),
             self._config,
             self._clips.normalization.mean,
             np.random.default_rng([self._seed, epoch, step]),

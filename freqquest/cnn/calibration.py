@@ -41,12 +41,42 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
     return softened
 
 
-def calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Return the expected calibration error: |confidence - accuracy|, averaged over ten bins.
+def as_two_classes(probabilities: np.ndarray) -> np.ndarray:
+    """Return the probabilities `[N, 2]` that a label does not apply, and that it does (`[N]`)."""
+    return np.stack([1 - probabilities, probabilities], axis=1)
 
-    Bins are weighted by their number of clips.
+
+def fit_temperatures(probabilities: np.ndarray, labels: np.ndarray) -> list[float]:
+    """Return the temperature of each class for clips with any number of labels.
+
+    A class that none or all of the clips have keeps its probabilities.
+
+    Args:
+        probabilities: `[N, K]`, of each label by itself.
+        labels: True labels `[N, K]`, bool.
     """
-    confidence, accuracy, counts = reliability_bins(probabilities, truth)
+    return [
+        fit_temperature(as_two_classes(of_class), is_true.astype(int))
+        if 0 < is_true.sum() < len(is_true)
+        else 1.0
+        for of_class, is_true in zip(probabilities.T, labels.T, strict=True)
+    ]
+
+
+def apply_temperatures(probabilities: np.ndarray, temperatures: list[float]) -> np.ndarray:
+    """Divide the logits of probabilities `[N, K]`, of each label by itself, by the temperatures."""
+    softened = [
+        apply_temperature(as_two_classes(of_class), temperature)[:, 1]
+        for of_class, temperature in zip(probabilities.T, temperatures, strict=True)
+    ]
+    return np.stack(softened, axis=1)
+
+
+def calibration_error(confidence: np.ndarray, accuracy: np.ndarray, counts: np.ndarray) -> float:
+    """Return the expected calibration error: |confidence - accuracy|, averaged over the bins.
+
+    Bins are those of `reliability_bins`, weighted by their number of clips.
+    """
     return float((np.abs(confidence - accuracy) * counts).sum() / counts.sum())
 
 

@@ -77,9 +77,11 @@ class Classifier:
 
         Returns:
             One row per clip, in the order given: `label` (the most probable class), its
-            `probability`, and `probability_<class>` for each class. Files also have `path` and
-            `reason`, which says why a file could not be read and is empty otherwise. The label of
-            an unreadable file is missing, and its probabilities are NaN.
+            `probability`, and `probability_<class>` for each class. If clips have several labels,
+            `label` joins those whose probability reaches its threshold by semicolons, and
+            `probability` is the highest. Files also have `path` and `reason`, which says why a file
+            could not be read and is empty otherwise. The label of an unreadable file is missing,
+            and its probabilities are NaN.
 
         Raises:
             ValueError: `sample_rate_hz` is missing for waveforms or given for files, or a waveform
@@ -133,7 +135,7 @@ class Classifier:
         return np.full((num_clips, len(self.classes)), np.nan, np.float32)
 
     def _table(self, probabilities: np.ndarray) -> pd.DataFrame:
-        labels = np.array(self.classes, object)[probabilities.argmax(axis=1)]
+        labels = self.card.predicted_labels(probabilities)
         labels[np.isnan(probabilities[:, 0])] = None
         table = pd.DataFrame(probabilities, columns=self.card.probability_columns)
         table.insert(0, "label", labels)

@@ -106,7 +106,7 @@ class CnnConfig:
     validation clips; the model of the best epoch is kept."""
 
     label_smoothing: float = 0.1
-    """Share of each target that is spread over all classes."""
+    """Share of each target that is spread over all classes; unused if clips have several labels."""
 
     weight_average: float = 0.99
     """Momentum of the weights' running average, which is kept (Polyak averaging); 0 for none."""

@@ -19,6 +19,7 @@ from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
 from freqquest.cnn.leakage_audit import RECORDING
 from freqquest.cnn.model_file import ModelCard
+from freqquest.cnn.scores import score_of
 from freqquest.cnn.search.outcome import Outcome
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest
@@ -197,7 +198,9 @@ def save(
 
 
 def _card(manifest: Manifest, metrics: CnnMetrics) -> ModelCard:
-    train_clips = manifest.num_clips["train"]
+    train_clips, score = manifest.num_clips["train"], score_of(manifest.has_several_labels).name
+    thresholds = [metrics["by_class"][label].get("threshold") for label in manifest.classes]
+    shown = (score, f"{score}_by_fold", "split", "num_clips")
     return ModelCard(
         classes=manifest.classes,
         clip=manifest.clip,
@@ -206,15 +209,11 @@ def _card(manifest: Manifest, metrics: CnnMetrics) -> ModelCard:
         most_frequent_class=max(train_clips, key=lambda label: train_clips[label]),
         normalization=manifest.normalization["cnn"],
         dataset_sha256=manifest.content_sha256,
-        scores={
-            "accuracy": metrics["accuracy"],
-            "accuracy_by_fold": metrics["accuracy_by_fold"],
-            "split": metrics["split"],
-            "num_clips": metrics["num_clips"],
-        },
+        scores={name: value for name, value in metrics.items() if name in shown},
         cnn_config=metrics["cnn_config"],
         num_members=metrics["num_members"],
         trained_on=metrics["trained_on"],
         num_extra_clips=metrics["num_extra_clips"],
         temperature=metrics["temperature"],
+        thresholds=[each for each in thresholds if each is not None] or None,
     )

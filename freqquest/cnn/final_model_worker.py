@@ -47,5 +47,9 @@ def fit_network(
 def save_final_model(members: list[Location], card: ModelCard, model_file: Location) -> None:
     """Average the networks into one calibrated model, and save it with its card."""
     prepare(Device())
-    model = average([load_model(member) for member in members], card.temperature)
+    model = average(
+        [load_model(member) for member in members],
+        card.temperature,
+        several_labels=card.has_several_labels,
+    )
     model_file.write_bytes(add_card(to_bytes(model), card))

@@ -51,7 +51,17 @@ def start_judge(
         max_task_retries=3,
         scheduling_strategy=connection.on_driver_node(),
     )(Judge)
-    return RemoteJudge(actor.remote(model_file, manifest.classes))
+    return RemoteJudge(
+        actor.remote(model_file, manifest.classes), _thresholds(card, manifest.classes)
+    )
+
+
+def _thresholds(card: ModelCard, classes: list[str]) -> np.ndarray | None:
+    """Return the thresholds of the classes, in their order; None if clips have one label."""
+    if card.thresholds is None:
+        return None
+    by_class = dict(zip(card.classes, card.thresholds, strict=True))
+    return np.array([by_class[label] for label in classes])
 
 
 def require_classes(card: ModelCard, classes: list[str], name: str) -> None:
@@ -93,8 +103,15 @@ class RemoteJudge:
     It can be pickled, for workers that share the judge.
     """
 
-    def __init__(self, actor: "ActorHandle") -> None:
-        self._actor = actor
+    def __init__(self, actor: "ActorHandle", thresholds: np.ndarray | None = None) -> None:
+        """Call an actor.
+
+        Args:
+            actor: Handle of a `Judge`.
+            thresholds: Probability `[K]` from which a clip has each class; None if clips have one
+                label, the most probable class.
+        """
+        self._actor, self.thresholds = actor, thresholds
 
     def classify_waveforms(
         self, waveforms: np.ndarray, sample_rate_hz: int
@@ -124,7 +141,11 @@ class Judge:
         prepare(Device(num_threads=num_threads))
         self._card = read_card(model_file)
         require_classes(self._card, classes, str(model_file))
-        self._model = with_features(load_model(model_file), self._card.temperature)
+        self._model = with_features(
+            load_model(model_file),
+            self._card.temperature,
+            several_labels=self._card.has_several_labels,
+        )
         self._order = [self._card.classes.index(label) for label in classes]
 
     def classify_waveforms(

@@ -1,6 +1,6 @@
 """A dataset's labeled clips in memory, and their division into training and validation rows.
 
-NumPy and pandas; no Ray. Shapes: N rows, M mel bands, T frames.
+NumPy and pandas; no Ray. Shapes: N rows, M mel bands, T frames, K classes.
 """
 
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from freqquest.cnn.scores import Score, score_of
 from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest, Normalization
 from freqquest.dataset.read import SplitReader, read_rows
 from freqquest.dataset.stratify import count_labels, divide_groups
@@ -22,7 +23,11 @@ class LabeledClips:
     spectrograms: np.ndarray
     """`[N, M, T]`, float16."""
     class_indices: np.ndarray
-    """`[N]`, int64."""
+    """`[N]`, int64; the rarest of several labels."""
+    labels: np.ndarray
+    """`[N, K]`, bool: all labels."""
+    has_several_labels: bool
+    """Whether clips of the dataset may have several labels."""
     is_training_only: np.ndarray
     """`[N]`, bool: augmented copies and extra clips, on which nothing is evaluated."""
     clip_ids: np.ndarray
@@ -42,6 +47,11 @@ class LabeledClips:
     the file ends it."""
     classes: tuple[str, ...]
     normalization: Normalization
+
+    @property
+    def score(self) -> Score:
+        """Score of predictions of these clips."""
+        return score_of(self.has_several_labels)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,9 +73,12 @@ def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
     splits = [SplitReader(dataset, manifest, split, "cnn") for split in ("train", "validation")]
     rows = pd.concat([read_rows(dataset, manifest, split) for split in ("train", "validation")])
     has_folds = rows["fold"].notna().all() and rows["fold"].nunique() > 1
+    spectrograms, labels = _read_arrays(splits, manifest)
     return LabeledClips(
-        spectrograms=_read_spectrograms(splits, manifest),
+        spectrograms=spectrograms,
         class_indices=rows["class_index"].to_numpy(),
+        labels=labels,
+        has_several_labels=manifest.has_several_labels,
         is_training_only=(rows["augmentation"] != NOT_AUGMENTED).to_numpy(),
         clip_ids=rows["clip_id"].to_numpy(str),
         recordings=rows["recording"].to_numpy(str),
@@ -79,18 +92,18 @@ def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
     )
 
 
-def _read_spectrograms(splits: list[SplitReader], manifest: Manifest) -> np.ndarray:
-    """Return the spectrograms of several splits, without a second copy in memory on the way."""
-    view = manifest.views["cnn"]
-    shape = (sum(map(len, splits)), view.num_mels, view.num_frames)
-    spectrograms = np.empty(shape, np.float16)
+def _read_arrays(splits: list[SplitReader], manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
+    """Return spectrograms and labels of several splits, without a second copy in memory."""
+    view, num_clips = manifest.views["cnn"], sum(map(len, splits))
+    spectrograms = np.empty((num_clips, view.num_mels, view.num_frames), np.float16)
+    labels = np.empty((num_clips, len(manifest.classes)), bool)
     start = 0
     for split in splits:
         for shard in split.shards():
             end = start + len(shard.spectrograms)
-            spectrograms[start:end] = shard.spectrograms
+            spectrograms[start:end], labels[start:end] = shard.spectrograms, shard.labels
             start = end
-    return spectrograms
+    return spectrograms, labels
 
 
 def add_extra(clips: LabeledClips, extra: pd.DataFrame, spectrograms: np.ndarray) -> LabeledClips:
@@ -112,11 +125,13 @@ def add_extra(clips: LabeledClips, extra: pd.DataFrame, spectrograms: np.ndarray
             f"`extra_clips`: {min(shared)} is in the dataset already: give a folder of other clips"
         )
     names = np.array([f"extra clip {path}" for path in extra["path"]])
+    class_indices = [clips.classes.index(label) for label in extra["label"]]
     return replace(
         clips,
         spectrograms=np.concatenate([clips.spectrograms, spectrograms.astype(np.float16)]),
-        class_indices=np.append(
-            clips.class_indices, [clips.classes.index(label) for label in extra["label"]]
+        class_indices=np.append(clips.class_indices, class_indices),
+        labels=np.concatenate(
+            [clips.labels, np.eye(len(clips.classes), dtype=bool)[class_indices]]
         ),
         is_training_only=np.append(clips.is_training_only, np.ones(len(extra), bool)),
         clip_ids=np.append(clips.clip_ids, names),
@@ -149,12 +164,9 @@ def hold_out(clips: LabeledClips, rows: np.ndarray) -> SplitRows:
 
 def fewest_groups(clips: LabeledClips) -> tuple[int, str]:
     """Return the smallest number of groups (recordings or folds) of a class, and the class."""
-    groups, labels = (
-        clips.groups[~clips.is_training_only],
-        clips.class_indices[~clips.is_training_only],
-    )
+    groups, labels = clips.groups[~clips.is_training_only], clips.labels[~clips.is_training_only]
     return min(
-        (len(set(groups[labels == index])), label) for index, label in enumerate(clips.classes)
+        (len(set(groups[labels[:, index]])), label) for index, label in enumerate(clips.classes)
     )
 
 
@@ -162,7 +174,7 @@ def cross_validation(clips: LabeledClips, num_folds: int, seed: int) -> list[Spl
     """Return folds that hold out whole groups, so that every original clip is held out once.
 
     The groups are the dataset's own folds if it has any, else its recordings, distributed so that
-    the classes are balanced.
+    each has about the same share of every label.
 
     Raises:
         UserError: A class has fewer groups than `num_folds`, or a recording is in two folds.
@@ -174,7 +186,7 @@ def cross_validation(clips: LabeledClips, num_folds: int, seed: int) -> list[Spl
             f"class, and class {label} has {fewest}: use at most {fewest} folds"
         )
     originals = np.flatnonzero(~clips.is_training_only)
-    groups, labels = clips.groups[originals], clips.class_indices[originals]
+    groups = clips.groups[originals]
     num_groups = pd.Series(groups).groupby(clips.recordings[originals]).nunique()
     if num_groups.max() > 1:
         raise UserError(
@@ -184,5 +196,7 @@ def cross_validation(clips: LabeledClips, num_folds: int, seed: int) -> list[Spl
     if len(set(groups)) == num_folds:
         return [hold_out(clips, originals[groups == group]) for group in sorted(set(groups))]
     numbers, _ = pd.factorize(groups)
-    parts = divide_groups(count_labels(numbers, labels), [1 / num_folds] * num_folds, seed)
+    rows, labels = np.nonzero(clips.labels[originals])  # a clip is counted for each of its labels
+    counts = count_labels(numbers[rows], labels)
+    parts = divide_groups(counts, [1 / num_folds] * num_folds, seed)
     return [hold_out(clips, originals[parts[numbers] == part]) for part in range(num_folds)]

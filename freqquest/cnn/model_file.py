@@ -1,6 +1,7 @@
 """The model file: a `.keras` archive with a card, which holds all that prediction needs.
 
-Keras is imported inside the functions; no Ray. Shapes: S samples, M mel bands, T frames.
+Keras is imported inside the functions; no Ray. Shapes: S samples, M mel bands, T frames, N clips, K
+classes.
 """
 
 import dataclasses
@@ -16,7 +17,8 @@ import numpy as np
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import fit_waveform
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
-from freqquest.dataset.manifest import Normalization
+from freqquest.cnn.network import Temperature
+from freqquest.dataset.manifest import LABEL_SEPARATOR, Normalization
 from freqquest.dataset.windows import WindowConfig
 from freqquest.errors import UserError
 from freqquest.runs.metrics import Settings
@@ -52,24 +54,54 @@ class ModelCard:
     """Number of networks that are averaged."""
     trained_on: str
     """Description of the training clips."""
-    temperature: float
-    """Divisor of the log probabilities, fitted to a network's predictions of validation clips."""
+    temperature: Temperature
+    """Divisor of the log probabilities, fitted to a network's predictions of validation clips; of
+    several labels, the divisor of each class's logits."""
     normalization: Normalization
     """Statistics of the dataset's training split, which the first layers apply."""
     dataset_sha256: str
     """Hash of the dataset's rows."""
     scores: dict[str, object]
-    """Accuracy, and the split that it belongs to."""
+    """Accuracy or mean average precision, and the split that it belongs to."""
     num_extra_clips: int = 0
     """Training clips from outside the dataset; missing in files that predate them."""
     windows: WindowConfig = field(default_factory=WindowConfig)
     """Windows of each file that were trained on, and are classified."""
+    thresholds: list[float] | None = None
+    """Probability of each class from which a clip has its label; None if clips have one label."""
     version: int = _CARD_VERSION
+
+    def __post_init__(self) -> None:
+        if self.thresholds is not None and len(self.thresholds) != len(self.classes):
+            raise ValueError(
+                f"{len(self.thresholds)} thresholds must be as many as its {len(self.classes)} "
+                "classes"
+            )
+
+    @property
+    def has_several_labels(self) -> bool:
+        """True if clips may have several labels, and a probability for each class by itself."""
+        return self.thresholds is not None
 
     @property
     def probability_columns(self) -> list[str]:
         """Names of the columns with each class's probabilities, in tables of predictions."""
         return [f"probability_{label}" for label in self.classes]
+
+    def predicted_labels(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the predicted label of each clip, `[N]`, given its probabilities `[N, K]`.
+
+        It is the most probable class. If clips have several labels, it is all classes that reach
+        their thresholds, sorted and joined, or the most probable one if none does.
+        """
+        classes = np.array(self.classes, object)
+        labels: np.ndarray = classes[probabilities.argmax(axis=1)]
+        if self.thresholds is None:
+            return labels
+        for row, is_above in enumerate(probabilities >= np.array(self.thresholds)):
+            if is_above.any():
+                labels[row] = LABEL_SEPARATOR.join(sorted(classes[is_above]))
+        return labels
 
     def spectrogram(self, waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
         """Return the model's input `[M, T]` for a mono waveform `[S]`, padded or cut to length."""
@@ -83,8 +115,15 @@ def add_card(keras_file: bytes, card: ModelCard) -> bytes:
         path = Path(folder) / "model.keras"
         path.write_bytes(keras_file)
         with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(_CARD_NAME, json.dumps(dataclasses.asdict(card)))
+            archive.writestr(_CARD_NAME, json.dumps(_to_json(card)))
         return path.read_bytes()
+
+
+def _to_json(card: ModelCard) -> dict[str, object]:
+    content = dataclasses.asdict(card)
+    if card.thresholds is None:  # so that an earlier freqquest reads the file
+        del content["thresholds"]
+    return content
 
 
 def read_card(model_file: Location, parameter: str = "model") -> ModelCard:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SMALLEST_PROBABILITY = 1e-7
 """Added to probabilities before taking a logarithm."""
 
+Temperature = float | list[float]
+"""Temperature of all classes, or of each class where clips have several labels."""
+
 _PREDICTION_BATCH, _PREDICTION_VALUES = 64, 64 * 128 * 173
 """Most clips, and most values of their spectrograms, that are classified together: 64 of the
 recipe's clips, and fewer longer ones, so that they need no more memory."""
@@ -30,6 +33,7 @@ def build_model(
     input_shape: tuple[int, int],
     normalization: Normalization,
     *,
+    several_labels: bool = False,
     mixed_precision: bool = False,
 ) -> "keras.Model":
     """Build the network: spectrograms `[N, M, T, 1]` to class probabilities `[N, K]`.
@@ -42,6 +46,7 @@ def build_model(
         num_classes: K.
         input_shape: (M, T).
         normalization: Statistics of the training clips, in the unit of the view.
+        several_labels: Give each class a probability of its own (sigmoid); they do not sum to 1.
         mixed_precision: Compute in bfloat16 between the normalization and the softmax; the weights
             are float32, and fit a network without it.
     """
@@ -57,7 +62,8 @@ def build_model(
         with _computing_in(precision):
             logits.append(_logits(normalized, config, num_classes))
     mean = keras.layers.Average()(logits) if len(logits) > 1 else logits[0]
-    return keras.Model(inputs, keras.layers.Softmax()(mean))
+    last = keras.layers.Activation("sigmoid") if several_labels else keras.layers.Softmax()
+    return keras.Model(inputs, last(mean))
 
 
 @contextmanager
@@ -169,28 +175,35 @@ def _residual_blocks(outputs: "keras.KerasTensor", config: CnnConfig) -> "keras.
     return outputs
 
 
-def average(members: list["keras.Model"], temperature: float) -> "keras.Model":
+def average(
+    members: list["keras.Model"], temperature: Temperature, *, several_labels: bool = False
+) -> "keras.Model":
     """Build one model whose probabilities are the calibrated geometric mean of its members'.
 
     Args:
         members: Networks with the same input shape and classes.
         temperature: Divisor of the log probabilities (Guo et al., 2017, "On Calibration of Modern
-            Neural Networks").
+            Neural Networks"); of several labels, the divisor of each class's logits.
+        several_labels: Average logits of each class by itself: the members end with sigmoids.
     """
     from freqquest.cnn.frameworks import keras
 
     for number, member in enumerate(members):
         member.name = f"member_{number}"  # networks loaded from files share one name
     inputs = keras.Input(members[0].input_shape[1:])
-    return keras.Model(inputs, _geometric_mean([member(inputs) for member in members], temperature))
+    probabilities = [member(inputs) for member in members]
+    return keras.Model(inputs, _geometric_mean(probabilities, temperature, several_labels))
 
 
-def with_features(model: "keras.Model", temperature: float) -> "keras.Model":
+def with_features(
+    model: "keras.Model", temperature: Temperature, *, several_labels: bool = False
+) -> "keras.Model":
     """Build a model that also returns the features behind an averaged model's probabilities.
 
     Args:
         model: Model made by `average`, possibly loaded from a file.
         temperature: The temperature that it was made with.
+        several_labels: Whether it was made for several labels.
 
     Returns:
         Model from spectrograms `[N, M, T, 1]` to the same probabilities `[N, K]` and features
@@ -208,18 +221,27 @@ def with_features(model: "keras.Model", temperature: float) -> "keras.Model":
         probabilities.append(probability)
         vectors += features
     joined = keras.ops.concatenate(vectors, axis=-1) if len(vectors) > 1 else vectors[0]
-    return keras.Model(inputs, [_geometric_mean(probabilities, temperature), joined])
+    mean = _geometric_mean(probabilities, temperature, several_labels)
+    return keras.Model(inputs, [mean, joined])
 
 
 def _geometric_mean(
-    probabilities: list["keras.KerasTensor"], temperature: float
+    probabilities: list["keras.KerasTensor"], temperature: Temperature, several_labels: bool
 ) -> "keras.KerasTensor":
-    """Average the log probabilities of several networks `[N, K]`, divided by the temperature."""
+    """Average the log probabilities of several networks `[N, K]`, divided by the temperature.
+
+    Of several labels, average the logits, log p - log(1 - p).
+    """
     from keras import layers, ops
 
     logs = [ops.log(probability + SMALLEST_PROBABILITY) for probability in probabilities]
+    if several_labels:
+        others = [ops.log(1 - probability + SMALLEST_PROBABILITY) for probability in probabilities]
+        logs = [log - other for log, other in zip(logs, others, strict=True)]
     mean = layers.Average()(logs) if len(logs) > 1 else logs[0]
-    return layers.Softmax()(layers.Rescaling(1 / temperature)(mean))
+    scale = [1 / each for each in temperature] if isinstance(temperature, list) else 1 / temperature
+    last = layers.Activation("sigmoid") if several_labels else layers.Softmax()
+    return last(layers.Rescaling(scale)(mean))
 
 
 def predict_probabilities(model: "keras.Model", spectrograms: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from freqquest.dataset.file_names import SEVERAL_FILES, is_inside, match_files
 from freqquest.dataset.quarantine import are_too_many
 from freqquest.dataset.sources import find_unlabeled
 from freqquest.dataset.spectrogram_stream import stream_spectrograms
-from freqquest.dataset.text_tables import read_csv
+from freqquest.dataset.text_tables import find_column, read_csv
 from freqquest.dataset.windows import WindowConfig, choose_windows
 from freqquest.errors import UserError
 from freqquest.progress import Progress
@@ -39,12 +39,15 @@ def check_request(config: PredictConfig) -> pd.DataFrame:
     output = locate(config.output)
     if output.exists() and not config.overwrite:
         raise UserError(f"`output={output}` exists: choose another path, or pass `overwrite=True`")
-    read_card(locate(config.model))
+    class_columns(config.sample_submission, read_card(locate(config.model)).classes)
     return list_requested_clips(config.audio_dir, config.sample_submission)
 
 
 def predict_submission(config: PredictConfig, requested: pd.DataFrame) -> pd.DataFrame:
     """Write a submission: columns ID and Class, one row per ID, in the order of the sample.
+
+    Several labels of a clip are joined by semicolons. If the sample has a column for each class
+    instead of Class, the submission has probabilities in these.
 
     A clip that cannot be read gets the most frequent class of the training clips, and a line in
     `<output>.unreadable.csv`. IDs and classes are written exactly as the sample and the model have
@@ -81,14 +84,45 @@ def predict_submission(config: PredictConfig, requested: pd.DataFrame) -> pd.Dat
             f"{unreadable['ID'].iloc[0]} ({unreadable['reason'].iloc[0]}), all are listed in "
             f"{output}.unreadable.csv; fix or remove them, or raise the fraction"
         )
-    columns = card.probability_columns if config.probabilities else []
-    # As float64, because rounding a float32 to six decimals would write more digits than that.
-    table = predictions[["ID", "Class", *columns]].astype(dict.fromkeys(columns, float))
-    table = table.round(dict.fromkeys(columns, 6))
     # Rows must match the user's own sample to the byte; names of files are others' text.
     unchanged = ["ID", "Class"] if config.sample_submission is not None else []
-    write_csv(table, output, unchanged=unchanged)
+    write_csv(_submission(config, predictions, card), output, unchanged=unchanged)
     return predictions
+
+
+def _submission(config: PredictConfig, predictions: pd.DataFrame, card: ModelCard) -> pd.DataFrame:
+    """Return the columns of the submission."""
+    columns = card.probability_columns if config.probabilities else []
+    table = predictions[["ID", "Class", *columns]]
+    if of_sample := class_columns(config.sample_submission, card.classes):
+        names = dict(zip(card.probability_columns, card.classes, strict=True))
+        columns = of_sample
+        table = predictions.rename(columns=names)[["ID", *columns]]
+    # As float64, because rounding a float32 to six decimals would write more digits than that.
+    return table.astype(dict.fromkeys(columns, float)).round(dict.fromkeys(columns, 6))
+
+
+def class_columns(sample_submission: str | None, classes: list[str]) -> list[str]:
+    """Return the columns of a sample if it has one for each class; else, none.
+
+    Raises:
+        UserError: It has columns for some classes but not all, or for others too.
+    """
+    if sample_submission is None:
+        return []
+    table = read_csv(sample_submission, ["ID"], "sample_submission", strip=False)
+    columns = [name for name in table.columns if name != "ID"]
+    if find_column(table, "Class") is not None or not set(columns) & set(classes):
+        return []
+    lacking, others = sorted(set(classes) - set(columns)), sorted(set(columns) - set(classes))
+    if lacking or others:
+        problems = [f"lacks the classes {', '.join(lacking)}"] * bool(lacking)
+        problems += [f"has {', '.join(others)}, which the model does not know"] * bool(others)
+        raise UserError(
+            f"`sample_submission={sample_submission}` has columns of classes, but "
+            f"{' and '.join(problems)}: give it ID and a column for each class, or ID and Class"
+        )
+    return columns
 
 
 def list_requested_clips(
@@ -160,8 +194,9 @@ def predict_clips(
         use_gpu: Give each copy of the model a GPU.
 
     Returns:
-        Columns `path`, `reason` (why a clip could not be read, else empty), `Class`, `probability`
-        (of that class), and `ModelCard.probability_columns`. A clip that could not be read has the
+        Columns `path`, `reason` (why a clip could not be read, else empty), `Class` (as
+        `ModelCard.predicted_labels`), `probability` (the highest of any class), and
+        `ModelCard.probability_columns`. A clip that could not be read has the
         most frequent class of the training clips, and probabilities of 0.
     """
     # Different numbers of cores, or Ray Data would fuse the stages and decode in the actors.
@@ -197,8 +232,8 @@ def predict_clips(
 def _add_predictions(
     results: pd.DataFrame, probabilities: np.ndarray, card: ModelCard
 ) -> pd.DataFrame:
-    """Add the most probable class of each clip, or the most frequent one if it is unreadable."""
-    classes = np.array(card.classes, object)[probabilities.argmax(axis=1)]
+    """Add the predicted label of each clip, or the most frequent class if it is unreadable."""
+    classes = card.predicted_labels(probabilities)
     results["Class"] = np.where(results["reason"] == "", classes, card.most_frequent_class)
     probabilities = np.where((results["reason"] == "").to_numpy()[:, None], probabilities, 0)
     results["probability"] = probabilities.max(axis=1)

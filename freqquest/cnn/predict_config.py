@@ -20,10 +20,12 @@ class PredictConfig:
     """Folder of clips."""
 
     output: str
-    """CSV file to write, with columns ID and Class."""
+    """CSV file to write, with columns ID and Class, or with those of the sample. Several labels in
+    Class are joined by semicolons."""
 
     sample_submission: str | None = None
-    """CSV file with a column ID (file names), which sets the rows and their order. Default: every
+    """CSV file with a column ID (file names), which sets the rows and their order. If it has a
+    column for each class instead of Class, so does the output, with probabilities. Default: every
     clip, sorted by name."""
 
     windows: WindowsKind | None = None

@@ -20,7 +20,8 @@ from freqquest.cnn.network import build_model, predict_probabilities
 from freqquest.cnn.weight_average import AveragedWeights
 
 EpochMetrics = dict[str, float]
-"""Losses, accuracies, learning rate, and the seconds of training so far."""
+"""Losses, the score of the validation clips, the accuracy of the training if clips have one label
+each, learning rate, and the seconds of training so far."""
 
 OnEpoch = Callable[[np.ndarray, EpochMetrics], None]
 """Receives the validation probabilities `[N, K]` (empty without validation clips) of the model that
@@ -63,10 +64,17 @@ def fit(
     keras.utils.set_random_seed(seed)
     device = device or Device()
     shape = clips.spectrograms.shape[1:]
-    build = partial(build_model, config, len(clips.classes), shape, clips.normalization)
+    build = partial(
+        build_model,
+        config,
+        len(clips.classes),
+        shape,
+        clips.normalization,
+        several_labels=clips.has_several_labels,
+    )
     model = build(mixed_precision=device.mixed_precision)
     batches = TrainingBatches(clips, split.train, config, seed, device.num_loader_threads)
-    _compile(model, config, max_epochs * len(batches), device)
+    _compile(model, config, max_epochs * len(batches), device, clips.has_several_labels)
     kept, averaging = model, []
     if config.weight_average or device.mixed_precision:
         kept = build()
@@ -112,8 +120,8 @@ class _EpochEvaluation(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
     ) -> None:
         super().__init__()
         self._kept, self._on_epoch, self._keep_best = kept, on_epoch, keep_best
-        self._spectrograms, self._classes = clips.spectrograms[rows], clips.class_indices[rows]
-        self._best_accuracy, self._best_weights = -1.0, None
+        self._spectrograms, self._labels = clips.spectrograms[rows], clips.labels[rows]
+        self._score, self._best, self._best_weights = clips.score, -1.0, None
         self._seconds, self._started = 0.0, 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -123,22 +131,22 @@ class _EpochEvaluation(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         assert logs is not None
         self._seconds += time.perf_counter() - self._started
         _require_finite(logs["loss"], epoch)
-        metrics = {
-            "train/loss": float(logs["loss"]),
-            "train/accuracy": float(logs["accuracy"]),
+        metrics = {"train/loss": float(logs["loss"])}
+        if "accuracy" in logs:
+            metrics["train/accuracy"] = float(logs["accuracy"])
+        metrics |= {
             "train/learning_rate": float(self.model.optimizer.learning_rate),
             "train/seconds": self._seconds,
         }
         probabilities = np.zeros((0, 0))
-        if len(self._classes):
+        if len(self._labels):
             probabilities = predict_probabilities(self._kept, self._spectrograms)
-            of_truth = probabilities[np.arange(len(self._classes)), self._classes]
-            logs["val_loss"] = float(-np.log(of_truth + keras.backend.epsilon()).mean())
+            logs["val_loss"] = self._score.loss(probabilities, self._labels)
             _require_finite(logs["val_loss"], epoch)
-            accuracy = float((probabilities.argmax(axis=1) == self._classes).mean())
-            metrics |= {"validation/loss": logs["val_loss"], "validation/accuracy": accuracy}
-            if self._keep_best and accuracy > self._best_accuracy:
-                self._best_accuracy, self._best_weights = accuracy, self._kept.get_weights()
+            score = self._score.compute(probabilities, self._labels)
+            metrics |= {"validation/loss": logs["val_loss"], self._score.metric: score}
+            if self._keep_best and score > self._best:
+                self._best, self._best_weights = score, self._kept.get_weights()
         if self._on_epoch is not None:
             self._on_epoch(probabilities, metrics)
 
@@ -153,11 +161,14 @@ def _require_finite(loss: float, epoch: int) -> None:
         raise DivergedError(f"epoch {epoch + 1}: the loss is {loss}")
 
 
-def _compile(model: keras.Model, config: CnnConfig, num_steps: int, device: Device) -> None:
+def _compile(
+    model: keras.Model, config: CnnConfig, num_steps: int, device: Device, several_labels: bool
+) -> None:
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
     model.compile(
         optimizer=_optimizer(config, num_steps),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
-        metrics=["accuracy"],
+        loss=keras.losses.BinaryCrossentropy() if several_labels else loss,
+        metrics=[] if several_labels else ["accuracy"],
         # On a CPU, XLA takes longer to compile a step, and the compiled step is slower too.
         jit_compile="auto" if device.gpu_backend else False,
     )

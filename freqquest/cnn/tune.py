@@ -51,8 +51,8 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     search_space(config)  # refuses invalid settings before any work
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
-    manifest.require_one_label(config.dataset_dir)
     if config.preset == "reference":
+        manifest.require_one_label(config.dataset_dir, "`preset=reference`", "use `preset=default`")
         require_recipe_views(manifest.clip, manifest.views, "cnn")
     capacity.trial_resources(
         config.effective_num_trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu
@@ -110,9 +110,9 @@ def _splits(config: TuneConfig, clips: LabeledClips) -> list[SplitRows]:
 
 
 def _write_plots(pictures: dict[str, np.ndarray], run: RunFolder) -> None:
-    """Write the confusion matrix beside the model, and the other plots into figures/."""
+    """Write the picture of the classes beside the model, and the other plots into figures/."""
     for name, picture in pictures.items():
-        is_main = name == layout.CONFUSION_MATRIX_NAME
+        is_main = name in (layout.CONFUSION_MATRIX_NAME, layout.CLASS_SCORES_NAME)
         folder = run.location if is_main else run / layout.FIGURES_DIR
         (folder / name).write_bytes(plots.png(picture))
 
@@ -151,7 +151,7 @@ def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> di
 
 
 def _describe_split(config: TuneConfig, clips: LabeledClips, manifest: Manifest) -> str:
-    """Describe the split that the accuracy belongs to."""
+    """Describe the split that the score belongs to."""
     if config.num_folds is None:
         return manifest.split_description
     files = [clip_id.rpartition("#")[0] or clip_id for clip_id in clips.clip_ids]

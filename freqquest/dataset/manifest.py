@@ -158,16 +158,21 @@ class Manifest:
         """Hash of all rows, which identifies the dataset in everything made from it."""
         return sha256("".join(shard.sha256 for shard in self.shards).encode())
 
-    def require_one_label(self, dataset_dir: str) -> None:
-        """Refuse clips with several labels, for stages that learn one.
+    def require_one_label(self, dataset_dir: str, purpose: str, fix: str) -> None:
+        """Refuse clips with several labels.
+
+        Args:
+            dataset_dir: Folder of the dataset, for the error.
+            purpose: What cannot use such clips.
+            fix: What to do instead.
 
         Raises:
             UserError: There are such clips.
         """
         if self.has_several_labels:
             raise UserError(
-                f"`dataset_dir={dataset_dir}` has clips with several labels, which cannot be "
-                "learned yet: preprocess a table with one label for each clip"
+                f"{purpose} needs one label a clip, and `dataset_dir={dataset_dir}` has clips "
+                f"with several labels: {fix}"
             )
 
     def save(self, dataset: Location) -> None:

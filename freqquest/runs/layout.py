@@ -58,8 +58,11 @@ NETWORKS_DIR = "networks"
 CONFUSION_MATRIX_NAME = "confusion_matrix.png"
 """Confusion matrix of the validation clips."""
 
+CLASS_SCORES_NAME = "class_scores.png"
+"""Metrics of each class instead, if clips have several labels."""
+
 LEARNING_CURVES_NAME = "learning_curves.png"
-"""Plot of each trial's accuracy by epoch, among the figures."""
+"""Plot of each trial's score by epoch, among the figures."""
 
 SEARCH_PROGRESS_NAME = "search_progress.png"
 """Plot of the best score so far by minutes, among the figures."""

@@ -1,6 +1,15 @@
 """The sections of metrics.json: the stages write them, the report reads them. Light to import."""
 
-from typing import NotRequired, TypedDict
+from typing import Final, Literal, NotRequired, TypedDict
+
+ScoreName = Literal["accuracy", "mean_average_precision"]
+"""Score that the search of a classifier maximizes: of clips with one label each, or several."""
+
+SCORE_TITLES: Final[dict[ScoreName, str]] = {
+    "accuracy": "accuracy",
+    "mean_average_precision": "mean average precision",
+}
+"""Names of the scores in sentences."""
 
 
 class DatasetMetrics(TypedDict):
@@ -29,6 +38,10 @@ class ClassMetrics(TypedDict):
     precision: float
     recall: float
     support: float
+    average_precision: NotRequired[float | None]
+    """Of clips with several labels; None if no clip has this one."""
+    threshold: NotRequired[float]
+    """Probability from which a clip has the label, if clips have several."""
 
 
 class AuditMetrics(TypedDict):
@@ -37,6 +50,8 @@ class AuditMetrics(TypedDict):
     sentence: str
     random_split_accuracy: NotRequired[float]
     recording_split_accuracy: NotRequired[float]
+    random_split_mean_average_precision: NotRequired[float]
+    recording_split_mean_average_precision: NotRequired[float]
     difference: NotRequired[float]
     num_clips: NotRequired[int]
 
@@ -44,11 +59,14 @@ class AuditMetrics(TypedDict):
 class SearchMetrics(TypedDict):
     """Metrics of the configuration that a search chose, on clips that it was not trained on."""
 
-    accuracy: float
-    """Accuracy over all validation clips of all folds."""
-    accuracy_by_fold: list[float]
+    accuracy: NotRequired[float]
+    """Accuracy over all validation clips of all folds, of clips with one label each."""
+    accuracy_by_fold: NotRequired[list[float]]
+    mean_average_precision: NotRequired[float]
+    """The same for clips with several labels; the mean is over the classes."""
+    mean_average_precision_by_fold: NotRequired[list[float]]
     split: str
-    """Description of the split that the accuracy belongs to."""
+    """Description of the split that the score belongs to."""
     num_clips: int
     num_recordings: int
     num_trials: int
@@ -59,8 +77,17 @@ class SearchMetrics(TypedDict):
     cnn_config: Settings
     """The chosen `CnnConfig`."""
     by_class: dict[str, ClassMetrics]
-    temperature: float
+    temperature: float | list[float]
+    """One for each class if clips have several labels."""
     calibration_error: CalibrationErrors
+
+
+def search_score(metrics: SearchMetrics) -> tuple[ScoreName, float, list[float]]:
+    """Return the score that a search maximized: its name, its value, and the value of each fold."""
+    if "mean_average_precision" in metrics:
+        by_fold = metrics["mean_average_precision_by_fold"]
+        return "mean_average_precision", metrics["mean_average_precision"], by_fold
+    return "accuracy", metrics["accuracy"], metrics["accuracy_by_fold"]
 
 
 class CnnMetrics(SearchMetrics):

@@ -15,11 +15,14 @@ from freqquest import plots
 from freqquest.runs import layout
 from freqquest.runs.folder import read_sections
 from freqquest.runs.metrics import (
+    SCORE_TITLES,
+    ClassMetrics,
     CnnMetrics,
     EvaluationMetrics,
     GeneratorMetrics,
     HardwareMetrics,
     RunMetrics,
+    search_score,
 )
 from freqquest.runs.tensorboard_server import tensorboard_command
 from freqquest.storage import Location, locate
@@ -107,10 +110,10 @@ def headlines(metrics: RunMetrics) -> list[str]:
 
 
 def _classifier_lines(cnn: CnnMetrics) -> list[str]:
-    by_fold = cnn["accuracy_by_fold"]
+    name, score, by_fold = search_score(cnn)
     folds = ""
     if len(by_fold) > 1:
-        each = ", ".join(f"{accuracy:.3f}" for accuracy in by_fold)
+        each = ", ".join(f"{of_fold:.3f}" for of_fold in by_fold)
         folds = f"; {each} on each fold, spread {pstdev(by_fold):.3f}"
     choices = ["configuration"] * (cnn["num_trials"] > 1)
     choices += ["epoch"] * (cnn["cnn_config"]["schedule"] == "plateau")
@@ -118,7 +121,7 @@ def _classifier_lines(cnn: CnnMetrics) -> list[str]:
     num_extra = cnn.get("num_extra_clips")
     extra = f"; trained on {num_extra} extra clips too" if num_extra else ""
     line = (
-        f"classifier's accuracy: {cnn['accuracy']:.3f} on {cnn['num_clips']} validation clips of "
+        f"classifier's {SCORE_TITLES[name]}: {score:.3f} on {cnn['num_clips']} validation clips of "
         f"{cnn['num_recordings']} recordings ({cnn['split']}{folds}){chosen}{extra}"
     )
     return [line, cnn["audit"]["sentence"]] if "audit" in cnn else [line]
@@ -218,11 +221,24 @@ def _class_table(metrics: RunMetrics) -> list[str]:
     """Return the lines of the classification report of the validation clips."""
     if "cnn" not in metrics:
         return []
+    by_class = metrics["cnn"]["by_class"]
     rows = [
         f"{label:<24}{row['precision']:>10.2f}{row['recall']:>10.2f}{row['support']:>8.0f}"
-        for label, row in metrics["cnn"]["by_class"].items()
+        f"{_label_cells(row)}"
+        for label, row in by_class.items()
     ]
-    return [f"{'class':<24}{'precision':>10}{'recall':>10}{'clips':>8}", *rows, ""]
+    header = f"{'class':<24}{'precision':>10}{'recall':>10}{'clips':>8}"
+    if any("threshold" in row for row in by_class.values()):
+        header += f"{'average precision':>19}{'threshold':>11}"
+    return [header, *rows, ""]
+
+
+def _label_cells(row: ClassMetrics) -> str:
+    """Return the cells that a class has only if clips have several labels."""
+    if "threshold" not in row:
+        return ""
+    average = row["average_precision"]
+    return f"{'-' if average is None else f'{average:.2f}':>19}{row['threshold']:>11.2f}"
 
 
 def _tensorboard_command(run: Location) -> str:

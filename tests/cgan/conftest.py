@@ -61,6 +61,7 @@ class FakeSource:
         self.shard_sizes = list(shard_sizes)
         self.spectrograms = clips(len(self)).half().numpy()
         self.class_indices = np.arange(len(self)) % 2
+        self.labels = np.eye(2, dtype=bool)[self.class_indices]
 
     def __len__(self):
         return sum(self.shard_sizes)
@@ -80,7 +81,9 @@ class FakeSource:
 
     def _select(self, rows):
         return SimpleNamespace(
-            spectrograms=self.spectrograms[rows], class_indices=self.class_indices[rows]
+            spectrograms=self.spectrograms[rows],
+            class_indices=self.class_indices[rows],
+            labels=self.labels[rows],
         )
 
 

@@ -69,3 +69,34 @@ def test_streamed_clips_stay_near_what_a_gpu_has_done(monkeypatch):
     for number in batches._keep_near(iter(range(1, 6)), torch.device("cuda")):
         log.append(f"take {number}")
     assert log == ["take 1", "take 2", "take 3", "wait 1", "take 4", "wait 2", "take 5", "wait 3"]
+
+
+def two_epochs(source, worker=None):
+    """Return the batches of two epochs of clips with several labels, and what holds them."""
+    clips = ClipBatches(source, SCALE, CPU, has_several_labels=True)
+    return [
+        batch
+        for number in range(2)
+        for batch in clips.epoch(4, seed=1, epoch=number, worker=worker or Worker())
+    ]
+
+
+def test_clips_serve_each_of_their_labels_however_they_are_read_and_shared(monkeypatch):
+    source = FakeSource([7, 7, 7, 7, 4])
+    source.labels[::3] = True
+    numbers = torch.arange(32, dtype=torch.float16)
+    source.spectrograms[:] = (numbers / 32)[:, None, None]  # which tells the clip
+    resident = two_epochs(source)
+    served = {
+        (round(float(image.mean()), 3), int(label))
+        for images, labels in resident
+        for image, label in zip(images, labels, strict=True)
+    }
+    assert len(served) == source.labels.sum()
+    parts = [two_epochs(source, Worker(rank=rank, world_size=2)) for rank in (0, 1)]
+    monkeypatch.setattr(batches, "_RESIDENT_BYTES_ON_CPU", 0)
+    streamed = two_epochs(source)
+    for whole, other, *halves in zip(resident, streamed, *parts, strict=True):
+        assert torch.equal(whole[0], other[0])
+        assert torch.equal(whole[1], other[1])
+        assert torch.equal(whole[1], torch.cat([half[1] for half in halves]))

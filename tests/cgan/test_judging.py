@@ -10,8 +10,8 @@ from freqquest.storage import locate
 class FakeJudge:
     """Judge whose features are a clip's mean and extremes; it refuses an empty batch."""
 
-    def __init__(self):
-        self.num_clips = 0
+    def __init__(self, thresholds=None):
+        self.num_clips, self.thresholds = 0, thresholds
 
     def classify_waveforms(self, waveforms, sample_rate_hz):
         assert sample_rate_hz == 22_050
@@ -59,3 +59,25 @@ def test_a_shard_may_hold_only_augmented_copies(dataset_dir, manifest, monkeypat
     monkeypatch.setattr(judging, "read_rows", copies_first)
     held_out, training = read_real_clips(locate(dataset_dir), manifest)
     assert (len(held_out.class_indices), len(training.spectrograms)) == (4, 25)
+
+
+def test_a_clip_with_several_labels_is_a_real_clip_of_each(dataset_dir, manifest, monkeypatch):
+    class Reader(judging.SplitReader):
+        def shards(self):
+            for shard in super().shards():
+                shard.labels[:] = True
+                yield shard
+
+    monkeypatch.setattr(judging, "SplitReader", Reader)
+    held_out, training = read_real_clips(locate(dataset_dir), manifest)
+    assert len(held_out.spectrograms) == 4
+    assert held_out.clip_numbers.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert held_out.class_indices.tolist() == [0, 1] * 4
+    judge = FakeJudge(thresholds=np.array([0.95, 0.05]))
+    evaluator = RealismEvaluator(judge, manifest, held_out, training)
+    assert judge.num_clips == 16 + 4  # each was classified once
+    waveforms = np.random.default_rng(0).standard_normal((4, 100))
+    metrics = evaluator.evaluate(waveforms, np.array([0, 0, 0, 1]))
+    assert (
+        metrics.overall["accuracy"] == 0.25
+    )  # of the second class, which is not the most probable

@@ -125,3 +125,20 @@ def test_a_datasets_clips_are_packed_in_the_order_of_its_reader(dataset_dir):
     for clips, others in zip(reader.batches(6, **order), copies.batches(6, **order), strict=True):
         np.testing.assert_array_equal(clips.spectrograms, others.spectrograms)
         np.testing.assert_array_equal(clips.class_indices, others.class_indices)
+
+
+def test_several_labels_are_packed_and_one_label_takes_no_space():
+    source = FakeSource([5, 3])
+    content = io.BytesIO()
+    pack(source, WITH_FLOOR, ["high", "low"], content, **AUDIO)
+    content.seek(0)
+    assert "labels" not in np.load(content)
+    copies = PackedClips(content)
+    assert not copies.has_several_labels
+    np.testing.assert_array_equal(next(copies.shards()).labels, source.labels[:5])
+    source.labels[2] = True
+    copies = packed(source, WITH_FLOOR, "uint8")
+    assert copies.has_several_labels
+    order = {"seed": 3, "epoch": 1}
+    for clips, others in zip(source.batches(4, **order), copies.batches(4, **order), strict=True):
+        np.testing.assert_array_equal(clips.labels, others.labels)

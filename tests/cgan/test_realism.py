@@ -199,3 +199,14 @@ def test_the_table_has_generated_clips_beside_the_baseline(real):
     assert lines[1].split()[1:4] == ["1.000", "|", "0.875"]
     assert lines[2].split()[-6:-3] == ["-", "|", "-"]
     assert lines[-1] == NOTE
+
+
+def test_with_thresholds_a_clip_is_recognized_if_its_own_class_reaches_them(real):
+    outputs = clips(16, seed=3)
+    probabilities = np.tile([0.9, 0.3, 0.6], (48, 1))
+    outputs = replace(outputs, probabilities=probabilities, thresholds=np.array([0.5, 0.2, 0.7]))
+    metrics = measure_realism(outputs, real)
+    accuracies = [metrics.by_class[label]["accuracy"] for label in CLASSES]
+    assert accuracies == [1, 1, 0]
+    without = measure_realism(replace(outputs, thresholds=None), real)
+    assert [without.by_class[label]["accuracy"] for label in CLASSES] == [1, 0, 0]

@@ -73,6 +73,31 @@ def test_settings_hold_the_preset_and_the_judge_but_not_the_workers(dataset_dir,
     assert len(train._settings(judged, manifest)["judge_sha256"]) == 64
 
 
+def test_the_recipe_refuses_several_labels_by_name_before_any_work(dataset_dir, tmp_path):
+    several = dataclasses.replace(load_manifest(locate(dataset_dir)), has_several_labels=True)
+    (tmp_path / "dataset").mkdir()
+    several.save(locate(tmp_path / "dataset"))
+    with pytest.raises(UserError, match="`preset=reference` needs one label a clip, and `dataset"):
+        train.train_cgan(config(tmp_path / "dataset", tmp_path, preset="reference"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_says_once_that_clips_serve_each_of_their_labels(
+    dataset_dir, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(train, "_run_on_driver_node", lambda job: {"error": "enough"})
+    for name, has_several_labels in (("several", True), ("one", False)):
+        folder = tmp_path / name
+        folder.mkdir()
+        manifest = load_manifest(locate(dataset_dir))
+        dataclasses.replace(manifest, has_several_labels=has_several_labels).save(locate(folder))
+        with pytest.raises(UserError, match="training stopped: enough"):
+            train.train_cgan(config(folder, folder))
+        said = capsys.readouterr().err
+        times = said.count("clips with several labels are trained on by each of them")
+        assert times == has_several_labels
+
+
 def test_the_recipe_refuses_other_clips_by_name_before_any_work(dataset_dir, tmp_path):
     size = SIZES["16 kHz, 1 s"]
     other = dataclasses.replace(

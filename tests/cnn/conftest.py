@@ -33,6 +33,8 @@ def make_clips(
     return LabeledClips(
         spectrograms=np.clip(spectrograms, -80, 0).astype(np.float16)[rows],
         class_indices=classes[rows],
+        labels=np.eye(2, dtype=bool)[classes[rows]],
+        has_several_labels=False,
         is_training_only=np.arange(len(rows)) >= num_clips,
         clip_ids=np.array([f"clip{row}" for row in rows]),
         recordings=recordings[rows].astype(str),
@@ -48,6 +50,24 @@ def make_clips(
             band_means=[-45.0] * sides[0],
             band_standard_deviations=[15.0] * sides[0],
         ),
+    )
+
+
+def make_clips_of_several_labels(**sizes) -> LabeledClips:
+    """The same clips, but those of every third recording have both labels, and both sounds."""
+    clips = make_clips(**sizes)
+    has_both = clips.recordings.astype(int) % 3 == 0
+    labels = clips.labels | has_both[:, None]
+    spectrograms = clips.spectrograms.copy()
+    spectrograms[has_both, ::4] = -30
+    spectrograms[has_both, :, ::4] = -30
+    rarest = labels.sum(axis=0).argmin()
+    return replace(
+        clips,
+        spectrograms=spectrograms,
+        labels=labels,
+        class_indices=np.where(labels[:, rarest], rarest, clips.class_indices),
+        has_several_labels=True,
     )
 
 
@@ -82,19 +102,23 @@ def make_card(classes, normalization=CLIP_NORMALIZATION):
     )
 
 
-def write_classifier(model_file, classes):
+def write_classifier(model_file, classes, thresholds=None):
     """Write a model of two untrained networks whose predictions differ between clips."""
     import keras
 
     keras.utils.set_random_seed(0)
+    several = thresholds is not None
     members = [
-        build_model(SMALLEST, len(classes), (128, 173), CLIP_NORMALIZATION) for _ in range(2)
+        build_model(SMALLEST, len(classes), (128, 173), CLIP_NORMALIZATION, several_labels=several)
+        for _ in range(2)
     ]
     for seed, member in enumerate(members):
         for head in (layer for layer in member.layers if isinstance(layer, keras.layers.Dense)):
             head.kernel.assign(np.random.default_rng(seed).normal(0, 10, head.kernel.shape))
     card = make_card(classes)
-    model = average(members, temperature=card.temperature)
+    if several:
+        card = replace(card, thresholds=thresholds, temperature=[0.7] * len(classes))
+    model = average(members, temperature=card.temperature, several_labels=several)
     model_file.write_bytes(add_card(to_bytes(model), card))
     return model_file
 
@@ -103,6 +127,13 @@ def write_classifier(model_file, classes):
 def model_file(tmp_path_factory):
     """The file of a classifier of CLASSES."""
     return write_classifier(locate(tmp_path_factory.mktemp("model") / "best_model.keras"), CLASSES)
+
+
+@pytest.fixture(scope="session")
+def labels_file(tmp_path_factory):
+    """The file of a classifier of CLASSES of which clips have several: the last two are certain."""
+    file = locate(tmp_path_factory.mktemp("labels") / "best_model.keras")
+    return write_classifier(file, CLASSES, thresholds=[1.1, 0.0, 0.0])
 
 
 EASY = CnnConfig(

@@ -5,7 +5,7 @@ import pytest
 
 from freqquest.cnn.batches import TrainingBatches
 from freqquest.cnn.config import PRESETS
-from tests.cnn.conftest import make_clips
+from tests.cnn.conftest import make_clips, make_clips_of_several_labels
 
 
 def test_an_epoch_has_every_clip_once_in_a_new_order():
@@ -104,3 +104,24 @@ def test_threads_prepare_the_same_batches_ahead_even_of_the_next_epoch(clips):
         assert min(ahead._ahead) == 5 * (epoch + 1)
     ahead.close()
     assert ahead[0][0].shape == (8, 16, 20, 1)
+
+
+def test_targets_have_all_labels_and_mixup_mixes_them():
+    clips = make_clips_of_several_labels()
+    clips.spectrograms[:] = -np.arange(32)[:, None, None]  # a clip's number in each of its values
+    plain = TrainingBatches(clips, np.arange(32), replace(PRESETS["reference"], batch_size=32), 0)
+    spectrograms, targets = plain[0]
+    np.testing.assert_array_equal(targets, clips.labels[-spectrograms[:, 0, 0, 0].astype(int)])
+    mixing = replace(PRESETS["reference"], batch_size=32, mixup=1.0)
+    _, mixed = TrainingBatches(clips, np.arange(32), mixing, 0)[0]
+    np.testing.assert_allclose(mixed.sum(axis=0), targets.sum(axis=0), rtol=0.3)
+    assert ((mixed > 0) & (mixed < 1)).any()
+    assert (mixed == 1).all(axis=1).any()  # two clips with both labels
+
+
+def test_clips_are_drawn_by_their_rarest_label():
+    clips = make_clips_of_several_labels(num_recordings=12)
+    rarest = clips.labels.sum(axis=0).argmin()
+    config = replace(PRESETS["default"], recording_balance=0.0, batch_size=48, min_steps=2)
+    drawn = TrainingBatches(clips, np.arange(48), config, seed=0).order_of(0)
+    assert clips.labels[drawn, rarest].mean() == pytest.approx(0.5, abs=0.02)

@@ -23,7 +23,7 @@ def test_the_fitted_temperature_restores_the_calibration(temperature):
     fitted = fit_temperature(probabilities, truth)
     assert fitted == pytest.approx(1 / temperature, rel=0.1)
     before, after = (
-        calibration_error(p, truth)
+        calibration_error(*reliability_bins(p, truth))
         for p in (probabilities, apply_temperature(probabilities, fitted))
     )
     assert after < 0.02 < before

@@ -56,6 +56,21 @@ def test_files_get_the_same_probabilities_as_from_the_predict_job(
     )
 
 
+def test_files_with_several_labels_get_all_that_reach_their_thresholds(
+    local_ray, labels_file, folder
+):
+    classifier, paths = Classifier.load(labels_file.path), paths_in(folder)
+    job = predict_clips(labels_file, classifier.card, paths)
+    table = classifier.predict(paths)
+    for labels in (table["label"], job["Class"]):
+        assert labels[[0, 2, 3]].tolist() == ["high;middle"] * 3
+    assert pd.isna(table["label"][1])
+    assert job["Class"][1] == classifier.card.most_frequent_class
+    columns = classifier.card.probability_columns
+    np.testing.assert_allclose(table[columns].drop(1), job[columns].drop(1), atol=1e-5)
+    assert not np.allclose(table[columns].drop(1).sum(axis=1), 1)
+
+
 def test_an_unreadable_file_has_a_reason_and_no_prediction(classifier, folder):
     table = classifier.predict(paths_in(folder))
     broken = table.loc[1]

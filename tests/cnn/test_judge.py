@@ -75,6 +75,20 @@ def test_probabilities_come_in_the_order_of_the_given_classes(model_file, judge)
     np.testing.assert_array_equal(outputs[1], expected[1])
 
 
+def test_thresholds_come_in_the_order_of_the_given_classes(local_ray, labels_file, model_file):
+    classes = ["high", "low", "middle"]
+    remote = start_judge(labels_file, a_dataset(classes))
+    assert remote.thresholds.tolist() == [0.0, 1.1, 0.0]
+    probabilities, _ = remote.classify_waveforms(waveforms(), RATE_HZ)
+    assert not np.allclose(probabilities.sum(axis=1), 1)
+    expected = make_judge(labels_file, classes).classify_waveforms(waveforms(), RATE_HZ)[0]
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    ray.kill(remote._actor)
+    other = start_judge(model_file, a_dataset(CLASSES))
+    assert other.thresholds is None
+    ray.kill(other._actor)
+
+
 def test_a_datasets_spectrograms_are_classified_like_their_waveforms(judge):
     spectrograms = np.stack(
         [log_mel(clip[: 4 * RATE_HZ], CNN_VIEW, RATE_HZ) for clip in waveforms()]

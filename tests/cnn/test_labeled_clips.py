@@ -14,7 +14,7 @@ from freqquest.cnn.leakage_audit import RANDOM, RECORDING, audit_splits
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
 from freqquest.storage import locate
-from tests.cnn.conftest import make_clips
+from tests.cnn.conftest import make_clips, make_clips_of_several_labels
 from tests.splits import read_split
 
 
@@ -38,6 +38,8 @@ def test_a_dataset_is_read_with_the_columns_of_its_clips(dataset_dir):
         clips.classes[index] for index in clips.class_indices
     ]
     np.testing.assert_array_equal(clips.groups, clips.recordings)  # there are no folds
+    np.testing.assert_array_equal(clips.labels, np.eye(2, dtype=bool)[clips.class_indices])
+    assert not clips.has_several_labels
 
 
 def test_cross_validation_holds_out_every_clip_once_and_divides_no_recording():
@@ -49,6 +51,14 @@ def test_cross_validation_holds_out_every_clip_once_and_divides_no_recording():
         assert not set(clips.recordings[split.train]) & set(clips.recordings[split.validation])
         assert len(split.train) + len(split.validation) == len(clips.class_indices)
         assert set(clips.class_indices[split.validation]) == {0, 1}
+
+
+def test_folds_have_a_share_of_each_of_several_labels():
+    clips = make_clips_of_several_labels(num_recordings=12)
+    for split in cross_validation(clips, 3, seed=0):
+        shares = clips.labels[split.validation].sum(axis=0) / clips.labels.sum(axis=0)
+        np.testing.assert_allclose(shares, 1 / 3, atol=0.1)
+        assert not set(clips.recordings[split.train]) & set(clips.recordings[split.validation])
 
 
 def test_cross_validation_uses_the_datasets_own_folds():
@@ -121,6 +131,7 @@ def test_extra_clips_are_always_trained_on_and_never_evaluated(folds):
 
 def test_extra_clips_keep_their_class_and_count_as_one_recording_each(clips):
     joined = with_extra(clips)
+    np.testing.assert_array_equal(joined.labels[-5:], [[False, True]] * 5)
     assert {joined.classes[index] for index in joined.class_indices[-5:]} == {"clicks"}
     assert joined.spectrograms.dtype == np.float16
     assert (joined.spectrograms[-5:] == -7).all()

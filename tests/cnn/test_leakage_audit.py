@@ -1,7 +1,7 @@
 import numpy as np
 
 from freqquest.cnn.leakage_audit import RANDOM, RECORDING, audit_report, audit_splits
-from tests.cnn.conftest import make_clips
+from tests.cnn.conftest import make_clips, make_clips_of_several_labels
 
 
 def test_both_splits_hold_out_as_many_clips_and_only_one_shares_recordings():
@@ -50,3 +50,20 @@ def test_without_known_recordings_there_is_no_audit():
     clips = make_clips(num_recordings=8, clips_per_recording=1)
     assert audit_splits(clips, seed=0) == {}
     assert "not possible" in audit_report(clips, {}, {})["sentence"]
+
+
+def test_several_labels_are_audited_by_their_mean_average_precision():
+    clips = make_clips_of_several_labels(num_recordings=12)
+    splits = audit_splits(clips, seed=0)
+    by_recording, random = splits[RECORDING], splits[RANDOM]
+    assert len(random.validation) == len(by_recording.validation)
+    shares = clips.labels[random.validation].mean(axis=0)
+    np.testing.assert_allclose(shares, clips.labels.mean(axis=0), atol=0.15)
+    predictions = {
+        RANDOM: clips.labels[random.validation].astype(float),
+        RECORDING: 1.0 - clips.labels[by_recording.validation],
+    }
+    report = audit_report(clips, splits, predictions)
+    assert report["random_split_mean_average_precision"] == 1
+    assert report["recording_split_mean_average_precision"] < 1
+    assert "reaches a mean average precision of 1.000 on a random split" in report["sentence"]

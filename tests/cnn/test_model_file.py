@@ -120,3 +120,30 @@ def test_a_file_that_keras_refuses_is_one_line(tmp_path):
     (tmp_path / "m.keras").write_bytes(b"no network")
     with pytest.raises(UserError, match="m.keras cannot be loaded .*: give the best_model.keras"):
         load_model(locate(tmp_path / "m.keras"))
+
+
+SEVERAL = replace(CARD, temperature=[0.5, 2.0], thresholds=[0.25, 0.75])
+
+
+def test_a_card_of_several_labels_is_read_as_it_was_and_others_name_no_thresholds(tmp_path):
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(2)])
+    for card in (SEVERAL, CARD):
+        file = locate(tmp_path / "m.keras")
+        file.write_bytes(add_card(to_bytes(model), card))
+        assert read_card(file) == card
+        with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+            names = json.loads(archive.read("freqquest.json")).keys()
+        assert ("thresholds" in names) == card.has_several_labels == (card is SEVERAL)
+
+
+def test_thresholds_of_other_classes_are_refused(tmp_path):
+    card = dataclasses.asdict(CARD) | {"thresholds": [0.5]}
+    with pytest.raises(UserError, match="readable model file .1 thresholds must be as many as its"):
+        read_card(write_archive(tmp_path / "m.keras", card))
+
+
+def test_a_clip_has_the_labels_that_reach_their_thresholds_or_else_the_most_probable_one():
+    probabilities = np.array([[0.3, 0.8], [0.3, 0.7], [0.2, 0.8], [0.1, 0.2], [0.25, 0.75]])
+    assert SEVERAL.predicted_labels(probabilities).tolist() == ["a;b", "a", "b", "b", "a;b"]
+    assert CARD.predicted_labels(probabilities).tolist() == ["b"] * 5
+    assert SEVERAL.predicted_labels(np.zeros((0, 2))).tolist() == []

@@ -8,6 +8,7 @@ from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.model_file import load_model
 from freqquest.cnn.network import average, build_model, input_batches, with_features
 from freqquest.dataset.manifest import Normalization
+from freqquest.storage import locate
 from tests.cnn.conftest import CLIP_NORMALIZATION, SMALLEST
 
 SHAPE = (128, 173)
@@ -168,6 +169,41 @@ def test_an_average_is_the_geometric_mean_divided_by_the_temperature():
         np.testing.assert_allclose(
             np.array(average(members, temperature)(clips)), expected, atol=1e-4
         )
+
+
+def several_labels(**changes: object) -> keras.Model:
+    config = replace(SMALLEST, **changes)
+    return build_model(config, 3, SHAPE, CLIP_NORMALIZATION, several_labels=True)
+
+
+def test_several_labels_have_probabilities_that_are_independent():
+    model = several_labels(normalization="dataset")
+    head = next(layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
+    logits = np.array(keras.Model(model.input, head.output)(random_clips()))
+    np.testing.assert_allclose(
+        np.array(model(random_clips())), 1 / (1 + np.exp(-logits)), atol=1e-5
+    )
+
+
+def test_members_of_several_labels_average_logits_divided_by_each_classs_temperature(tmp_path):
+    members, temperatures = [several_labels() for _ in range(2)], [0.5, 1.0, 2.0]
+    for member in members:
+        for layer in (each for each in member.layers if isinstance(each, keras.layers.Dense)):
+            layer.bias.assign([-2.0, 0.5, 3.0])
+    model = average(members, temperatures, several_labels=True)
+    clips = random_clips()
+    each = [np.array(member(clips)) for member in members]
+    logits = np.mean([np.log(p / (1 - p)) for p in each], axis=0) / temperatures
+    expected = 1 / (1 + np.exp(-logits))
+    np.testing.assert_allclose(np.array(model(clips)), expected, atol=1e-4)
+    model.save(tmp_path / "model.keras")
+    loaded = load_model(locate(tmp_path / "model.keras"))
+    np.testing.assert_allclose(np.array(loaded(clips)), expected, atol=1e-4)
+    probabilities, features = with_features(
+        loaded, temperatures, several_labels=True
+    ).predict_on_batch(clips)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
+    assert features.shape == (3, 2 * 2 * 8)
 
 
 def test_features_are_the_inputs_of_the_last_dense_layers(model_file):

@@ -1,8 +1,18 @@
+import pandas as pd
 import pytest
+import soundfile
 
-from freqquest.cnn.predict import check_request, list_requested_clips, predict_submission
+from freqquest.cnn.model_file import read_card
+from freqquest.cnn.predict import (
+    check_request,
+    class_columns,
+    list_requested_clips,
+    predict_clips,
+    predict_submission,
+)
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.errors import UserError
+from tests.conftest import RATE_HZ, tone
 
 
 @pytest.fixture
@@ -117,3 +127,65 @@ def test_too_many_unreadable_clips_stop_the_job_without_an_output(local_ray, cli
         predict_submission(config, check_request(config))
     assert not (clips / "out.csv").exists()
     assert "a.wav" in (clips / "out.csv.unreadable.csv").read_text()
+
+
+def a_request(folder, model, sample):
+    """Two clips to classify, in the order of a sample."""
+    for name, pitch_hz in (("a.wav", 200.0), ("b.wav", 3000.0)):
+        soundfile.write(folder / name, tone(pitch_hz), RATE_HZ)
+    (folder / "sample.csv").write_text(sample)
+    return PredictConfig(
+        model=str(model),
+        audio_dir=str(folder),
+        output=str(folder / "out.csv"),
+        sample_submission=str(folder / "sample.csv"),
+    )
+
+
+def test_a_sample_with_a_column_for_each_class_gets_probabilities_in_its_order(
+    local_ray, tmp_path, labels_file
+):
+    config = a_request(tmp_path, labels_file, "ID,high,low,middle\nb.wav,0,0,0\na,0,0,0\n")
+    predict_submission(config, check_request(config))
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert written.columns.tolist() == ["ID", "high", "low", "middle"]
+    assert written["ID"].tolist() == ["b.wav", "a"]
+    paths = [str(tmp_path / name) for name in ("b.wav", "a.wav")]
+    expected = predict_clips(labels_file, read_card(labels_file), paths)
+    for label in ("high", "low", "middle"):
+        assert written[label].tolist() == pytest.approx(
+            expected[f"probability_{label}"].tolist(), abs=1e-5
+        )
+
+
+def test_several_labels_stand_in_one_cell_of_a_submission(local_ray, tmp_path, labels_file):
+    config = a_request(tmp_path, labels_file, "ID,Class\na.wav,x\n")
+    predict_submission(config, check_request(config))
+    assert (tmp_path / "out.csv").read_text() == "ID,Class\na.wav,high;middle\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("ID,low,high", "lacks the classes middle: give it ID and a column for each class"),
+        ("ID,low,high,middle,dog", "has dog, which the model does not know: give"),
+        ("ID,low,dog", "lacks the classes high, middle and has dog, which"),
+    ],
+)
+def test_a_sample_with_columns_of_other_classes_is_refused(clips, model_file, header, message):
+    (clips / "sample.csv").write_text(f"{header}\na.wav{',0' * header.count(',')}\n")
+    config = PredictConfig(
+        model=str(model_file),
+        audio_dir=str(clips),
+        output=str(clips / "out.csv"),
+        sample_submission=str(clips / "sample.csv"),
+    )
+    with pytest.raises(UserError, match=f"`sample_submission=.*sample.csv` .*{message}"):
+        check_request(config)
+
+
+def test_columns_beside_class_ask_for_no_probabilities(clips):
+    for header in ("ID,Class", "ID,class,low", "ID", "ID,dog"):
+        (clips / "sample.csv").write_text(f"{header}\na.wav{',0' * header.count(',')}\n")
+        assert class_columns(str(clips / "sample.csv"), ["low", "high"]) == []
+    assert class_columns(None, ["low", "high"]) == []

@@ -10,7 +10,7 @@ from freqquest.cnn.labeled_clips import SplitRows, all_clips, dataset_split
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.training import DivergedError, fit, recipe_callbacks
 from freqquest.cnn.tune_config import MAX_EPOCHS
-from tests.cnn.conftest import EASY, make_clips
+from tests.cnn.conftest import EASY, make_clips, make_clips_of_several_labels
 from tests.sizes import ALL_SIZES
 
 PLAIN = replace(
@@ -155,3 +155,47 @@ def test_clips_of_any_size_are_learned(size):
     assert np.isfinite(epochs[0]["validation/loss"])
     probabilities = predict_probabilities(model, clips.spectrograms[:2])
     assert probabilities.shape == (2, 2)
+
+
+@pytest.mark.parametrize("config", [PLAIN, EASY], ids=["best epoch", "last epoch"])
+def test_clips_with_several_labels_are_learned_label_by_label(config):
+    clips, epochs = make_clips_of_several_labels(), []
+    split = SplitRows(train=np.arange(0, 32, 2), validation=np.arange(1, 32, 2))
+    model = fit(
+        replace(config, min_steps=8, label_smoothing=0.5),  # smoothing would blur all labels
+        clips,
+        split,
+        max_epochs=8,
+        seed=0,
+        on_epoch=lambda _, metrics: epochs.append(metrics),
+    )
+    assert epochs[0].keys() == {
+        *("train/loss", "train/learning_rate", "train/seconds"),
+        *("validation/loss", "validation/mean_average_precision"),
+    }
+    probabilities = predict_probabilities(model, clips.spectrograms[split.validation])
+    labels = clips.labels[split.validation]
+    assert labels.all(axis=1).any()
+    if config.schedule == "one_cycle":  # the best ranking may be that of an early epoch
+        assert ((probabilities > 0.5) == labels).mean() > 0.9
+        assert probabilities.sum(axis=1).max() > 1.5  # both labels of a clip are probable
+    scores = [epoch["validation/mean_average_precision"] for epoch in epochs]
+    kept = max if config.schedule == "plateau" else lambda values: values[-1]
+    score = clips.score.compute(probabilities, labels)
+    assert score == pytest.approx(kept(scores))
+    assert score > 0.9
+
+
+def test_labels_are_not_smoothed_if_clips_have_several():
+    clips = make_clips_of_several_labels()
+    losses = []
+    for smoothing in (0.0, 0.5):
+        fit(
+            replace(EASY, label_smoothing=smoothing, min_steps=1, batch_size=16),
+            clips,
+            all_clips(clips),
+            max_epochs=1,
+            seed=0,
+            on_epoch=lambda _, metrics: losses.append(metrics["train/loss"]),
+        )
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

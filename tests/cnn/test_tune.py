@@ -32,6 +32,22 @@ def test_the_recipe_refuses_other_clips_by_name_before_any_work(dataset_dir, tmp
     assert not (tmp_path / "run").exists()
 
 
+def test_the_recipe_refuses_several_labels_by_name_before_any_work(dataset_dir, tmp_path):
+    several = dataclasses.replace(load_manifest(locate(dataset_dir)), has_several_labels=True)
+    (tmp_path / "dataset").mkdir()
+    several.save(locate(tmp_path / "dataset"))
+    config = TuneConfig(
+        dataset_dir=str(tmp_path / "dataset"), run_dir=str(tmp_path / "run"), preset="reference"
+    )
+    with pytest.raises(
+        UserError,
+        match=r"`preset=reference` needs one label a clip, and `dataset_dir=.*dataset` has clips "
+        "with several labels: use `preset=default`",
+    ):
+        tune_cnn(config)
+    assert not (tmp_path / "run").exists()
+
+
 def test_run_folders_from_when_shifts_were_counted_in_bands_stay_valid(dataset_dir):
     config = TuneConfig(dataset_dir=str(dataset_dir), run_dir="unused")
     manifest = load_manifest(locate(dataset_dir))

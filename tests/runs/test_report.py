@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from freqquest.runs.report import headlines, write_report
+from freqquest.runs.report import headlines, summarize, write_report
 
 
 @pytest.mark.parametrize(("kept", "shown"), [(2, 2), (3, 4)], ids=["kept", "last"])
@@ -53,6 +53,58 @@ def test_the_classifiers_headline_names_the_data_it_was_measured_on():
         "trained on 3 extra clips too",
         "leakage audit: none",
     ]
+
+
+SEVERAL = {
+    "mean_average_precision": 0.75,
+    "mean_average_precision_by_fold": [0.75],
+    "num_clips": 20,
+    "num_recordings": 10,
+    "num_trials": 1,
+    "num_failed_trials": 0,
+    "num_members": 3,
+    "trained_on": "all labeled clips",
+    "cnn_config": {"schedule": "one_cycle"},
+    "split": "by recordings",
+    "by_class": {
+        "dog": {
+            "precision": 0.5,
+            "recall": 0.25,
+            "support": 8.0,
+            "average_precision": 0.625,
+            "threshold": 0.375,
+        },
+        "none": {
+            "precision": 0.0,
+            "recall": 0.0,
+            "support": 0.0,
+            "average_precision": None,
+            "threshold": 0.5,
+        },
+    },
+    "temperature": [0.5, 2.0],
+    "calibration_error": {"before": 0.2, "after": 0.1},
+    "machine": "this one",
+}
+
+
+def test_several_labels_are_reported_by_mean_average_precision_and_thresholds(tmp_path):
+    assert headlines({"cnn": SEVERAL}) == [
+        "classifier's mean average precision: 0.750 on 20 validation clips of 10 recordings "
+        "(by recordings)"
+    ]
+    (tmp_path / "metrics.json").write_text(json.dumps({"cnn": SEVERAL}))
+    lines = summarize(str(tmp_path)).splitlines()
+    header = "class precision recall clips average precision threshold"
+    assert lines[1].split() == header.split()
+    assert lines[2].split() == ["dog", "0.50", "0.25", "8", "0.62", "0.38"]
+    assert lines[3].split()[-2:] == ["-", "0.50"]
+    write_report(str(tmp_path))
+    page = (tmp_path / "report.html").read_text()
+    assert '<img src="class_scores.png"' in page
+    assert "confusion_matrix.png" not in page
+    assert "a temperature of its\nown, from 0.50 to 2.00" in page
+    assert "<td>0.62</td>\n<td>0.38</td>" in page
 
 
 def test_the_generators_headlines_compare_with_real_clips():

@@ -16,8 +16,8 @@ from freqquest.runs.metrics import Settings
 from freqquest.storage import Location
 
 OBJECTIVE: Final = "validation/score"
-"""Metric that the search maximizes: validation accuracy of the epoch that is kept, averaged over
-the folds begun."""
+"""Metric that the search maximizes: score of the validation clips after the epoch that is kept,
+averaged over the folds begun."""
 
 PREDICTIONS_NAME = "predictions.npz"
 """File in a finished trial's checkpoint: `rows` `[N]` and `probabilities` `[N, K]` of all its

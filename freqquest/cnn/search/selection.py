@@ -5,19 +5,14 @@ No Ray and no TensorFlow: the trials saved their predictions. Shapes: N clips, K
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from sklearn.metrics import classification_report
 
 from freqquest import plots
-from freqquest.cnn.calibration import (
-    apply_temperature,
-    calibration_error,
-    fit_temperature,
-    reliability_bins,
-)
+from freqquest.cnn.calibration import calibration_error
 from freqquest.cnn.labeled_clips import LabeledClips
+from freqquest.cnn.search.class_picture import draw_classes
 from freqquest.cnn.search.outcome import FINISHED, Outcome
 from freqquest.cnn.search.space import SPACE, LogRange
 from freqquest.runs import layout
@@ -39,15 +34,11 @@ def choose(outcomes: Sequence[Outcome], clips: LabeledClips) -> Outcome:
     first, best = finished[0], max(finished, key=lambda outcome: outcome.score)
     if first is not outcomes[0] or first is best:
         return best
-    lead = _is_correct(best, clips).astype(float) - _is_correct(first, clips)
-    chance = standard_error(lead, clips.recordings[first.predictions[0]])
-    return best if lead.sum() > chance else first
-
-
-def standard_error(lead: np.ndarray, recordings: np.ndarray) -> float:
-    """Return the standard error of a sum over clips `[N]`, where recordings are independent."""
-    sums = [lead[recordings == recording].sum() for recording in np.unique(recordings)]
-    return float(np.sqrt(np.square(sums).sum()))
+    rows, probabilities = first.predictions
+    lead, chance = clips.score.lead(
+        best.predictions[1], probabilities, clips.labels[rows], clips.recordings[rows]
+    )
+    return best if lead > chance else first
 
 
 def evaluate(
@@ -59,23 +50,15 @@ def evaluate(
         outcomes: All trials.
         best: The chosen one.
         clips: Clips that its rows refer to.
-        split: Description of the split that the accuracy belongs to.
+        split: Description of the split that the score belongs to.
     """
     rows, probabilities = best.predictions
-    truth, labels = clips.class_indices[rows], range(len(clips.classes))
-    report = classification_report(
-        truth,
-        probabilities.argmax(axis=1),
-        labels=labels,
-        target_names=clips.classes,
-        output_dict=True,
-        zero_division=0.0,
-    )
-    temperature = fit_temperature(probabilities, truth)
-    calibrated = apply_temperature(probabilities, temperature)
-    return {
-        "accuracy": float((probabilities.argmax(axis=1) == truth).mean()),
-        "accuracy_by_fold": best.fold_scores,
+    score, labels = clips.score, clips.labels[rows]
+    temperature = score.fit_temperature(probabilities, labels)
+    calibrated = score.apply_temperature(probabilities, temperature)
+    metrics = {
+        score.name: score.compute(probabilities, labels),
+        f"{score.name}_by_fold": best.fold_scores,
         "split": split,
         "num_clips": len(rows),
         "num_recordings": len(set(clips.recordings[rows])),
@@ -84,13 +67,14 @@ def evaluate(
         "trial": best.trial_id,
         "is_first_trial": best is outcomes[0],
         "cnn_config": dataclasses.asdict(best.cnn_config),
-        "by_class": {label: report[label] for label in clips.classes},
+        "by_class": score.by_class(calibrated, labels, clips.classes),
         "temperature": temperature,
         "calibration_error": {
-            "before": calibration_error(probabilities, truth),
-            "after": calibration_error(calibrated, truth),
+            "before": calibration_error(*score.reliability(probabilities, labels)),
+            "after": calibration_error(*score.reliability(calibrated, labels)),
         },
     }
+    return cast(SearchMetrics, metrics)
 
 
 def draw(
@@ -98,28 +82,28 @@ def draw(
 ) -> dict[str, np.ndarray]:
     """Plot the search and the chosen trial: RGB pictures `[H, W, 3]`, by file name."""
     rows, probabilities = best.predictions
-    truth = clips.class_indices[rows]
-    counts = plots.count_confusions(truth, probabilities.argmax(axis=1), len(clips.classes))
-    calibrated = apply_temperature(probabilities, metrics["temperature"])
+    score, labels = clips.score, clips.labels[rows]
+    calibrated = score.apply_temperature(probabilities, metrics["temperature"])
     title = f"validation: {metrics['split']}"
+    name = layout.CLASS_SCORES_NAME if clips.has_several_labels else layout.CONFUSION_MATRIX_NAME
     pictures = {
-        layout.CONFUSION_MATRIX_NAME: plots.confusion_matrix(counts, clips.classes, title),
+        name: draw_classes(clips, rows, calibrated, title),
         layout.LEARNING_CURVES_NAME: plots.curves(
             {
-                outcome.trial_id: [epoch["validation/accuracy"] for epoch in outcome.history]
+                outcome.trial_id: [epoch[score.metric] for epoch in outcome.history]
                 for outcome in outcomes
                 if outcome.history
             },
             "each trial",
             "epoch",
-            "validation accuracy",
+            f"validation {score.title}",
             highlight=best.trial_id,
         ),
         layout.SEARCH_PROGRESS_NAME: _draw_progress(outcomes),
         layout.RELIABILITY_NAME: plots.reliability(
             {
-                "as trained": reliability_bins(probabilities, truth)[:2],
-                "calibrated": reliability_bins(calibrated, truth)[:2],
+                "as trained": score.reliability(probabilities, labels)[:2],
+                "calibrated": score.reliability(calibrated, labels)[:2],
             },
             title,
         ),
@@ -161,12 +145,6 @@ def importance(outcomes: Sequence[Outcome]) -> dict[str, float]:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
-
-
-def _is_correct(outcome: Outcome, clips: LabeledClips) -> np.ndarray:
-    rows, probabilities = outcome.predictions
-    is_correct: np.ndarray = probabilities.argmax(axis=1) == clips.class_indices[rows]
-    return is_correct
 
 
 def _draw_progress(outcomes: Sequence[Outcome]) -> np.ndarray:

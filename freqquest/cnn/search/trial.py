@@ -129,8 +129,8 @@ class _TrialReporter:
 
     def after_epoch(self, probabilities: np.ndarray, metrics: dict[str, float]) -> None:
         """Record and report an epoch; the scheduler may stop the trial here."""
-        accuracy = metrics["validation/accuracy"]
-        self._scores[-1] = max(accuracy, self._scores[-1]) if self._keeps_best else accuracy
+        score = metrics[self._clips.score.metric]
+        self._scores[-1] = max(score, self._scores[-1]) if self._keeps_best else score
         self._seconds += time.perf_counter() - self._started
         now = {"fold": len(self._scores), "time": time.time(), "seconds": self._seconds}
         self._history.append(metrics | now)

@@ -14,8 +14,10 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import UnreadableClipError
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips
+from freqquest.cnn.search.class_picture import draw_classes
 from freqquest.cnn.search.event_file import EventFile
 from freqquest.dataset.load_clip import open_clip
+from freqquest.dataset.manifest import LABEL_SEPARATOR
 from freqquest.runs.log_dir import LogDir
 from freqquest.storage import Location
 
@@ -58,7 +60,7 @@ class TrialLogs:
         clip: ClipConfig,
         epoch: int,
     ) -> None:
-        """Write the confusion matrix, and spectrograms and sounds of the worst mistakes.
+        """Write the confusion matrix or scores by class, and spectrograms and sounds of mistakes.
 
         Args:
             clips: Clips that the rows refer to.
@@ -67,21 +69,15 @@ class TrialLogs:
             clip: Format that their audio files are converted to.
             epoch: Epochs done.
         """
-        counts = plots.count_confusions(
-            clips.class_indices[rows], probabilities.argmax(axis=1), len(clips.classes)
-        )
-        self.log_picture(
-            "validation/confusion_matrix",
-            plots.confusion_matrix(counts, clips.classes, f"epoch {epoch}"),
-            epoch,
-        )
-        mistakes = worst_mistakes(clips.class_indices[rows], probabilities)[:_NUM_MISTAKES]
+        name = "class_scores" if clips.has_several_labels else "confusion_matrix"
+        picture = draw_classes(clips, rows, probabilities, f"epoch {epoch}")
+        self.log_picture(f"validation/{name}", picture, epoch)
+        mistakes = clips.score.mistakes(probabilities, clips.labels[rows])[:_NUM_MISTAKES]
         spectrograms, captions = {}, []
-        for number, index in enumerate(mistakes, start=1):
-            row, predicted = rows[index], probabilities[index].argmax()
+        for number, mistake in enumerate(mistakes, start=1):
+            row = rows[mistake.clip]
             title = (
-                f"{number}. {clips.classes[clips.class_indices[row]]}, predicted as "
-                f"{clips.classes[predicted]} ({probabilities[index, predicted]:.0%})"
+                f"{number}. {_describe(clips, row, mistake.class_index, probabilities[mistake])}"
             )
             spectrograms[title] = clips.spectrograms[row].astype(np.float32)
             captions.append(f"{title}: {clips.clip_ids[row]}")
@@ -118,7 +114,11 @@ class TrialLogs:
         self._folder.sync()
 
 
-def worst_mistakes(class_indices: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the indices of the misclassified clips of N, the most confident first."""
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != class_indices)
-    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
+def _describe(clips: LabeledClips, row: int, class_index: int, probability: float) -> str:
+    """Return a clip's labels, and the class that was wrongly predicted or missed."""
+    labels = np.array(clips.classes)[clips.labels[row]]
+    is_missed = clips.labels[row, class_index]
+    verb = "predicted without" if is_missed else "predicted as"
+    return (
+        f"{LABEL_SEPARATOR.join(labels)}, {verb} {clips.classes[class_index]} ({probability:.0%})"
+    )

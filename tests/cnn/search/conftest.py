@@ -6,7 +6,7 @@ import numpy as np
 
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.search.outcome import Outcome
-from tests.cnn.conftest import make_clips
+from tests.cnn.conftest import make_clips, make_clips_of_several_labels
 
 
 def make_outcome(trial_id, is_correct, params=None, state="finished") -> Outcome:
@@ -24,4 +24,18 @@ def make_outcome(trial_id, is_correct, params=None, state="finished") -> Outcome
         checkpoint=None,
     )
     outcome.__dict__["predictions"] = (np.arange(32), np.eye(2)[predicted])
+    return outcome
+
+
+def make_outcome_of_several_labels(trial_id, probabilities) -> Outcome:
+    """Return a finished trial with these predictions `[32, 2]`."""
+    clips = make_clips_of_several_labels()
+    score = clips.score.compute(probabilities, clips.labels)
+    outcome = dataclasses.replace(
+        make_outcome(trial_id, np.ones(32, bool)),
+        score=score,
+        fold_scores=[score],
+        history=[{clips.score.metric: score, "time": 1.0, "seconds": 2.0}],
+    )
+    outcome.__dict__["predictions"] = (np.arange(32), probabilities)
     return outcome

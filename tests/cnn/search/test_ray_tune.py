@@ -52,7 +52,10 @@ def test_the_scheduler_stops_weak_trials_early_but_never_the_protected_one():
 
 
 def test_progress_goes_back_when_a_trial_restarts(capsys):
-    progress, trial = SearchProgress(num_trials=2, num_epochs=4), SimpleNamespace(trial_id="a")
+    progress, trial = (
+        SearchProgress(num_trials=2, num_epochs=4, score_title="accuracy"),
+        SimpleNamespace(trial_id="a"),
+    )
     progress.on_step_begin(0, [])
     for epoch in (1, 2, 3):
         progress.on_trial_result(0, [], trial, {"epoch": epoch, "validation/score": 0.5})
@@ -69,7 +72,7 @@ def test_trials_that_an_interrupted_search_finished_count_as_done(capsys):
         trial_id="a", is_finished=lambda: True, last_result={"validation/score": 0.75}
     )
     new = SimpleNamespace(trial_id="b", is_finished=lambda: False, last_result={})
-    progress = SearchProgress(num_trials=2, num_epochs=4)
+    progress = SearchProgress(num_trials=2, num_epochs=4, score_title="accuracy")
     progress.on_step_begin(0, [kept, new])
     first = capsys.readouterr().err.splitlines()[-1]
     assert "4/8" in first
@@ -86,7 +89,7 @@ def test_a_search_without_remaining_trials_shows_them_as_done(capsys):
     kept = SimpleNamespace(
         trial_id="a", is_finished=lambda: True, last_result={"validation/score": 0.75}
     )
-    SearchProgress(num_trials=1, num_epochs=4).on_experiment_end([kept])
+    SearchProgress(num_trials=1, num_epochs=4, score_title="accuracy").on_experiment_end([kept])
     assert "1/1 trials done, best validation accuracy 0.750" in capsys.readouterr().err
 
 

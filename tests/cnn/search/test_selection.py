@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 
-from freqquest.cnn.search.selection import choose, importance
-from tests.cnn.conftest import make_clips
-from tests.cnn.search.conftest import make_outcome
+from freqquest.cnn.search.selection import choose, draw, evaluate, importance
+from freqquest.runs import layout
+from tests.cnn.conftest import make_clips, make_clips_of_several_labels
+from tests.cnn.search.conftest import make_outcome, make_outcome_of_several_labels
 
 
 def test_the_first_trial_is_chosen_unless_another_one_is_better_by_more_than_chance():
@@ -40,3 +42,30 @@ def test_importance_finds_the_setting_that_matters_and_needs_enough_trials():
     assert next(iter(shares)) == "mixup"
     assert shares["mixup"] > 0.8
     assert importance(trials[:4]) == {}
+
+
+def test_a_search_over_several_labels_is_measured_by_mean_average_precision_and_thresholds():
+    clips = make_clips_of_several_labels()
+    rng = np.random.default_rng(0)
+    good = np.clip(clips.labels * 0.3 + rng.uniform(0, 0.2, (32, 2)), 0, 1)
+    preset = make_outcome_of_several_labels("preset", rng.uniform(size=(32, 2)))
+    better = make_outcome_of_several_labels("better", good)
+    assert choose([preset, better], clips) is better
+    metrics = evaluate([preset, better], better, clips, "split")
+    assert metrics["mean_average_precision"] == pytest.approx(1)
+    assert metrics["mean_average_precision_by_fold"] == [better.score]
+    assert "accuracy" not in metrics
+    assert len(metrics["temperature"]) == 2
+    for row in metrics["by_class"].values():
+        assert row["average_precision"] == pytest.approx(1)
+        assert (row["precision"], row["recall"]) == (1, 1)
+    # Probabilities of labels are at most 0.5, so that 0.5 as the threshold would miss them all.
+    calibrated = clips.score.apply_temperature(good, metrics["temperature"])
+    thresholds = [metrics["by_class"][label]["threshold"] for label in clips.classes]
+    np.testing.assert_array_equal(calibrated >= thresholds, clips.labels)
+    assert max(thresholds) < 0.5
+    error = metrics["calibration_error"]
+    assert error["after"] < error["before"]
+    pictures = draw([preset, better], better, clips, metrics)
+    assert layout.CLASS_SCORES_NAME in pictures
+    assert layout.CONFUSION_MATRIX_NAME not in pictures

@@ -3,15 +3,39 @@ from types import SimpleNamespace
 import numpy as np
 
 from freqquest.audio.clip import ClipConfig
+from freqquest.cnn.scores import score_of
 from freqquest.cnn.search import trial_logs
-from freqquest.cnn.search.trial_logs import TrialLogs, worst_mistakes
+from freqquest.cnn.search.trial_logs import TrialLogs
 from freqquest.storage import locate
-from tests.cnn.conftest import make_clips
+from tests.cnn.conftest import make_clips, make_clips_of_several_labels
 
 
 def test_mistakes_come_with_the_most_confident_first():
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
-    assert worst_mistakes(np.array([1, 1, 1]), probabilities).tolist() == [0, 1]
+    mistakes = score_of(has_several_labels=False).mistakes(
+        probabilities, np.eye(2, dtype=bool)[[1, 1, 1]]
+    )
+    assert mistakes == [(0, 0), (1, 0)]
+
+
+def test_mistakes_of_several_labels_name_what_was_predicted_or_missed(tmp_path, monkeypatch):
+    texts = []
+    monkeypatch.setattr(
+        "freqquest.cnn.search.event_file.EventFile.add_text", lambda _, *text: texts.append(text)
+    )
+    clips = make_clips_of_several_labels()  # the first has both labels, the fifth the second
+    logs = TrialLogs(locate(tmp_path))
+    rows, probabilities = np.array([0, 4]), np.array([[0.9, 0.2], [0.7, 0.6]])
+    logs.log_predictions(clips, rows, probabilities, ClipConfig(duration_s=0.5), epoch=1)
+    logs.close()
+    assert texts == [
+        (
+            "mistakes/captions",
+            "1. tones;clicks, predicted without clicks (20%): clip0\n"
+            "2. clicks, predicted as tones (70%): clip4",
+            1,
+        )
+    ]
 
 
 def test_the_sound_of_a_mistake_is_its_part_of_the_file(tmp_path, monkeypatch):
