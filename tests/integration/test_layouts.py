@@ -21,10 +21,12 @@ from freqquest.cnn.training import fit
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.write import write_dataset
+from freqquest.runs.folder import read_sections
+from freqquest.runs.layout import METRICS_NAME
 from freqquest.storage import locate
 from tests.audio.encode import FORMATS, encode
 from tests.cnn.conftest import EASY, make_card
-from tests.layout_folders import LAYOUTS, RATE_HZ, speech_commands, tone, write_sound
+from tests.layout_folders import LAYOUTS, RATE_HZ, fsd50k, speech_commands, tone, write_sound
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -203,16 +205,28 @@ def test_a_generator_of_other_clips_makes_sounds_of_their_size(job, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_pipeline_runs_whole_on_clips_of_another_size(job, small_networks, tmp_path):
-    folder = speech_commands()
-    root, run = folder.write(tmp_path / "audio"), tmp_path / "run"
+def test_the_pipeline_runs_whole_on_clips_of_another_size_with_several_labels(
+    job, small_networks, tmp_path
+):
+    root, run = fsd50k().write(tmp_path / "audio"), tmp_path / "run"
     clips = ["--audio-dir", root, "--sample-rate", 16_000, "--duration", 1]
-    test_dir = write_phone_recordings(tmp_path / "test")
+    requested = write_phone_recordings(tmp_path / "test")
+    names = [str(path.relative_to(tmp_path / "test")) for path in requested]
+    sample = pd.DataFrame({"ID": names, "Meow": 0, "Bark": 0})
+    sample.to_csv(tmp_path / "sample.csv", index=False)
+    test = ["--test-dir", tmp_path / "test", "--sample-submission", tmp_path / "sample.csv"]
     budget = ["--num-trials", 1, "--max-epochs", 1, "--num-members", 1, "--epochs", 1]
-    small = ["--num-clips", 1, "--batch-size", 4, "--test-dir", tmp_path / "test"]
-    job("pipeline", *clips, "--run-dir", run, *budget, *small)
+    small = ["--num-clips", 1, "--batch-size", 4]
+    job("pipeline", *clips, *test, "--run-dir", run, *budget, *small)
     assert load_manifest(locate(run / "dataset")).clip.num_samples == 16_000
-    assert len(pd.read_csv(run / "submission.csv")) == len(test_dir)
-    assert pd.read_csv(run / "generated.csv")["label"].tolist() == ["no", "yes"]
-    assert soundfile.info(run / "generated" / "no_0_000.wav").frames == 16_000
+    assert "mean_average_precision" in read_sections(locate(run), METRICS_NAME)["cnn"]
+    submission = pd.read_csv(run / "submission.csv")
+    assert submission.columns.tolist() == ["ID", "Meow", "Bark"]
+    assert submission["ID"].tolist() == names
+    generated = pd.read_csv(run / "generated.csv")
+    assert generated["label"].tolist() == ["Bark", "Meow"]
+    right = [one in many.split(";") for one, many in generated[["label", "Class"]].to_numpy()]
+    metrics = read_sections(locate(run), METRICS_NAME)["generated"]
+    assert metrics["judge_accuracy"] == np.mean(right)
+    assert soundfile.info(run / "generated" / "Bark_0_000.wav").frames == 16_000
     assert (run / "report.html").is_file()

@@ -242,6 +242,32 @@ def test_a_bad_sample_submission_is_refused_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
+def test_the_recipe_refuses_several_labels_before_any_work(local_ray, audio_dir, tmp_path):
+    first, *others = sorted(str(path.relative_to(audio_dir)) for path in audio_dir.rglob("*.wav"))
+    rows = [f"{first},low;high", *(f"{path},{path.partition('/')[0]}" for path in others)]
+    (tmp_path / "clips.csv").write_text("\n".join(["path,label", *rows]))
+    sources = {"audio_dir": str(audio_dir), "metadata": str(tmp_path / "clips.csv")}
+    run = tmp_path / "run"
+    with pytest.raises(UserError, match="`preset=reference` needs one label a clip"):
+        run_stages(PipelineConfig(**sources, run_dir=str(run), preset="reference"))
+    assert not run.exists()
+
+
+def test_a_sample_submission_without_a_column_for_each_class_is_refused_before_any_work(
+    local_ray, audio_dir, unlabeled_dir, tmp_path
+):
+    (tmp_path / "sample.csv").write_text("ID,low\n0.wav,0\n")
+    config = PipelineConfig(
+        audio_dir=str(audio_dir),
+        test_dir=str(unlabeled_dir),
+        sample_submission=str(tmp_path / "sample.csv"),
+        run_dir=str(tmp_path / "run"),
+    )
+    with pytest.raises(UserError, match="lacks the classes high"):
+        run_stages(config)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_batch_larger_than_the_dataset_is_refused_before_the_search(
     local_ray, audio_dir, tmp_path
 ):
