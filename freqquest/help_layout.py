@@ -25,7 +25,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "split": _SPLIT,
         "augmentation": _AUGMENTATION,
         "spectrograms": _SPECTROGRAMS,
-        "columns of the metadata": _COLUMNS,
+        "columns of the table": _COLUMNS,
         ADVANCED: "max_quarantined_fraction clips_per_shard seed",
     },
     "TuneConfig": {
@@ -61,7 +61,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "split": _SPLIT,
         "augmentation": _AUGMENTATION,
         "spectrograms": _SPECTROGRAMS,
-        "columns of the metadata": _COLUMNS,
+        "columns of the table": _COLUMNS,
         "cluster": "use_gpu num_workers",
         ADVANCED: "max_quarantined_fraction clips_per_shard seed",
     },

@@ -13,6 +13,7 @@ from freqquest.dataset.annotation_files import COLUMNS, read_annotation_file
 from freqquest.dataset.file_names import (
     NO_FILE,
     SEVERAL_FILES,
+    count_files,
     match_files,
     names,
     tidy,
@@ -110,7 +111,7 @@ def _read_all(
         )
     del kinds[""]
     counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
-    others = f"; not annotations: {num_others:,} files" if num_others else ""
+    others = f"; not annotations: {count_files(num_others)}" if num_others else ""
     return rows, [f"annotations: {len(rows):,} in {counts}{others}", *notes]
 
 

@@ -17,6 +17,11 @@ _AUDIO_ENDING = rf"(?i)\.(?:{'|'.join(suffix[1:] for suffix in AUDIO_SUFFIXES)})
 _OUTSIDE = r"^/|^\.?\Z|(?:^|/)\.\.(?:/|\Z)|[\x00-\x1f\x7f]"
 
 
+def count_files(count: int) -> str:
+    """Return a number of files in words."""
+    return f"{count:,} file" if count == 1 else f"{count:,} files"
+
+
 def is_inside(path: str) -> bool:
     """Return whether a path is relative, stays in its folder, and has no control characters."""
     parts = PurePosixPath(path).parts

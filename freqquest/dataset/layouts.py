@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from freqquest.dataset.file_names import folders, names, top_folders
+from freqquest.dataset.file_names import count_files, folders, names, top_folders
 from freqquest.dataset.folder_layouts import (
     have_split_classes,
     read_class_folders,
@@ -99,7 +99,7 @@ def _set_background_aside(tree: Tree) -> tuple[Tree, list[str]]:
         clips=tree.clips[~is_background].reset_index(drop=True),
         folders=[folder for folder in tree.folders if folder.split("/")[-1] != BACKGROUND],
     )
-    return kept, [f"set aside: {is_background.sum():,} files in {BACKGROUND}"]
+    return kept, [f"set aside: {count_files(is_background.sum())} in {BACKGROUND}"]
 
 
 def read_tables(tree: Tree) -> Sources | None:

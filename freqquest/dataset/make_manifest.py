@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.file_names import count_files
 from freqquest.dataset.labels import class_names, have_several, single_labels
 from freqquest.dataset.manifest import FORMAT_VERSION, SPLITS, Manifest, Normalization
 from freqquest.dataset.plan import DatasetPlan
@@ -72,7 +73,7 @@ def _describe_windows(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[st
     """Return a note on the split of windows, if they are far from it, and lines on their number."""
     if config.windows == "first":
         return "", []
-    line = f"windows: {len(clips):,}, of {clips['path'].nunique():,} files"
+    line = f"windows: {len(clips):,}, of {count_files(clips['path'].nunique())}"
     return describe_windows(clips, config.validation_fraction), [line]
 
 

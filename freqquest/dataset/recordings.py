@@ -8,7 +8,7 @@ import re
 import pandas as pd
 
 from freqquest.dataset.equal_content import first_equal_files
-from freqquest.dataset.file_names import names, without_ending
+from freqquest.dataset.file_names import count_files, names, without_ending
 from freqquest.dataset.tree import file_ids
 
 NAME_PATTERNS = {
@@ -74,7 +74,7 @@ def _guess(clips: pd.DataFrame, is_local: bool) -> tuple[pd.Series, list[str]]:
             "recordings: the file of each clip, as clips are parts of files",
         ]
     num_own = int((recordings == clips["recording"]).sum())
-    line = f"recordings: unknown for {num_own:,} files, each counts as its own"
+    line = f"recordings: unknown for {count_files(num_own)}, each counts as its own"
     return recordings, [*notes, line]
 
 
@@ -116,8 +116,8 @@ def _merge_copies(clips: pd.DataFrame) -> tuple[pd.Series, list[str]]:
     if num_merged := int((merged["first"] != merged["path"]).sum()):
         copy = merged[merged["first"] != merged["path"]].iloc[0]
         notes.append(
-            f"equal content: {num_merged:,} files are copies of others and count as one recording "
-            f"with them, e.g. {copy['recording']} of {ids[copy['first']]}"
+            f"equal content: {count_files(num_merged)} in the recording of a copy, e.g. "
+            f"{copy['recording']} of {ids[copy['first']]}"
         )
     if is_divided.any():
         first, second = copied["recording"][is_divided].iloc[:2]

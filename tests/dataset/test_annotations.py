@@ -200,7 +200,7 @@ def test_text_files_beside_the_audio_that_are_no_annotations_are_counted(tmp_pat
     write(tmp_path, "audio/README.txt", "About these sounds\n")
     write(tmp_path, "audio/b/y.txt", "\n")
     sources = find(audio, annotations=audio)
-    assert sources.notes[0] == "annotations: 2 in 1 Audacity label files; not annotations: 1 files"
+    assert sources.notes[0] == "annotations: 2 in 1 Audacity label files; not annotations: 1 file"
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_speech_commands_has_the_splits_of_its_lists_and_speakers_as_recordings(
     assert sources.notes == [
         "layout: Speech Commands (validation_list.txt, testing_list.txt)",
         "files of these lists that are not there: 1",
-        f"set aside: 1 files in {BACKGROUND}",
+        f"set aside: 1 file in {BACKGROUND}",
         "recordings: from the speakers in the file names, e.g. 0a of 0a_nohash_0.wav, "
         "1b of 1b_nohash_0.wav",
         "other files: 2 .txt, 1 no ending, 1 .md",
@@ -158,7 +158,7 @@ def test_without_its_lists_speakers_are_recordings_still(speech):
     sources = find(speech)
     assert set(column(sources, "recording").values()) == {"0a", "1b", "2c"}
     assert column(sources, "split") == {}
-    assert f"set aside: 1 files in {BACKGROUND}" in sources.notes
+    assert f"set aside: 1 file in {BACKGROUND}" in sources.notes
 
 
 def test_with_the_testing_list_alone_the_job_chooses_the_validation_clips(speech):

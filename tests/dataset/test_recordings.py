@@ -46,7 +46,7 @@ def test_a_pattern_takes_precedence_and_names_that_it_misses_are_their_own(tmp_p
     sources = find(root, recording_pattern=r"^(s\d+)_")
     assert list(recordings(sources).values()) == ["s7", "s7", "b/other.wav"]
     assert note(sources) == "recordings: from `recording_pattern`, e.g. s7 of s7_1.wav"
-    assert "recordings: unknown for 1 files, each counts as its own" in sources.notes
+    assert "recordings: unknown for 1 file, each counts as its own" in sources.notes
 
 
 def test_a_pattern_takes_precedence_over_folders_but_not_over_the_user_s_table(tmp_path):
@@ -78,8 +78,7 @@ def test_copies_count_as_one_recording(tmp_path):
         "b/empty 2.wav": "b/empty 2.wav",
     }
     assert (
-        "equal content: 2 files are copies of others and count as one recording with them, "
-        "e.g. a/x (2).wav of a/x (1).wav"
+        "equal content: 2 files in the recording of a copy, e.g. a/x (2).wav of a/x (1).wav"
     ) in sources.notes
 
 
