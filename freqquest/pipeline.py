@@ -17,7 +17,7 @@ from freqquest.cluster import capacity
 from freqquest.cluster.tasks import release_on_interrupt
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.dataset.config import DatasetSettings
-from freqquest.dataset.manifest import LABEL_SEPARATOR, Manifest
+from freqquest.dataset.manifest import Manifest
 from freqquest.errors import UserError
 from freqquest.pipeline_config import PATHS, PipelineConfig
 from freqquest.runs import layout
@@ -203,16 +203,19 @@ def _generate_and_classify(config: PipelineConfig) -> None:
         return
     clips = generate_clips(config.generate_config)
     model = locate(config.model_path)
-    predictions = predict_clips(model, read_card(model), [clip.path for clip in clips])
+    card = read_card(model)
+    predictions = predict_clips(model, card, [clip.path for clip in clips])
     predictions = predictions.assign(
         label=[clip.label for clip in clips], path=[clip.name for clip in clips]
     )
     columns = ["path", "label", "Class", "probability"]
     write_csv(predictions[columns], run / layout.GENERATED_NAME)
-    # A clip with several labels is right if the wanted one is among them.
-    is_right = predictions.apply(
-        lambda clip: clip["label"] in clip["Class"].split(LABEL_SEPARATOR), axis=1
-    )
+    is_right = predictions["label"] == predictions["Class"]
+    if card.thresholds is not None:
+        thresholds = dict(zip(card.classes, card.thresholds, strict=True))
+        is_right = predictions.apply(
+            lambda clip: clip[f"probability_{clip['label']}"] >= thresholds[clip["label"]], axis=1
+        )
     accuracy_by_class = is_right.groupby(predictions["label"]).mean()
     run.finish(
         {

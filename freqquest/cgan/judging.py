@@ -4,12 +4,13 @@ The judge is a classifier in another process. Shapes: N clips, S samples, M mel 
 K classes, L labels of clips, D features.
 """
 
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from freqquest.cgan.judged_clips import ClassifierOutputs
 from freqquest.cgan.realism import (
-    ClassifierOutputs,
     RealClips,
     RealismMetrics,
     measure_real_baseline,
@@ -109,7 +110,9 @@ class RealismEvaluator:
     def _classify(self, clips: RealSpectrograms) -> ClassifierOutputs:
         probabilities, features = self._judge.classify_spectrograms(clips.spectrograms)
         numbers = clips.clip_numbers
-        return self._outputs(probabilities[numbers], features[numbers], clips.class_indices)
+        outputs = self._outputs(probabilities[numbers], features[numbers], clips.class_indices)
+        are_several = len(numbers) > len(clips.spectrograms)
+        return replace(outputs, clip_numbers=numbers) if are_several else outputs
 
     def _outputs(
         self, probabilities: np.ndarray, features: np.ndarray, class_indices: np.ndarray

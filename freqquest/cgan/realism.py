@@ -18,13 +18,15 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from freqquest.cgan.distances import diversity, frechet_distance, kernel_distance, subsample
+from freqquest.cgan.judged_clips import ClassifierOutputs, Points
 
 NOTE = "distances on the features of freqquest's own classifier; not comparable with published FAD"
 """Note that accompanies the metrics wherever they are shown."""
 
 _NUM_AXES = 32
 """Number of axes. They hold 97 % of the variance of 576 features (five classes of UrbanSound8K)."""
-_MIN_FOR_FRECHET = 5  # clips
+_MIN_FOR_FRECHET = 5
+"""Minimum number of clips for a Frechet distance."""
 _NUM_DRAWS = 10
 """Draws of training clips that the baseline averages."""
 _MEMORIZED_PERCENTILE = 1
@@ -48,64 +50,6 @@ def _single_threaded(function: _Function) -> _Function:
     """
     limited: _Function = threadpool_limits.wrap(limits=1)(function)
     return limited
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ClassifierOutputs:
-    """Outputs of the judge for some clips."""
-
-    probabilities: np.ndarray
-    """Probabilities `[N, K]`, in order of the classes."""
-    features: np.ndarray
-    """Features `[N, D]`."""
-    class_indices: np.ndarray
-    """Intended classes `[N]`."""
-    thresholds: np.ndarray | None = None
-    """Probability `[K]` from which a clip has a class; None if it has the most probable one."""
-
-    @property
-    def is_correct(self) -> np.ndarray:
-        """Booleans `[N]`: true if a clip is classified as intended."""
-        if self.thresholds is None:
-            return np.asarray(self.probabilities.argmax(axis=1) == self.class_indices)
-        intended = self.probabilities[np.arange(len(self.class_indices)), self.class_indices]
-        return np.asarray(intended >= self.thresholds[self.class_indices])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Points:
-    """Clips of one kind, ready to be compared."""
-
-    coordinates: np.ndarray
-    """Coordinates `[N, A]` on the training clips' axes."""
-    class_indices: np.ndarray
-    """Intended classes `[N]`."""
-    is_correct: np.ndarray
-    """Booleans `[N]`: true if a clip is classified as intended."""
-
-    def __len__(self) -> int:
-        """Return the number of clips."""
-        return len(self.coordinates)
-
-    def of_class(self, index: int) -> "Points":
-        """Return the clips of one class."""
-        return self._take(np.flatnonzero(self.class_indices == index))
-
-    def draw(self, num_clips: int, seed: int) -> "Points":
-        """Return at most `num_clips` random clips of each class."""
-        order = np.random.default_rng(seed).permutation(len(self))
-        rows = [
-            order[self.class_indices[order] == index][:num_clips]
-            for index in np.unique(self.class_indices)
-        ]
-        return self._take(np.concatenate(rows))
-
-    def _take(self, rows: np.ndarray) -> "Points":
-        return Points(
-            coordinates=self.coordinates[rows],
-            class_indices=self.class_indices[rows],
-            is_correct=self.is_correct[rows],
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +124,7 @@ class RealClips:
             coordinates=(outputs.features - self._center) @ self._axes,
             class_indices=outputs.class_indices,
             is_correct=outputs.is_correct,
+            clip_numbers=outputs.clip_numbers,
         )
 
     def nearest_ratios(self, points: Points) -> np.ndarray:
@@ -206,7 +151,8 @@ def measure_realism(generated: ClassifierOutputs, real: RealClips) -> RealismMet
     by_class = _metrics_by_class(points, real)
     for index, label in enumerate(real.classes):
         by_class[label] |= _distances(points.of_class(index), real.held_out.of_class(index), real)
-    return _combine(points, by_class, _distances(points, real.held_out, real), real)
+    distances = _distances(points, real.held_out.distinct(), real)
+    return _combine(points, by_class, distances, real)
 
 
 @_single_threaded
@@ -230,7 +176,8 @@ def measure_real_baseline(real: RealClips, num_clips: int) -> RealismMetrics:
         by_class[label] |= _mean(
             [_distances(draw.of_class(index), held_out, real) for draw in draws]
         )
-    distances = _mean([_distances(draw, real.held_out, real) for draw in draws])
+    held_out = real.held_out.distinct()
+    distances = _mean([_distances(draw.distinct(), held_out, real) for draw in draws])
     return _combine(real.held_out, by_class, distances, real)
 
 
@@ -242,10 +189,13 @@ def format_table(generated: RealismMetrics, real: RealismMetrics) -> str:
         label: (generated.by_class[label], real.by_class[label]) for label in generated.by_class
     }
     for label, pair in rows.items():
-        values = [[metrics[name] for metrics in pair] for name in names]
-        cells = [" | ".join("-" if one is None else f"{one:.3f}" for one in two) for two in values]
+        cells = [" | ".join(_format(metrics[name]) for metrics in pair) for name in names]
         lines.append("".join([f"{label:<18}", *(f"{cell:>18}" for cell in cells)]))
     return "\n".join([*lines, NOTE])
+
+
+def _format(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def as_dict(metrics: RealismMetrics) -> dict[str, object]:

@@ -35,7 +35,8 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Divide the logarithms of probabilities `[N, K]` by a temperature; above 1 softens them."""
-    logs = np.log(probabilities + SMALLEST_PROBABILITY) / temperature
+    # As float64, so that two probabilities that differ a little still do.
+    logs = np.log(probabilities.astype(np.float64) + SMALLEST_PROBABILITY) / temperature
     powers = np.exp(logs - logs.max(axis=1, keepdims=True))
     softened: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
     return softened

@@ -78,10 +78,10 @@ class Classifier:
         Returns:
             One row per clip, in the order given: `label` (the most probable class), its
             `probability`, and `probability_<class>` for each class. If clips have several labels,
-            `label` joins those whose probability reaches its threshold by semicolons, and
-            `probability` is the highest. Files also have `path` and `reason`, which says why a file
-            could not be read and is empty otherwise. The label of an unreadable file is missing,
-            and its probabilities are NaN.
+            `label` joins those whose probability reaches its threshold by semicolons (or is the
+            class that comes closest), and `probability` is the highest of theirs. Files also have
+            `path` and `reason`, which says why a file could not be read and is empty otherwise. The
+            label of an unreadable file is missing, and its probabilities are NaN.
 
         Raises:
             ValueError: `sample_rate_hz` is missing for waveforms or given for files, or a waveform
@@ -135,11 +135,11 @@ class Classifier:
         return np.full((num_clips, len(self.classes)), np.nan, np.float32)
 
     def _table(self, probabilities: np.ndarray) -> pd.DataFrame:
-        labels = self.card.predicted_labels(probabilities)
+        labels, of_labels = self.card.predict(probabilities)
         labels[np.isnan(probabilities[:, 0])] = None
         table = pd.DataFrame(probabilities, columns=self.card.probability_columns)
         table.insert(0, "label", labels)
-        table.insert(1, "probability", probabilities.max(axis=1))
+        table.insert(1, "probability", of_labels)
         return table
 
 

@@ -93,7 +93,7 @@ def audit_report(
     }
     if len(scores) < len(splits):
         return {"sentence": "leakage audit: not possible, because a training diverged"}
-    num_clips = len(splits[RANDOM].validation)
+    num_clips = len(splits[RECORDING].validation)
     metrics = {
         f"random_split_{score.name}": scores[RANDOM],
         f"recording_split_{score.name}": scores[RECORDING],

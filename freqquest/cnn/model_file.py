@@ -88,20 +88,24 @@ class ModelCard:
         """Names of the columns with each class's probabilities, in tables of predictions."""
         return [f"probability_{label}" for label in self.classes]
 
-    def predicted_labels(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the predicted label of each clip, `[N]`, given its probabilities `[N, K]`.
+    def predict(self, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the label of each clip, `[N]`, and its probability, given those of all classes.
 
         It is the most probable class. If clips have several labels, it is all classes that reach
-        their thresholds, sorted and joined, or the most probable one if none does.
+        their thresholds, sorted and joined, or the one that comes closest; the probability is the
+        highest of these classes.
+
+        Args:
+            probabilities: `[N, K]`.
         """
         classes = np.array(self.classes, object)
-        labels: np.ndarray = classes[probabilities.argmax(axis=1)]
         if self.thresholds is None:
-            return labels
-        for row, is_above in enumerate(probabilities >= np.array(self.thresholds)):
-            if is_above.any():
-                labels[row] = LABEL_SEPARATOR.join(sorted(classes[is_above]))
-        return labels
+            return classes[probabilities.argmax(axis=1)], probabilities.max(axis=1)
+        is_predicted = probabilities >= np.array(self.thresholds)
+        closest = (probabilities / np.maximum(self.thresholds, 1e-9)).argmax(axis=1)
+        is_predicted[np.arange(len(closest)), closest] = True
+        labels = [LABEL_SEPARATOR.join(sorted(classes[of_clip])) for of_clip in is_predicted]
+        return np.array(labels, object), np.where(is_predicted, probabilities, 0).max(axis=1)
 
     def spectrogram(self, waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
         """Return the model's input `[M, T]` for a mono waveform `[S]`, padded or cut to length."""

@@ -95,9 +95,9 @@ def _submission(config: PredictConfig, predictions: pd.DataFrame, card: ModelCar
     columns = card.probability_columns if config.probabilities else []
     table = predictions[["ID", "Class", *columns]]
     if of_sample := class_columns(config.sample_submission, card.classes):
-        names = dict(zip(card.probability_columns, card.classes, strict=True))
+        table = predictions[["ID", *(f"probability_{label}" for label in of_sample)]]
+        table.columns = pd.Index(["ID", *of_sample])
         columns = of_sample
-        table = predictions.rename(columns=names)[["ID", *columns]]
     # As float64, because rounding a float32 to six decimals would write more digits than that.
     return table.astype(dict.fromkeys(columns, float)).round(dict.fromkeys(columns, 6))
 
@@ -112,7 +112,8 @@ def class_columns(sample_submission: str | None, classes: list[str]) -> list[str
         return []
     table = read_csv(sample_submission, ["ID"], "sample_submission", strip=False)
     columns = [name for name in table.columns if name != "ID"]
-    if find_column(table, "Class") is not None or not set(columns) & set(classes):
+    are_of_classes = {name.casefold() for name in columns} & {name.casefold() for name in classes}
+    if find_column(table, "Class") is not None or not are_of_classes:
         return []
     lacking, others = sorted(set(classes) - set(columns)), sorted(set(columns) - set(classes))
     if lacking or others:
@@ -195,9 +196,8 @@ def predict_clips(
 
     Returns:
         Columns `path`, `reason` (why a clip could not be read, else empty), `Class` (as
-        `ModelCard.predicted_labels`), `probability` (the highest of any class), and
-        `ModelCard.probability_columns`. A clip that could not be read has the
-        most frequent class of the training clips, and probabilities of 0.
+        `ModelCard.predict`), its `probability`, and `ModelCard.probability_columns`. A clip that
+        could not be read has the most frequent class of the training clips, and probabilities of 0.
     """
     # Different numbers of cores, or Ray Data would fuse the stages and decode in the actors.
     decode_cpus, model_cpus = (1, 0.99) if capacity.num_cores() > 1 else (0.5, 0.49)
@@ -233,11 +233,11 @@ def _add_predictions(
     results: pd.DataFrame, probabilities: np.ndarray, card: ModelCard
 ) -> pd.DataFrame:
     """Add the predicted label of each clip, or the most frequent class if it is unreadable."""
-    classes = card.predicted_labels(probabilities)
-    results["Class"] = np.where(results["reason"] == "", classes, card.most_frequent_class)
-    probabilities = np.where((results["reason"] == "").to_numpy()[:, None], probabilities, 0)
-    results["probability"] = probabilities.max(axis=1)
-    results[card.probability_columns] = probabilities
+    labels, of_labels = card.predict(probabilities)
+    is_readable = (results["reason"] == "").to_numpy()
+    results["Class"] = np.where(is_readable, labels, card.most_frequent_class)
+    results["probability"] = np.where(is_readable, of_labels, 0)
+    results[card.probability_columns] = np.where(is_readable[:, None], probabilities, 0)
     return results
 
 

@@ -33,7 +33,7 @@ class PredictConfig:
     training."""
 
     probabilities: bool = False
-    """Add a column with the probability of each class."""
+    """Add a column with the probability of each class, unless the sample has such columns."""
 
     max_quarantined_fraction: float = 0.05
     """Fraction of unreadable files above which the job stops without an output. One unreadable file

@@ -28,11 +28,15 @@ from freqquest.runs.metrics import SCORE_TITLES, ClassMetrics, ScoreName
 Bins = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Confidence, share of right decisions, and number of decisions of each bin, `[R]`."""
 
-_MAX_BLOCKS = 50
+_MAX_BLOCKS = 20
 """Blocks of recordings that the jackknife leaves out in turn."""
 
 _UNKNOWN_THRESHOLD = 0.5
-"""Threshold of a class that no held-out clip has."""
+"""Threshold of a class that no held-out clip has, or that was not learned."""
+
+_MOST_PREDICTED = 2
+"""A threshold may give a label to this many times as many clips as have it. F1 alone would give a
+class that was not learned to nearly all clips."""
 
 
 class Mistake(NamedTuple):
@@ -242,7 +246,8 @@ def standard_error(lead: np.ndarray, recordings: np.ndarray) -> float:
 def best_threshold(probabilities: np.ndarray, is_true: np.ndarray) -> float:
     """Return the threshold of one class with the highest F1 on some clips.
 
-    It lies halfway between the probabilities of two clips, so that it holds for similar ones too.
+    It gives the label to at most twice as many clips as have it, and lies halfway
+    between the probabilities of two clips, so that it holds for similar ones too.
 
     Args:
         probabilities: Probabilities `[N]` of the class.
@@ -251,8 +256,12 @@ def best_threshold(probabilities: np.ndarray, is_true: np.ndarray) -> float:
     if not is_true.any():
         return _UNKNOWN_THRESHOLD
     precision, recall, thresholds = precision_recall_curve(is_true, probabilities)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    lowest = thresholds[f1[:-1].argmax()]
+    f1 = (2 * precision * recall / np.maximum(precision + recall, 1e-12))[:-1]
+    num_predicted = len(probabilities) - np.searchsorted(np.sort(probabilities), thresholds)
+    f1[num_predicted > _MOST_PREDICTED * is_true.sum()] = 0
+    if not f1.any():
+        return _UNKNOWN_THRESHOLD
+    lowest = thresholds[f1.argmax()]
     below = probabilities[probabilities < lowest]
     return float((lowest + below.max(initial=0.0)) / 2)
 

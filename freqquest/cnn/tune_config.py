@@ -18,7 +18,7 @@ NUM_MEMBERS: dict[Preset, int] = {"default": 3, "reference": 0}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TuneConfig:
-    """Search for the classifier with the best accuracy on unseen recordings."""
+    """Search for the classifier that does best on unseen recordings."""
 
     dataset_dir: str
     """Dataset made by the preprocess job."""

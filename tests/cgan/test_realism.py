@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from freqquest.cgan.judged_clips import ClassifierOutputs
 from freqquest.cgan.realism import (
     NOTE,
-    ClassifierOutputs,
     RealClips,
     RealismMetrics,
     as_dict,
@@ -199,6 +199,26 @@ def test_the_table_has_generated_clips_beside_the_baseline(real):
     assert lines[1].split()[1:4] == ["1.000", "|", "0.875"]
     assert lines[2].split()[-6:-3] == ["-", "|", "-"]
     assert lines[-1] == NOTE
+
+
+def test_a_real_clip_of_several_classes_counts_once_in_the_distances_over_all_classes(real):
+    held_out, training = clips(16, seed=1), clips(16, seed=2)
+
+    def repeated(outputs):
+        rows = np.repeat(np.arange(48), 3)
+        return ClassifierOutputs(
+            probabilities=outputs.probabilities[rows],
+            features=outputs.features[rows],
+            class_indices=np.tile(np.arange(3), 48),
+            clip_numbers=rows,
+        )
+
+    of_all = RealClips(repeated(held_out), repeated(training), CLASSES)
+    assert len(of_all.held_out.of_class(0)) == len(of_all.held_out.distinct()) == 48
+    generated = clips(16, seed=3)
+    distance = measure_realism(generated, of_all).overall["kernel"]
+    once = measure_realism(generated, RealClips(held_out, training, CLASSES)).overall["kernel"]
+    assert distance == pytest.approx(once, rel=0.05)
 
 
 def test_with_thresholds_a_clip_is_recognized_if_its_own_class_reaches_them(real):

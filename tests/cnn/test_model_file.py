@@ -142,8 +142,9 @@ def test_thresholds_of_other_classes_are_refused(tmp_path):
         read_card(write_archive(tmp_path / "m.keras", card))
 
 
-def test_a_clip_has_the_labels_that_reach_their_thresholds_or_else_the_most_probable_one():
+def test_a_clip_has_the_labels_that_reach_their_thresholds_or_else_the_closest_one():
     probabilities = np.array([[0.3, 0.8], [0.3, 0.7], [0.2, 0.8], [0.1, 0.2], [0.25, 0.75]])
-    assert SEVERAL.predicted_labels(probabilities).tolist() == ["a;b", "a", "b", "b", "a;b"]
-    assert CARD.predicted_labels(probabilities).tolist() == ["b"] * 5
-    assert SEVERAL.predicted_labels(np.zeros((0, 2))).tolist() == []
+    assert SEVERAL.predict(probabilities)[0].tolist() == ["a;b", "a", "b", "a", "a;b"]
+    assert SEVERAL.predict(probabilities)[1].tolist() == [0.8, 0.3, 0.8, 0.1, 0.75]
+    assert CARD.predict(probabilities)[0].tolist() == ["b"] * 5
+    assert SEVERAL.predict(np.zeros((0, 2)))[0].tolist() == []

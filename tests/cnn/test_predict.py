@@ -12,6 +12,8 @@ from freqquest.cnn.predict import (
 )
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.errors import UserError
+from freqquest.storage import locate
+from tests.cnn.conftest import write_classifier
 from tests.conftest import RATE_HZ, tone
 
 
@@ -158,6 +160,16 @@ def test_a_sample_with_a_column_for_each_class_gets_probabilities_in_its_order(
         )
 
 
+def test_classes_may_have_the_names_of_other_columns(local_ray, tmp_path):
+    classes = ["path", "probability", "reason"]
+    model = write_classifier(locate(tmp_path / "best_model.keras"), classes)
+    config = a_request(tmp_path, model, "ID,reason,path,probability\na.wav,0,0,0\n")
+    predict_submission(config, check_request(config))
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert written.columns.tolist() == ["ID", "reason", "path", "probability"]
+    assert written.loc[0, classes].sum() == pytest.approx(1, abs=1e-5)
+
+
 def test_several_labels_stand_in_one_cell_of_a_submission(local_ray, tmp_path, labels_file):
     config = a_request(tmp_path, labels_file, "ID,Class\na.wav,x\n")
     predict_submission(config, check_request(config))
@@ -170,6 +182,7 @@ def test_several_labels_stand_in_one_cell_of_a_submission(local_ray, tmp_path, l
         ("ID,low,high", "lacks the classes middle: give it ID and a column for each class"),
         ("ID,low,high,middle,dog", "has dog, which the model does not know: give"),
         ("ID,low,dog", "lacks the classes high, middle and has dog, which"),
+        ("ID,Low,High,Middle", "lacks the classes high, low, middle and has High, Low, Middle"),
     ],
 )
 def test_a_sample_with_columns_of_other_classes_is_refused(clips, model_file, header, message):

@@ -75,6 +75,20 @@ def test_a_threshold_below_all_clips_is_not_zero():
     assert best_threshold(np.array([0.4, 0.6]), np.array([True, True])) == pytest.approx(0.2)
 
 
+def test_a_class_that_was_not_learned_is_not_given_to_most_clips():
+    rng = np.random.default_rng(0)
+    probabilities, is_true = rng.random(1000), rng.random(1000) < 0.02
+    assert (probabilities >= best_threshold(probabilities, is_true)).sum() <= 2 * is_true.sum()
+    assert best_threshold(np.full(10, 0.3), np.arange(10) == 0) == 0.5
+
+
+def test_classes_are_measured_as_the_score_decides_even_after_calibration():
+    probabilities = np.array([[0.49999997, 0.50000003]], np.float32)
+    calibrated = ONE.apply_temperature(probabilities, 10.0)
+    by_class = ONE.by_class(calibrated, np.array([[False, True]]), ("a", "b"))
+    assert by_class["b"]["recall"] == 1
+
+
 def test_the_worst_mistake_of_each_clip_is_a_label_that_is_wrong_or_missed():
     # 0.9 of a class that the third clip lacks; 0.4 of one that the second has, 0.6 of ones that
     # the first and third lack; the fourth has no label and no probability above one half.

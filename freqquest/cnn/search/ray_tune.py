@@ -57,9 +57,8 @@ class ResumableOptunaSearch(OptunaSearch):  # type: ignore[misc]  # Ray is untyp
 class SearchProgress(tune.Callback):  # type: ignore[misc]  # Ray is untyped
     """Shows the search's progress in the driver, in epochs of all trials."""
 
-    def __init__(self, num_trials: int, num_epochs: int, score_title: str) -> None:
+    def __init__(self, num_trials: int, num_epochs: int) -> None:
         self._num_trials, self._num_epochs = num_trials, num_epochs
-        self._score_title = score_title
         # Created when the search starts, because Ray Tune saves this object with the search.
         self._progress: Progress | None = None
         self._done: dict[str, int] = {}
@@ -124,5 +123,5 @@ class SearchProgress(tune.Callback):  # type: ignore[misc]  # Ray is untyped
         restarted = f", {self._num_restarted} lost and restarted" if self._num_restarted else ""
         return (
             f"{self._num_ended}/{self._num_trials} trials done{restarted}, best validation "
-            f"{self._score_title} {self._best:.3f}"
+            f"score {self._best:.3f}"
         )

@@ -20,7 +20,6 @@ from freqquest.cnn.config import PRESETS
 from freqquest.cnn.devices import Device
 from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.labeled_clips import SplitRows
-from freqquest.cnn.scores import score_of
 from freqquest.cnn.search.outcome import FINISHED, OBJECTIVE, Outcome, table
 from freqquest.cnn.search.ray_tune import (
     ProtectedASHA,
@@ -92,10 +91,7 @@ def run_search(
         ),
         rungs=rungs(config.effective_max_epochs * len(splits)),
     )
-    progress = SearchProgress(
-        config.effective_num_trials, task.num_epochs, score_of(manifest.has_several_labels).title
-    )
-    outcomes = _run_trials(config, task, progress, resources, run)
+    outcomes = _run_trials(config, task, resources, run)
     _remove_abandoned_logs(task.logs, outcomes)
     write_csv(table(outcomes), run / layout.TRIALS_NAME)
     _print_failures(outcomes)
@@ -147,11 +143,7 @@ def can_resume(trials: Location) -> bool:
 
 
 def _run_trials(
-    config: TuneConfig,
-    task: TrialTask,
-    progress: SearchProgress,
-    resources: dict[str, float],
-    run: Location,
+    config: TuneConfig, task: TrialTask, resources: dict[str, float], run: Location
 ) -> list[Outcome]:
     """Run a new search, or the rest of an interrupted one; return the first points first."""
     connection.silence("tune")
@@ -163,7 +155,7 @@ def _run_trials(
         # A trial saves no optimizer state, so an unfinished one starts again.
         tuner = ray_internals.restart_unfinished_trials(run / layout.TRIALS_DIR, trainable)
     else:
-        tuner = _new_tuner(config, task, progress, trainable, run)
+        tuner = _new_tuner(config, task, trainable, run)
     with release_on_interrupt():
         results = tuner.fit()
     points = first_points(config)
@@ -184,13 +176,7 @@ def _run_trials(
     return outcomes
 
 
-def _new_tuner(
-    config: TuneConfig,
-    task: TrialTask,
-    progress: SearchProgress,
-    trainable: object,
-    run: Location,
-) -> tune.Tuner:
+def _new_tuner(config: TuneConfig, task: TrialTask, trainable: object, run: Location) -> tune.Tuner:
     points = first_points(config)
     fixed = dataclasses.asdict(PRESETS[config.preset]) | {"seed": config.seed}
     domains = as_domains(search_space(config)) or {"seed": tune.randint(0, 2**31 - 1)}
@@ -221,7 +207,7 @@ def _new_tuner(
             storage_filesystem=run.filesystem,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             failure_config=tune.FailureConfig(max_failures=_MAX_RESTARTS),
-            callbacks=[progress],
+            callbacks=[SearchProgress(config.effective_num_trials, task.num_epochs)],
             verbose=0,
         ),
     )

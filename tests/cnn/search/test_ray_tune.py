@@ -52,10 +52,7 @@ def test_the_scheduler_stops_weak_trials_early_but_never_the_protected_one():
 
 
 def test_progress_goes_back_when_a_trial_restarts(capsys):
-    progress, trial = (
-        SearchProgress(num_trials=2, num_epochs=4, score_title="accuracy"),
-        SimpleNamespace(trial_id="a"),
-    )
+    progress, trial = SearchProgress(num_trials=2, num_epochs=4), SimpleNamespace(trial_id="a")
     progress.on_step_begin(0, [])
     for epoch in (1, 2, 3):
         progress.on_trial_result(0, [], trial, {"epoch": epoch, "validation/score": 0.5})
@@ -64,7 +61,7 @@ def test_progress_goes_back_when_a_trial_restarts(capsys):
     progress.on_experiment_end([])
     last = capsys.readouterr().err.splitlines()[-1]
     assert "1/8" in last
-    assert "0/2 trials done, 1 lost and restarted, best validation accuracy 0.500" in last
+    assert "0/2 trials done, 1 lost and restarted, best validation score 0.500" in last
 
 
 def test_trials_that_an_interrupted_search_finished_count_as_done(capsys):
@@ -72,25 +69,25 @@ def test_trials_that_an_interrupted_search_finished_count_as_done(capsys):
         trial_id="a", is_finished=lambda: True, last_result={"validation/score": 0.75}
     )
     new = SimpleNamespace(trial_id="b", is_finished=lambda: False, last_result={})
-    progress = SearchProgress(num_trials=2, num_epochs=4, score_title="accuracy")
+    progress = SearchProgress(num_trials=2, num_epochs=4)
     progress.on_step_begin(0, [kept, new])
     first = capsys.readouterr().err.splitlines()[-1]
     assert "4/8" in first
-    assert "1/2 trials done, best validation accuracy 0.750" in first
+    assert "1/2 trials done, best validation score 0.750" in first
     progress.on_trial_result(0, [], new, {"epoch": 4, "validation/score": 0.5})
     progress.on_trial_complete(0, [], new)
     progress.on_experiment_end([kept, new])
     last = capsys.readouterr().err.splitlines()[-1]
     assert "8/8" in last
-    assert "2/2 trials done, best validation accuracy 0.750" in last
+    assert "2/2 trials done, best validation score 0.750" in last
 
 
 def test_a_search_without_remaining_trials_shows_them_as_done(capsys):
     kept = SimpleNamespace(
         trial_id="a", is_finished=lambda: True, last_result={"validation/score": 0.75}
     )
-    SearchProgress(num_trials=1, num_epochs=4, score_title="accuracy").on_experiment_end([kept])
-    assert "1/1 trials done, best validation accuracy 0.750" in capsys.readouterr().err
+    SearchProgress(num_trials=1, num_epochs=4).on_experiment_end([kept])
+    assert "1/1 trials done, best validation score 0.750" in capsys.readouterr().err
 
 
 def test_results_of_trials_that_optuna_did_not_propose_are_ignored():
