@@ -5,6 +5,11 @@ NumPy and, when a file is opened, av. Without that package such files are refuse
 Padding that encoders add (the priming of AAC in MP4, the pre-skip of Opus, the gapless data of
 LAME) is cut off where the file says how much it is, as FFmpeg does. Raw AAC (`.aac`), AC-3, AMR and
 WMA do not say it: their sound begins up to 50 ms late.
+
+Packets before a wanted part are counted instead of decoded where the decoder soon forgets them.
+AAC and AC-3 decoders fill in noise that the encoder left out; the noise of a part then has other
+random numbers than in the whole file, and the same loudness. With FFmpeg's AAC encoder at 71
+kbit/s, log-mel spectrograms of real clips differ by 0.13 dB (RMS); the encoder changes 0.94 dB.
 Shapes: S samples, C channels.
 """
 
@@ -14,11 +19,11 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from freqquest.audio.ffmpeg_codecs import (
-    EXACT_AFTER_PREROLL,
     OF_CONSTANT_SIZE,
     UNEVEN,
     WITH_EXACT_LENGTH,
     as_float,
+    may_start_within,
 )
 from freqquest.audio.unreadable import UnreadableClipError, check_format, truncated
 
@@ -114,6 +119,7 @@ class FFmpegReader:
         if self._format is None:
             raise UnreadableClipError("no samples: the file has only a header")
         self.sample_rate_hz = self._format[0]
+        self._nothing: np.ndarray = np.zeros((0, self._format[1]), np.float32)
 
     def read(self, start: int, num_frames: int) -> np.ndarray:
         """Return frames `[S, C]`, fewer at the end of the file. It never goes back."""
@@ -122,11 +128,12 @@ class FFmpegReader:
         parts = []
         while self._position < end and (block := self._take()) is not None:
             first, last = (max(0, at - self._position) for at in (start, end))
-            parts.append(block[first:last])
+            if first < last:  # a view would keep the block in memory
+                parts.append(block[first:last])
             if last < block.shape[0]:
                 self._ready = block[last:]
             self._position += min(last, block.shape[0])
-        return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+        return np.concatenate(parts) if parts else self._nothing
 
     def blocks(self, num_frames: int) -> Iterator[np.ndarray]:
         """Yield the whole file in blocks `[S, C]`."""
@@ -241,8 +248,8 @@ class FFmpegReader:
             self._num_counted += num_frames
 
     def _skip_packets(self, start: int) -> None:
-        """Pass over packets before the wanted part, where that gives the same samples."""
-        if not self._codec.startswith(EXACT_AFTER_PREROLL):
+        """Pass over packets before the wanted part, where the decoder forgets them."""
+        if not may_start_within(self._codec, self._stream.codec_context.profile):
             return
         rate = self.sample_rate_hz
         goal = start - int(_PREROLL_S * rate)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.decode import fit_waveform
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
+from freqquest.audio.waveform import fit_waveform
 from freqquest.dataset.manifest import Normalization
 from freqquest.dataset.windows import WindowConfig
 from freqquest.errors import UserError
