@@ -115,6 +115,7 @@ class FFmpegReader:
         self._num_counted = 0  # number of frames decoded or counted
         self._ready: np.ndarray | None = None  # decoded, and not yet handed out
         self._format: tuple[int, int] | None = None  # sample rate, channels
+        self._ticks_per_frame = 0  # of the file's clock; 0 if it is coarser
         self._ready = self._decode_next()
         if self._format is None:
             raise UnreadableClipError("no samples: the file has only a header")
@@ -128,7 +129,7 @@ class FFmpegReader:
         parts = []
         while self._position < end and (block := self._take()) is not None:
             first, last = (max(0, at - self._position) for at in (start, end))
-            if first < last:  # a view would keep the block in memory
+            if first < block.shape[0]:  # an empty view would keep its block in memory
                 parts.append(block[first:last])
             if last < block.shape[0]:
                 self._ready = block[last:]
@@ -214,7 +215,10 @@ class FFmpegReader:
                     f"the format changes within the file, from {self._format} to {found} "
                     "(sample rate, channels): save it again with an audio editor"
                 )
-            self._format = found
+            if self._format is None:
+                self._format = found
+                ticks = (self._stream.time_base or 0) * found[0]
+                self._ticks_per_frame = ticks.denominator if ticks.numerator == 1 else 0
             block = as_float(frame)
             if (num_frames := self._exact(frame.duration)) is not None:
                 block = block[:num_frames]
@@ -225,11 +229,7 @@ class FFmpegReader:
 
     def _exact(self, duration: int | None) -> int | None:
         """Return a duration in frames, or None if the file's clock is coarser than that."""
-        time_base = self._stream.time_base
-        if not duration or self._format is None or time_base is None:
-            return None
-        ticks = time_base * self._format[0]
-        return duration // ticks.denominator if ticks.numerator == 1 else None
+        return duration // self._ticks_per_frame if duration and self._ticks_per_frame else None
 
     def _packet_frames(self, packet: "Packet[AudioStream]") -> int | None:
         """Return how many frames a packet gives, or None if only decoding tells."""
@@ -257,16 +257,21 @@ class FFmpegReader:
         if goal < self._num_counted + rate or is_gapless:
             return
         for _ in range(_NUM_MEASURED):
-            self._decode_next()
-        self._ready = None
+            if self._num_counted <= goal:
+                self._ready = self._decode_next()
+        if self._num_counted <= goal:
+            self._ready = self._count_until(goal)
+        self._position = self._num_counted - (0 if self._ready is None else len(self._ready))
+
+    def _count_until(self, goal: int) -> np.ndarray | None:
+        """Pass over packets that end before a frame; return the next, decoded."""
         for packet in self._demux():
             num_frames = self._packet_frames(packet)
             expected = self._num_counted + (num_frames or 0)
             if num_frames is None or expected > goal:
-                self._ready = self._decode(packet)
-                break
+                return self._decode(packet)
             self._num_counted = expected
-        self._position = self._num_counted - (0 if self._ready is None else len(self._ready))
+        return None
 
     def _check_end(self) -> None:
         """Refuse a file that ended early."""

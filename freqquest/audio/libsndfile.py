@@ -147,6 +147,8 @@ class LibsndfileReader:
             first = max(0, first - int(_PREROLL_S[file.subtype] * file.samplerate))
         elif file.subtype == "VORBIS":
             first = max(0, min(first, int(file.frames) - _VORBIS_PAGE_FRAMES))
+        if self._end <= start:
+            first = max(first, self._end)
         if first != self._end:
             file.seek(first)
         return first

@@ -99,31 +99,10 @@ def measure_file(path: str, windows: WindowConfig) -> tuple[float, np.ndarray]:
         UnreadableClipError: The file is corrupt, missing or not permitted.
         OSError: The storage fails, which says nothing about the file.
     """
-    duration_s = open_duration(path)
-    is_loudest = windows.kind == "loudest"
-    return duration_s, open_levels(path, windows.hop_s) if is_loudest else np.zeros(0)
-
-
-def open_duration(path: str) -> float:
-    """Open a file and return its exact length in seconds.
-
-    Raises:
-        UnreadableClipError: The file is corrupt, missing or not permitted.
-        OSError: The storage fails, which says nothing about the file.
-    """
     with _open(path) as stream:
-        return length_of(stream)
-
-
-def open_levels(path: str, step_s: float) -> np.ndarray:
-    """Open a file and return the mean power of each step of it.
-
-    Raises:
-        UnreadableClipError: The file is corrupt, missing or not permitted.
-        OSError: The storage fails, which says nothing about the file.
-    """
-    with _open(path) as stream:
-        return levels(stream, step_s)
+        duration_s = length_of(stream)
+        is_loudest = windows.kind == "loudest"
+        return duration_s, levels(stream, windows.hop_s) if is_loudest else np.zeros(0)
 
 
 def _open_parts(path: str, parts: Iterable[Part], config: ClipConfig) -> dict[Part, Clip | str]:

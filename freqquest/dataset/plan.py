@@ -40,7 +40,7 @@ _RUN = 16
 decode or count what precedes them.
 """
 
-_MAX_RUNS = 64
+_MAX_RUNS = 32
 """Largest number of runs of a file. Those of very long files are longer, so that the time to read a
 file stays proportional to its length.
 """
