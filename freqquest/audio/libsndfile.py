@@ -106,7 +106,7 @@ class LibsndfileReader:
         self._file.close()
 
     def num_frames(self) -> int:
-        """Return the exact length of the file, and check its end. Afterwards, nothing can be read."""
+        """Return the exact length of the file, and check its end. Nothing can be read after it."""
         if not self._is_checked:
             try:
                 self._check_end()
