@@ -6,33 +6,36 @@ Shapes: S samples, C channels.
 """
 
 import io
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, TypeVar
 
 import numpy as np
 import soundfile
-import soxr
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.ffmpeg import FFmpegReader, is_installed
 from freqquest.audio.file_check import audio_part
 from freqquest.audio.file_view import read_at
 from freqquest.audio.libsndfile import LibsndfileReader, NotForLibsndfileError
+from freqquest.audio.parts import Part, Reader, count_frames, load_parts, require_possible
 from freqquest.audio.unreadable import UnreadableClipError
+from freqquest.audio.waveform import mix
 
 __all__ = [
     "AUDIO_SUFFIXES",
     "Clip",
+    "Part",
     "UnreadableClipError",
     "duration_s",
     "encode_wav",
-    "fit_length",
-    "fit_waveform",
     "is_audio",
     "levels",
     "load_clip",
+    "load_clips",
+    "load_waveforms",
 ]
 
 AUDIO_SUFFIXES = (
@@ -44,23 +47,11 @@ AUDIO_SUFFIXES = (
 )
 """File name endings of audio files, and of videos with sound, in any letter case."""
 
-_MAX_PEAK = 1e10
-"""Largest sample accepted: far above integer scale in a float file (2^31), and far below the
-overflow of a power spectrum in float32.
-"""
-
-_RESAMPLING_MARGIN_S = 0.05
-"""Audio read beyond both ends of a clip, so that the resampler's edges are cut off."""
-
 _BLOCK_FRAMES = 1 << 18
 """Frames of a file that are in memory at once."""
 
 _SMALL_FILE_BYTES = 1 << 20
 """Size up to which a file is read at once."""
-
-_SILENT = "silent: every sample is equal"
-
-_Reader = LibsndfileReader | FFmpegReader
 
 _Result = TypeVar("_Result")
 
@@ -105,11 +96,43 @@ def load_clip(
         UnreadableClipError: The file is not audio, or it is empty, truncated, corrupt, ends before
             the clip starts, or has samples that are not finite.
     """
-    if not 0 <= start_s < math.inf:
-        raise ValueError(f"`start_s={start_s}` must be 0 or more")
-    if end_s is not None and not end_s > start_s:
-        raise ValueError(f"`end_s={end_s}` must be above `start_s={start_s}`")
-    return _decode(stream, lambda reader: _load(reader, config, start_s, end_s))
+    (clip,) = load_clips(stream, config, [(start_s, end_s)])
+    return clip
+
+
+def load_clips(stream: IO[bytes], config: ClipConfig, parts: Sequence[Part]) -> list[Clip]:
+    """Decode several clips of a file as `load_clip` does, and read the file once.
+
+    Args:
+        stream: The audio file, open for reading and seekable.
+        config: Format of the clips.
+        parts: Start and end of each, in ascending order of the starts. They may overlap.
+
+    Raises:
+        UnreadableClipError: The file is unreadable, or one of the clips is.
+    """
+    require_possible(parts)
+    (clips,) = _decode(stream, lambda reader: [_load(reader, config, parts)])
+    return clips
+
+
+def load_waveforms(
+    stream: IO[bytes], config: ClipConfig, starts_s: Sequence[float]
+) -> Iterator[np.ndarray]:
+    """Yield the waveforms of clips of a file, however many: one is in memory at a time.
+
+    Args:
+        stream: The audio file, open for reading and seekable.
+        config: Format of the clips.
+        starts_s: Start of each in the file, in seconds, in ascending order. They may overlap.
+
+    Raises:
+        UnreadableClipError: The file is unreadable, or the next clip is. Whether the file ends
+            early may be known only after the last one.
+    """
+    parts = [(start_s, None) for start_s in starts_s]
+    require_possible(parts)
+    yield from _decode(stream, lambda reader: _waveforms(reader, config, parts))
 
 
 def duration_s(stream: IO[bytes]) -> float:
@@ -118,7 +141,8 @@ def duration_s(stream: IO[bytes]) -> float:
     Raises:
         UnreadableClipError: The file is not audio, empty, truncated or corrupt.
     """
-    return _decode(stream, lambda reader: _num_frames(reader) / reader.sample_rate_hz)
+    (length_s,) = _decode(stream, lambda reader: [count_frames(reader) / reader.sample_rate_hz])
+    return length_s
 
 
 def levels(stream: IO[bytes], step_s: float) -> np.ndarray:
@@ -136,24 +160,8 @@ def levels(stream: IO[bytes], step_s: float) -> np.ndarray:
     """
     if not 0 < step_s < math.inf:
         raise ValueError(f"`step_s={step_s}` must be above 0")
-    return _decode(stream, lambda reader: _levels(reader, step_s))
-
-
-def fit_waveform(waveform: np.ndarray, sample_rate_hz: int, config: ClipConfig) -> np.ndarray:
-    """Resample a mono waveform `[S]` to the configured rate, and pad or cut it to the length."""
-    if sample_rate_hz != config.sample_rate_hz:
-        last = int((config.duration_s + _RESAMPLING_MARGIN_S) * sample_rate_hz) + 1
-        waveform = _resample(waveform[:last], sample_rate_hz, config)
-    return fit_length(waveform, config.num_samples)
-
-
-def fit_length(waveform: np.ndarray, num_samples: int) -> np.ndarray:
-    """Pad a waveform `[S]` with silence at the end, or cut it (a view), to `num_samples`."""
-    if waveform.shape[0] >= num_samples:
-        return waveform[:num_samples]
-    padded = np.zeros(num_samples, waveform.dtype)
-    padded[: waveform.shape[0]] = waveform
-    return padded
+    (found,) = _decode(stream, lambda reader: [_levels(reader, step_s)])
+    return found
 
 
 def encode_wav(waveform: np.ndarray, sample_rate_hz: int) -> bytes:
@@ -163,16 +171,20 @@ def encode_wav(waveform: np.ndarray, sample_rate_hz: int) -> bytes:
     return buffer.getvalue()
 
 
-def _decode(stream: IO[bytes], use: Callable[[_Reader], _Result]) -> _Result:
-    """Open a file by libsndfile or else by FFmpeg, and return what is made of it."""
+def _decode(stream: IO[bytes], use: Callable[[Reader], Iterable[_Result]]) -> Iterator[_Result]:
+    """Open a file by libsndfile or else by FFmpeg, and yield what is made of it."""
     size = stream.seek(0, io.SEEK_END)
     if size <= _SMALL_FILE_BYTES:
         stream = io.BytesIO(read_at(stream, 0, size))  # decoders seek a hundred times
     audio = audio_part(stream)
     audio.seek(0)
+    num_done = 0
     try:
         with LibsndfileReader(audio) as reader:
-            return use(reader)
+            for result in use(reader):
+                yield result
+                num_done += 1
+            return
     except NotForLibsndfileError as error:
         if not is_installed():
             raise UnreadableClipError(
@@ -180,46 +192,30 @@ def _decode(stream: IO[bytes], use: Callable[[_Reader], _Result]) -> _Result:
                 "pip install av"
             ) from error
     with FFmpegReader(audio) as reader:
-        return use(reader)
+        yield from itertools.islice(use(reader), num_done, None)
 
 
-def _num_frames(reader: _Reader) -> int:
-    num_frames = reader.num_frames()
-    if num_frames == 0:
-        raise UnreadableClipError("no samples: the file has only a header")
-    return num_frames
-
-
-def _load(reader: _Reader, config: ClipConfig, start_s: float, end_s: float | None) -> Clip:
-    rate, new_rate = reader.sample_rate_hz, config.sample_rate_hz
-    stop_s = min(start_s + config.duration_s, end_s or math.inf)
-    margin_s = 0.0 if rate == new_rate else _RESAMPLING_MARGIN_S
-    # Both grids of samples meet every `period` frames of the file.
-    period = rate // math.gcd(rate, new_rate)
-    first = max(0, round((start_s - margin_s) * rate)) // period * period
-    if rate == new_rate:
-        last = first + round((stop_s - start_s) * rate)
-    else:
-        last = int((stop_s + margin_s) * rate) + 1
-    samples = reader.read(first, last - first)
-    num_frames = _num_frames(reader)
-    if start_s * rate >= num_frames or samples.shape[0] == 0:
-        raise UnreadableClipError(
-            f"the clip starts at {start_s:g} s, but the file ends at {num_frames / rate:g} s"
+def _load(reader: Reader, config: ClipConfig, parts: Sequence[Part]) -> list[Clip]:
+    loaded = list(load_parts(reader, config, parts))
+    length_s = count_frames(reader) / reader.sample_rate_hz
+    return [
+        Clip(
+            waveform=waveform,
+            sample_rate_hz=reader.sample_rate_hz,
+            duration_s=length_s,
+            warning=warning,
         )
-    mono = _mix(samples)
-    waveform = mono if rate == new_rate else _resample(mono, rate, config)
-    skipped = round(start_s * new_rate) - first * new_rate // rate
-    num_kept = min(config.num_samples, round((stop_s - start_s) * new_rate))
-    return Clip(
-        waveform=fit_length(waveform[skipped : skipped + num_kept], config.num_samples),
-        sample_rate_hz=rate,
-        duration_s=num_frames / rate,
-        warning=_warning(samples, mono),
-    )
+        for waveform, warning in loaded
+    ]
 
 
-def _levels(reader: _Reader, step_s: float) -> np.ndarray:
+def _waveforms(reader: Reader, config: ClipConfig, parts: Sequence[Part]) -> Iterator[np.ndarray]:
+    for waveform, _ in load_parts(reader, config, parts):
+        yield waveform
+    count_frames(reader)  # refuses a file that ends early
+
+
+def _levels(reader: Reader, step_s: float) -> np.ndarray:
     step_frames = step_s * reader.sample_rate_hz
     if step_frames < 1:
         raise ValueError(
@@ -229,7 +225,7 @@ def _levels(reader: _Reader, step_s: float) -> np.ndarray:
     parts: list[tuple[int, np.ndarray, np.ndarray]] = []  # first step, sums, numbers of frames
     for block in reader.blocks(_BLOCK_FRAMES):
         steps = ((num_read + np.arange(block.shape[0])) / step_frames).astype(np.int64)
-        power = np.square(_mix(block), dtype=np.float64)
+        power = np.square(mix(block), dtype=np.float64)
         first = int(steps[0])
         parts.append((first, np.bincount(steps - first, power), np.bincount(steps - first)))
         num_read += block.shape[0]
@@ -240,42 +236,3 @@ def _levels(reader: _Reader, step_s: float) -> np.ndarray:
         total[:, first : first + sums.shape[0]] += sums, counts
     mean_power: np.ndarray = total[0] / total[1]
     return mean_power
-
-
-def _resample(waveform: np.ndarray, sample_rate_hz: int, config: ClipConfig) -> np.ndarray:
-    resampled: np.ndarray = soxr.resample(
-        waveform, sample_rate_hz, config.sample_rate_hz, quality="HQ"
-    )
-    return resampled
-
-
-def _mix(samples: np.ndarray) -> np.ndarray:
-    """Average the channels: `[S, C]` to `[S]`."""
-    peak = max(samples.max(), -samples.min())  # NaN survives both
-    if not peak <= _MAX_PEAK:
-        reason = (
-            f"samples up to {peak:.0e}; full scale is 1"
-            if np.isfinite(peak)
-            else "NaN or infinite samples"
-        )
-        raise UnreadableClipError(reason)
-    num_channels = samples.shape[1]
-    if num_channels == 1:
-        return samples[:, 0]
-    return samples @ np.full(num_channels, 1 / num_channels, np.float32)
-
-
-def _warning(samples: np.ndarray, mono: np.ndarray) -> str:
-    """Return a warning of silence, or of channels that cancel when they are mixed."""
-    # Two samples tell most sounds from silence, in no time.
-    if mono[0] == mono[-1] and (samples == samples[0]).all():
-        return _SILENT
-    num_channels = samples.shape[1]
-    if num_channels == 1:
-        return ""
-    loudest, mixed = samples.var(axis=0).max(), mono.var()
-    # A channel alone, the others silent, is 1 / C as loud in the mix.
-    if mixed >= loudest / (10 * num_channels**2):
-        return ""
-    difference_db = 10 * math.log10(loudest / max(mixed, loudest * 1e-10))
-    return f"its channels cancel: the mix is {difference_db:.0f} dB quieter than the louder channel"

@@ -5,6 +5,11 @@ NumPy and, when a file is opened, av. Without that package such files are refuse
 Padding that encoders add (the priming of AAC in MP4, the pre-skip of Opus, the gapless data of
 LAME) is cut off where the file says how much it is, as FFmpeg does. Raw AAC (`.aac`), AC-3, AMR and
 WMA do not say it: their sound begins up to 50 ms late.
+
+Packets before a wanted part are counted instead of decoded where the decoder soon forgets them.
+AAC and AC-3 decoders fill in noise that the encoder left out; the noise of a part then has other
+random numbers than in the whole file, and the same loudness. With FFmpeg's AAC encoder at 71
+kbit/s, log-mel spectrograms of real clips differ by 0.13 dB (RMS); the encoder changes 0.94 dB.
 Shapes: S samples, C channels.
 """
 
@@ -14,11 +19,11 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from freqquest.audio.ffmpeg_codecs import (
-    EXACT_AFTER_PREROLL,
     OF_CONSTANT_SIZE,
     UNEVEN,
     WITH_EXACT_LENGTH,
     as_float,
+    may_start_within,
 )
 from freqquest.audio.unreadable import UnreadableClipError, check_format, truncated
 
@@ -110,10 +115,12 @@ class FFmpegReader:
         self._num_counted = 0  # number of frames decoded or counted
         self._ready: np.ndarray | None = None  # decoded, and not yet handed out
         self._format: tuple[int, int] | None = None  # sample rate, channels
+        self._ticks_per_frame = 0  # of the file's clock; 0 if it is coarser
         self._ready = self._decode_next()
         if self._format is None:
             raise UnreadableClipError("no samples: the file has only a header")
         self.sample_rate_hz = self._format[0]
+        self._nothing: np.ndarray = np.zeros((0, self._format[1]), np.float32)
 
     def read(self, start: int, num_frames: int) -> np.ndarray:
         """Return frames `[S, C]`, fewer at the end of the file. It never goes back."""
@@ -122,11 +129,12 @@ class FFmpegReader:
         parts = []
         while self._position < end and (block := self._take()) is not None:
             first, last = (max(0, at - self._position) for at in (start, end))
-            parts.append(block[first:last])
+            if first < block.shape[0]:  # an empty view would keep its block in memory
+                parts.append(block[first:last])
             if last < block.shape[0]:
                 self._ready = block[last:]
             self._position += min(last, block.shape[0])
-        return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+        return np.concatenate(parts) if parts else self._nothing
 
     def blocks(self, num_frames: int) -> Iterator[np.ndarray]:
         """Yield the whole file in blocks `[S, C]`."""
@@ -207,7 +215,10 @@ class FFmpegReader:
                     f"the format changes within the file, from {self._format} to {found} "
                     "(sample rate, channels): save it again with an audio editor"
                 )
-            self._format = found
+            if self._format is None:
+                self._format = found
+                ticks = (self._stream.time_base or 0) * found[0]
+                self._ticks_per_frame = ticks.denominator if ticks.numerator == 1 else 0
             block = as_float(frame)
             if (num_frames := self._exact(frame.duration)) is not None:
                 block = block[:num_frames]
@@ -218,11 +229,7 @@ class FFmpegReader:
 
     def _exact(self, duration: int | None) -> int | None:
         """Return a duration in frames, or None if the file's clock is coarser than that."""
-        time_base = self._stream.time_base
-        if not duration or self._format is None or time_base is None:
-            return None
-        ticks = time_base * self._format[0]
-        return duration // ticks.denominator if ticks.numerator == 1 else None
+        return duration // self._ticks_per_frame if duration and self._ticks_per_frame else None
 
     def _packet_frames(self, packet: "Packet[AudioStream]") -> int | None:
         """Return how many frames a packet gives, or None if only decoding tells."""
@@ -241,8 +248,8 @@ class FFmpegReader:
             self._num_counted += num_frames
 
     def _skip_packets(self, start: int) -> None:
-        """Pass over packets before the wanted part, where that gives the same samples."""
-        if not self._codec.startswith(EXACT_AFTER_PREROLL):
+        """Pass over packets before the wanted part, where the decoder forgets them."""
+        if not may_start_within(self._codec, self._stream.codec_context.profile):
             return
         rate = self.sample_rate_hz
         goal = start - int(_PREROLL_S * rate)
@@ -250,16 +257,21 @@ class FFmpegReader:
         if goal < self._num_counted + rate or is_gapless:
             return
         for _ in range(_NUM_MEASURED):
-            self._decode_next()
-        self._ready = None
+            if self._num_counted <= goal:
+                self._ready = self._decode_next()
+        if self._num_counted <= goal:
+            self._ready = self._count_until(goal)
+        self._position = self._num_counted - (0 if self._ready is None else len(self._ready))
+
+    def _count_until(self, goal: int) -> np.ndarray | None:
+        """Pass over packets that end before a frame; return the next, decoded."""
         for packet in self._demux():
             num_frames = self._packet_frames(packet)
             expected = self._num_counted + (num_frames or 0)
             if num_frames is None or expected > goal:
-                self._ready = self._decode(packet)
-                break
+                return self._decode(packet)
             self._num_counted = expected
-        self._position = self._num_counted - (0 if self._ready is None else len(self._ready))
+        return None
 
     def _check_end(self) -> None:
         """Refuse a file that ended early."""

@@ -11,12 +11,13 @@ import numpy as np
 if TYPE_CHECKING:
     from av import AudioFrame
 
-EXACT_AFTER_PREROLL = ("alac", "flac", "mp3", "mp3float", "opus", "pcm_", "tta", "wavpack")
-"""Beginnings of decoders that may start in the middle.
+_FORGETFUL = (
+    *("aac", "ac3", "alac", "eac3", "flac", "mp2", "mp3", "opus", "pcm_", "tta", "wavpack"),
+)
+"""Beginnings of decoders that soon forget what came before. AMR never does."""
 
-The others are decoded from the start: AAC and AC-3 add noise from a generator that runs on, and
-AMR never forgets.
-"""
+_FORGETFUL_AAC = (None, "LC", "HE-AAC", "HE-AACv2")
+"""Profiles of AAC that do not predict sound from sound long before."""
 
 UNEVEN = ("vorbis", "wma")
 """Beginnings of decoders whose packets do not tell alone how many samples they give."""
@@ -26,6 +27,17 @@ OF_CONSTANT_SIZE = ("aac", "ac3", "eac3", "mp2", "mp3", "opus")
 
 WITH_EXACT_LENGTH = ("mov", "asf", "avi", "caf", "flac", "tta", "w64", "wav", "wv")
 """Beginnings of FFmpeg's names of formats whose header has the length: it estimates the others."""
+
+
+def may_start_within(codec: str, profile: str | None) -> bool:
+    """Return whether a decoder may start within a file, if it starts a little early.
+
+    The samples are the same but for the noise that AAC and AC-3 decoders fill in, and the last bit
+    of MP2.
+    """
+    if codec.startswith("aac") and profile not in _FORGETFUL_AAC:
+        return False
+    return codec.startswith(_FORGETFUL)
 
 
 def as_float(frame: "AudioFrame") -> np.ndarray:

@@ -97,6 +97,7 @@ class LibsndfileReader:
         self._check_length()
         self.sample_rate_hz = self._file.samplerate
         self._end = self._wanted = 0  # frames read from the start on, and those asked for
+        self._is_checked = False
 
     def __enter__(self) -> "LibsndfileReader":
         return self
@@ -105,11 +106,13 @@ class LibsndfileReader:
         self._file.close()
 
     def num_frames(self) -> int:
-        """Return the exact length of the file, whose end is checked."""
-        try:
-            self._check_end()
-        except soundfile.LibsndfileError as error:
-            raise _undecodable(error) from error
+        """Return the exact length of the file, and check its end. Nothing can be read after it."""
+        if not self._is_checked:
+            try:
+                self._check_end()
+            except soundfile.LibsndfileError as error:
+                raise _undecodable(error) from error
+            self._is_checked = True
         return int(self._file.frames)
 
     def read(self, start: int, num_frames: int) -> np.ndarray:
@@ -147,6 +150,8 @@ class LibsndfileReader:
             first = max(0, first - int(_PREROLL_S[file.subtype] * file.samplerate))
         elif file.subtype == "VORBIS":
             first = max(0, min(first, int(file.frames) - _VORBIS_PAGE_FRAMES))
+        if self._end <= start:
+            first = max(first, self._end)
         if first != self._end:
             file.seek(first)
         return first

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.decode import fit_waveform
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
+from freqquest.audio.waveform import fit_waveform
 from freqquest.cnn.network import Temperature
 from freqquest.dataset.manifest import LABEL_SEPARATOR, Normalization
 from freqquest.dataset.windows import WindowConfig

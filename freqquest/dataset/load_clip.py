@@ -1,13 +1,23 @@
 """Clips from files on any storage. pyarrow and the decoders. Shapes: M mel bands, T frames."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator
-from typing import IO, TYPE_CHECKING, TypeVar, cast
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
 
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.decode import Clip, UnreadableClipError, levels, load_clip
+from freqquest.audio.decode import (
+    Clip,
+    Part,
+    UnreadableClipError,
+    levels,
+    load_clip,
+    load_clips,
+    load_waveforms,
+)
 from freqquest.audio.decode import duration_s as length_of
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.dataset.windows import WindowConfig, window_starts
@@ -15,8 +25,6 @@ from freqquest.storage import locate
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-_Result = TypeVar("_Result")
 
 
 def open_clip(
@@ -28,22 +36,45 @@ def open_clip(
         UnreadableClipError: The file is corrupt, missing or not permitted, or ends too early.
         OSError: The storage fails, which says nothing about the clip.
     """
-    return _open(path, lambda stream: load_clip(stream, config, start_s, end_s))
+    with _open(path) as stream:
+        return load_clip(stream, config, start_s, end_s)
 
 
-def open_windows(path: str, config: ClipConfig, windows: WindowConfig) -> Iterator[Clip]:
-    """Open a file and yield its windows.
+def open_clips(places: Sequence[tuple[str, Part]], config: ClipConfig) -> Iterator[Clip | str]:
+    """Yield the clips at these places (path, start and end), or why they are unreadable.
+
+    Each file is opened once. Those of its clips that come later stay in memory until then.
+
+    Raises:
+        OSError: The storage fails, which says nothing about the clips.
+    """
+    parts, num_left = defaultdict(list), Counter(path for path, _ in places)
+    for path, part in places:
+        parts[path].append(part)
+    loaded: dict[str, dict[Part, Clip | str]] = {}
+    for path, part in places:
+        if path not in loaded:
+            loaded[path] = _open_parts(path, parts[path], config)
+        yield loaded[path][part]
+        num_left[path] -= 1
+        if not num_left[path]:
+            del loaded[path]
+
+
+def open_windows(path: str, config: ClipConfig, windows: WindowConfig) -> Iterator[np.ndarray]:
+    """Open a file and yield the waveforms of its windows: one is in memory at a time.
 
     Raises:
         UnreadableClipError: The file is corrupt, missing or not permitted.
         OSError: The storage fails, which says nothing about the file.
     """
     if windows.kind == "first":
-        yield open_clip(path, config)
+        yield open_clip(path, config).waveform
         return
     duration_s, file_levels = measure_file(path, windows)
-    for start_s in window_starts(windows, config.duration_s, 0.0, duration_s, file_levels):
-        yield open_clip(path, config, start_s)
+    starts_s = window_starts(windows, config.duration_s, 0.0, duration_s, file_levels)
+    with _open(path) as stream:
+        yield from load_waveforms(stream, config, starts_s)
 
 
 def window_spectrograms(
@@ -55,8 +86,8 @@ def window_spectrograms(
     """
     for number, path in enumerate(paths):
         try:
-            for window in open_windows(path, config, windows):
-                yield number, log_mel(window.waveform, view, config.sample_rate_hz), ""
+            for waveform in open_windows(path, config, windows):
+                yield number, log_mel(waveform, view, config.sample_rate_hz), ""
         except UnreadableClipError as error:
             yield number, np.zeros((view.num_mels, view.num_frames), np.float32), str(error)
 
@@ -68,37 +99,40 @@ def measure_file(path: str, windows: WindowConfig) -> tuple[float, np.ndarray]:
         UnreadableClipError: The file is corrupt, missing or not permitted.
         OSError: The storage fails, which says nothing about the file.
     """
-    duration_s = open_duration(path)
-    is_loudest = windows.kind == "loudest"
-    return duration_s, open_levels(path, windows.hop_s) if is_loudest else np.zeros(0)
+    with _open(path) as stream:
+        duration_s = length_of(stream)
+        is_loudest = windows.kind == "loudest"
+        return duration_s, levels(stream, windows.hop_s) if is_loudest else np.zeros(0)
 
 
-def open_duration(path: str) -> float:
-    """Open a file and return its exact length in seconds.
-
-    Raises:
-        UnreadableClipError: The file is corrupt, missing or not permitted.
-        OSError: The storage fails, which says nothing about the file.
-    """
-    return _open(path, length_of)
-
-
-def open_levels(path: str, step_s: float) -> np.ndarray:
-    """Open a file and return the mean power of each step of it.
-
-    Raises:
-        UnreadableClipError: The file is corrupt, missing or not permitted.
-        OSError: The storage fails, which says nothing about the file.
-    """
-    return _open(path, lambda stream: levels(stream, step_s))
+def _open_parts(path: str, parts: Iterable[Part], config: ClipConfig) -> dict[Part, Clip | str]:
+    """Return the clips of a file, or why they are unreadable."""
+    ascending = sorted(dict.fromkeys(parts), key=lambda part: part[0])
+    try:
+        with _open(path) as stream:
+            return dict(zip(ascending, load_clips(stream, config, ascending), strict=True))
+    except UnreadableClipError as error:
+        if len(ascending) == 1:
+            return {ascending[0]: str(error)}
+    # One of them may have NaN, and the others be readable: each by itself.
+    return {part: _open_parts(path, [part], config)[part] for part in ascending}
 
 
-def _open(path: str, use: Callable[[IO[bytes]], _Result]) -> _Result:
-    """Open a file and return what is made of it; tell faults of the storage from the file's."""
+@contextmanager
+def _open(path: str) -> Iterator[IO[bytes]]:
+    """Open a file; tell faults of the storage from the file's."""
     location = locate(path)
     try:
-        with location.open() as stream:
-            return _keep_errors(_ErrorKeepingStream(stream), use)
+        with location.open() as opened:
+            stream = _ErrorKeepingStream(opened)
+            try:
+                yield cast(IO[bytes], stream)
+            except UnreadableClipError:
+                if stream.error is not None:
+                    raise stream.error from None
+                raise
+            if stream.error is not None:
+                raise stream.error
     except (FileNotFoundError, PermissionError) as error:
         if not location.parent.is_dir():
             raise  # not only the clip is missing: the storage is no longer mounted
@@ -134,15 +168,3 @@ class _ErrorKeepingStream(io.RawIOBase):
 
     def seekable(self) -> bool:
         return True
-
-
-def _keep_errors(stream: _ErrorKeepingStream, use: Callable[[IO[bytes]], _Result]) -> _Result:
-    try:
-        result = use(cast(IO[bytes], stream))
-    except UnreadableClipError:
-        if stream.error is not None:
-            raise stream.error from None
-        raise
-    if stream.error is not None:
-        raise stream.error
-    return result

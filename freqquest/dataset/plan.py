@@ -35,6 +35,16 @@ _NOT_COMPARED = {
 }
 """Settings that do not change the dataset; the hash of the sources covers the folders."""
 
+_RUN = 16
+"""Windows of a file that stay together: each shard that has some of them must open the file, and
+decode or count what precedes them.
+"""
+
+_MAX_RUNS = 32
+"""Largest number of runs of a file. Those of very long files are longer, so that the time to read a
+file stays proportional to its length.
+"""
+
 _SCHEMA = pa.schema(
     [
         *(
@@ -218,7 +228,7 @@ def _planned_rows(
     num_versions = 1 + (config.num_augmented_copies if split == "train" else 0)
     # Shuffled once, so that every shard mixes classes and recordings.
     rng = np.random.default_rng([config.seed, zlib.crc32(split.encode())])
-    order = rng.permutation(len(clips) * num_versions)
+    order = _shuffle(_runs(clips), num_versions, rng)
     indices = label_indices.reindex(clips["label"].fillna(""))
     rows = order // num_versions
     return (
@@ -232,6 +242,36 @@ def _planned_rows(
         )
         .append_column("copy", pa.array(order % num_versions))
     )
+
+
+def _shuffle(runs: np.ndarray, num_versions: int, rng: np.random.Generator) -> np.ndarray:
+    """Return an order of `num_versions` versions of each row, in which runs are shuffled.
+
+    Args:
+        runs: Number of each row's run, from 0 on.
+        num_versions: Versions of each row; the runs of one version stay together.
+        rng: Generator.
+
+    Returns:
+        Numbers of the versions: row `number // num_versions`, version `number % num_versions`.
+    """
+    num_runs = int(runs.max(initial=-1)) + 1
+    places = np.empty(num_runs * num_versions, np.int64)
+    places[rng.permutation(len(places))] = np.arange(len(places))
+    return np.argsort(places.reshape(-1, num_versions)[runs].ravel(), kind="stable")
+
+
+def _runs(clips: pd.DataFrame) -> np.ndarray:
+    """Return the number of each row's run: neighboring windows of a file, or one row."""
+    files, paths = pd.factorize(clips["path"])
+    if len(paths) == len(clips):
+        return files
+    by_file = clips["start_s"].groupby(files)
+    num_windows = by_file.transform("size").to_numpy()
+    run_lengths = np.maximum(_RUN, -(-num_windows // _MAX_RUNS))
+    within = (by_file.rank("first").to_numpy(np.int64) - 1) // run_lengths
+    runs: np.ndarray = pd.factorize(files * _MAX_RUNS + within)[0]
+    return runs
 
 
 def _label_indices(clips: pd.DataFrame, classes: list[str]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ Shapes: N clips, M mel bands, T frames.
 import json
 import zlib
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TypedDict
 
@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from freqquest.audio.augment import AugmentationName, augment_waveform
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.decode import Clip, UnreadableClipError
+from freqquest.audio.decode import Clip
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
-from freqquest.dataset.load_clip import open_clip
+from freqquest.dataset.load_clip import open_clips
 from freqquest.dataset.manifest import LABEL_SEPARATOR, NOT_AUGMENTED, ROW_COLUMNS, Shard, sha256
 from freqquest.storage import Location
 
@@ -212,15 +212,15 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
     sample_rates: Counter[str] = Counter()
     rate = plan.clip.sample_rate_hz
     views = {name: _View(view, rate, len(plan.clips)) for name, view in plan.views.items()}
-    for clip in plan.clips:
-        try:
-            audio = _load(clip, plan)
-        except UnreadableClipError as error:
+    places = [(clip["path"], (clip["start_s"], clip["end_s"])) for clip in plan.clips]
+    for clip, audio in zip(plan.clips, open_clips(places, plan.clip), strict=True):
+        if isinstance(audio, str):
             names = {"clip_id": clip["clip_id"], "path": clip["path"]}
-            quarantined.append(names | {"reason": str(error)})
+            quarantined.append(names | {"reason": audio})
             continue
+        waveform = _waveform(audio, clip, plan)
         for view in views.values():
-            view.add(audio.waveform)
+            view.add(waveform)
         kept.append(clip)
         if clip["copy"] > 0:
             continue
@@ -272,18 +272,12 @@ class _View:
         return pa.FixedShapeTensorArray.from_numpy_ndarray(self._spectrograms[: self._filled])
 
 
-def _load(clip: PlannedClip, plan: ShardPlan) -> Clip:
-    """Load a clip, or make its augmented copy, which is the same on every machine."""
-    audio = open_clip(clip["path"], plan.clip, clip["start_s"], clip["end_s"])
+def _waveform(audio: Clip, clip: PlannedClip, plan: ShardPlan) -> np.ndarray:
+    """Return a clip, or its augmented copy, which is the same on every machine."""
     if clip["copy"] == 0:
-        return audio
+        return audio.waveform
     seed = [plan.seed, zlib.crc32(clip["clip_id"].encode()), clip["copy"]]
-    return replace(
-        audio,
-        waveform=augment_waveform(
-            audio.waveform, plan.clip.sample_rate_hz, plan.augmentations, seed
-        ),
-    )
+    return augment_waveform(audio.waveform, plan.clip.sample_rate_hz, plan.augmentations, seed)
 
 
 def _to_table(

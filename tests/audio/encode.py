@@ -37,6 +37,11 @@ DELAYED_S |= {"ac3": 0.04, "bare mp3": 0.06, "wma": 0.05, "g722": 0.002, "caf": 
 not say more. (It drops the end of ALAC in CAF.)
 """
 
+INEXACT = dict.fromkeys(("m4a", "mp4", "aac", "mka", "flv", "ac3"), 2e-5) | {"mp2": 6e-5}
+"""Largest difference between a tone in a part of a file and in the whole: noise that decoders fill
+in, and the rounding of MP2.
+"""
+
 _OPTIONS = {
     "bare mp3": {"container_options": {"write_xing": "0"}},
     "wma": {"bit_rate": 128_000},

@@ -12,7 +12,6 @@ from freqquest.audio.decode import (
     Clip,
     UnreadableClipError,
     encode_wav,
-    fit_length,
     is_audio,
     load_clip,
 )
@@ -342,11 +341,6 @@ def test_silence_and_channels_that_cancel_are_a_warning(samples, warning):
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, 16_000, format="WAV", subtype="FLOAT")
     assert load_bytes(buffer.getvalue()).warning == warning
-
-
-def test_short_waveforms_are_padded_and_long_ones_cut():
-    assert fit_length(np.ones(3), 5).tolist() == [1, 1, 1, 0, 0]
-    assert fit_length(np.ones(3), 2).tolist() == [1, 1]
 
 
 def test_wav_files_are_16_bit_and_keep_the_samples():

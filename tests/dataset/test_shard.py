@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.plan import ShardPlans, plan_dataset
 from freqquest.dataset.shard import write_shard
-from freqquest.storage import locate
+from freqquest.storage import Location, locate
 from tests.conftest import RATE_HZ, tone
 from tests.servers import refusing_server
 
@@ -154,6 +155,41 @@ def test_a_long_recording_costs_no_more_than_a_clip(audio_dir, tmp_path):
     assert sum(len(shard.statistics.quarantined) for shard in written) == 0
     assert sum(sum(shard.statistics.seconds.values()) for shard in written) == pytest.approx(21 * 4)
     assert sum(shard.statistics.num_cut for shard in written) == 1
+
+
+def test_windows_and_augmented_copies_of_a_file_are_decoded_by_one_open(
+    audio_dir, tmp_path, monkeypatch
+):
+    shard = plan(audio_dir)[0]
+    row = shard.clips[0]
+    places = [(2.0, 0), (0.0, 1), (1.0, 0), (0.0, 0), (9.0, 0), (2.0, 2)]
+    rows = [
+        row | {"clip_id": f"a#{start}", "start_s": start, "copy": copy} for start, copy in places
+    ]
+    opened = []
+    open_location = Location.open
+
+    def record(location):
+        opened.append(str(location))
+        return open_location(location)
+
+    def written(clips, name):
+        several = replace(shard, clips=clips, augmentations=("gain",), name=name)
+        (result,) = write([several], tmp_path)
+        tables = [pq.read_table(tmp_path / several.path)] if result.entry else []
+        arrays = [table["cgan"].chunk(0).to_numpy_ndarray() for table in tables]
+        return result.statistics, [each.tobytes() for array in arrays for each in array]
+
+    alone = [written([each], "alone.parquet") for each in rows]
+    monkeypatch.setattr(Location, "open", record)
+    statistics, spectrograms = written([each for each in rows if each["start_s"] < 9], "a.parquet")
+    assert len(opened) == 1
+    assert spectrograms == [each for _, found in alone for each in found]
+    assert sum(statistics.seconds.values()) == 2 + 3 + 4
+    statistics, with_a_reason = written(rows, "b.parquet")
+    assert with_a_reason == spectrograms
+    assert [each["clip_id"] for each in statistics.quarantined] == ["a#9.0"]
+    assert statistics.quarantined == alone[4][0].quarantined
 
 
 def test_a_finished_shard_is_kept_unless_the_plan_changed(audio_dir, tmp_path):
