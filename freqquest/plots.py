@@ -22,7 +22,8 @@ _MAX_LEGEND_ENTRIES = 10
 def png(picture: np.ndarray) -> bytes:
     """Encode a picture `[H, W, 3]` as a PNG file."""
     buffer = io.BytesIO()
-    matplotlib.image.imsave(buffer, picture, format="png")
+    # A file a little larger than by default, in a third of the time.
+    matplotlib.image.imsave(buffer, picture, format="png", pil_kwargs={"compress_level": 1})
     return buffer.getvalue()
 
 

@@ -154,12 +154,13 @@ def log_mel(waveform: np.ndarray, config: SpectrogramConfig, sample_rate_hz: int
             f"waveform of shape {waveform.shape} is not mono: it must be [S]; average its channels"
         )
     mel_power = _mel_power(waveform, config, _sparse_mel_filter_bank(config, sample_rate_hz))
-    compressed = (
-        _to_decibel(mel_power, config.top_db)
-        if config.compression == "decibel"
-        else np.log1p(mel_power)
-    )
-    return np.pad(compressed, ((0, 0), (0, config.num_frames - compressed.shape[1])))
+    spectrogram = np.zeros((config.num_mels, config.num_frames), np.float32)
+    filled = spectrogram[:, : mel_power.shape[1]]
+    if config.compression == "decibel":
+        _to_decibel(mel_power, config.top_db, filled)
+    else:
+        np.log1p(mel_power, out=filled)
+    return spectrogram
 
 
 def _mel_power(waveform: np.ndarray, config: SpectrogramConfig, filters: csr_array) -> np.ndarray:
@@ -168,14 +169,16 @@ def _mel_power(waveform: np.ndarray, config: SpectrogramConfig, filters: csr_arr
     padded = np.pad(waveform, (half, config.n_fft - half), mode=config.padding)
     frames = sliding_window_view(padded, config.n_fft)[:: config.hop_length][: config.num_frames]
     window = _hann(config.n_fft)
-    mel_power = np.empty((config.num_mels, len(frames)), np.float32)
+    power = np.empty((len(frames), half + 1), np.float32)
     step = max(1, _SAMPLES_AT_ONCE // config.n_fft)
+    windowed = np.empty((step, config.n_fft), np.float32)
     for start in range(0, len(frames), step):
-        windowed = frames[start : start + step] * window
-        spectrum = scipy.fft.rfft(windowed, axis=-1, overwrite_x=True)
-        power = np.square(spectrum.real)
-        power += np.square(spectrum.imag)
-        mel_power[:, start : start + len(power)] = filters @ np.ascontiguousarray(power.T)
+        some = frames[start : start + step]
+        spectrum = scipy.fft.rfft(np.multiply(some, window, out=windowed[: len(some)]), axis=-1)
+        squares = spectrum.view(np.float32)  # real and imaginary parts in turn
+        np.square(squares, out=squares)
+        np.add(squares[:, ::2], squares[:, 1::2], out=power[start : start + step])
+    mel_power: np.ndarray = filters @ np.ascontiguousarray(power.T)
     return mel_power
 
 
@@ -185,9 +188,11 @@ def _hann(num_samples: int) -> np.ndarray:
     return np.hanning(num_samples + 1)[:-1].astype(np.float32)
 
 
-def _to_decibel(power: np.ndarray, top_db: float) -> np.ndarray:
+def _to_decibel(power: np.ndarray, top_db: float, decibel: np.ndarray) -> None:
     """Convert power `[M, T]` to dB relative to its maximum, at least `-top_db`; silence is 0 dB."""
     smallest = 1e-10
-    decibel = 10.0 * np.log10(np.maximum(power, smallest) / max(float(power.max()), smallest))
-    floored: np.ndarray = np.maximum(decibel, -top_db, dtype=np.float32)
-    return floored
+    np.maximum(power, smallest, out=decibel)
+    decibel /= max(float(power.max()), smallest)
+    np.log10(decibel, out=decibel)
+    decibel *= 10.0
+    np.maximum(decibel, -top_db, out=decibel)

@@ -1,7 +1,6 @@
 """One shard: decode its clips, compute every view, write one Parquet file.
 
 No Ray: a Ray Data task, a test and a notebook run the same function.
-Shapes: N clips, M mel bands, T frames.
 """
 
 import json
@@ -11,14 +10,14 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TypedDict
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from freqquest.audio.augment import AugmentationName, augment_waveform
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import Clip
-from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
+from freqquest.audio.spectrogram import SpectrogramConfig
+from freqquest.dataset.collected_view import CollectedView
 from freqquest.dataset.load_clip import open_clips
 from freqquest.dataset.manifest import LABEL_SEPARATOR, NOT_AUGMENTED, ROW_COLUMNS, Shard, sha256
 from freqquest.storage import Location
@@ -211,7 +210,7 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
     seconds: defaultdict[str, float] = defaultdict(float)
     sample_rates: Counter[str] = Counter()
     rate = plan.clip.sample_rate_hz
-    views = {name: _View(view, rate, len(plan.clips)) for name, view in plan.views.items()}
+    views = {name: CollectedView(view, rate, len(plan.clips)) for name, view in plan.views.items()}
     places = [(clip["path"], (clip["start_s"], clip["end_s"])) for clip in plan.clips]
     for clip, audio in zip(plan.clips, open_clips(places, plan.clip), strict=True):
         if isinstance(audio, str):
@@ -246,32 +245,6 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
     return _to_table(kept, views, plan, statistics), statistics
 
 
-class _View:
-    """The spectrograms of one view, collected clip by clip."""
-
-    def __init__(self, settings: SpectrogramConfig, sample_rate_hz: int, num_clips: int) -> None:
-        self._settings, self._sample_rate_hz = settings, sample_rate_hz
-        self._filled = 0
-        self._spectrograms = np.empty(
-            (num_clips, settings.num_mels, settings.num_frames), np.float16
-        )
-        self.moments = np.zeros((3, settings.num_mels))
-        """Count, sum and sum of squares by mel band."""
-
-    def add(self, waveform: np.ndarray) -> None:
-        spectrogram = log_mel(waveform, self._settings, self._sample_rate_hz)
-        self._spectrograms[self._filled] = spectrogram
-        self._filled += 1
-        self.moments += [
-            np.full(len(spectrogram), spectrogram.shape[1]),
-            spectrogram.sum(axis=1),
-            np.square(spectrogram).sum(axis=1),
-        ]
-
-    def to_arrow(self) -> pa.FixedShapeTensorArray:
-        return pa.FixedShapeTensorArray.from_numpy_ndarray(self._spectrograms[: self._filled])
-
-
 def _waveform(audio: Clip, clip: PlannedClip, plan: ShardPlan) -> np.ndarray:
     """Return a clip, or its augmented copy, which is the same on every machine."""
     if clip["copy"] == 0:
@@ -282,7 +255,7 @@ def _waveform(audio: Clip, clip: PlannedClip, plan: ShardPlan) -> np.ndarray:
 
 def _to_table(
     clips: list[PlannedClip],
-    views: dict[str, _View],
+    views: dict[str, CollectedView],
     plan: ShardPlan,
     statistics: ShardStatistics,
 ) -> pa.Table:
