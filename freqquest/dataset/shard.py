@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TypedDict
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
