@@ -59,6 +59,10 @@ class SpectrogramConfig:
     max_frequency_hz: float | None = None
     """Upper edge of the highest mel band, in Hz; None for half the sample rate."""
 
+    def filled_frames(self, num_samples: int) -> int:
+        """Return the number of frames that a waveform fills; the others are zeros."""
+        return min(self.num_frames, 1 + num_samples // self.hop_length)
+
     def __post_init__(self) -> None:
         check_choices(self)
         if not 0 < self.hop_length <= self.n_fft:

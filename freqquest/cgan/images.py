@@ -95,7 +95,7 @@ def image_scale(view: SpectrogramConfig, clip: ClipConfig, floor: float) -> Imag
         clip: Length and sample rate of the clips.
         floor: Power floor, for the recipe's window; 0 keeps all frames of the view too.
     """
-    filled = min(view.num_frames, 1 + clip.num_samples // view.hop_length)
+    filled = view.filled_frames(clip.num_samples)
     return ImageScale(
         num_mels=view.num_mels,
         num_frames=view.num_frames,

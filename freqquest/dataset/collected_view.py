@@ -1,11 +1,15 @@
 """The spectrograms of one view of a shard, collected clip by clip as float16. NumPy and pyarrow.
 
-Shapes: N clips, S samples, M mel bands, T frames.
+Frames behind the clips, which the recipe's generator learns as zeros, are not stored.
+Shapes: N clips, S samples, M mel bands, T frames that a clip fills.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
+from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 
 _SMALLEST_NORMAL = 2.0**-14
@@ -16,18 +20,17 @@ class CollectedView:
     """The spectrograms of one view.
 
     Example:
-        view = CollectedView(CNN_VIEW, sample_rate_hz=22_050, num_clips=64)
+        view = CollectedView(CNN_VIEW, ClipConfig(), num_clips=64)
         view.add(waveform)
         column = view.to_arrow()
     """
 
-    def __init__(self, settings: SpectrogramConfig, sample_rate_hz: int, num_clips: int) -> None:
+    def __init__(self, settings: SpectrogramConfig, clip: ClipConfig, num_clips: int) -> None:
         """Reserve memory for a number of clips."""
-        self._settings, self._sample_rate_hz = settings, sample_rate_hz
-        self._filled = 0
-        self._spectrograms = np.empty(
-            (num_clips, settings.num_mels, settings.num_frames), np.float16
-        )
+        num_frames = settings.filled_frames(clip.num_samples)
+        self._settings = replace(settings, num_frames=num_frames)
+        self._sample_rate_hz, self._filled = clip.sample_rate_hz, 0
+        self._spectrograms = np.empty((num_clips, settings.num_mels, num_frames), np.float16)
         self.moments = np.zeros((3, settings.num_mels))
         """Count, sum and sum of squares by mel band, before the rounding to float16."""
 

@@ -163,7 +163,7 @@ class DatasetSplit:
             if shard.split == self.name:
                 table = read_table(self._dataset, shard, [*ROW_COLUMNS, self._view])
                 rows = table.select(list(ROW_COLUMNS)).to_pylist()
-                spectrograms = to_array(table[self._view])
+                spectrograms = to_array(table[self._view], self._manifest.views[self._view])
                 for row, spectrogram in zip(rows, spectrograms, strict=True):
                     yield DatasetClip(spectrogram=spectrogram, **row)
 

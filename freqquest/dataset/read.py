@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.dataset.manifest import ROW_COLUMNS, Manifest, Shard, sha256
 from freqquest.dataset.order import batch_rows
 from freqquest.dataset.views import ViewName
@@ -64,7 +65,7 @@ def _read_row_columns(dataset: Location, shard: Shard) -> pa.Table:
 
 
 def read_shard(
-    dataset: Location, shard: Shard, view: ViewName, num_classes: int, *, verify: bool = True
+    dataset: Location, manifest: Manifest, shard: Shard, view: ViewName, *, verify: bool = True
 ) -> ClipArrays:
     """Load one shard. Its hash need not be verified more than once.
 
@@ -74,9 +75,9 @@ def read_shard(
     columns = [view, "class_index", "class_indices", "clip_id", "recording"]
     table = read_table(dataset, shard, columns, verify=verify)
     return ClipArrays(
-        spectrograms=to_array(table[view]),
+        spectrograms=to_array(table[view], manifest.views[view]),
         class_indices=table["class_index"].to_numpy(),
-        labels=label_matrix(table["class_indices"], num_classes),
+        labels=label_matrix(table["class_indices"], len(manifest.classes)),
         clip_ids=table["clip_id"].to_pylist(),
         recordings=table["recording"].to_pylist(),
     )
@@ -123,9 +124,14 @@ def _with_columns_of_version_4(table: pa.Table) -> pa.Table:
     )
 
 
-def to_array(spectrograms: pa.ChunkedArray) -> np.ndarray:
-    """Convert a column of spectrograms to `[N, M, T]`."""
-    return np.concatenate([chunk.to_numpy_ndarray() for chunk in spectrograms.chunks])
+def to_array(spectrograms: pa.ChunkedArray, view: SpectrogramConfig) -> np.ndarray:
+    """Convert a column of spectrograms to `[N, M, T]`, with the frames of zeros behind the clips.
+
+    Datasets of earlier versions store these too.
+    """
+    stored = np.concatenate([chunk.to_numpy_ndarray() for chunk in spectrograms.chunks])
+    num_silent = view.num_frames - stored.shape[2]
+    return np.pad(stored, ((0, 0), (0, 0), (0, num_silent))) if num_silent else stored
 
 
 def read_verified(dataset: Location, shard: Shard) -> bytes:
@@ -159,7 +165,7 @@ def example_of_each_class(
     for shard in train_shards[:_MAX_EXAMPLE_SHARDS]:
         if len(examples) == len(manifest.classes):
             break
-        clips = read_shard(dataset, shard, view, len(manifest.classes))
+        clips = read_shard(dataset, manifest, shard, view)
         for class_index, spectrogram in zip(clips.class_indices, clips.spectrograms, strict=True):
             examples.setdefault(manifest.classes[class_index], spectrogram.astype(np.float32))
     return {label: examples[label] for label in manifest.classes if label in examples}
@@ -177,7 +183,7 @@ class SplitReader:
         Raises:
             UserError: The split is empty.
         """
-        self._dataset, self._view, self._num_classes = dataset, view, len(manifest.classes)
+        self._dataset, self._manifest, self._view = dataset, manifest, view
         self._shards = _shards_of(manifest, split, dataset)
         self._sizes = [shard.num_rows for shard in self._shards]
         self._ends = np.cumsum(self._sizes)
@@ -231,9 +237,9 @@ class SplitReader:
         """Load a shard, and verify it the first time."""
         arrays = read_shard(
             self._dataset,
+            self._manifest,
             self._shards[index],
             self._view,
-            self._num_classes,
             verify=index not in self._verified,
         )
         self._verified.add(index)

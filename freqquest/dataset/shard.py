@@ -23,7 +23,7 @@ from freqquest.dataset.load_clip import open_clips
 from freqquest.dataset.manifest import LABEL_SEPARATOR, NOT_AUGMENTED, ROW_COLUMNS, Shard, sha256
 from freqquest.storage import Location
 
-_SHARD_VERSION = 3
+_SHARD_VERSION = 4
 """Version of the shards' format; part of every plan's hash."""
 
 _TYPES = {
@@ -210,8 +210,9 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
     quarantined, warnings, num_cut, num_padded = [], [], 0, 0
     seconds: defaultdict[str, float] = defaultdict(float)
     sample_rates: Counter[str] = Counter()
-    rate = plan.clip.sample_rate_hz
-    views = {name: CollectedView(view, rate, len(plan.clips)) for name, view in plan.views.items()}
+    views = {
+        name: CollectedView(view, plan.clip, len(plan.clips)) for name, view in plan.views.items()
+    }
     places = [(clip["path"], (clip["start_s"], clip["end_s"])) for clip in plan.clips]
     for clip, audio in zip(plan.clips, open_clips(places, plan.clip), strict=True):
         if isinstance(audio, str):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, log_mel
 from freqquest.dataset.collected_view import CollectedView
 from tests.conftest import RATE_HZ, tone
@@ -13,10 +14,12 @@ def test_values_are_rounded_to_float16_as_numpy_does_whatever_the_level(settings
     waveforms = [
         (level * waveform).astype(np.float32) for waveform in (tone(440.0), noise, -noise[::-1])
     ]
-    view = CollectedView(settings, RATE_HZ, num_clips=5)
+    view = CollectedView(settings, ClipConfig(), num_clips=5)
     for waveform in waveforms:
         view.add(waveform)
     expected = np.stack([log_mel(waveform, settings, RATE_HZ) for waveform in waveforms])
+    expected, behind = np.split(expected, [settings.filled_frames(4 * RATE_HZ)], axis=2)
+    assert not behind.any()
     stored = view.to_arrow().to_numpy_ndarray()
     assert stored.tobytes() == expected.astype(np.float16).tobytes()
     count, total, squares = view.moments

@@ -1,11 +1,13 @@
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from freqquest.audio.spectrogram import CGAN_VIEW
 from freqquest.dataset import read
 from freqquest.dataset.manifest import load_manifest
-from freqquest.dataset.read import SplitReader, example_of_each_class, read_rows
+from freqquest.dataset.read import SplitReader, example_of_each_class, read_rows, to_array
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.splits import read_split
@@ -68,9 +70,9 @@ def test_a_rank_reads_only_its_part_of_the_shards_each_once(dataset_dir, manifes
     opened = []
     original = read.read_shard
 
-    def record_and_read(dataset, shard, *arguments, **options):
+    def record_and_read(dataset, manifest, shard, *arguments, **options):
         opened.append(shard.name)
-        return original(dataset, shard, *arguments, **options)
+        return original(dataset, manifest, shard, *arguments, **options)
 
     monkeypatch.setattr(read, "read_shard", record_and_read)
     reader = SplitReader(locate(dataset_dir), manifest, "train", "cnn")
@@ -119,6 +121,14 @@ def test_a_split_is_read_as_arrays_and_unlabeled_clips_have_no_class(dataset_dir
     assert [manifest.classes[index] for index in train.class_indices] == labels
     test = read_split(locate(dataset_dir), manifest, "test", "cnn")
     assert test.class_indices.tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize("num_stored", [345, 512], ids=["this version", "earlier ones"])
+def test_frames_behind_the_clips_are_zeros_whether_they_are_stored_or_not(num_stored):
+    values = np.random.default_rng(0).random((3, 128, 512)).astype(np.float16)
+    values[:, :, 345:] = 0
+    column = pa.FixedShapeTensorArray.from_numpy_ndarray(values[:, :, :num_stored].copy())
+    assert np.array_equal(to_array(pa.chunked_array([column]), CGAN_VIEW), values)
 
 
 def test_a_corrupt_or_missing_shard_is_named(copy_of_dataset):
