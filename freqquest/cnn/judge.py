@@ -52,11 +52,11 @@ def start_judge(
         scheduling_strategy=connection.on_driver_node(),
     )(Judge)
     return RemoteJudge(
-        actor.remote(model_file, manifest.classes), _thresholds(card, manifest.classes)
+        actor.remote(model_file, manifest.classes), thresholds_of(card, manifest.classes)
     )
 
 
-def _thresholds(card: ModelCard, classes: list[str]) -> np.ndarray | None:
+def thresholds_of(card: ModelCard, classes: list[str]) -> np.ndarray | None:
     """Return the thresholds of the classes, in their order; None if clips have one label."""
     if card.thresholds is None:
         return None

@@ -86,15 +86,24 @@ def predict_submission(config: PredictConfig, requested: pd.DataFrame) -> pd.Dat
         )
     # Rows must match the user's own sample to the byte; names of files are others' text.
     unchanged = ["ID", "Class"] if config.sample_submission is not None else []
-    write_csv(_submission(config, predictions, card), output, unchanged=unchanged)
+    submission = submission_of(
+        predictions, card, config.sample_submission, with_probabilities=config.probabilities
+    )
+    write_csv(submission, output, unchanged=unchanged)
     return predictions
 
 
-def _submission(config: PredictConfig, predictions: pd.DataFrame, card: ModelCard) -> pd.DataFrame:
-    """Return the columns of the submission."""
-    columns = card.probability_columns if config.probabilities else []
+def submission_of(
+    predictions: pd.DataFrame,
+    card: ModelCard,
+    sample_submission: str | None,
+    *,
+    with_probabilities: bool,
+) -> pd.DataFrame:
+    """Return the columns of a submission: ID and Class, or those of a sample with all classes."""
+    columns = card.probability_columns if with_probabilities else []
     table = predictions[["ID", "Class", *columns]]
-    if of_sample := class_columns(config.sample_submission, card.classes):
+    if of_sample := class_columns(sample_submission, card.classes):
         table = predictions[["ID", *(f"probability_{label}" for label in of_sample)]]
         table.columns = pd.Index(["ID", *of_sample])
         columns = of_sample

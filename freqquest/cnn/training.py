@@ -74,7 +74,13 @@ def fit(
     )
     model = build(mixed_precision=device.mixed_precision)
     batches = TrainingBatches(clips, split.train, config, seed, device.num_loader_threads)
-    _compile(model, config, max_epochs * len(batches), device, clips.has_several_labels)
+    compile_model(
+        model,
+        config,
+        num_steps=max_epochs * len(batches),
+        device=device,
+        several_labels=clips.has_several_labels,
+    )
     kept, averaging = model, []
     if config.weight_average or device.mixed_precision:
         kept = build()
@@ -161,9 +167,10 @@ def _require_finite(loss: float, epoch: int) -> None:
         raise DivergedError(f"epoch {epoch + 1}: the loss is {loss}")
 
 
-def _compile(
-    model: keras.Model, config: CnnConfig, num_steps: int, device: Device, several_labels: bool
+def compile_model(
+    model: keras.Model, config: CnnConfig, *, num_steps: int, device: Device, several_labels: bool
 ) -> None:
+    """Give a network its optimizer, its loss and its metrics."""
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
     model.compile(
         optimizer=_optimizer(config, num_steps),

@@ -7,7 +7,7 @@ import ray
 import soundfile
 
 from freqquest.audio.spectrogram import CNN_VIEW, log_mel
-from freqquest.cnn.judge import Judge, RemoteJudge, start_judge
+from freqquest.cnn.judge import Judge, RemoteJudge, start_judge, thresholds_of
 from freqquest.cnn.model_file import read_card
 from freqquest.cnn.predict import predict_clips
 from freqquest.dataset.config import DatasetSettings
@@ -75,18 +75,13 @@ def test_probabilities_come_in_the_order_of_the_given_classes(model_file, judge)
     np.testing.assert_array_equal(outputs[1], expected[1])
 
 
-def test_thresholds_come_in_the_order_of_the_given_classes(local_ray, labels_file, model_file):
+def test_thresholds_come_in_the_order_of_the_given_classes(labels_file, model_file):
     classes = ["high", "low", "middle"]
-    remote = start_judge(labels_file, a_dataset(classes))
-    assert remote.thresholds.tolist() == [0.0, 1.1, 0.0]
-    probabilities, _ = remote.classify_waveforms(waveforms(), RATE_HZ)
+    assert thresholds_of(read_card(labels_file), classes).tolist() == [0.0, 1.1, 0.0]
+    assert thresholds_of(read_card(model_file), CLASSES) is None
+    judge = make_judge(labels_file, classes)
+    probabilities, _ = judge.classify_waveforms(waveforms(), RATE_HZ)
     assert not np.allclose(probabilities.sum(axis=1), 1)
-    expected = make_judge(labels_file, classes).classify_waveforms(waveforms(), RATE_HZ)[0]
-    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
-    ray.kill(remote._actor)
-    other = start_judge(model_file, a_dataset(CLASSES))
-    assert other.thresholds is None
-    ray.kill(other._actor)
 
 
 def test_a_datasets_spectrograms_are_classified_like_their_waveforms(judge):

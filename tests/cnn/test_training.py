@@ -8,10 +8,10 @@ from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.devices import Device
 from freqquest.cnn.labeled_clips import SplitRows, all_clips, dataset_split
 from freqquest.cnn.network import predict_probabilities
-from freqquest.cnn.training import DivergedError, fit, recipe_callbacks
+from freqquest.cnn.training import DivergedError, compile_model, fit, recipe_callbacks
 from freqquest.cnn.tune_config import MAX_EPOCHS
 from tests.cnn.conftest import EASY, make_clips, make_clips_of_several_labels
-from tests.sizes import ALL_SIZES
+from tests.sizes import SIZES
 
 PLAIN = replace(
     PRESETS["reference"],
@@ -138,9 +138,9 @@ def test_any_rows_can_be_trained_and_evaluated_on(clips):
     assert 0 <= epochs[0]["validation/accuracy"] <= 1
 
 
-@ALL_SIZES
-def test_clips_of_any_size_are_learned(size):
-    view = size.views["cnn"]
+@pytest.mark.parametrize("name", ["22.05 kHz, 0.2 s", "8 kHz, 3 s, 40 mels"])
+def test_clips_of_any_size_are_learned(name):
+    view = SIZES[name].views["cnn"]
     clips = make_clips(num_recordings=4, sides=(view.num_mels, view.num_frames))
     config = replace(CnnConfig(), num_filters=2, min_steps=1, batch_size=8)
     epochs = []
@@ -187,15 +187,8 @@ def test_clips_with_several_labels_are_learned_label_by_label(config):
 
 
 def test_labels_are_not_smoothed_if_clips_have_several():
-    clips = make_clips_of_several_labels()
-    losses = []
-    for smoothing in (0.0, 0.5):
-        fit(
-            replace(EASY, label_smoothing=smoothing, min_steps=1, batch_size=16),
-            clips,
-            all_clips(clips),
-            max_epochs=1,
-            seed=0,
-            on_epoch=lambda _, metrics: losses.append(metrics["train/loss"]),
-        )
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Activation("sigmoid")(inputs))
+    compile_model(model, EASY, num_steps=1, device=Device(), several_labels=True)
+    loss = model.evaluate(np.array([[20.0, -20.0]]), np.array([[1.0, 0.0]]), verbose=0)
+    assert loss == pytest.approx(0, abs=1e-5)
