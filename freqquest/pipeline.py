@@ -192,7 +192,12 @@ def _predict(
 
 def _generate_and_classify(config: PipelineConfig) -> None:
     """Generate clips of each class, and classify them."""
+    import numpy as np
+    import pandas as pd
+
     from freqquest.cgan.generate import generate_clips
+    from freqquest.cgan.judged_clips import are_recognized
+    from freqquest.cnn.judge import thresholds_of
     from freqquest.cnn.model_file import read_card
     from freqquest.cnn.predict import predict_clips
     from freqquest.runs.tables import write_csv
@@ -210,13 +215,12 @@ def _generate_and_classify(config: PipelineConfig) -> None:
     )
     columns = ["path", "label", "Class", "probability"]
     write_csv(predictions[columns], run / layout.GENERATED_NAME)
-    is_right = predictions["label"] == predictions["Class"]
-    if card.thresholds is not None:
-        thresholds = dict(zip(card.classes, card.thresholds, strict=True))
-        is_right = predictions.apply(
-            lambda clip: clip[f"probability_{clip['label']}"] >= thresholds[clip["label"]], axis=1
-        )
-    accuracy_by_class = is_right.groupby(predictions["label"]).mean()
+    is_right = are_recognized(
+        predictions[card.probability_columns].to_numpy(),
+        np.array([card.classes.index(clip.label) for clip in clips]),
+        thresholds_of(card, card.classes),
+    )
+    accuracy_by_class = pd.Series(is_right).groupby(predictions["label"]).mean()
     run.finish(
         {
             "judge_accuracy": float(is_right.mean()),

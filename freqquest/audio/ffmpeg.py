@@ -6,10 +6,8 @@ Padding that encoders add (the priming of AAC in MP4, the pre-skip of Opus, the 
 LAME) is cut off where the file says how much it is, as FFmpeg does. Raw AAC (`.aac`), AC-3, AMR and
 WMA do not say it: their sound begins up to 50 ms late.
 
-Packets before a wanted part are counted instead of decoded where the decoder soon forgets them.
-AAC and AC-3 decoders fill in noise that the encoder left out; the noise of a part then has other
-random numbers than in the whole file, and the same loudness. With FFmpeg's AAC encoder at 71
-kbit/s, log-mel spectrograms of real clips differ by 0.13 dB (RMS); the encoder changes 0.94 dB.
+Packets before a wanted part are counted instead of decoded where the decoder soon forgets them
+(`may_start_within`).
 Shapes: S samples, C channels.
 """
 

@@ -32,8 +32,10 @@ WITH_EXACT_LENGTH = ("mov", "asf", "avi", "caf", "flac", "tta", "w64", "wav", "w
 def may_start_within(codec: str, profile: str | None) -> bool:
     """Return whether a decoder may start within a file, if it starts a little early.
 
-    The samples are the same but for the noise that AAC and AC-3 decoders fill in, and the last bit
-    of MP2.
+    The samples are the same but for the last bit of MP2, and the noise that AAC and AC-3 decoders
+    fill in where the encoder left it out: it has other random numbers and the same loudness. With
+    FFmpeg's AAC encoder at 71 kbit/s, log-mel spectrograms of real clips differ by 0.13 dB (RMS);
+    the encoder changes 0.94 dB.
     """
     if codec.startswith("aac") and profile not in _FORGETFUL_AAC:
         return False

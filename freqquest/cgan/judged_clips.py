@@ -26,10 +26,24 @@ class ClassifierOutputs:
     @property
     def is_correct(self) -> np.ndarray:
         """Booleans `[N]`: true if a clip is classified as intended."""
-        if self.thresholds is None:
-            return np.asarray(self.probabilities.argmax(axis=1) == self.class_indices)
-        intended = self.probabilities[np.arange(len(self.class_indices)), self.class_indices]
-        return np.asarray(intended >= self.thresholds[self.class_indices])
+        return are_recognized(self.probabilities, self.class_indices, self.thresholds)
+
+
+def are_recognized(
+    probabilities: np.ndarray, class_indices: np.ndarray, thresholds: np.ndarray | None
+) -> np.ndarray:
+    """Return which clips are classified as intended, `[N]`, bool.
+
+    Args:
+        probabilities: `[N, K]`.
+        class_indices: Intended classes `[N]`.
+        thresholds: Probability `[K]` from which a clip has a class; None if it has the most
+            probable one.
+    """
+    if thresholds is None:
+        return np.asarray(probabilities.argmax(axis=1) == class_indices)
+    intended = probabilities[np.arange(len(class_indices)), class_indices]
+    return np.asarray(intended >= thresholds[class_indices])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

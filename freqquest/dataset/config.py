@@ -221,7 +221,7 @@ class DatasetSettings:
 
 
 _SHARD_BYTES = 64 * 128 * (173 + 512) * 2
-"""Size of a shard's spectrograms: 64 clips with the default settings."""
+"""Size of a shard's spectrograms in memory: 64 clips with the default settings."""
 
 COLUMN_SETTINGS = {
     "file": "path_column",

@@ -1,6 +1,7 @@
 """The dataset on disk: its contract, unreadable clips, and folders that hold something else."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from freqquest.dataset.manifest import load_manifest, sha256
 from freqquest.dataset.plan import plan_dataset
 from freqquest.dataset.views import RECIPE_CLIP as CLIP
 from freqquest.dataset.views import RECIPE_VIEWS as VIEWS
-from freqquest.dataset.write import write_dataset
+from freqquest.dataset.write import _num_tasks, write_dataset
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.splits import read_split
@@ -266,3 +267,11 @@ def test_one_unreadable_clip_is_allowed_unless_the_limit_is_zero(local_ray, audi
         write_dataset(PreprocessConfig(**settings, max_quarantined_fraction=0.01)).num_quarantined
         == 1
     )
+
+
+@pytest.mark.parametrize(
+    ("num_shards", "num_cores", "num_tasks"),
+    [(0, 2, 0), (19, 2, 19), (55, 2, 28), (157, 2, 40), (157, 64, 157), (10, math.inf, 10)],
+)
+def test_a_task_makes_several_shards_only_if_every_core_has_many(num_shards, num_cores, num_tasks):
+    assert _num_tasks(num_shards, num_cores) == num_tasks
