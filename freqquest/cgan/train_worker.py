@@ -45,7 +45,7 @@ def run_workers(job: TrainJob) -> dict[str, object]:
     Returns:
         The final metrics, or the reason why the training stopped as `error`.
     """
-    connection.silence("train")
+    connection.configure("train")
     min_workers, max_workers = job.config.workers
     is_elastic = min_workers < max_workers
     max_restarts = _MAX_ELASTIC_RESTARTS if is_elastic else _MAX_RESTARTS

@@ -116,6 +116,16 @@ def hidden_cluster() -> "Iterator[Cluster]":
             cluster.shutdown()
 
 
+def use_all_cores_at_once() -> None:
+    """Let Ray Data ask often how large the cluster is.
+
+    It runs one task at a time until it has an answer, and asks again after a second.
+    """
+    from ray.data._internal.execution.resource_manager import ResourceManager
+
+    ResourceManager.GLOBAL_LIMITS_UPDATE_INTERVAL_S = 0.05
+
+
 def restart_unfinished_trials(trials: "Location", trainable: object) -> "Tuner":
     """Resume a search of Ray Tune: finished trials are kept, all others start from their beginning.
 

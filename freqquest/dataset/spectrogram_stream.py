@@ -47,7 +47,7 @@ def stream_spectrograms(
         windows: Windows of each file.
         num_cpus: Cores per task.
     """
-    connection.silence("data")
+    connection.configure("data")
     blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
     analyze = partial(_analyze, clip=clip, view=view, windows=windows)
     return ray.data.from_pandas(blocks).map_batches(analyze, batch_size=_BATCH, num_cpus=num_cpus)

@@ -79,7 +79,7 @@ def _measure(paths: np.ndarray, windows: WindowConfig) -> dict[str, tuple[float,
     """Return each file's length, its levels if they are needed, and why it cannot be measured."""
     import ray.data
 
-    connection.silence("data")
+    connection.configure("data")
     blocks = [
         pd.DataFrame({"path": paths[start : start + _BATCH]})
         for start in range(0, len(paths), _BATCH)

@@ -7,6 +7,7 @@ dataset.
 import json
 import math
 import uuid
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
@@ -30,15 +31,9 @@ from freqquest.storage import Location, locate
 if TYPE_CHECKING:
     import ray
 
-_CPUS_PER_TASK = 2 / 3
-"""Cores per task. With three tasks on two cores, two compute while one waits for disk or Ray."""
-
-_MAX_SHARDS_PER_TASK = 4
-"""Shards that a task makes one after the other, at most: Ray Data takes 0.15 s to start the next
-task, and a shard takes little longer."""
-
-_TASKS_PER_CORE = 12
-"""Fewest tasks for each core, so that all cores end at about the same time."""
+_MAX_SHARDS_PER_TASK = 8
+"""Shards that a task makes one after the other, at most: Ray Data takes 0.2 s to start the next
+task, and a shard takes half a second."""
 
 
 class _Result(TypedDict):
@@ -136,12 +131,11 @@ def _write_shards(shards: ShardPlans, dataset: Location) -> list[WrittenShard]:
     import ray
     import ray.data
 
-    connection.silence("data")
+    connection.configure("data")
     shared = ray.put(shards)  # workers read their rows from it, so that no task carries any
-    numbers = [{"number": number} for number in range(len(shards))]
-    num_tasks = _num_tasks(len(shards), capacity.num_cores())
-    pipeline = ray.data.from_items(numbers, override_num_blocks=num_tasks).map(
-        partial(_write_planned, shared=shared, dataset=dataset), num_cpus=_CPUS_PER_TASK
+    runs = [{"run": run} for run in _divide(len(shards), capacity.num_cores())]
+    pipeline = ray.data.from_items(runs, override_num_blocks=len(runs)).flat_map(
+        partial(_write_planned, shared=shared, dataset=dataset)
     )
     written: dict[int, WrittenShard] = {}
     with Progress("preprocess", shards.num_rows, "clips") as progress:
@@ -155,25 +149,30 @@ def _write_shards(shards: ShardPlans, dataset: Location) -> list[WrittenShard]:
     return [written[number] for number in range(len(shards))]
 
 
-def _num_tasks(num_shards: int, num_cores: float) -> int:
-    """Return the number of tasks that make the shards."""
-    per_task = int(num_shards / (_TASKS_PER_CORE * num_cores))
-    return math.ceil(num_shards / min(max(1, per_task), _MAX_SHARDS_PER_TASK))
+def _divide(num_shards: int, num_cores: float) -> list[range]:
+    """Divide the shards among tasks: ever fewer shards a task, so that all cores end together."""
+    runs, start = [], 0
+    while start < num_shards:
+        length = math.ceil((num_shards - start) / (2 * num_cores))
+        runs.append(range(start, start + min(max(1, length), _MAX_SHARDS_PER_TASK)))
+        start = runs[-1].stop
+    return runs
 
 
 def _write_planned(
-    row: dict[str, int], shared: "ray.ObjectRef[ShardPlans]", dataset: Location
-) -> _Result:
-    """Make a shard. An error is returned, as Ray would wrap an exception into a page of text."""
+    row: dict[str, range], shared: "ray.ObjectRef[ShardPlans]", dataset: Location
+) -> Iterator[_Result]:
+    """Make shards. An error is yielded, as Ray would wrap an exception into a page of text."""
     import ray
 
-    plan = ray.get(shared)[row["number"]]
-    result = _Result(number=row["number"], num_clips=len(plan.clips), written=None, problem="")
-    try:
-        result["written"] = write_shard(plan, dataset)
-    except OSError as error:
-        result["problem"] = error.strerror or str(error)
-    return result
+    for number in row["run"]:
+        plan = ray.get(shared)[number]
+        result = _Result(number=number, num_clips=len(plan.clips), written=None, problem="")
+        try:
+            result["written"] = write_shard(plan, dataset)
+        except OSError as error:
+            result["problem"] = error.strerror or str(error)
+        yield result
 
 
 def _write_quarantine(

@@ -103,6 +103,6 @@ def test_settings_of_the_environment_win_over_ours(monkeypatch):
 def test_ray_data_is_silenced():
     from ray.data import DataContext
 
-    connection.silence("data")
+    connection.configure("data")
     assert logging.getLogger("ray.data").level == logging.ERROR
     assert not DataContext.get_current().enable_progress_bars

@@ -73,6 +73,17 @@ def test_ray_data_has_our_settings():
     assert set(ray_internals.DATA_CONTEXT_SETTINGS) <= fields
 
 
+def test_ray_data_asks_for_the_size_of_the_cluster_as_often_as_we_say(monkeypatch):
+    from ray.data._internal.execution.resource_manager import ResourceManager
+
+    monkeypatch.setattr(ResourceManager, "GLOBAL_LIMITS_UPDATE_INTERVAL_S", 1)
+    ray_internals.use_all_cores_at_once()
+    assert ResourceManager.GLOBAL_LIMITS_UPDATE_INTERVAL_S < 1
+    assert "self.GLOBAL_LIMITS_UPDATE_INTERVAL_S" in inspect.getsource(
+        ResourceManager.get_global_limits
+    )
+
+
 def test_ray_data_warns_with_the_text_that_we_silence():
     assert ray_internals.RAY_REMOTE_ARGS_WARNING in sources("data").replace("``", "`")
 

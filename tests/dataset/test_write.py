@@ -17,7 +17,7 @@ from freqquest.dataset.manifest import load_manifest, sha256
 from freqquest.dataset.plan import plan_dataset
 from freqquest.dataset.views import RECIPE_CLIP as CLIP
 from freqquest.dataset.views import RECIPE_VIEWS as VIEWS
-from freqquest.dataset.write import _num_tasks, write_dataset
+from freqquest.dataset.write import _divide, write_dataset
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.splits import read_split
@@ -270,8 +270,16 @@ def test_one_unreadable_clip_is_allowed_unless_the_limit_is_zero(local_ray, audi
 
 
 @pytest.mark.parametrize(
-    ("num_shards", "num_cores", "num_tasks"),
-    [(0, 2, 0), (19, 2, 19), (55, 2, 28), (157, 2, 40), (157, 64, 157), (10, math.inf, 10)],
+    ("num_shards", "num_cores", "lengths"),
+    [
+        (0, 2, []),
+        (19, 2, [5, 4, 3, 2, 2, 1, 1, 1]),
+        (50, 2, [8, 8, 8, 7, 5, 4, 3, 2, 2, 1, 1, 1]),
+        (5, 64, [1, 1, 1, 1, 1]),
+        (3, math.inf, [1, 1, 1]),
+    ],
 )
-def test_a_task_makes_several_shards_only_if_every_core_has_many(num_shards, num_cores, num_tasks):
-    assert _num_tasks(num_shards, num_cores) == num_tasks
+def test_tasks_make_ever_fewer_shards(num_shards, num_cores, lengths):
+    runs = _divide(num_shards, num_cores)
+    assert [len(run) for run in runs] == lengths
+    assert [number for run in runs for number in run] == list(range(num_shards))

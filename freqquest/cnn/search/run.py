@@ -146,7 +146,7 @@ def _run_trials(
     config: TuneConfig, task: TrialTask, resources: dict[str, float], run: Location
 ) -> list[Outcome]:
     """Run a new search, or the rest of an interrupted one; return the first points first."""
-    connection.silence("tune")
+    connection.configure("tune")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trainable = tune.with_resources(tune.with_parameters(run_trial, task=task), resources)
     num_addable = capacity.num_addable_trials(resources, config.effective_num_trials)
