@@ -1,6 +1,8 @@
 """Files of equal content, of any size, with as little reading as possible."""
 
 import os
+import threading
+import time
 
 import pandas as pd
 import pytest
@@ -59,3 +61,21 @@ def test_of_files_that_differ_in_their_middle_no_more_is_read(tmp_path, monkeypa
     monkeypatch.setattr(equal_content, "_digest_whole", None)
     contents = {str(number): bytes(5000) + bytes([number]) + bytes(5000) for number in range(5)}
     assert set(first_of(tmp_path, **contents).values()) == set(contents)
+
+
+def test_slow_storage_is_read_by_many_threads(tmp_path, monkeypatch):
+    readers = set()
+    middle = equal_content._digest_middle
+
+    def wait(path):
+        readers.add(threading.get_ident())
+        time.sleep(0.02)
+        return middle(path)
+
+    monkeypatch.setattr(equal_content, "_BATCH_FILES", 3)
+    monkeypatch.setattr(equal_content, "_digest_middle", wait)
+    contents = {f"{number:02d}": bytes(9) + bytes([number // 2]) for number in range(60)}
+    assert first_of(tmp_path, **contents) == {
+        name: f"{int(name) // 2 * 2:02d}" for name in contents
+    }
+    assert len(readers) > 2
