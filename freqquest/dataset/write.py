@@ -1,6 +1,6 @@
 """The preprocess stage: make the sharded spectrogram dataset with Ray Data.
 
-Each task makes one shard, which bounds its memory. The manifest is written last and commits the
+Each task makes one shard at a time, which bounds its memory. The manifest is written last and commits the
 dataset.
 """
 
