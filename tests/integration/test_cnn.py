@@ -78,6 +78,7 @@ def test_the_benchmark_of_extra_clips_writes_metrics_and_a_table(
     assert report["summary"]["difference"]["accuracy"] == gained
 
 
+@pytest.mark.slow
 def test_a_search_trains_on_extra_clips_and_refuses_other_ones_in_their_place(
     local_ray, small_networks, dataset_dir, extra_dir, tmp_path
 ):
@@ -108,6 +109,7 @@ def test_a_search_trains_on_extra_clips_and_refuses_other_ones_in_their_place(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_a_search_over_folds_that_ctrl_c_ended_keeps_its_finished_trials(
     job, local_ray, dataset_dir, tmp_path, monkeypatch
 ):

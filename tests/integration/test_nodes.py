@@ -30,6 +30,8 @@ from tests.integration.conftest import (
 )
 from tests.servers import DEADLINE_S, running, wait_until
 
+pytestmark = pytest.mark.slow
+
 NUM_NODES = 2
 CLIPS_PER_SHARD = 2
 LOSS = "train/loss"
@@ -120,7 +122,7 @@ def lose(cluster, node):
 def test_a_node_lost_while_preprocessing_costs_only_the_shards_that_it_was_making(
     cluster, audio_dir, dataset_dir, tmp_path
 ):
-    folder, work, seen = tmp_path / "dataset", "Map(_write_planned)", set()
+    folder, work, seen = tmp_path / "dataset", "FlatMap(_write_planned)", set()
 
     def finished():
         return {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
@@ -142,7 +144,6 @@ def test_a_node_lost_while_preprocessing_costs_only_the_shards_that_it_was_makin
     assert shards == load_manifest(locate(dataset_dir)).shards
 
 
-@pytest.mark.slow
 def test_a_node_lost_during_the_search_costs_only_its_trial(
     cluster, dataset_dir, tmp_path, monkeypatch
 ):
@@ -185,7 +186,6 @@ def test_a_node_lost_during_the_search_costs_only_its_trial(
     assert epochs_logged(lost) == list(range(1, 31)), "the lost attempt's curve is still there"
 
 
-@pytest.mark.slow
 def test_a_node_lost_during_training_leaves_fewer_workers_that_go_on_from_the_last_checkpoint(
     cluster, dataset_dir, tmp_path
 ):

@@ -45,7 +45,7 @@ def run_demo(job, tmp_path_factory):
     budget = ["--num-trials", 2, "--max-epochs", 2, "--num-members", 1, "--epochs", 2]
 
     def run(num_clips=1, **expected):
-        settings = [*budget, "--num-workers", "1:2", "--num-clips", num_clips]
+        settings = [*budget, "--num-workers", 1, "--num-clips", num_clips]
         with few_demo_clips(), smaller_networks():
             done = job("pipeline", "--run-dir", folder, *settings, **expected)
         return SimpleNamespace(folder=folder, stdout=done.stdout, stderr=done.stderr)
@@ -150,7 +150,7 @@ def test_every_trial_is_listed_and_logs_its_curves_pictures_and_sounds(pipeline)
     assert sounds  # two epochs leave mistakes
 
 
-def test_elastic_workers_leave_a_judged_generator_with_sounds_and_pictures(pipeline):
+def test_the_training_leaves_a_judged_generator_with_sounds_and_pictures(pipeline):
     run, metrics = pipeline.folder, pipeline.metrics["cgan"]
     samples = {path.name for path in (run / "samples").iterdir()}
     assert samples == {f"{label}_ep{epoch}.wav" for label in CLASSES for epoch in (1, 2)}

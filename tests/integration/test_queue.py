@@ -24,6 +24,8 @@ from freqquest.storage import locate
 from tests.integration.conftest import ROOT, TINY, events_of, start
 from tests.servers import DEADLINE_S, answers, free_port, running, wait_until
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 RUN = "s3://bucket/run"
 DATASET = ("--dataset-dir", "s3://bucket/dataset")
@@ -122,13 +124,11 @@ def test_the_log_of_a_submitted_job_has_the_preflight_its_progress_and_its_resul
     assert "rows: 16 train, 4 validation" in dataset.text
 
 
-@pytest.mark.slow
 def test_a_search_keeps_its_model_on_remote_storage(model):
     assert read_card(locate("s3://bucket/cnn/best_model.keras"), "").classes == ["high", "low"]
     assert "python -m freqquest watch --run-dir s3://bucket/cnn" in model.text
 
 
-@pytest.mark.slow
 def test_a_stopped_training_ends_by_itself_and_the_same_submit_continues_it_on_remote_storage(
     queue, model, tmp_path
 ):
@@ -182,7 +182,6 @@ def is_worker(process):
         return False
 
 
-@pytest.mark.slow
 def test_tensorboard_shows_logs_on_remote_storage_in_one_command(queue, model):
     port = free_port()
     arguments = ["--run-dir", "s3://bucket/cnn", "--port", port, "--interval-s", 1]
