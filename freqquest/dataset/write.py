@@ -1,7 +1,7 @@
 """The preprocess stage: make the sharded spectrogram dataset with Ray Data.
 
-Each task makes one shard at a time, which bounds its memory. The manifest is written last and commits the
-dataset.
+Each task makes one shard at a time, which bounds its memory. The manifest is written last and
+commits the dataset.
 """
 
 import json
