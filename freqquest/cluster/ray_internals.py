@@ -119,7 +119,7 @@ def hidden_cluster() -> "Iterator[Cluster]":
 def use_all_cores_at_once() -> None:
     """Let Ray Data ask often how large the cluster is.
 
-    It runs one task at a time until it has an answer, and asks again after a second.
+    It runs one task at a time until it has an answer; by default, it looks for it once a second.
     """
     from ray.data._internal.execution.resource_manager import ResourceManager
 

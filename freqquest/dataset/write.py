@@ -133,8 +133,8 @@ def _write_shards(shards: ShardPlans, dataset: Location) -> list[WrittenShard]:
 
     connection.configure("data")
     shared = ray.put(shards)  # workers read their rows from it, so that no task carries any
-    runs = [{"run": run} for run in _divide(len(shards), capacity.num_cores())]
-    pipeline = ray.data.from_items(runs, override_num_blocks=len(runs)).flat_map(
+    tasks = [{"numbers": numbers} for numbers in _divide(len(shards), capacity.num_cores())]
+    pipeline = ray.data.from_items(tasks, override_num_blocks=len(tasks)).flat_map(
         partial(_write_planned, shared=shared, dataset=dataset)
     )
     written: dict[int, WrittenShard] = {}
@@ -150,29 +150,35 @@ def _write_shards(shards: ShardPlans, dataset: Location) -> list[WrittenShard]:
 
 
 def _divide(num_shards: int, num_cores: float) -> list[range]:
-    """Divide the shards among tasks: ever fewer shards a task, so that all cores end together."""
-    runs, start = [], 0
+    """Return each task's shards: later tasks make fewer, so that all cores end together."""
+    tasks, start = [], 0
     while start < num_shards:
         length = math.ceil((num_shards - start) / (2 * num_cores))
-        runs.append(range(start, start + min(max(1, length), _MAX_SHARDS_PER_TASK)))
-        start = runs[-1].stop
-    return runs
+        tasks.append(range(start, start + min(max(1, length), _MAX_SHARDS_PER_TASK)))
+        start = tasks[-1].stop
+    return tasks
 
 
 def _write_planned(
     row: dict[str, range], shared: "ray.ObjectRef[ShardPlans]", dataset: Location
 ) -> Iterator[_Result]:
-    """Make shards. An error is yielded, as Ray would wrap an exception into a page of text."""
+    """Make a task's shards until one fails.
+
+    The error is yielded, as Ray would wrap an exception into a page of text.
+    """
     import ray
 
-    for number in row["run"]:
-        plan = ray.get(shared)[number]
+    plans = ray.get(shared)
+    for number in row["numbers"]:
+        plan = plans[number]
         result = _Result(number=number, num_clips=len(plan.clips), written=None, problem="")
         try:
             result["written"] = write_shard(plan, dataset)
         except OSError as error:
             result["problem"] = error.strerror or str(error)
         yield result
+        if result["problem"]:
+            return
 
 
 def _write_quarantine(

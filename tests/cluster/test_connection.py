@@ -100,9 +100,12 @@ def test_settings_of_the_environment_win_over_ours(monkeypatch):
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
-def test_ray_data_is_silenced():
+def test_ray_data_is_silent_and_uses_all_cores_at_once(monkeypatch):
     from ray.data import DataContext
 
+    monkeypatch.setattr(ray_internals, "use_all_cores_at_once", lambda: called.append(True))
+    called = []
     connection.configure("data")
+    assert called
     assert logging.getLogger("ray.data").level == logging.ERROR
     assert not DataContext.get_current().enable_progress_bars

@@ -63,19 +63,23 @@ def test_of_files_that_differ_in_their_middle_no_more_is_read(tmp_path, monkeypa
     assert set(first_of(tmp_path, **contents).values()) == set(contents)
 
 
-def test_slow_storage_is_read_by_many_threads(tmp_path, monkeypatch):
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_only_slow_storage_is_read_by_several_threads(tmp_path, monkeypatch, is_slow):
     readers = set()
     middle = equal_content._digest_middle
 
-    def wait(path):
+    def read(path):
         readers.add(threading.get_ident())
         time.sleep(0.02)
         return middle(path)
 
+    processor_time = (lambda: 0.0) if is_slow else time.perf_counter
+    monkeypatch.setattr(time, "thread_time", processor_time)
     monkeypatch.setattr(equal_content, "_BATCH_FILES", 3)
-    monkeypatch.setattr(equal_content, "_digest_middle", wait)
+    monkeypatch.setattr(equal_content, "_BATCHES_AT_ONCE", 4)
+    monkeypatch.setattr(equal_content, "_digest_middle", read)
     contents = {f"{number:02d}": bytes(9) + bytes([number // 2]) for number in range(60)}
     assert first_of(tmp_path, **contents) == {
         name: f"{int(name) // 2 * 2:02d}" for name in contents
     }
-    assert len(readers) > 2
+    assert (len(readers) > 2) == is_slow

@@ -5,6 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from freqquest.dataset.manifest import load_manifest, sha256
 from freqquest.dataset.plan import plan_dataset
 from freqquest.dataset.views import RECIPE_CLIP as CLIP
 from freqquest.dataset.views import RECIPE_VIEWS as VIEWS
-from freqquest.dataset.write import _divide, write_dataset
+from freqquest.dataset.write import _divide, _write_planned, write_dataset
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.splits import read_split
@@ -279,7 +280,18 @@ def test_one_unreadable_clip_is_allowed_unless_the_limit_is_zero(local_ray, audi
         (3, math.inf, [1, 1, 1]),
     ],
 )
-def test_tasks_make_ever_fewer_shards(num_shards, num_cores, lengths):
-    runs = _divide(num_shards, num_cores)
-    assert [len(run) for run in runs] == lengths
-    assert [number for run in runs for number in run] == list(range(num_shards))
+def test_later_tasks_make_fewer_shards(num_shards, num_cores, lengths):
+    tasks = _divide(num_shards, num_cores)
+    assert [len(numbers) for numbers in tasks] == lengths
+    assert [number for numbers in tasks for number in numbers] == list(range(num_shards))
+
+
+def test_a_task_ends_at_the_first_shard_that_fails(monkeypatch):
+    def fail(plan, dataset):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("freqquest.dataset.write.write_shard", fail)
+    monkeypatch.setattr("ray.get", lambda shared: shared)
+    plans = [SimpleNamespace(clips=[]) for _ in range(3)]
+    (result,) = _write_planned({"numbers": range(3)}, plans, locate("there"))
+    assert result["problem"] == "No space left on device"
