@@ -66,7 +66,10 @@ TABLES: tuple[tuple[str, tuple[_Part, ...]], ...] = (
 )
 """Data sets that come with tables. One that has the first table and its folder is recognized."""
 
-KAGGLE = tuple(_Part(table="train.csv", folder=name) for name in ("audio_train", "Train", "train"))
+KAGGLE = tuple(
+    _Part(table="train.csv", folder=name)
+    for name in ("audio_train", "Train", "train", "train_audio")
+)
 """Tables of Kaggle's challenges. Their names are so common that the folders may know better."""
 
 
@@ -148,14 +151,14 @@ def _read_parts(tree: Tree, name: str, parts: list[_Part]) -> Sources:
     notes = [f"layout: {name} ({tables})", *(note for sources in found for note in sources.notes)]
     if is_elsewhere.any():
         places = ", ".join(top_folders(clip_ids[is_elsewhere]).replace("", ".").unique()[:5])
-        notes.append(f"set aside: {is_elsewhere.sum():,} audio files without a table in {places}")
+        notes.append(f"set aside: {count_files(is_elsewhere.sum())} without a table in {places}")
     return Sources(
         clips=pd.concat([sources.clips for sources in found], ignore_index=True).sort_values(
             "clip_id", ignore_index=True
         ),
         rejected=pd.concat([sources.rejected for sources in found], ignore_index=True),
         notes=notes,
-        recordings_from=found[0].recordings_from,
+        recordings_from=" and ".join(dict.fromkeys(sources.recordings_from for sources in found)),
     )
 
 

@@ -40,7 +40,7 @@ def make_manifest(
     _require_every_class(kept, plan.classes, rejected, config.dataset_dir)
     entries = [shard.entry for shard in written if shard.entry is not None]
     statistics = [shard.statistics for shard in written]
-    split_note, window_notes = _describe_windows(clips, config)
+    split_note, window_notes = _describe_windows(clips, plan.clips, config)
     return Manifest(
         version=FORMAT_VERSION,
         settings=plan.settings,
@@ -69,12 +69,14 @@ def make_manifest(
     )
 
 
-def _describe_windows(clips: pd.DataFrame, config: PreprocessConfig) -> tuple[str, list[str]]:
+def _describe_windows(
+    clips: pd.DataFrame, files: pd.DataFrame, config: PreprocessConfig
+) -> tuple[str, list[str]]:
     """Return a note on the split of windows, if they are far from it, and lines on their number."""
     if config.windows == "first":
         return "", []
     line = f"windows: {len(clips):,}, of {count_files(clips['path'].nunique())}"
-    return describe_windows(clips, config.validation_fraction), [line]
+    return describe_windows(clips, files, config.validation_fraction), [line]
 
 
 def _require_every_class(

@@ -81,7 +81,7 @@ FORMATS = (
         label_separator=",",
     ),
     TableFormat(
-        name="FSDKaggle2018",
+        name="FSDKaggle",
         columns={"file": "fname", "label": "label", "recording": "freesound_id"},
     ),
     TableFormat(name="BirdCLEF", columns={"file": "filename", "label": "primary_label"}),

@@ -94,9 +94,10 @@ def _describe_recordings(clips: pd.DataFrame) -> str:
     num_unknown = int((clips["recording"] == clips["clip_id"]).sum())
     if num_unknown == 0:
         return "recordings unseen in training"
+    which = "all files" if num_unknown == len(clips) else f"{num_unknown} of {len(clips)} files"
     return (
-        f"clips unseen in training, but the recording of {num_unknown} of {len(clips)} files is "
-        "unknown: other clips of it may be in training"
+        f"clips unseen in training, but the recordings of {which} are unknown: other clips of them "
+        "may be in training"
     )
 
 
@@ -222,26 +223,33 @@ def _describe_far(
     )
 
 
-def describe_windows(windows: pd.DataFrame, fraction: float) -> str:
-    """Return a note on the class whose windows are divided otherwise than its files, if any.
+def describe_windows(windows: pd.DataFrame, files: pd.DataFrame, fraction: float) -> str:
+    """Return a note on the class whose windows are divided worse than its files, if any.
 
     Files are divided before their lengths are known.
 
     Args:
         windows: Table of windows, with their splits.
+        files: Table of the clips that were divided into windows.
         fraction: Fraction of the clips that was to be held out.
     """
-    learned = windows[windows["split"] != "test"]
-    by_label = learned[["split"]].join(single_labels(learned["label"]))
-    shares = (by_label["split"] == "validation").groupby(by_label["label"]).mean()
+    shares, file_shares = _validation_shares(windows), _validation_shares(files)
     distances = (shares - fraction).abs()
-    if not len(shares) or distances.max() <= _tolerance(fraction):
+    distances = distances[distances > (file_shares - fraction).abs() + 0.01]
+    if not len(distances) or distances.max() <= _tolerance(fraction):
         return ""
     worst = str(distances.idxmax())
     return (
         f" ({shares[worst]:.2g} of the {worst} windows instead of {fraction:g}: files differ in "
         "length, or have several windows of few recordings)"
     )
+
+
+def _validation_shares(clips: pd.DataFrame) -> pd.Series:
+    """Return the share of each label's clips that is held out for validation."""
+    learned = clips[clips["split"] != "test"]
+    by_label = learned[["split"]].join(single_labels(learned["label"]))
+    return (by_label["split"] == "validation").groupby(by_label["label"]).mean()
 
 
 def _tolerance(fraction: float) -> float:

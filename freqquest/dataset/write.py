@@ -90,12 +90,12 @@ def _make_dataset(
         )
     shards = ShardPlans(clips, plan.classes, config)
     run_mark = _begin(dataset, config, plan, existing.keys() - shards.paths)
-    written = _write_shards(shards, dataset)
     found = pd.concat([plan.rejected, without_windows], ignore_index=True)
     num_sources = len(plan.clips) + len(plan.rejected)
-    rejected = _write_quarantine(
-        written, dataset, found, num_sources, config.max_quarantined_fraction
-    )
+    limit = config.max_quarantined_fraction
+    _write_quarantine([], dataset, found, num_sources, limit)  # refuses too many before the work
+    written = _write_shards(shards, dataset)
+    rejected = _write_quarantine(written, dataset, found, num_sources, limit)
     _write_warnings(written, dataset)
     manifest = make_manifest(config, plan, clips, written, rejected)
     # Imported here for matplotlib: the workers import this module too.

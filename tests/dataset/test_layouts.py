@@ -234,7 +234,7 @@ def test_kaggle_tables_name_clips_with_or_without_ending(tmp_path, folder, table
     else:
         sources = find(tmp_path)
         assert sources.notes[0] == "layout: Kaggle (train.csv)"
-        assert "set aside: 1 audio files without a table in Test" in sources.notes
+        assert "set aside: 1 file without a table in Test" in sources.notes
     assert list(column(sources, "label").values()) == ["dog", "cat"]
     assert sources.rejected.empty
 
@@ -259,7 +259,23 @@ def test_birdclef_has_its_primary_labels(tmp_path, prefix):
     }
     assert sources.notes[:2] == [
         "layout: BirdCLEF (train_metadata.csv)",
-        "set aside: 1 audio files without a table in test_soundscapes",
+        "set aside: 1 file without a table in test_soundscapes",
+    ]
+
+
+def test_birdclef_2025_has_its_table_under_another_name(tmp_path):
+    make(tmp_path, "train_audio/1139490/CSA1.ogg", "train_audio/41970/iNat2.ogg")
+    make(tmp_path, "train_soundscapes/H02_20230420_074000.ogg")
+    rows = "1139490,[''],[''],1.2,Rolf,1139490/CSA1.ogg\n41970,[''],[''],,Rolf,41970/iNat2.ogg\n"
+    write(tmp_path, **{"train.csv": BIRDCLEF_HEADER + rows})
+    sources = find(tmp_path)
+    assert column(sources, "label") == {
+        "train_audio/1139490/CSA1.ogg": "1139490",
+        "train_audio/41970/iNat2.ogg": "41970",
+    }
+    assert sources.notes[:2] == [
+        "layout: Kaggle (train.csv)",
+        "set aside: 1 file without a table in train_soundscapes",
     ]
 
 

@@ -196,8 +196,8 @@ def test_unknown_recordings_are_in_the_description():
     clips["recording"] = clips["clip_id"]
     _, description = assign_splits(clips, config())
     assert description == (
-        "clips unseen in training, but the recording of 20 of 20 files is unknown: "
-        "other clips of it may be in training"
+        "clips unseen in training, but the recordings of all files are unknown: "
+        "other clips of them may be in training"
     )
 
 
@@ -449,4 +449,4 @@ def test_a_million_clips_are_split_within_seconds():
     assert time.process_time() - started < 30
     shares = (splits == "validation").groupby(clips["label"]).mean()
     assert (shares - 0.2).abs().max() < 0.001
-    assert description.startswith("clips unseen in training, but the recording of 1000000 of")
+    assert description.startswith("clips unseen in training, but the recordings of all files")

@@ -159,5 +159,10 @@ def test_unreadable_files_are_counted_as_files_not_as_windows(long_files, local_
 def test_a_division_of_windows_that_is_far_from_that_of_files_is_told():
     windows = pd.DataFrame({"label": ["a"] * 10 + ["b"] * 10})
     windows["split"] = ["train"] * 8 + ["validation"] * 2 + ["train"] * 2 + ["validation"] * 8
-    assert describe_windows(windows, 0.2).startswith(" (0.8 of the b windows instead of 0.2: files")
-    assert describe_windows(windows[:10], 0.2) == ""
+    files = pd.DataFrame(
+        {"label": list("aaaaabbbbb"), "split": (["train"] * 4 + ["validation"]) * 2}
+    )
+    note = describe_windows(windows, files, 0.2)
+    assert note.startswith(" (0.8 of the b windows instead of 0.2: files")
+    assert describe_windows(windows[:10], files[:5], 0.2) == ""
+    assert describe_windows(windows, windows, 0.2) == "", "the split's own note tells it"

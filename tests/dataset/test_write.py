@@ -256,6 +256,26 @@ def test_too_many_unreadable_clips_stop_the_job_without_a_dataset(local_ray, aud
     assert fixed.num_quarantined == 0
 
 
+def test_too_many_missing_clips_stop_the_job_before_the_work(
+    local_ray, audio_dir, tmp_path, monkeypatch
+):
+    rows = [
+        f"{path.relative_to(audio_dir)},{path.parent.name}" for path in audio_dir.rglob("*.wav")
+    ]
+    rows += ["gone1.wav,low", "gone2.wav,low"]
+    (tmp_path / "clips.csv").write_text("\n".join(["path,label", *rows]))
+    monkeypatch.setattr("freqquest.dataset.write._write_shards", None)
+    with pytest.raises(UserError, match="2 of 22 clips were rejected"):
+        write_dataset(
+            PreprocessConfig(
+                audio_dir=str(audio_dir),
+                dataset_dir=str(tmp_path / "dataset"),
+                metadata=str(tmp_path / "clips.csv"),
+            )
+        )
+    assert len(pd.read_csv(tmp_path / "dataset" / "quarantine.csv")) == 2
+
+
 def test_one_unreadable_clip_is_allowed_unless_the_limit_is_zero(local_ray, audio_dir, tmp_path):
     shutil.copytree(audio_dir, tmp_path / "audio")
     min((tmp_path / "audio" / "low").glob("*")).write_bytes(b"")
