@@ -158,7 +158,9 @@ def _read_parts(tree: Tree, name: str, parts: list[_Part]) -> Sources:
         ),
         rejected=pd.concat([sources.rejected for sources in found], ignore_index=True),
         notes=notes,
-        recordings_from=" and ".join(dict.fromkeys(sources.recordings_from for sources in found)),
+        recordings_from=" and ".join(
+            dict.fromkeys(part.recordings_from for part in found if part.recordings_from)
+        ),
     )
 
 

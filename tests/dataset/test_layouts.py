@@ -214,6 +214,8 @@ def test_fsdkaggle2018_has_the_uploads_as_recordings(tmp_path):
     assert list(column(sources, "label").values()) == ["Hi-hat", "Hi-hat", "Saxophone"]
     assert list(column(sources, "split").values()) == ["test"]
     assert set(column(sources, "recording").values()) >= {"77", "78"}
+    place = "the column freesound_id of train_post_competition.csv"
+    assert has_note(sources, f"recordings: from {place}, e.g. 7")
 
 
 @pytest.mark.parametrize(
