@@ -82,7 +82,8 @@ def add_columns(sources: Sources, metadata: Metadata, root: str) -> Sources:
 
 
 def _place_of_recordings(metadata: Metadata) -> str:
-    return f"the column {metadata.columns.get('recording')} of {metadata.file.name}"
+    column = metadata.columns.get("recording")
+    return f"the column {column} of {metadata.file.name}" if column else ""
 
 
 def _locate_rows(metadata: Metadata, files: pd.Series, root: str) -> pd.Series:
