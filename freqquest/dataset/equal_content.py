@@ -20,6 +20,7 @@ _PIECE_BYTES = 2**20
 _NUM_THREADS = 16
 _BATCH_FILES = 250
 _BATCHES_AT_ONCE = 160
+"""Batches that threads read before it is measured again whether the storage is slow."""
 _LONG_WAIT_S = 50e-6
 """Wait for a file above which threads are faster than one thread."""
 
@@ -59,11 +60,12 @@ def _digests(paths: pd.Series, digest: Callable[[str], bytes]) -> np.ndarray:
     hashes: list[bytes] = []
     with ThreadPoolExecutor(_NUM_THREADS) as threads:
         while len(hashes) < len(batches):
-            batch, *following = batches[len(hashes) :][: 1 + _BATCHES_AT_ONCE]
+            batch = batches[len(hashes)]
             started_s = time.perf_counter() - time.thread_time()
             hashes.append(_digest_batch(batch, digest))
             waited_s = time.perf_counter() - time.thread_time() - started_s
             if waited_s > _LONG_WAIT_S * len(batch):
+                following = batches[len(hashes) : len(hashes) + _BATCHES_AT_ONCE]
                 hashes += threads.map(partial(_digest_batch, digest=digest), following)
     return np.frombuffer(b"".join(hashes), np.int64)
 

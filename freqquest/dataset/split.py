@@ -235,6 +235,7 @@ def describe_windows(windows: pd.DataFrame, files: pd.DataFrame, fraction: float
     """
     shares, file_shares = _validation_shares(windows), _validation_shares(files)
     distances = (shares - fraction).abs()
+    # Where the files are as far, the note on their split says why.
     distances = distances[distances > (file_shares - fraction).abs() + 0.01]
     if not len(distances) or distances.max() <= _tolerance(fraction):
         return ""

@@ -241,43 +241,31 @@ def test_kaggle_tables_name_clips_with_or_without_ending(tmp_path, folder, table
     assert sources.rejected.empty
 
 
-@pytest.mark.parametrize("prefix", ["abethr1/", ""], ids=["2023", "2020"])
-def test_birdclef_has_its_primary_labels(tmp_path, prefix):
+@pytest.mark.parametrize(
+    ("table", "layout", "soundscapes", "folders"),
+    [
+        ("train_metadata.csv", "BirdCLEF", "test_soundscapes", ["abethr1/", "abhori1/"]),
+        ("train_metadata.csv", "BirdCLEF", "test_soundscapes", ["", ""]),
+        ("train.csv", "Kaggle", "train_soundscapes", ["abethr1/", "abhori1/"]),
+    ],
+    ids=["2023", "2020", "2025"],
+)
+def test_birdclef_has_its_primary_labels(tmp_path, table, layout, soundscapes, folders):
     make(tmp_path, "train_audio/abethr1/XC1.ogg", "train_audio/abhori1/XC2.ogg")
-    make(tmp_path, "test_soundscapes/soundscape_29201.ogg", "eBird_Taxonomy_v2021.csv")
-    other = "abhori1/" if prefix else ""
-    write(
-        tmp_path,
-        **{
-            "train_metadata.csv": BIRDCLEF_HEADER
-            + f"abethr1,[],['song'],4.3,Rolf,{prefix}XC1.ogg\n"
-            f"abhori1,[],['call'],,Rolf,{other}XC2.ogg\n"
-        },
+    make(tmp_path, f"{soundscapes}/soundscape_29201.ogg", "eBird_Taxonomy_v2021.csv")
+    rows = (
+        f"abethr1,[],['song'],4.3,Rolf,{folders[0]}XC1.ogg\n"
+        f"abhori1,[],['call'],,Rolf,{folders[1]}XC2.ogg\n"
     )
+    write(tmp_path, **{table: BIRDCLEF_HEADER + rows})
     sources = find(tmp_path)
     assert column(sources, "label") == {
         "train_audio/abethr1/XC1.ogg": "abethr1",
         "train_audio/abhori1/XC2.ogg": "abhori1",
     }
     assert sources.notes[:2] == [
-        "layout: BirdCLEF (train_metadata.csv)",
-        "set aside: 1 file without a table in test_soundscapes",
-    ]
-
-
-def test_birdclef_2025_has_its_table_under_another_name(tmp_path):
-    make(tmp_path, "train_audio/1139490/CSA1.ogg", "train_audio/41970/iNat2.ogg")
-    make(tmp_path, "train_soundscapes/H02_20230420_074000.ogg")
-    rows = "1139490,[''],[''],1.2,Rolf,1139490/CSA1.ogg\n41970,[''],[''],,Rolf,41970/iNat2.ogg\n"
-    write(tmp_path, **{"train.csv": BIRDCLEF_HEADER + rows})
-    sources = find(tmp_path)
-    assert column(sources, "label") == {
-        "train_audio/1139490/CSA1.ogg": "1139490",
-        "train_audio/41970/iNat2.ogg": "41970",
-    }
-    assert sources.notes[:2] == [
-        "layout: Kaggle (train.csv)",
-        "set aside: 1 file without a table in train_soundscapes",
+        f"layout: {layout} ({table})",
+        f"set aside: 1 file without a table in {soundscapes}",
     ]
 
 
