@@ -157,23 +157,29 @@ def log_mel(waveform: np.ndarray, config: SpectrogramConfig, sample_rate_hz: int
         raise ValueError(
             f"waveform of shape {waveform.shape} is not mono: it must be [S]; average its channels"
         )
-    mel_power = _mel_power(waveform, config, _sparse_mel_filter_bank(config, sample_rate_hz))
+    power = mel_power(centered_frames(waveform, config), config, sample_rate_hz)
     spectrogram = np.zeros((config.num_mels, config.num_frames), np.float32)
-    filled = spectrogram[:, : mel_power.shape[1]]
-    if config.compression == "decibel":
-        _to_decibel(mel_power, config.top_db, filled)
-    else:
-        np.log1p(mel_power, out=filled)
+    spectrogram[:, : power.shape[1]] = power
+    compress(spectrogram[:, : power.shape[1]], config)
     return spectrogram
 
 
-def _mel_power(waveform: np.ndarray, config: SpectrogramConfig, filters: csr_array) -> np.ndarray:
-    """Return the mel power `[M, T]` of centered, windowed frames, at most `num_frames`."""
+def centered_frames(waveforms: np.ndarray, config: SpectrogramConfig) -> np.ndarray:
+    """Return the frames `[..., T, n_fft]` of waveforms `[..., S]`, at most `num_frames`; a view.
+
+    The waveforms are padded by half a window, so that the first frame is centered on their start.
+    """
     half = config.n_fft // 2
-    padded = np.pad(waveform, (half, config.n_fft - half), mode=config.padding)
-    frames = sliding_window_view(padded, config.n_fft)[:: config.hop_length][: config.num_frames]
+    sides = [(0, 0)] * (waveforms.ndim - 1) + [(half, config.n_fft - half)]
+    padded = np.pad(waveforms, sides, mode=config.padding)
+    frames = sliding_window_view(padded, config.n_fft, axis=-1)
+    return frames[..., :: config.hop_length, :][..., : config.num_frames, :]
+
+
+def mel_power(frames: np.ndarray, config: SpectrogramConfig, sample_rate_hz: int) -> np.ndarray:
+    """Return the mel power `[M, T]` of frames `[T, n_fft]`, which are windowed here."""
     window = _hann(config.n_fft)
-    power = np.empty((len(frames), half + 1), np.float32)
+    power = np.empty((len(frames), config.n_fft // 2 + 1), np.float32)
     step = max(1, _SAMPLES_AT_ONCE // config.n_fft)
     windowed = np.empty((step, config.n_fft), np.float32)
     for start in range(0, len(frames), step):
@@ -182,8 +188,9 @@ def _mel_power(waveform: np.ndarray, config: SpectrogramConfig, filters: csr_arr
         squares = spectrum.view(np.float32)  # real and imaginary parts in turn
         np.square(squares, out=squares)
         np.add(squares[:, ::2], squares[:, 1::2], out=power[start : start + step])
-    mel_power: np.ndarray = filters @ np.ascontiguousarray(power.T)
-    return mel_power
+    filters = _sparse_mel_filter_bank(config, sample_rate_hz)
+    of_bands: np.ndarray = filters @ np.ascontiguousarray(power.T)
+    return of_bands
 
 
 @lru_cache(maxsize=8)
@@ -192,11 +199,15 @@ def _hann(num_samples: int) -> np.ndarray:
     return np.hanning(num_samples + 1)[:-1].astype(np.float32)
 
 
-def _to_decibel(power: np.ndarray, top_db: float, decibel: np.ndarray) -> None:
-    """Convert power `[M, T]` to dB relative to its maximum, at least `-top_db`; silence is 0 dB."""
+def compress(power: np.ndarray, config: SpectrogramConfig) -> None:
+    """Replace mel power `[M, T]` by its compressed values, those of a spectrogram; in place."""
+    if config.compression == "log1p":
+        np.log1p(power, out=power)
+        return
     smallest = 1e-10
-    np.maximum(power, smallest, out=decibel)
-    decibel /= max(float(power.max()), smallest)
-    np.log10(decibel, out=decibel)
-    decibel *= 10.0
-    np.maximum(decibel, -top_db, out=decibel)
+    maximum = max(float(power.max()), smallest)  # silence is 0 dB
+    np.maximum(power, smallest, out=power)
+    power /= maximum
+    np.log10(power, out=power)
+    power *= 10.0
+    np.maximum(power, -config.top_db, out=power)

@@ -73,6 +73,18 @@ def open_windows(path: str, config: ClipConfig, windows: WindowConfig) -> Iterat
         return
     duration_s, file_levels = measure_file(path, windows)
     starts_s = window_starts(windows, config.duration_s, 0.0, duration_s, file_levels)
+    yield from open_waveforms(path, config, starts_s)
+
+
+def open_waveforms(
+    path: str, config: ClipConfig, starts_s: Sequence[float]
+) -> Iterator[np.ndarray]:
+    """Open a file and yield its clips that start at these seconds: one is in memory at a time.
+
+    Raises:
+        UnreadableClipError: The file is corrupt, missing or not permitted.
+        OSError: The storage fails, which says nothing about the file.
+    """
     with _open(path) as stream:
         yield from load_waveforms(stream, config, starts_s)
 

@@ -1,0 +1,106 @@
+"""One unit of a recording: class probabilities of its windows, and properties of its frames.
+
+No Ray; Keras comes with the model. Shapes: N windows, K classes, S samples, M mel bands, F frames,
+C columns, H bands of a picture.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from freqquest.audio.clip import ClipConfig
+from freqquest.audio.overlapping import frame_power, window_log_mels
+from freqquest.dataset.load_clip import open_waveforms
+from freqquest.detection import frames as of_frames
+from freqquest.detection.grid import Grid
+
+_SPECTROGRAM_VALUES = 64 * 128 * 173
+"""Most values of the spectrograms that are in memory together: 64 windows of 4 seconds."""
+
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Function from spectrograms `[N, M, T]` to class probabilities `[N, K]`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """Consecutive units of a recording."""
+
+    probabilities: np.ndarray
+    """`[N, K]`, float32."""
+    levels: np.ndarray
+    """Level of each frame in dB relative to full scale, `[F]`, float16."""
+    changes: np.ndarray
+    """Change of sound at each frame in dB, `[F]`, float16."""
+    columns: np.ndarray
+    """Columns of the picture in dB, `[H, C]`, float16; C is 0 if none is wanted."""
+
+
+def listen(
+    path: str,
+    duration_s: float,
+    units: range,
+    grid: Grid,
+    predict: Predict,
+    frames_per_column: int = 0,
+) -> Iterator[Heard]:
+    """Yield each of some units of a recording; about 60 s of it are in memory at a time.
+
+    Args:
+        path: Audio file.
+        duration_s: Length of the file.
+        units: Numbers of the units.
+        grid: Windows and frames.
+        predict: The model.
+        frames_per_column: Frames of each column of the picture; 0 for no picture.
+
+    Raises:
+        UnreadableClipError: The file is corrupt, missing or not permitted.
+        OSError: The storage fails, which says nothing about the file.
+    """
+    context = of_frames.context_frames(grid.frame_s)
+    # Beyond the frames that are compared, half a window of real samples.
+    margin = context + math.ceil(grid.view.n_fft / grid.view.hop_length)
+    begins = [max(0, grid.unit_frames(unit, duration_s).start - margin) for unit in units]
+    num_frames = grid.frames_per_unit + 2 * margin
+    length_s = num_frames * grid.frame_s
+    part = ClipConfig(sample_rate_hz=grid.clip.sample_rate_hz, duration_s=length_s)
+    waveforms = open_waveforms(path, part, [begin * grid.frame_s for begin in begins])
+    for unit, begin, waveform in zip(units, begins, waveforms, strict=True):
+        yield _hear(waveform, begin, unit, duration_s, grid, predict, frames_per_column)
+
+
+def _hear(
+    waveform: np.ndarray,
+    begin: int,
+    unit: int,
+    duration_s: float,
+    grid: Grid,
+    predict: Predict,
+    frames_per_column: int,
+) -> Heard:
+    """Return a unit, given the waveform `[S]` that begins at a frame of the recording."""
+    view, rate = grid.view, grid.clip.sample_rate_hz
+    power = frame_power(waveform, view, rate)
+    windows = grid.unit_windows(unit, grid.num_windows(duration_s))
+    starts = grid.starts(windows.start, windows.stop) - begin
+    step = max(1, _SPECTROGRAM_VALUES // (view.num_mels * view.num_frames))
+    probabilities = [
+        predict(window_log_mels(waveform, power, some, grid.clip.num_samples, view, rate))
+        for some in np.split(starts, range(step, len(starts), step))
+    ]
+    own = grid.unit_frames(unit, duration_s)
+    frames = range(own.start - begin, own.stop - begin)
+    known = power[:, : grid.num_frames(duration_s) - begin]
+    context = of_frames.context_frames(grid.frame_s)
+    picture = np.zeros((0, 0))
+    if frames_per_column:
+        own_power = known[:, frames.start : frames.stop]
+        picture = of_frames.columns(own_power, own.start, frames_per_column)
+    return Heard(
+        probabilities=np.concatenate(probabilities),
+        levels=of_frames.levels(waveform, frames, view.hop_length, view.n_fft).astype(np.float16),
+        changes=of_frames.changes(known, frames, context).astype(np.float16),
+        columns=picture.astype(np.float16),
+    )
