@@ -20,7 +20,7 @@ from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
 from freqquest.cnn.leakage_audit import RECORDING
 from freqquest.cnn.model_file import ModelCard
 from freqquest.cnn.scores import score_of
-from freqquest.cnn.search.outcome import Outcome
+from freqquest.cnn.search.outcome import HeldOut, Outcome
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest
 from freqquest.progress import Progress
@@ -188,11 +188,23 @@ def describe_training_clips(
 
 
 def save(
-    networks: list[Location], manifest: Manifest, metrics: CnnMetrics, model_file: Location
+    networks: list[Location],
+    manifest: Manifest,
+    metrics: CnnMetrics,
+    held_out: HeldOut,
+    model_file: Location,
 ) -> None:
-    """Average the networks into the model file, in a Ray task."""
+    """Average the networks into the model file, in a Ray task.
+
+    Args:
+        networks: Files of the networks.
+        manifest: Dataset that they were trained on.
+        metrics: Metrics of the stage.
+        held_out: Predictions of held-out clips, for the thresholds of detection.
+        model_file: File to write.
+    """
     remote_save = ray.remote(num_cpus=1, max_calls=1)(save_final_model)
-    task = remote_save.remote(networks, _card(manifest, metrics), model_file)
+    task = remote_save.remote(networks, _card(manifest, metrics), held_out, model_file)
     with cancel_on_error([task]):
         ray.get(task)
 

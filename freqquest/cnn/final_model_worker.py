@@ -3,13 +3,17 @@
 Keras is imported inside the functions, so that the driver never loads it.
 """
 
+import dataclasses
+
 import numpy as np
 
 from freqquest.cnn.config import CnnConfig
+from freqquest.cnn.detection_thresholds import detection_thresholds, negative_spectrograms
 from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.model_file import ModelCard, add_card, load_model, to_bytes
 from freqquest.cnn.network import average, predict_probabilities
+from freqquest.cnn.search.outcome import HeldOut
 from freqquest.storage import Location
 
 
@@ -44,12 +48,21 @@ def fit_network(
     return predict_probabilities(model, clips.spectrograms[split.validation])
 
 
-def save_final_model(members: list[Location], card: ModelCard, model_file: Location) -> None:
-    """Average the networks into one calibrated model, and save it with its card."""
+def save_final_model(
+    members: list[Location], card: ModelCard, held_out: HeldOut, model_file: Location
+) -> None:
+    """Average the networks into one calibrated model, and save it with its card.
+
+    The card's thresholds of detection are chosen here, where the model is: on its predictions of
+    negative clips, and on held-out clips as the search predicted them.
+    """
     prepare(Device())
     model = average(
         [load_model(member) for member in members],
         card.temperature,
         several_labels=card.has_several_labels,
     )
+    negatives = predict_probabilities(model, negative_spectrograms(card.clip, card.view))
+    thresholds = detection_thresholds(*held_out, negatives)
+    card = dataclasses.replace(card, detection_thresholds=thresholds)
     model_file.write_bytes(add_card(to_bytes(model), card))

@@ -33,6 +33,11 @@ _MAX_COMPRESSED_BYTES = 2**24
 _CARD_VERSION = 4
 """Version 3 is read too, whose `band_shift` is a number of 128 bands, and version 2, which has
 other names."""
+_OPTIONAL_FIELDS = ("thresholds", "background_label")
+"""Fields of the card that are left out where they are None, so that an earlier freqquest reads it;
+it refuses a file that has them, because it would use the model wrongly."""
+_DECISIONS_NAME, _DECISION_FIELDS = "freqquest_decisions.json", ("detection_thresholds",)
+"""A second part of the card, with fields that an earlier freqquest can do without."""
 _RENAMED_FIELDS = {"network": "cnn_config", "normalisation": "normalization"}
 """Fields of a version 2 card, and their names since version 3."""
 _RENAMED_SETTINGS = {"normalisation": "normalization", "equaliser_db": "equalizer_db"}
@@ -69,14 +74,22 @@ class ModelCard:
     """Windows of each file that were trained on, and are classified."""
     thresholds: list[float] | None = None
     """Probability of each class from which a clip has its label; None if clips have one label."""
+    detection_thresholds: list[float] | None = None
+    """Probability of each class from which a part of a recording has its sound, where noise and
+    silence are heard too; None in files that predate them. That of the background is not used."""
+    background_label: str | None = None
+    """Class of clips that have no sound of another class: trained, but never an answer."""
     version: int = _CARD_VERSION
 
     def __post_init__(self) -> None:
-        if self.thresholds is not None and len(self.thresholds) != len(self.classes):
-            raise ValueError(
-                f"{len(self.thresholds)} thresholds must be as many as its {len(self.classes)} "
-                "classes"
-            )
+        for name in ("thresholds", "detection_thresholds"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.classes):
+                raise ValueError(
+                    f"{len(values)} {name} must be as many as its {len(self.classes)} classes"
+                )
+        if self.background_label is not None and self.background_label not in self.classes:
+            raise ValueError(f"background_label={self.background_label} must be one of its classes")
 
     @property
     def has_several_labels(self) -> bool:
@@ -119,15 +132,19 @@ def add_card(keras_file: bytes, card: ModelCard) -> bytes:
         path = Path(folder) / "model.keras"
         path.write_bytes(keras_file)
         with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(_CARD_NAME, json.dumps(_to_json(card)))
+            for name, part in _to_parts(card).items():
+                archive.writestr(name, json.dumps(part))
         return path.read_bytes()
 
 
-def _to_json(card: ModelCard) -> dict[str, object]:
+def _to_parts(card: ModelCard) -> dict[str, dict[str, object]]:
+    """Return the JSON files of a card by name."""
     content = dataclasses.asdict(card)
-    if card.thresholds is None:  # so that an earlier freqquest reads the file
-        del content["thresholds"]
-    return content
+    decisions = {name: content.pop(name) for name in _DECISION_FIELDS}
+    for name in _OPTIONAL_FIELDS:
+        if content[name] is None:
+            del content[name]
+    return {_CARD_NAME: content, _DECISIONS_NAME: decisions}
 
 
 def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
@@ -149,6 +166,8 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
         with model_file.open() as stream, zipfile.ZipFile(stream) as archive:
             _refuse_bombs(archive)
             content = json.loads(archive.read(_CARD_NAME))
+            if _DECISIONS_NAME in archive.namelist():
+                content |= json.loads(archive.read(_DECISIONS_NAME))
         if content["version"] == 2:
             content = _from_version_2(content)
         if content["version"] == 3:

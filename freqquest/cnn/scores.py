@@ -243,7 +243,9 @@ def standard_error(lead: np.ndarray, recordings: np.ndarray) -> float:
     return float(np.sqrt(np.square(sums).sum()))
 
 
-def best_threshold(probabilities: np.ndarray, is_true: np.ndarray) -> float:
+def best_threshold(
+    probabilities: np.ndarray, is_true: np.ndarray, otherwise: float = _UNKNOWN_THRESHOLD
+) -> float:
     """Return the threshold of one class with the highest F1 on some clips.
 
     It gives the label to at most twice as many clips as have it, and lies halfway
@@ -252,15 +254,16 @@ def best_threshold(probabilities: np.ndarray, is_true: np.ndarray) -> float:
     Args:
         probabilities: Probabilities `[N]` of the class.
         is_true: Whether clips have it, `[N]`, bool.
+        otherwise: Threshold of a class that no clip has, or that was not learned.
     """
     if not is_true.any():
-        return _UNKNOWN_THRESHOLD
+        return otherwise
     precision, recall, thresholds = precision_recall_curve(is_true, probabilities)
     f1 = (2 * precision * recall / np.maximum(precision + recall, 1e-12))[:-1]
     num_predicted = len(probabilities) - np.searchsorted(np.sort(probabilities), thresholds)
     f1[num_predicted > _MOST_PREDICTED * is_true.sum()] = 0
     if not f1.any():
-        return _UNKNOWN_THRESHOLD
+        return otherwise
     lowest = thresholds[f1.argmax()]
     below = probabilities[probabilities < lowest]
     return float((lowest + below.max(initial=0.0)) / 2)

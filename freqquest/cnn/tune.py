@@ -23,7 +23,7 @@ from freqquest.cnn.labeled_clips import (
 )
 from freqquest.cnn.leakage_audit import audit_report, audit_splits
 from freqquest.cnn.search.run import run_search, search_space
-from freqquest.cnn.search.selection import choose, draw, evaluate
+from freqquest.cnn.search.selection import choose, draw, evaluate, held_out
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.sources import digest, find_extra
@@ -87,7 +87,8 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     metrics = cast(CnnMetrics, search_metrics | final_metrics)
     if config.audit_leakage:
         metrics["audit"] = audit_report(clips, audit, predictions)
-    final_model.save(networks, manifest, metrics, run / layout.MODEL_NAME)
+    of_held_out = held_out(best, clips, metrics)
+    final_model.save(networks, manifest, metrics, of_held_out, run / layout.MODEL_NAME)
     return cast(CnnMetrics, run.finish(metrics))
 
 

@@ -122,24 +122,50 @@ def test_a_file_that_keras_refuses_is_one_line(tmp_path):
         load_model(locate(tmp_path / "m.keras"))
 
 
+TINY = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(2)])
 SEVERAL = replace(CARD, temperature=[0.5, 2.0], thresholds=[0.25, 0.75])
 
 
 def test_a_card_of_several_labels_is_read_as_it_was_and_others_name_no_thresholds(tmp_path):
-    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(2)])
     for card in (SEVERAL, CARD):
         file = locate(tmp_path / "m.keras")
-        file.write_bytes(add_card(to_bytes(model), card))
+        file.write_bytes(add_card(to_bytes(TINY), card))
         assert read_card(file) == card
         with zipfile.ZipFile(tmp_path / "m.keras") as archive:
             names = json.loads(archive.read("freqquest.json")).keys()
         assert ("thresholds" in names) == card.has_several_labels == (card is SEVERAL)
 
 
-def test_thresholds_of_other_classes_are_refused(tmp_path):
-    card = dataclasses.asdict(CARD) | {"thresholds": [0.5]}
-    with pytest.raises(UserError, match="readable model file .1 thresholds must be as many as its"):
+@pytest.mark.parametrize("name", ["thresholds", "detection_thresholds"])
+def test_thresholds_of_other_classes_are_refused(tmp_path, name):
+    card = dataclasses.asdict(CARD) | {name: [0.5]}
+    with pytest.raises(UserError, match=f"readable model file .1 {name} must be as many as its"):
         read_card(write_archive(tmp_path / "m.keras", card))
+
+
+def test_thresholds_of_detection_are_read_and_do_not_change_what_earlier_versions_read(tmp_path):
+    detecting = replace(CARD, detection_thresholds=[0.25, 0.75])
+    cards = []
+    for card in (CARD, detecting):
+        file = locate(tmp_path / "m.keras")
+        file.write_bytes(add_card(to_bytes(TINY), card))
+        assert read_card(file) == card
+        with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+            cards.append(archive.read("freqquest.json"))
+    assert cards[0] == cards[1]
+
+
+def test_a_background_class_is_in_the_card_only_if_there_is_one(tmp_path):
+    for card in (CARD, replace(CARD, background_label="b")):
+        file = locate(tmp_path / "m.keras")
+        file.write_bytes(add_card(to_bytes(TINY), card))
+        assert read_card(file) == card
+        with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+            names = json.loads(archive.read("freqquest.json")).keys()
+        assert ("background_label" in names) == (card is not CARD)
+    unknown = dataclasses.asdict(CARD) | {"background_label": "c"}
+    with pytest.raises(UserError, match="background_label=c must be one of its classes"):
+        read_card(write_archive(tmp_path / "m.keras", unknown))
 
 
 def test_a_clip_has_the_labels_that_reach_their_thresholds_or_else_the_closest_one():

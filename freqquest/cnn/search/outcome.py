@@ -5,7 +5,7 @@ Shapes: N clips, K classes.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -77,6 +77,15 @@ class Outcome:
         assert self.checkpoint is not None
         with (self.checkpoint / PREDICTIONS_NAME).open() as stream, np.load(stream) as arrays:
             return arrays["rows"], arrays["probabilities"]
+
+
+class HeldOut(NamedTuple):
+    """Predictions of the clips that a chosen configuration was not trained on."""
+
+    probabilities: np.ndarray
+    """Calibrated probabilities `[N, K]`."""
+    labels: np.ndarray
+    """True labels `[N, K]`, bool."""
 
 
 def table(outcomes: list[Outcome]) -> pd.DataFrame:

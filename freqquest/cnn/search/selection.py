@@ -13,7 +13,7 @@ from freqquest import plots
 from freqquest.cnn.calibration import calibration_error
 from freqquest.cnn.labeled_clips import LabeledClips
 from freqquest.cnn.search.class_picture import draw_classes
-from freqquest.cnn.search.outcome import FINISHED, Outcome
+from freqquest.cnn.search.outcome import FINISHED, HeldOut, Outcome
 from freqquest.cnn.search.space import SPACE, LogRange
 from freqquest.runs import layout
 from freqquest.runs.metrics import SearchMetrics, Setting
@@ -77,13 +77,20 @@ def evaluate(
     return cast(SearchMetrics, metrics)
 
 
+def held_out(best: Outcome, clips: LabeledClips, metrics: SearchMetrics) -> HeldOut:
+    """Return the chosen configuration's predictions, calibrated, beside the true labels."""
+    rows, probabilities = best.predictions
+    calibrated = clips.score.apply_temperature(probabilities, metrics["temperature"])
+    return HeldOut(calibrated, clips.labels[rows])
+
+
 def draw(
     outcomes: Sequence[Outcome], best: Outcome, clips: LabeledClips, metrics: SearchMetrics
 ) -> dict[str, np.ndarray]:
     """Plot the search and the chosen trial: RGB pictures `[H, W, 3]`, by file name."""
     rows, probabilities = best.predictions
-    score, labels = clips.score, clips.labels[rows]
-    calibrated = score.apply_temperature(probabilities, metrics["temperature"])
+    score = clips.score
+    calibrated, labels = held_out(best, clips, metrics)
     title = f"validation: {metrics['split']}"
     name = layout.CLASS_SCORES_NAME if clips.has_several_labels else layout.CONFUSION_MATRIX_NAME
     pictures = {
