@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from freqquest.cnn.predict_config import PredictConfig
     from freqquest.cnn.tune_config import TuneConfig
     from freqquest.dataset.config import PreprocessConfig
+    from freqquest.detection.config import DetectConfig
     from freqquest.pipeline_config import PipelineConfig
     from freqquest.runs.tensorboard_server import WatchConfig
 
@@ -59,6 +60,22 @@ def predict(config: "PredictConfig") -> None:
     if unreadable:
         print(f"{unreadable} clip(s) could not be read: see {config.output}.unreadable.csv")
     print(f"submission: {config.output} ({len(predictions)} rows)")
+
+
+def detect(config: "DetectConfig") -> None:
+    """Find the sounds in long recordings: where each begins and ends (Ray Data)."""
+    from freqquest.detection.detect import check_request, detect
+
+    request = check_request(config)
+    preflight.connect(config.requirements)
+    detections = detect(config, request)
+    if detections.num_unreadable:
+        print(
+            f"{detections.num_unreadable} recording(s) could not be read: see "
+            f"{config.output}.unreadable.csv"
+        )
+    print(detections.summary)
+    print(f"events: {config.output}")
 
 
 def train_cgan(config: "TrainConfig") -> None:
@@ -122,6 +139,7 @@ JOBS = {
     "preprocess": Job("freqquest.dataset.config:PreprocessConfig", preprocess),
     "tune_cnn": Job("freqquest.cnn.tune_config:TuneConfig", tune_cnn),
     "predict": Job("freqquest.cnn.predict_config:PredictConfig", predict),
+    "detect": Job("freqquest.detection.config:DetectConfig", detect),
     "train_cgan": Job("freqquest.cgan.config:TrainConfig", train_cgan),
     "generate": Job("freqquest.cgan.config:GenerateConfig", generate),
     "pipeline": Job("freqquest.pipeline_config:PipelineConfig", pipeline),

@@ -41,6 +41,12 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "cluster": "use_gpu",
         ADVANCED: "max_quarantined_fraction",
     },
+    "DetectConfig": {
+        "input and output": "model audio_dir output format report annotations overwrite",
+        "events": "hop min_confidence min_level min_contrast merge_gap min_duration",
+        "cluster": "use_gpu piece_length",
+        ADVANCED: "max_quarantined_fraction max_reported",
+    },
     "TrainConfig": {
         "input and output": "dataset_dir run_dir",
         "training": "preset epochs batch_size sample_every",
@@ -80,6 +86,14 @@ _PLACEHOLDERS: Mapping[str, str] = {
     "max_frequency": "HZ",
     "duration": "SECONDS",
     "window_hop": "SECONDS",
+    "hop": "SECONDS",
+    "merge_gap": "SECONDS",
+    "min_duration": "SECONDS",
+    "piece_length": "SECONDS",
+    "min_level": "DB",
+    "min_contrast": "DB",
+    "min_confidence": "P",
+    "report": "FILE",
     "path_column": "NAME",
     "label_column": "NAME",
     "label_separator": "TEXT",
@@ -115,6 +129,11 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
         "--model results/cnn/best_model.keras --audio-dir test --output submission.csv",
         "--model results/cnn/best_model.keras --audio-dir test --output predictions.csv "
         "--sample-submission sample_submission.csv --probabilities",
+    ),
+    "detect": (
+        "--model results/cnn/best_model.keras --audio-dir recordings --output events.csv",
+        "--model results/cnn/best_model.keras --audio-dir recordings --output labels "
+        "--format audacity --report detections.html --annotations truth.csv",
     ),
     "train_cgan": (
         "--dataset-dir data/clips --run-dir results/cgan --judge results/cnn/best_model.keras",

@@ -224,7 +224,7 @@ def predict_clips(
             batch_size=_MODEL_BATCH,
             num_cpus=model_cpus,
             num_gpus=1 if gpu_backend else None,
-            max_restarts=_max_restarts(),
+            max_restarts=max_restarts(),
             compute=ray.data.ActorPoolStrategy(
                 min_size=1, max_size=_max_actors(len(rows), gpu_backend is not None)
             ),
@@ -250,7 +250,7 @@ def _add_predictions(
     return results
 
 
-def _max_restarts() -> int:
+def max_restarts() -> int:
     """Let actors of a lost node restart elsewhere; on a single node, Ray would warn about it."""
     return -1 if capacity.can_replace_nodes() else 0
 

@@ -46,7 +46,7 @@ def find_windows(
     if config.windows == "first" and not are_parts.any():
         return clips, pd.DataFrame(columns=["path", "reason"])
     windows, length_s = config.window_config, config.duration
-    measured = _measure(clips["path"].unique(), windows)
+    measured = measure_files(clips["path"].unique(), windows)
     rows, starts, rejected = [], [], []
     columns = (clips[name] for name in ("path", "start_s", "end_s", "source"))
     for row, (path, begin_s, end_s, source) in enumerate(zip(*columns, strict=True)):
@@ -75,8 +75,16 @@ def _problem(begin_s: float, end_s: float, duration_s: float) -> str:
     return f"annotated from {begin_s:g} to {end_s:g} s, but the file ends at {duration_s:.2f} s"
 
 
-def _measure(paths: np.ndarray, windows: WindowConfig) -> dict[str, tuple[float, np.ndarray, str]]:
-    """Return each file's length, its levels if they are needed, and why it cannot be measured."""
+def measure_files(
+    paths: np.ndarray, windows: WindowConfig
+) -> dict[str, tuple[float, np.ndarray, str]]:
+    """Return each file's length, the levels that windows need, and why it cannot be measured.
+
+    Needs an initialized Ray.
+
+    Raises:
+        OSError: The storage fails.
+    """
     import ray.data
 
     connection.configure("data")

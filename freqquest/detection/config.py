@@ -53,8 +53,12 @@ class DetectConfig:
     the search chose on held-out clips, or 0.5 in models that predate them."""
 
     min_level: float = -60.0
-    """Level below which nothing is heard, in dB relative to full scale: louder moments of a
-    recording are searched for events only."""
+    """Level below which nothing is heard, in dB relative to full scale."""
+
+    min_contrast: float = 3.0
+    """Level above the background of a recording (the level that it exceeds nine tenths of the time)
+    below which nothing is heard, in dB. Use 0 for sounds that last through whole recordings. It
+    does not apply to a recording that hardly ever stands out from its background."""
 
     merge_gap: float = 1.0
     """Longest gap between two events of a class that become one, in seconds."""
@@ -62,9 +66,9 @@ class DetectConfig:
     min_duration: float = 0.0
     """Shortest event that is kept, in seconds."""
 
-    piece_length: float = 600.0
-    """Length of the parts of long recordings that tasks work on, in seconds. It changes no
-    event."""
+    piece_length: float | None = None
+    """Length of the pieces of long recordings that tasks work on, in seconds. It changes no event.
+    Default: up to ten minutes, and shorter where there are more cores."""
 
     max_quarantined_fraction: float = 0.05
     """Fraction of unreadable recordings above which the job stops without an output. One unreadable
@@ -79,3 +83,48 @@ class DetectConfig:
     def __post_init__(self) -> None:
         check_choices(self)
         check_quarantined_fraction(self.max_quarantined_fraction)
+        if not _SHORTEST_HOP_S <= self.hop < math.inf:
+            raise ValueError(f"`hop={self.hop:g}` must be at least {_SHORTEST_HOP_S} seconds")
+        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
+            raise ValueError(f"`min_confidence={self.min_confidence:g}` must be from 0 to 1")
+        for name in ("min_contrast", "merge_gap", "min_duration", "max_reported"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"`{name}={getattr(self, name):g}` must be 0 or more")
+        if not -math.inf < self.min_level <= 0:
+            raise ValueError(f"`min_level={self.min_level:g}` must be 0 dB, full scale, or less")
+        if self.piece_length is not None and not 0 < self.piece_length < math.inf:
+            raise ValueError(f"`piece_length={self.piece_length:g}` must be above 0 seconds")
+        ending = self._ending
+        if ending and self.format not in (None, ending):
+            raise ValueError(
+                f"`output={self.output}` ends in .{ending}, but `format={self.format}` does not "
+                f"fit: leave out `format`, or give a folder"
+            )
+
+    @property
+    def event_format(self) -> EventFormat:
+        """Format of the events."""
+        return self.format or self._ending or "csv"
+
+    @property
+    def writes_folder(self) -> bool:
+        """True if the output is a folder with a file for each recording."""
+        return self._ending is None
+
+    @property
+    def _ending(self) -> Literal["csv", "json"] | None:
+        name = self.output.lower()
+        return "csv" if name.endswith(".csv") else "json" if name.endswith(".json") else None
+
+    @property
+    def requirements(self) -> Requirements:
+        """Paths and resources that the job needs."""
+        return Requirements(
+            reads={
+                "model": self.model,
+                "audio_dir": self.audio_dir,
+                "annotations": self.annotations,
+            },
+            writes={"output": posixpath.dirname(self.output.rstrip("/")) or "."},
+            use_gpu=self.use_gpu,
+        )

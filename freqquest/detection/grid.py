@@ -93,3 +93,9 @@ class Grid:
         windows = self.unit_windows(unit, num_windows)
         first, stop = self.starts(windows.start, windows.stop + 1)[[0, -1]].tolist()
         return range(first, num_frames if windows.stop == num_windows else stop)
+
+    def seconds(self, units: range, duration_s: float) -> float:
+        """Return the length of the frames that belong to some units of a recording."""
+        first = self.unit_frames(units.start, duration_s)
+        last = self.unit_frames(units.stop - 1, duration_s)
+        return (last.stop - first.start) * self.frame_s

@@ -33,6 +33,8 @@ class Heard:
     """Level of each frame in dB relative to full scale, `[F]`, float16."""
     changes: np.ndarray
     """Change of sound at each frame in dB, `[F]`, float16."""
+    first_column: int
+    """Number of the first column of the picture."""
     columns: np.ndarray
     """Columns of the picture in dB, `[H, C]`, float16; C is 0 if none is wanted."""
 
@@ -102,5 +104,6 @@ def _hear(
         probabilities=np.concatenate(probabilities),
         levels=of_frames.levels(waveform, frames, view.hop_length, view.n_fft).astype(np.float16),
         changes=of_frames.changes(known, frames, context).astype(np.float16),
+        first_column=own.start // frames_per_column if frames_per_column else 0,
         columns=picture.astype(np.float16),
     )

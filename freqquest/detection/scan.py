@@ -1,0 +1,160 @@
+"""The scan of recordings, on Ray Data: actors that hold the model work on pieces.
+
+What they hear lies in parts beside the output, so that a scan that was stopped goes on.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+import ray
+import ray.data
+
+from freqquest.cluster import capacity, connection
+from freqquest.cnn.devices import Device
+from freqquest.cnn.gpu_backend import find_gpu_backend
+from freqquest.cnn.predict import max_restarts
+from freqquest.detection.grid import Grid
+from freqquest.detection.listen import Heard
+from freqquest.detection.parts import join, list_parts, read_part
+from freqquest.detection.scan_worker import Done, Listener, ListeningActor, Piece
+from freqquest.progress import Progress
+from freqquest.storage import Location
+
+_MAX_COLUMNS = 2_000
+"""Most columns of a recording's picture."""
+
+_MAX_PIECE_S = 600.0
+"""Longest piece, unless the user asks for another length."""
+
+_PIECES_PER_CORE = 4
+"""Pieces that each core gets at least, if there are as many units, so that all end together."""
+
+_ACTORS_PER_GPU = 4
+"""Actors that share a GPU; each decodes and analyzes on a core of its own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scan:
+    """A scan of recordings; needs an initialized Ray."""
+
+    model_file: Location
+    grid: Grid
+    parts: Location
+    """Folder of the parts."""
+    piece_s: float | None
+    """Length of a piece; None for one that suits the cluster."""
+    use_gpu: bool
+    has_pictures: bool
+
+    def run(self, recordings: pd.DataFrame) -> None:
+        """Hear recordings, but for what is in the parts already.
+
+        Args:
+            recordings: Columns `path`, `key` and `duration_s`, and `reason`, which is set for
+                those that turn out to be unreadable.
+
+        Raises:
+            OSError: The storage fails.
+        """
+        readable = recordings[recordings["reason"] == ""]
+        num_units = readable["duration_s"].map(self.grid.num_units)
+        missing = dict(self._missing(readable["key"], num_units))
+        num_waiting = sum(len(run) for runs in missing.values() for run in runs)
+        pieces = [
+            self._piece(recordings.loc[row], units)
+            for row, runs in missing.items()
+            for run in runs
+            for units in self._divide(run, num_waiting)
+        ]
+        total_s = float(readable["duration_s"].sum())
+        done_s = total_s - sum(self._seconds(piece) for piece in pieces)
+        with Progress("listen", round(total_s / 60), "min") as progress:
+            progress.begin_at(round(done_s / 60))
+            for done in self._listen(pieces):
+                if done["problem"]:
+                    raise OSError(done["problem"])
+                if done["unreadable"]:
+                    recordings.loc[done["recording"], "reason"] = done["unreadable"]
+                done_s += done["seconds"]
+                progress.update_to(round(done_s / 60))
+
+    def heard(self, recordings: pd.DataFrame) -> Iterator[tuple[int, Heard]]:
+        """Yield what was heard in each readable recording, with the row of the table."""
+        parts = list_parts(self.parts)
+        for row, recording in recordings[recordings["reason"] == ""].iterrows():
+            yield row, join([read_part(file) for _, file in parts[recording["key"]]])
+
+    def _missing(self, keys: pd.Series, num_units: pd.Series) -> Iterator[tuple[int, list[range]]]:
+        """Yield the units of each recording that no part has, by row, as runs."""
+        parts = list_parts(self.parts)
+        for row, key in keys.items():
+            runs, first = [], 0
+            for units, _ in [*parts.get(key, []), (range(num_units[row], num_units[row]), None)]:
+                if units.start > first:
+                    runs.append(range(first, units.start))
+                first = units.stop
+            if runs:
+                yield row, runs
+
+    def _divide(self, units: range, num_waiting: int) -> Iterator[range]:
+        """Yield pieces of a run of units."""
+        piece_s = self.piece_s or _MAX_PIECE_S
+        length = max(1, round(piece_s / (self.grid.windows_per_unit * self.grid.hop_s)))
+        if self.piece_s is None:
+            num_pieces = _PIECES_PER_CORE * min(capacity.num_cores(), num_waiting)
+            length = min(length, math.ceil(num_waiting / num_pieces))
+        for first in range(units.start, units.stop, length):
+            yield range(first, min(first + length, units.stop))
+
+    def _piece(self, recording: pd.Series, units: range) -> Piece:
+        num_frames = self.grid.num_frames(recording["duration_s"])
+        return Piece(
+            recording=int(recording.name),
+            path=recording["path"],
+            key=recording["key"],
+            duration_s=float(recording["duration_s"]),
+            frames_per_column=-(-num_frames // _MAX_COLUMNS) if self.has_pictures else 0,
+            first_unit=units.start,
+            stop_unit=units.stop,
+        )
+
+    def _seconds(self, piece: Piece) -> float:
+        units = range(piece["first_unit"], piece["stop_unit"])
+        return self.grid.seconds(units, piece["duration_s"])
+
+    def _listen(self, pieces: list[Piece]) -> Iterator[Done]:
+        if not pieces:
+            return
+        connection.configure("data")
+        gpu_backend = find_gpu_backend() if self.use_gpu else None
+        settings = Listener(
+            model_file=self.model_file,
+            device=Device(gpu_backend=gpu_backend),
+            grid=self.grid,
+            parts=self.parts,
+        )
+        num_places = capacity.num_cores()
+        if gpu_backend:
+            num_places = min(num_places, _ACTORS_PER_GPU * ray.cluster_resources()["GPU"])
+        num_blocks = int(min(len(pieces), 2 * _PIECES_PER_CORE * num_places))
+        num_actors = int(max(1, min(num_places, num_blocks)))
+        yield from (
+            ray.data.from_items(pieces, override_num_blocks=num_blocks)
+            .map(
+                ListeningActor,
+                fn_constructor_args=(settings,),
+                num_cpus=1,
+                num_gpus=1 / _ACTORS_PER_GPU if gpu_backend else None,
+                max_restarts=max_restarts(),
+                compute=ray.data.ActorPoolStrategy(
+                    min_size=1,
+                    max_size=num_actors,
+                    initial_size=num_actors,
+                    max_tasks_in_flight_per_actor=2,
+                ),
+            )
+            .iter_rows()
+        )
+
