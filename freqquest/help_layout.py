@@ -166,6 +166,7 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
         "--dataset-dir data/clips",
         "--dataset-dir data/clips --num-trials 32",
     ),
+    "benchmark detect": ("", "--model results/cnn/best_model.keras --hours 0.5 2"),
     "benchmark inversion": ("", "--audio-dir clips --clips-per-class 16"),
     "benchmark cgan": (
         "--dataset-dir data/clips",

@@ -10,6 +10,7 @@ from importlib import import_module
 from freqquest.benchmark.base_config import BenchmarkConfig
 from freqquest.benchmark.cgan_config import CganBenchmark
 from freqquest.benchmark.cnn_config import CnnBenchmark
+from freqquest.benchmark.detect_config import DetectBenchmark
 from freqquest.benchmark.extra_config import ExtraBenchmark
 from freqquest.benchmark.inversion_config import InversionBenchmark
 from freqquest.benchmark.preprocess_config import PreprocessBenchmark
@@ -53,6 +54,7 @@ BENCHMARKS = {
     "cnn": _benchmark("cnn", CnnBenchmark, on_ray=True),
     "extra": _benchmark("extra", ExtraBenchmark, on_ray=True),
     "tune": _benchmark("tune", TuneBenchmark, on_ray=True),
+    "detect": _benchmark("detect", DetectBenchmark),
     "inversion": _benchmark("inversion", InversionBenchmark),
     "cgan": _benchmark("cgan", CganBenchmark),
     "scale": _benchmark("scale", ScaleBenchmark),
