@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "dataset": SHARED | {"audio", "cluster", "runs"},
     "cnn": SHARED | {"audio", "cluster", "runs", "dataset"},
     "cgan": SHARED | {"audio", "cluster", "runs", "dataset"},
+    "detection": SHARED | {"audio", "cluster", "runs", "dataset", "cnn"},
 }
 COMMAND_LINE = {"cli", "cli_form", "commands", "help_layout", "__main__", "gpu"}
 
