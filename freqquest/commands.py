@@ -69,11 +69,9 @@ def detect(config: "DetectConfig") -> None:
     request = check_request(config)
     preflight.connect(config.requirements)
     detections = detect(config, request)
-    if detections.num_unreadable:
-        print(
-            f"{detections.num_unreadable} recording(s) could not be read: see "
-            f"{config.output}.unreadable.csv"
-        )
+    unreadable = sum(bool(recording.reason) for recording in detections.recordings)
+    if unreadable:
+        print(f"{unreadable} recording(s) could not be read: see {config.output}.unreadable.csv")
     print(detections.summary)
     print(f"events: {config.output}")
 

@@ -15,9 +15,7 @@ _WINDOWS_AT_ONCE = 16
 """Windows whose padded waveforms are in memory together."""
 
 
-def frame_power(
-    waveform: np.ndarray, config: SpectrogramConfig, sample_rate_hz: int
-) -> np.ndarray:
+def frame_power(waveform: np.ndarray, config: SpectrogramConfig, sample_rate_hz: int) -> np.ndarray:
     """Return the mel power `[M, F]` of all frames of a waveform, with silence beyond both ends."""
     num_frames = 1 + waveform.shape[0] // config.hop_length
     whole = dataclasses.replace(config, num_frames=num_frames, padding="constant")

@@ -99,9 +99,9 @@ def _describe_model(config: DetectBenchmark) -> str:
 
 def _rows(config: DetectBenchmark, medians: dict[str, float]) -> list[tuple[str, ...]]:
     loop_speed = config.num_loop_windows * config.hop / medians[_LOOP]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
-            f"plain loop, {config.num_loop_windows:,} windows, librosa and batches of 64, all cores",
+            f"plain loop, {config.num_loop_windows:,} windows, librosa, batches of 64, all cores",
             f"{medians[_LOOP]:.1f}",
             f"{loop_speed:.0f}",
             "",

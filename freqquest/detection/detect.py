@@ -1,25 +1,34 @@
-"""The detect stage: listen to recordings, find their events, write and compare them."""
+"""The detect stage: listen to recordings, find their events, write and score them."""
 
 import hashlib
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from freqquest.cnn.model_file import ModelCard, read_card
-from freqquest.cnn.predict import list_requested_clips
-from freqquest.dataset.quarantine import are_too_many
-from freqquest.dataset.survey import measure_files
-from freqquest.dataset.windows import WindowConfig
+from freqquest.dataset.tree import list_tree
 from freqquest.detection.config import DetectConfig
 from freqquest.detection.event_files import frequency_range, write_events
-from freqquest.detection.events import EventSettings, find_events, join_events
+from freqquest.detection.events import (
+    EventSettings,
+    find_events,
+    join_events,
+    score_frames,
+    score_segments,
+)
 from freqquest.detection.grid import Grid
-from freqquest.detection.parts import open_parts, recording_key
+from freqquest.detection.listen import Heard
+from freqquest.detection.parts import open_parts
+from freqquest.detection.recordings import Recording, list_recordings, measure, refuse_unreadable
+from freqquest.detection.references import References, read_references
 from freqquest.detection.scan import Scan
+from freqquest.detection.score_table import describe_scores
+from freqquest.detection.scores import SEGMENT_S, count_segments, score_events
 from freqquest.errors import UserError
-from freqquest.runs.tables import write_csv
-from freqquest.storage import locate
+from freqquest.storage import Location, locate
 
 _UNSURE = 0.5
 """Threshold of a model that has none of its own."""
@@ -29,11 +38,10 @@ _UNSURE = 0.5
 class Request:
     """A request that was checked."""
 
+    output: Location
     card: ModelCard
     grid: Grid
-    recordings: pd.DataFrame
-    """Columns `ID`, `path`, `num_bytes`, `modified_ns` and `reason`, as of `list_requested_clips`,
-    and `key`, of the parts."""
+    recordings: list[Recording]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,24 +50,9 @@ class Detections:
 
     events: pd.DataFrame
     """Table with EVENT_COLUMNS."""
-    recordings: pd.DataFrame
-    """Columns `ID`, `path`, `duration_s` and `reason`: why one could not be read, else empty."""
-
-    @property
-    def summary(self) -> str:
-        """Line about the events, for the job's output."""
-        hours = self.recordings["duration_s"].sum() / 3600
-        counts = self.events["label"].value_counts()
-        found = ", ".join(f"{count:,} {label}" for label, count in counts.items())
-        return (
-            f"{len(self.events):,} event(s) in {len(self.recordings):,} recording(s) of "
-            f"{hours:.2f} h" + f": {found}" * bool(found)
-        )
-
-    @property
-    def num_unreadable(self) -> int:
-        """Number of recordings that could not be read."""
-        return int((self.recordings["reason"] != "").sum())
+    recordings: list[Recording]
+    summary: str
+    """Lines for the job's output."""
 
 
 def check_request(config: DetectConfig) -> Request:
@@ -76,56 +69,53 @@ def check_request(config: DetectConfig) -> Request:
         grid = Grid(clip=card.clip, view=card.view, hop_s=config.hop)
     except ValueError as error:
         raise UserError(f"`model={config.model}`: {error}") from error
-    recordings = list_requested_clips(config.audio_dir, None)
-    columns = (recordings[name] for name in ("path", "num_bytes", "modified_ns"))
-    keys = [recording_key(*row) for row in zip(*columns, strict=True)]
-    return Request(card=card, grid=grid, recordings=recordings.assign(key=keys))
+    recordings = list_recordings(config.audio_dir)
+    return Request(output=output, card=card, grid=grid, recordings=recordings)
 
 
 def detect(config: DetectConfig, request: Request) -> Detections:
     """Find the events of all recordings, and write them.
 
-    Needs an initialized Ray. What was heard lies in parts beside the output until the events are
-    written: a job that was stopped goes on.
+    Needs an initialized Ray. What was heard lies in parts beside the output until all is written: a
+    job that was stopped goes on.
 
     Args:
         config: Settings of the job.
         request: Result of `check_request`.
 
     Raises:
-        UserError: Too many recordings cannot be read, or there is no GPU.
+        UserError: Too many recordings cannot be read, the annotations are not usable, or there is
+            no GPU.
         OSError: The storage fails.
     """
-    output = locate(config.output)
-    recordings = _measure(request.recordings)
-    _refuse_unreadable(recordings, config)
-    parts = open_parts(output, _settings(config, request))
+    recordings, limit = measure(request.recordings), config.max_quarantined_fraction
+    refuse_unreadable(recordings, _beside(config, "unreadable.csv"), limit)
+    references = _read_references(config, request.card, recordings)
+    parts = open_parts(request.output, _settings(config))
     scan = Scan(
         model_file=locate(config.model),
         grid=request.grid,
         parts=parts,
         piece_s=config.piece_length,
         use_gpu=config.use_gpu,
-        has_pictures=False,
+        has_pictures=config.report is not None,
     )
-    scan.run(recordings)
-    _refuse_unreadable(recordings, config)
-    settings = event_settings(config, request.card)
-    events = join_events(
-        find_events(recordings.loc[row, "ID"], heard, request.grid, settings)
-        for row, heard in scan.heard(recordings)
-    )
-    readable = recordings[recordings["reason"] == ""]
+    recordings = scan.run(recordings)
+    refuse_unreadable(recordings, _beside(config, "unreadable.csv"), limit)
+    events, segments = _find_all(config, request, scan.heard(recordings), references)
     write_events(
         events,
-        dict(zip(readable["ID"], readable["duration_s"], strict=True)),
-        output,
+        _durations_s(recordings),
+        request.output,
         config.event_format,
         frequency_range(request.card.view, request.card.clip.sample_rate_hz),
         is_folder=config.writes_folder,
     )
+    lines = [_describe(events, recordings)]
+    if references is not None:
+        lines += _score(config, request.card, events, references, segments)
     parts.remove_dir()
-    return Detections(events=events, recordings=recordings)
+    return Detections(events=events, recordings=recordings, summary="\n".join(lines))
 
 
 def event_settings(config: DetectConfig, card: ModelCard) -> EventSettings:
@@ -143,7 +133,7 @@ def event_settings(config: DetectConfig, card: ModelCard) -> EventSettings:
     )
 
 
-def _settings(config: DetectConfig, request: Request) -> dict[str, object]:
+def _settings(config: DetectConfig) -> dict[str, object]:
     """Return all that what is heard depends on, beside the recordings."""
     return {
         "model_sha256": hashlib.sha256(locate(config.model).read_bytes()).hexdigest(),
@@ -152,27 +142,68 @@ def _settings(config: DetectConfig, request: Request) -> dict[str, object]:
     }
 
 
-def _measure(recordings: pd.DataFrame) -> pd.DataFrame:
-    """Return the recordings with `duration_s`, and the reasons of those that cannot be read."""
-    readable = recordings[recordings["reason"] == ""]
-    measured = measure_files(readable["path"].to_numpy(), WindowConfig())
-    lengths = readable["path"].map(lambda path: measured[path][0])
-    reasons = readable["path"].map(lambda path: measured[path][2])
-    table = recordings.assign(duration_s=0.0)
-    table.loc[readable.index, "duration_s"] = lengths
-    table.loc[readable.index, "reason"] = reasons
-    return table
+def _durations_s(recordings: Iterable[Recording]) -> dict[str, float]:
+    """Return the lengths of the readable recordings, by name."""
+    return {each.name: each.duration_s for each in recordings if not each.reason}
 
 
-def _refuse_unreadable(recordings: pd.DataFrame, config: DetectConfig) -> None:
-    """List the unreadable recordings beside the output; refuse too many."""
-    unreadable = recordings[recordings["reason"] != ""]
-    file = locate(f"{config.output.rstrip('/')}.unreadable.csv")
-    write_csv(unreadable[["path", "reason"]], file)
-    if are_too_many(len(unreadable), len(recordings), config.max_quarantined_fraction):
-        raise UserError(
-            f"{len(unreadable)} of {len(recordings)} recordings cannot be read, more than "
-            f"`max_quarantined_fraction={config.max_quarantined_fraction}` allows; the first is "
-            f"{unreadable['path'].iloc[0]} ({unreadable['reason'].iloc[0]}), all are listed in "
-            f"{file}; fix or remove them, or raise the fraction"
-        )
+def _read_references(
+    config: DetectConfig, card: ModelCard, recordings: Iterable[Recording]
+) -> References | None:
+    """Return the annotated sounds of the recordings, if there are annotations."""
+    if config.annotations is None:
+        return None
+    tree = list_tree(config.audio_dir, "audio_dir")
+    return read_references(tree, config.annotations, _durations_s(recordings), _labels(card))
+
+
+def _labels(card: ModelCard) -> list[str]:
+    """Return the labels that events can have."""
+    return [label for label in card.classes if label != card.background_label]
+
+
+def _find_all(
+    config: DetectConfig,
+    request: Request,
+    heard: Iterable[tuple[Recording, Heard]],
+    references: References | None,
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Return the events of all recordings, and the scores of the annotated ones' segments."""
+    settings, grid = event_settings(config, request.card), request.grid
+    is_event = [label is not None for label in settings.labels]
+    tables, segments = [], {}
+    for recording, of_recording in heard:
+        name, scores = recording.name, score_frames(of_recording, grid, settings)
+        tables.append(find_events(name, scores, of_recording.changes, grid, settings))
+        if references is not None and name in references.durations_s:
+            count = count_segments(recording.duration_s)
+            segments[name] = score_segments(scores[is_event], grid, count, SEGMENT_S)
+    return join_events(tables), segments
+
+
+def _score(
+    config: DetectConfig,
+    card: ModelCard,
+    events: pd.DataFrame,
+    references: References,
+    segments: dict[str, np.ndarray],
+) -> list[str]:
+    """Score the events beside the annotations, write the scores, and return lines about them."""
+    annotated, durations_s = references.events, references.durations_s
+    scores = score_events(events, annotated, durations_s, _labels(card), probabilities=segments)
+    file = _beside(config, "scores.json")
+    file.write_text(json.dumps(scores, indent=1) + "\n")
+    return [*references.notes, describe_scores(scores), f"scores: {file}"]
+
+
+def _beside(config: DetectConfig, ending: str) -> Location:
+    """Return a file beside the output."""
+    return locate(f"{config.output.rstrip('/')}.{ending}")
+
+
+def _describe(events: pd.DataFrame, recordings: Iterable[Recording]) -> str:
+    durations_s, counts = _durations_s(recordings), events["label"].value_counts()
+    found = ", ".join(f"{count:,} {label}" for label, count in counts.items())
+    hours = sum(durations_s.values()) / 3600
+    line = f"{len(events):,} event(s) in {len(durations_s):,} recording(s) of {hours:.2f} h"
+    return f"{line}: {found}" if found else line

@@ -46,22 +46,21 @@ class EventSettings:
     """Shortest event."""
 
 
-def find_events(path: str, heard: Heard, grid: Grid, settings: EventSettings) -> pd.DataFrame:
+def find_events(
+    path: str, scores: np.ndarray, changes: np.ndarray, grid: Grid, settings: EventSettings
+) -> pd.DataFrame:
     """Return the events of a recording, a table with EVENT_COLUMNS, sorted by start and label.
 
-    The score of a class at a frame is the average of its windows' probabilities, weighted by how
-    near their centers are. An event is a run of loud enough frames whose score reaches the
-    threshold. Its edges are then moved to the largest change of sound nearby.
+    An event is a run of frames whose score reaches the threshold. Its edges are then moved to the
+    largest change of sound nearby.
 
     Args:
         path: Name of the recording.
-        heard: All units of the recording.
+        scores: Result of `score_frames`, `[K, F]`.
+        changes: Change of sound at each frame in dB, `[F]`.
         grid: Windows and frames.
         settings: What makes an event.
     """
-    num_frames = len(heard.levels)
-    scores = frame_scores(heard.probabilities, grid, num_frames)
-    is_loud = loud_frames(heard.levels, settings)
     gap = settings.merge_gap_s / grid.frame_s
     radius = round(_SEARCH_SHARE * grid.window_frames)
     rows = []
@@ -70,8 +69,8 @@ def find_events(path: str, heard: Heard, grid: Grid, settings: EventSettings) ->
     ):
         if label is None:
             continue
-        runs = _merge(_runs((of_class >= threshold) & is_loud), gap)
-        for start, end in _merge(_refine(runs, heard.changes, radius), 0):
+        runs = _merge(_runs(of_class >= threshold), gap)
+        for start, end in _merge(_refine(runs, changes, radius), 0):
             start_s, end_s = start * grid.frame_s, end * grid.frame_s
             if end_s - start_s >= settings.min_duration_s:
                 rows.append((path, start_s, end_s, label, float(of_class[start:end].max())))
@@ -86,21 +85,32 @@ def join_events(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=EVENT_COLUMNS)
 
 
-def frame_scores(probabilities: np.ndarray, grid: Grid, num_frames: int) -> np.ndarray:
-    """Return the score of each class at each frame, `[K, F]`, given windows `[N, K]`.
+def score_frames(heard: Heard, grid: Grid, settings: EventSettings) -> np.ndarray:
+    """Return the score of each class at each frame, `[K, F]`; -1 where it is not loud enough.
 
-    Windows are weighted by a Hann window. Between windows that do not overlap, scores are 0.
+    It is the average of the windows' probabilities, weighted by how near their centers are (by a
+    Hann window). Between windows that do not overlap, it is 0.
     """
-    starts = grid.starts(0, len(probabilities))
+    num_frames = len(heard.levels)
+    starts = grid.starts(0, len(heard.probabilities))
     weights = np.hanning(grid.window_frames + 2)[1:-1]
-    impulses = np.zeros((probabilities.shape[1] + 1, starts[-1] + 1))
-    impulses[:-1, starts] = probabilities.T
+    impulses = np.zeros((heard.probabilities.shape[1] + 1, starts[-1] + 1))
+    impulses[:-1, starts] = heard.probabilities.T
     impulses[-1, starts] = 1
     sums = oaconvolve(impulses, weights[None], axes=1)[:, :num_frames]
     sums = np.pad(sums, ((0, 0), (0, num_frames - sums.shape[1])))
     # The floor keeps rounding errors of the convolution from becoming scores.
-    scores: np.ndarray = sums[:-1] / np.maximum(sums[-1], weights[0] / 2)
-    return scores.clip(0, 1).round(_DECIMALS)
+    scores = sums[:-1] / np.maximum(sums[-1], weights[0] / 2)
+    is_loud = loud_frames(heard.levels, settings)
+    return np.where(is_loud, scores.clip(0, 1).round(_DECIMALS), -1)
+
+
+def score_segments(scores: np.ndarray, grid: Grid, count: int, segment_s: float) -> np.ndarray:
+    """Return the largest score of each class in segments of a recording, `[count, K]`."""
+    begins = np.floor(np.arange(count) * segment_s / grid.frame_s).astype(int)
+    inside = np.minimum(begins, scores.shape[1] - 1)
+    largest: np.ndarray = np.maximum.reduceat(scores, inside, axis=1).T
+    return largest.clip(min=0)
 
 
 def loud_frames(levels: np.ndarray, settings: EventSettings) -> np.ndarray:

@@ -32,8 +32,7 @@ def levels(waveform: np.ndarray, frames: range, hop_length: int, n_fft: int) -> 
     energy = np.concatenate([[0.0], np.cumsum(np.square(waveform, dtype=np.float64))])
     first = np.arange(frames.start, frames.stop) * hop_length - n_fft // 2
     begin, end = (np.clip(edge, 0, waveform.shape[0]) for edge in (first, first + n_fft))
-    power = (energy[end] - energy[begin]) / n_fft
-    return 10 * np.log10(np.maximum(power, _SMALLEST_POWER))
+    return _decibel((energy[end] - energy[begin]) / n_fft)
 
 
 def changes(power: np.ndarray, frames: range, context: int) -> np.ndarray:
@@ -80,4 +79,5 @@ def _fewer_bands(power: np.ndarray, most: int, join: np.ufunc) -> np.ndarray:
 
 
 def _decibel(power: np.ndarray) -> np.ndarray:
-    return 10 * np.log10(np.maximum(power, _SMALLEST_POWER))
+    decibel: np.ndarray = 10 * np.log10(np.maximum(power, _SMALLEST_POWER))
+    return decibel

@@ -8,7 +8,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 
 import numpy as np
@@ -57,6 +57,15 @@ def list_parts(folder: Location) -> dict[str, list[tuple[range, Location]]]:
     for of_recording in parts.values():
         of_recording.sort(key=lambda part: part[0].start)
     return parts
+
+
+def missing_units(present: Sequence[range], count: int) -> Iterator[range]:
+    """Yield the runs of a recording's units that are in no part, given those that are, in order."""
+    first = 0
+    for units in [*present, range(count, count)]:
+        if units.start > first:
+            yield range(first, units.start)
+        first = max(first, units.stop)
 
 
 def read_part(file: Location) -> Heard:

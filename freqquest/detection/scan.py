@@ -4,10 +4,9 @@ What they hear lies in parts beside the output, so that a scan that was stopped 
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-import pandas as pd
 import ray
 import ray.data
 
@@ -17,7 +16,8 @@ from freqquest.cnn.gpu_backend import find_gpu_backend
 from freqquest.cnn.predict import max_restarts
 from freqquest.detection.grid import Grid
 from freqquest.detection.listen import Heard
-from freqquest.detection.parts import join, list_parts, read_part
+from freqquest.detection.parts import join, list_parts, missing_units, read_part
+from freqquest.detection.recordings import Recording
 from freqquest.detection.scan_worker import Done, Listener, ListeningActor, Piece
 from freqquest.progress import Progress
 from freqquest.storage import Location
@@ -48,73 +48,74 @@ class Scan:
     use_gpu: bool
     has_pictures: bool
 
-    def run(self, recordings: pd.DataFrame) -> None:
-        """Hear recordings, but for what is in the parts already.
+    def run(self, recordings: Sequence[Recording]) -> list[Recording]:
+        """Hear the readable recordings, but for what is in the parts already.
 
-        Args:
-            recordings: Columns `path`, `key` and `duration_s`, and `reason`, which is set for
-                those that turn out to be unreadable.
+        Returns:
+            The recordings, with the reasons of those that turned out to be unreadable.
 
         Raises:
             OSError: The storage fails.
         """
-        readable = recordings[recordings["reason"] == ""]
-        num_units = readable["duration_s"].map(self.grid.num_units)
-        missing = dict(self._missing(readable["key"], num_units))
-        num_waiting = sum(len(run) for runs in missing.values() for run in runs)
-        pieces = [
-            self._piece(recordings.loc[row], units)
-            for row, runs in missing.items()
-            for run in runs
-            for units in self._divide(run, num_waiting)
-        ]
-        total_s = float(readable["duration_s"].sum())
+        pieces = self._missing_pieces(recordings)
+        total_s = sum(recording.duration_s for recording in recordings if not recording.reason)
         done_s = total_s - sum(self._seconds(piece) for piece in pieces)
+        reasons: dict[int, str] = {}
         with Progress("listen", round(total_s / 60), "min") as progress:
             progress.begin_at(round(done_s / 60))
             for done in self._listen(pieces):
                 if done["problem"]:
                     raise OSError(done["problem"])
                 if done["unreadable"]:
-                    recordings.loc[done["recording"], "reason"] = done["unreadable"]
+                    reasons[done["recording"]] = done["unreadable"]
                 done_s += done["seconds"]
                 progress.update_to(round(done_s / 60))
+        return [
+            replace(recording, reason=reasons.get(number, recording.reason))
+            for number, recording in enumerate(recordings)
+        ]
 
-    def heard(self, recordings: pd.DataFrame) -> Iterator[tuple[int, Heard]]:
-        """Yield what was heard in each readable recording, with the row of the table."""
+    def heard(self, recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Heard]]:
+        """Yield what was heard in each readable recording."""
         parts = list_parts(self.parts)
-        for row, recording in recordings[recordings["reason"] == ""].iterrows():
-            yield row, join([read_part(file) for _, file in parts[recording["key"]]])
+        for recording in recordings:
+            if not recording.reason:
+                yield recording, join([read_part(file) for _, file in parts[recording.key]])
 
-    def _missing(self, keys: pd.Series, num_units: pd.Series) -> Iterator[tuple[int, list[range]]]:
-        """Yield the units of each recording that no part has, by row, as runs."""
+    def _missing_pieces(self, recordings: Sequence[Recording]) -> list[Piece]:
+        """Return pieces of all that no part has."""
         parts = list_parts(self.parts)
-        for row, key in keys.items():
-            runs, first = [], 0
-            for units, _ in [*parts.get(key, []), (range(num_units[row], num_units[row]), None)]:
-                if units.start > first:
-                    runs.append(range(first, units.start))
-                first = units.stop
-            if runs:
-                yield row, runs
+        runs = [
+            (number, run)
+            for number, recording in enumerate(recordings)
+            if not recording.reason
+            for run in missing_units(
+                [units for units, _ in parts.get(recording.key, [])],
+                self.grid.num_units(recording.duration_s),
+            )
+        ]
+        length = self._units_per_piece(sum(len(run) for _, run in runs))
+        return [
+            self._piece(number, recordings[number], run[first : first + length])
+            for number, run in runs
+            for first in range(0, len(run), length)
+        ]
 
-    def _divide(self, units: range, num_waiting: int) -> Iterator[range]:
-        """Yield pieces of a run of units."""
+    def _units_per_piece(self, num_waiting: int) -> int:
         piece_s = self.piece_s or _MAX_PIECE_S
         length = max(1, round(piece_s / (self.grid.windows_per_unit * self.grid.hop_s)))
-        if self.piece_s is None:
-            num_pieces = _PIECES_PER_CORE * min(capacity.num_cores(), num_waiting)
-            length = min(length, math.ceil(num_waiting / num_pieces))
-        for first in range(units.start, units.stop, length):
-            yield range(first, min(first + length, units.stop))
+        if self.piece_s is not None or not num_waiting:
+            return length
+        num_pieces = _PIECES_PER_CORE * min(capacity.num_cores(), num_waiting)
+        return min(length, math.ceil(num_waiting / num_pieces))
 
-    def _piece(self, recording: pd.Series, units: range) -> Piece:
-        num_frames = self.grid.num_frames(recording["duration_s"])
+    def _piece(self, number: int, recording: Recording, units: range) -> Piece:
+        num_frames = self.grid.num_frames(recording.duration_s)
         return Piece(
-            recording=int(recording.name),
-            path=recording["path"],
-            key=recording["key"],
-            duration_s=float(recording["duration_s"]),
+            recording=number,
+            path=recording.path,
+            key=recording.key,
+            duration_s=recording.duration_s,
             frames_per_column=-(-num_frames // _MAX_COLUMNS) if self.has_pictures else 0,
             first_unit=units.start,
             stop_unit=units.stop,
@@ -157,4 +158,3 @@ class Scan:
             )
             .iter_rows()
         )
-
