@@ -58,7 +58,7 @@ class DetectConfig:
     min_contrast: float = 3.0
     """Level above the background of a recording (the level that it exceeds nine tenths of the time)
     below which nothing is heard, in dB. Use 0 for sounds that last through whole recordings. It
-    does not apply to a recording that hardly ever stands out from its background."""
+    does not apply to a recording that never stands out from its background."""
 
     merge_gap: float = 1.0
     """Longest gap between two events of a class that become one, in seconds."""

@@ -116,12 +116,12 @@ def score_segments(scores: np.ndarray, grid: Grid, count: int, segment_s: float)
 def loud_frames(levels: np.ndarray, settings: EventSettings) -> np.ndarray:
     """Return whether each frame `[F]` is loud enough.
 
-    A recording that hardly ever stands out from its background is all background, or sounds all
-    the time: then only the level counts.
+    A recording that never stands out from its background is all background, or one sound: then only
+    the level counts.
     """
     levels = levels.astype(np.float64)
     lowest = np.percentile(levels, _BACKGROUND_PERCENTILE) + settings.min_contrast_db
-    if np.percentile(levels, 100 - _BACKGROUND_PERCENTILE) < lowest:
+    if levels.max() < lowest:
         lowest = -np.inf
     is_loud: np.ndarray = levels >= max(lowest, settings.min_level_db)
     return is_loud
