@@ -18,6 +18,9 @@ from matplotlib.ticker import MaxNLocator
 _DOTS_PER_INCH = 100
 _MAX_LEGEND_ENTRIES = 10
 
+_TIME_UNITS = {"h": (3_600, 10_800), "min": (60, 600), "s": (1, 0)}
+"""Seconds in each unit of a time axis, and the length from which on it is the axis' unit."""
+
 
 def png(picture: np.ndarray) -> bytes:
     """Encode a picture `[H, W, 3]` as a PNG file."""
@@ -53,6 +56,50 @@ def spectrogram_grid(
     figure.supxlabel("time (s)", fontsize=9)
     figure.supylabel("mel band", fontsize=9)
     figure.suptitle(title, fontsize=11)
+    return _draw(figure)
+
+
+def spectrogram_image(values: np.ndarray) -> np.ndarray:
+    """Return the colors of a spectrogram `[M, T]` without axes: `[M, T, 3]`, high bands on top."""
+    lowest, highest = float(values.min()), float(values.max())
+    shares = (np.flipud(values) - lowest) / max(highest - lowest, 1e-6)
+    colors: np.ndarray = matplotlib.colormaps["magma"](shares, bytes=True)[..., :3]
+    return colors
+
+
+def spectrogram_with_events(
+    values: np.ndarray,
+    title: str,
+    seconds: float,
+    events: Mapping[str, Sequence[tuple[float, float]]],
+    colors: Mapping[str, str],
+) -> np.ndarray:
+    """Draw a spectrogram `[M, T]` and, over it, one row of boxes per label.
+
+    Args:
+        values: The spectrogram.
+        title: Title of the picture.
+        seconds: Length of the recording.
+        events: Starts and lengths of the boxes in seconds, by label; the first is the top row.
+        colors: Colors of the boxes by label.
+    """
+    num_rows = max(1, len(events))
+    figure = Figure(figsize=(12, max(2.6, 0.28 * num_rows) + 0.8), layout="constrained")
+    panel = figure.subplots()
+    unit = next(unit for unit, (_, least_s) in _TIME_UNITS.items() if seconds >= least_s)
+    unit_s = _TIME_UNITS[unit][0]
+    extent = (0, seconds / unit_s, 0, 1)
+    panel.imshow(spectrogram_image(values), aspect="auto", extent=extent, interpolation="nearest")
+    for row, (label, boxes) in enumerate(events.items()):
+        bottom, height = 1 - (row + 0.9) / num_rows, 0.8 / num_rows
+        for style in ({"edgecolor": "black", "linewidth": 3}, {"edgecolor": colors[label]}):
+            spans = [(start_s / unit_s, length_s / unit_s) for start_s, length_s in boxes]
+            panel.broken_barh(spans, (bottom, height), facecolor="none", **style)
+    panel.set_xlim(extent[:2])
+    middles = [1 - (row + 0.5) / num_rows for row in range(len(events))]
+    panel.set_yticks(middles, list(events), parse_math=False)
+    panel.set_xlabel(f"time ({unit})")
+    panel.set_title(title, fontsize=10, wrap=True, parse_math=False)
     return _draw(figure)
 
 

@@ -2,6 +2,7 @@ import io
 
 import matplotlib.image
 import numpy as np
+import pytest
 
 from freqquest import plots
 
@@ -47,3 +48,25 @@ def test_a_highlighted_curve_stands_out():
         plots.curves(series, "title", "epoch", "accuracy"),
         plots.curves(series, "title", "epoch", "accuracy", highlight="3"),
     )
+
+
+def test_a_spectrogram_without_axes_has_a_pixel_per_value_and_low_bands_at_the_bottom():
+    values = np.array([[0, 1, 2], [200, 220, 255]], np.uint8)
+    image = plots.spectrogram_image(values)
+    assert image.shape == (2, 3, 3)
+    assert image.dtype == np.uint8
+    brightness = image.sum(axis=2, dtype=int)
+    assert brightness[0].min() > brightness[1].max()
+    assert np.isfinite(plots.spectrogram_image(np.full((2, 3), -80.0))).all()
+
+
+@pytest.mark.parametrize("seconds", [5.0, 900.0, 86_400.0])
+def test_events_are_drawn_over_a_spectrogram_whatever_its_length(seconds):
+    values = np.random.default_rng(0).random((8, 50))
+    boxes = {"a$_$b": [(0.0, seconds / 2)], "c": []}
+    colors = {"a$_$b": "#00ff00", "c": "#ffffff"}
+    drawn = plots.spectrogram_with_events(values, "a$_$b.wav", seconds, boxes, colors)
+    empty = plots.spectrogram_with_events(values, "a$_$b.wav", seconds, {}, {})
+    greens = [(picture == [0, 255, 0]).all(axis=2).sum() for picture in (drawn, empty)]
+    assert greens[0] > 500
+    assert greens[1] == 0

@@ -8,7 +8,7 @@ def describe_scores(scores: DetectionScores) -> str:
     events, segments = scores["event_based"], scores["segment_based"]
     onsets, precisions = scores["onset_based"], scores.get("segment_average_precision")
     names = [*events["by_class"], "all events", "mean of classes"]
-    width = max(24, *(len(name) for name in names))
+    width = max(len(name) for name in names) + 1
     titles = ["annotated", "detected", "precision", "recall", "F1", "onset F1", "segment F1"]
     titles += ["segment AP"] * (precisions is not None)
     lines = ["".join([f"{'class':<{width}}", *(f"{title:>11}" for title in titles)])]
@@ -41,10 +41,10 @@ def _cell(value: float | None) -> str:
 def _explain(scores: DetectionScores) -> list[str]:
     collar = f"{scores['collar_s']:g} s"
     lines = [
-        f"{scores['num_recordings']:,} recordings, {scores['duration_s'] / 60:,.1f} minutes; an "
-        f"event is right if its onset is within {collar} and its offset within {collar} or "
-        f"{scores['offset_share']:.0%} of the annotation's length; segments of "
-        f"{scores['segment_s']:g} s"
+        f"an event is right if its onset is within {collar} and its offset within {collar} or "
+        f"{scores['offset_share']:.0%} of the annotation's length",
+        f"{scores['num_recordings']:,} recordings, {scores['duration_s'] / 60:,.1f} minutes, in "
+        f"segments of {scores['segment_s']:g} s",
     ]
     if missing := scores["classes_without_references"]:
         lines.append(

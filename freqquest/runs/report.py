@@ -4,11 +4,9 @@ import io
 import json
 import re
 import shlex
-from importlib.resources import files
 from statistics import pstdev
 from typing import cast
 
-import jinja2
 import pandas as pd
 
 from freqquest import plots
@@ -24,6 +22,7 @@ from freqquest.runs.metrics import (
     RunMetrics,
     search_score,
 )
+from freqquest.runs.page import render_page
 from freqquest.runs.tensorboard_server import tensorboard_command
 from freqquest.storage import Location, locate
 
@@ -55,11 +54,9 @@ def write_report(run_dir: str) -> None:
     if "cgan" in metrics:
         _draw_generator_plots(run, metrics["cgan"])
     shown_epoch = _shown_epoch(run, metrics.get("cgan"))
-    template = files("freqquest.runs").joinpath("report_template.html").read_text()
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    page = environment.from_string(template).render(
+    page = render_page(
+        "freqquest.runs",
+        "report_template.html",
         layout=layout,
         name=run.name,
         headlines=headlines(metrics),

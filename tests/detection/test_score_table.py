@@ -19,8 +19,9 @@ def test_each_class_has_a_line_and_the_tolerances_are_said():
     assert lines[4].split()[3:] == ["0.500", "0.500", "0.500", "1.000", "0.800"]
     assert len({len(line) for line in lines[:5]}) == 1
     assert lines[5:] == [
-        "2 recordings, 0.2 minutes; an event is right if its onset is within 0.2 s and its offset "
-        "within 0.2 s or 20% of the annotation's length; segments of 1 s",
+        "an event is right if its onset is within 0.2 s and its offset within 0.2 s or 20% of the "
+        "annotation's length",
+        "2 recordings, 0.2 minutes, in segments of 1 s",
         "classes without an annotation, not in the mean of classes: siren",
     ]
 
