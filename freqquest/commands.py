@@ -74,6 +74,10 @@ def detect(config: "DetectConfig") -> None:
         print(f"{unreadable} recording(s) could not be read: see {config.output}.unreadable.csv")
     print(detections.summary)
     print(f"events: {config.output}")
+    if config.report is not None:
+        print(f"report: {config.report}")
+    if config.picture_dir is not None:
+        print(f"pictures: {config.picture_dir}")
 
 
 def train_cgan(config: "TrainConfig") -> None:

@@ -42,7 +42,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         ADVANCED: "max_quarantined_fraction",
     },
     "DetectConfig": {
-        "input and output": "model audio_dir output format report annotations overwrite",
+        "input and output": "model audio_dir output format report picture_dir annotations "
+        "overwrite",
         "events": "hop min_confidence min_level min_contrast merge_gap min_duration",
         "cluster": "use_gpu piece_length",
         ADVANCED: "max_quarantined_fraction max_reported",

@@ -42,7 +42,10 @@ class DetectConfig:
     jumps to them."""
 
     max_reported: int = 50
-    """Largest number of recordings in `report`, those with events first."""
+    """Largest number of recordings in `report`, those with most events first."""
+
+    picture_dir: str | None = None
+    """Folder for a picture of each recording: its spectrogram with the events over it, as PNG."""
 
     hop: float = 1.0
     """Step between the starts of two windows, in seconds. A window is as long as a training
@@ -63,7 +66,7 @@ class DetectConfig:
     merge_gap: float = 1.0
     """Longest gap between two events of a class that become one, in seconds."""
 
-    min_duration: float = 0.0
+    min_duration: float = 0.25
     """Shortest event that is kept, in seconds."""
 
     piece_length: float | None = None
@@ -119,12 +122,14 @@ class DetectConfig:
     @property
     def requirements(self) -> Requirements:
         """Paths and resources that the job needs."""
-        return Requirements(
-            reads={
-                "model": self.model,
-                "audio_dir": self.audio_dir,
-                "annotations": self.annotations,
-            },
-            writes={"output": posixpath.dirname(self.output.rstrip("/")) or "."},
-            use_gpu=self.use_gpu,
-        )
+        reads = {"model": self.model, "audio_dir": self.audio_dir, "annotations": self.annotations}
+        files = {"output": self.output.rstrip("/"), "report": self.report}
+        writes = {name: posixpath.dirname(path) or "." for name, path in files.items() if path}
+        if self.picture_dir is not None:
+            writes["picture_dir"] = self.picture_dir
+        return Requirements(reads=reads, writes=writes, use_gpu=self.use_gpu)
+
+    @property
+    def has_pictures(self) -> bool:
+        """True if spectrograms are shown."""
+        return self.report is not None or self.picture_dir is not None

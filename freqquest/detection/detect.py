@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from freqquest.cnn.model_file import ModelCard, read_card
 from freqquest.dataset.tree import list_tree
 from freqquest.detection.config import DetectConfig
-from freqquest.detection.event_files import frequency_range, write_events
+from freqquest.detection.event_files import file_names, frequency_range, write_events
 from freqquest.detection.events import (
     EventSettings,
     find_events,
@@ -24,6 +24,7 @@ from freqquest.detection.listen import Heard
 from freqquest.detection.parts import open_parts
 from freqquest.detection.recordings import Recording, list_recordings, measure, refuse_unreadable
 from freqquest.detection.references import References, read_references
+from freqquest.detection.report import RecordingView, picture, write_report
 from freqquest.detection.scan import Scan
 from freqquest.detection.score_table import describe_scores
 from freqquest.detection.scores import SEGMENT_S, count_segments, score_events
@@ -61,16 +62,24 @@ def check_request(config: DetectConfig) -> Request:
     Raises:
         UserError: The model or the folder is not usable, or the output exists.
     """
-    output = locate(config.output)
-    if not config.overwrite and output.exists() and (output.is_file() or output.list_dir()):
-        raise UserError(f"`output={output}` exists: choose another path, or pass `overwrite=True`")
+    for name in ("output", "report", "picture_dir"):
+        path = getattr(config, name)
+        if path is not None and not config.overwrite and _is_taken(locate(path)):
+            raise UserError(
+                f"`{name}={path}` exists: choose another path, or pass `overwrite=True`"
+            )
     card = read_card(locate(config.model))
     try:
         grid = Grid(clip=card.clip, view=card.view, hop_s=config.hop)
     except ValueError as error:
         raise UserError(f"`model={config.model}`: {error}") from error
     recordings = list_recordings(config.audio_dir)
-    return Request(output=output, card=card, grid=grid, recordings=recordings)
+    return Request(output=locate(config.output), card=card, grid=grid, recordings=recordings)
+
+
+def _is_taken(place: Location) -> bool:
+    """Return whether there is a file, or a folder that holds something."""
+    return place.exists() and (place.is_file() or bool(place.list_dir()))
 
 
 def detect(config: DetectConfig, request: Request) -> Detections:
@@ -98,7 +107,7 @@ def detect(config: DetectConfig, request: Request) -> Detections:
         parts=parts,
         piece_s=config.piece_length,
         use_gpu=config.use_gpu,
-        has_pictures=config.report is not None,
+        has_pictures=config.has_pictures,
     )
     recordings = scan.run(recordings)
     refuse_unreadable(recordings, _beside(config, "unreadable.csv"), limit)
@@ -111,11 +120,16 @@ def detect(config: DetectConfig, request: Request) -> Detections:
         frequency_range(request.card.view, request.card.clip.sample_rate_hz),
         is_folder=config.writes_folder,
     )
-    lines = [_describe(events, recordings)]
+    scores: list[str] = []
     if references is not None:
-        lines += _score(config, request.card, events, references, segments)
+        scores = _score(config, request.card, events, references, segments)
+    _show(config, scan, recordings, events, "\n".join(scores))
     parts.remove_dir()
-    return Detections(events=events, recordings=recordings, summary="\n".join(lines))
+    return Detections(
+        events=events,
+        recordings=recordings,
+        summary="\n".join([_describe(events, recordings), *scores]),
+    )
 
 
 def event_settings(config: DetectConfig, card: ModelCard) -> EventSettings:
@@ -138,7 +152,7 @@ def _settings(config: DetectConfig) -> dict[str, object]:
     return {
         "model_sha256": hashlib.sha256(locate(config.model).read_bytes()).hexdigest(),
         "hop_s": config.hop,
-        "has_pictures": config.report is not None,
+        "has_pictures": config.has_pictures,
     }
 
 
@@ -194,6 +208,36 @@ def _score(
     file = _beside(config, "scores.json")
     file.write_text(json.dumps(scores, indent=1) + "\n")
     return [*references.notes, describe_scores(scores), f"scores: {file}"]
+
+
+def _show(
+    config: DetectConfig,
+    scan: Scan,
+    recordings: Sequence[Recording],
+    events: pd.DataFrame,
+    scores: str,
+) -> None:
+    """Write the pictures and the report, as far as they are wanted."""
+    by_name = dict(list(events.groupby("path")))
+    none = events.iloc[:0]
+
+    def views(some: Sequence[Recording]) -> Iterator[RecordingView]:
+        for recording, heard in scan.heard(some):
+            yield RecordingView(
+                path=recording.name,
+                audio=locate(recording.path),
+                duration_s=recording.duration_s,
+                spectrogram=heard.columns.astype(np.float32),
+                events=by_name.get(recording.name, none),
+            )
+
+    if config.picture_dir is not None:
+        names = file_names((each.name for each in recordings), ".png")
+        for view in views(recordings):
+            (locate(config.picture_dir) / names[view.path]).write_bytes(picture(view))
+    if config.report is not None:
+        by_count = sorted(recordings, key=lambda each: -len(by_name.get(each.name, none)))
+        write_report(views(by_count[: config.max_reported]), locate(config.report), scores)
 
 
 def _beside(config: DetectConfig, ending: str) -> Location:
