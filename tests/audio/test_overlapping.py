@@ -3,7 +3,6 @@ import pytest
 
 from freqquest.audio.overlapping import frame_power, window_log_mels
 from freqquest.audio.spectrogram import CGAN_VIEW, CNN_VIEW, SpectrogramConfig, log_mel
-from freqquest.dataset.views import make_view
 from tests.sizes import ALL_SIZES
 
 

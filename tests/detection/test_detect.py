@@ -1,0 +1,119 @@
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from freqquest.cnn.model_file import read_card
+from freqquest.detection.config import DetectConfig
+from freqquest.detection.detect import check_request, detect, event_settings
+from freqquest.errors import UserError
+
+
+@pytest.fixture
+def make_config(tmp_path, model_file, recordings_dir):
+    def make(**changed):
+        settings = {
+            "model": str(model_file),
+            "audio_dir": str(recordings_dir),
+            "output": str(tmp_path / "events.csv"),
+            "min_confidence": 0.3,
+        }
+        return DetectConfig(**settings | changed)
+
+    return make
+
+
+def run(config):
+    return detect(config, check_request(config))
+
+
+@pytest.mark.slow
+def test_events_are_the_same_whatever_the_pieces(local_ray, make_config, tmp_path):
+    for name, piece_length in {"a": 60.0, "b": 3000.0}.items():  # two workers, and one
+        run(make_config(output=str(tmp_path / f"{name}.csv"), piece_length=piece_length))
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+    events = pd.read_csv(tmp_path / "a.csv")
+    assert set(events["path"]) == {"long.flac", "night/short.wav"}
+    assert (events["end_s"] > events["start_s"]).all()
+    assert not list(tmp_path.glob("*.parts")), "parts are removed at the end"
+
+
+def test_annotations_report_and_pictures_come_with_the_events(local_ray, make_config, tmp_path):
+    truth = tmp_path / "truth.csv"
+    rows = ["long.flac,3,8,low", "long.flac,14,19,high", "long.flac,25,30,unheard"]
+    truth.write_text("path,start_s,end_s,label\n" + "\n".join(rows))
+    config = make_config(
+        output=str(tmp_path / "labels"),
+        format="audacity",
+        annotations=str(truth),
+        report=str(tmp_path / "report.html"),
+        picture_dir=str(tmp_path / "pictures"),
+        max_reported=1,
+    )
+    detections = run(config)
+    scores = json.loads((tmp_path / "labels.scores.json").read_text())
+    assert scores["event_based"]["micro"]["num_annotated"] == 2
+    assert scores["num_recordings"] == 1
+    assert "unheard" in detections.summary
+    assert "segment F1" in detections.summary
+    assert (tmp_path / "labels" / "night" / "short.txt").exists()
+    assert {file.name for file in (tmp_path / "pictures").rglob("*.png")} == {
+        "long.png",
+        "short.png",
+    }
+    page = (tmp_path / "report.html").read_text()
+    assert "long.flac" in page
+    assert "short.wav" not in page
+
+
+def test_unreadable_recordings_are_listed_and_too_many_refused(local_ray, make_config, tmp_path):
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"no audio")
+    config = make_config(audio_dir=str(tmp_path / "in"))
+    with pytest.raises(UserError, match=r"2 of 2 recordings cannot be read, .*a\.wav \(not read"):
+        run(config)
+    assert not (tmp_path / "events.csv").exists()
+    listed = pd.read_csv(tmp_path / "events.csv.unreadable.csv")
+    assert listed["path"].str.endswith(("a.wav", "b.wav")).all()
+
+
+@pytest.mark.parametrize("name", ["output", "report", "picture_dir"])
+def test_nothing_that_exists_is_overwritten(make_config, tmp_path, name):
+    taken = tmp_path / "mine"
+    taken.mkdir()
+    (taken / "notes.txt").write_text("mine")
+    path = str(taken) if name == "picture_dir" else str(taken / "notes.txt")
+    if name == "output":
+        path = str(taken)
+    with pytest.raises(UserError, match=f"`{name}=.*mine.*` exists: choose another path, or pass"):
+        check_request(make_config(**{name: path}))
+    check_request(make_config(**{name: path, "overwrite": True}))
+
+
+def test_a_folder_without_recordings_is_refused(make_config, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty` has no audio files"):
+        check_request(make_config(audio_dir=str(tmp_path / "empty")))
+
+
+def test_annotations_of_other_recordings_are_refused_before_the_scan(
+    local_ray, make_config, tmp_path
+):
+    (tmp_path / "truth.csv").write_text("path,start_s,end_s,label\nother.wav,1,2,low\n")
+    config = make_config(annotations=str(tmp_path / "truth.csv"))
+    with pytest.raises(UserError, match=r"truth\.csv"):
+        run(config)
+    assert not (tmp_path / "events.csv.parts").exists()
+
+
+def test_thresholds_come_from_the_user_else_from_the_model(make_config, model_file):
+    card, config = read_card(model_file), make_config()
+    assert event_settings(config, card).thresholds.tolist() == [0.3] * 3
+    config = make_config(min_confidence=None)
+    assert event_settings(config, card).thresholds.tolist() == [0.5] * 3
+    card = replace(card, detection_thresholds=[0.7, 0.8, 0.9], background_label="high")
+    settings = event_settings(config, card)
+    assert settings.thresholds.tolist() == [0.7, 0.8, 0.9]
+    assert settings.labels == ["low", "middle", None]
