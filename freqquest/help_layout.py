@@ -143,6 +143,10 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
         "--dataset-dir data/clips --extra-clips sounds",
         "--dataset-dir data/clips --extra-clips sounds --num-seeds 5",
     ),
+    "benchmark unknown": (
+        "--dataset-dir data/clips",
+        "--dataset-dir data/clips --num-classes 3 --max-epochs 5",
+    ),
     "benchmark tune": (
         "--dataset-dir data/clips",
         "--dataset-dir data/clips --num-trials 32",
