@@ -9,7 +9,7 @@ from typing import Literal, get_args, get_origin
 ADVANCED = "advanced"
 """Group of the settings that no other group lists."""
 
-_CLIPS = "sample_rate duration windows window_hop max_windows_per_file"
+_CLIPS = "sample_rate duration windows window_hop max_windows_per_file background_label"
 _SPLIT = "split validation_fraction validation_fold recording_pattern"
 _AUGMENTATION = "num_augmented_copies augmentations"
 _SPECTROGRAMS = (
@@ -93,6 +93,7 @@ _PLACEHOLDERS: Mapping[str, str] = {
     "generator": "FILE",
     "output": "FILE",
     "label": "CLASS",
+    "background_label": "CLASS",
     "recording_pattern": "REGEX",
     "num_workers": "N|MIN:MAX",
     "batch_size": "N|auto",
