@@ -212,13 +212,15 @@ def save(
 def _card(manifest: Manifest, metrics: CnnMetrics) -> ModelCard:
     train_clips, score = manifest.num_clips["train"], score_of(manifest.has_several_labels).name
     thresholds = [metrics["by_class"][label].get("threshold") for label in manifest.classes]
+    sounds = {label: train_clips[label] for label in manifest.sound_classes}
     shown = (score, f"{score}_by_fold", "split", "num_clips")
     return ModelCard(
         classes=manifest.classes,
+        background_label=manifest.background_label,
         clip=manifest.clip,
         windows=manifest.windows,
         view=manifest.views["cnn"],
-        most_frequent_class=max(train_clips, key=lambda label: train_clips[label]),
+        most_frequent_class=max(sounds, key=lambda label: sounds[label]),
         normalization=manifest.normalization["cnn"],
         dataset_sha256=manifest.content_sha256,
         scores={name: value for name, value in metrics.items() if name in shown},

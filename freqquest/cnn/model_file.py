@@ -97,6 +97,11 @@ class ModelCard:
         return self.thresholds is not None
 
     @property
+    def sound_classes(self) -> list[str]:
+        """The classes that can be an answer: all but the background."""
+        return [label for label in self.classes if label != self.background_label]
+
+    @property
     def probability_columns(self) -> list[str]:
         """Names of the columns with each class's probabilities, in tables of predictions."""
         return [f"probability_{label}" for label in self.classes]
@@ -104,18 +109,21 @@ class ModelCard:
     def predict(self, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the label of each clip, `[N]`, and its probability, given those of all classes.
 
-        It is the most probable class. If clips have several labels, it is all classes that reach
-        their thresholds, sorted and joined, or the one that comes closest; the probability is the
-        highest of these classes.
+        It is the most probable class but the background. If clips have several labels, it is all
+        such classes that reach their thresholds, sorted and joined, or the one that comes closest;
+        the probability is the highest of these classes.
 
         Args:
             probabilities: `[N, K]`.
         """
-        classes = np.array(self.classes, object)
+        are_sounds = np.array([label != self.background_label for label in self.classes])
+        classes = np.array(self.classes, object)[are_sounds]
+        probabilities = probabilities[:, are_sounds]
         if self.thresholds is None:
             return classes[probabilities.argmax(axis=1)], probabilities.max(axis=1)
-        is_predicted = probabilities >= np.array(self.thresholds)
-        closest = (probabilities / np.maximum(self.thresholds, 1e-9)).argmax(axis=1)
+        thresholds = np.array(self.thresholds)[are_sounds]
+        is_predicted = probabilities >= thresholds
+        closest = (probabilities / np.maximum(thresholds, 1e-9)).argmax(axis=1)
         is_predicted[np.arange(len(closest)), closest] = True
         labels = [LABEL_SEPARATOR.join(sorted(classes[of_clip])) for of_clip in is_predicted]
         return np.array(labels, object), np.where(is_predicted, probabilities, 0).max(axis=1)

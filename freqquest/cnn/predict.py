@@ -39,7 +39,8 @@ def check_request(config: PredictConfig) -> pd.DataFrame:
     output = locate(config.output)
     if output.exists() and not config.overwrite:
         raise UserError(f"`output={output}` exists: choose another path, or pass `overwrite=True`")
-    class_columns(config.sample_submission, read_card(locate(config.model)).classes)
+    card = read_card(locate(config.model))
+    class_columns(config.sample_submission, card.classes, card.background_label)
     return list_requested_clips(config.audio_dir, config.sample_submission)
 
 
@@ -103,7 +104,7 @@ def submission_of(
     """Return the columns of a submission: ID and Class, or those of a sample with all classes."""
     columns = card.probability_columns if with_probabilities else []
     table = predictions[["ID", "Class", *columns]]
-    if of_sample := class_columns(sample_submission, card.classes):
+    if of_sample := class_columns(sample_submission, card.classes, card.background_label):
         table = predictions[["ID", *(f"probability_{label}" for label in of_sample)]]
         table.columns = pd.Index(["ID", *of_sample])
         columns = of_sample
@@ -111,8 +112,15 @@ def submission_of(
     return table.astype(dict.fromkeys(columns, float)).round(dict.fromkeys(columns, 6))
 
 
-def class_columns(sample_submission: str | None, classes: list[str]) -> list[str]:
+def class_columns(
+    sample_submission: str | None, classes: list[str], background_label: str | None = None
+) -> list[str]:
     """Return the columns of a sample if it has one for each class; else, none.
+
+    Args:
+        sample_submission: CSV with a column ID, if there is one.
+        classes: Classes of the model.
+        background_label: That of the background, which the sample may leave out.
 
     Raises:
         UserError: It has columns for some classes but not all, or for others too.
@@ -124,7 +132,8 @@ def class_columns(sample_submission: str | None, classes: list[str]) -> list[str
     are_of_classes = {name.casefold() for name in columns} & {name.casefold() for name in classes}
     if find_column(table, "Class") is not None or not are_of_classes:
         return []
-    lacking, others = sorted(set(classes) - set(columns)), sorted(set(columns) - set(classes))
+    lacking = sorted(set(classes) - {background_label} - set(columns))
+    others = sorted(set(columns) - set(classes))
     if lacking or others:
         problems = [f"lacks the classes {', '.join(lacking)}"] * bool(lacking)
         problems += [f"has {', '.join(others)}, which the model does not know"] * bool(others)

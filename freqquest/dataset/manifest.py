@@ -3,6 +3,7 @@
 A folder without a manifest is not a dataset. The manifest's hashes identify corrupt shards.
 """
 
+import bisect
 import dataclasses
 import hashlib
 import json
@@ -160,6 +161,13 @@ class Manifest:
     def sound_classes(self) -> list[str]:
         """Class names without the background's."""
         return [label for label in self.classes if label != self.background_label]
+
+    @property
+    def skipped_index(self) -> int | None:
+        """Index in the shards of a background that `classes` leaves out, as classes are sorted."""
+        if self.background_label is None or self.background_label in self.classes:
+            return None
+        return bisect.bisect(self.classes, self.background_label)
 
     @property
     def content_sha256(self) -> str:

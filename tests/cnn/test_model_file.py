@@ -168,6 +168,17 @@ def test_a_background_class_is_in_the_card_only_if_there_is_one(tmp_path):
         read_card(write_archive(tmp_path / "m.keras", unknown))
 
 
+def test_the_background_is_never_the_label_of_a_clip():
+    probabilities = np.array([[0.2, 0.3, 0.5], [0.1, 0.05, 0.85]])
+    card = replace(make_card(["a", "b", "wind"]), background_label="wind")
+    assert card.sound_classes == ["a", "b"]
+    assert card.predict(probabilities)[0].tolist() == ["b", "a"]
+    assert card.predict(probabilities)[1].tolist() == [0.3, 0.1]
+    several = replace(card, temperature=[1.0] * 3, thresholds=[0.3, 0.3, 0.4])
+    assert several.predict(probabilities)[0].tolist() == ["b", "a"]
+    assert several.predict(np.array([[0.4, 0.5, 0.9]]))[0].tolist() == ["a;b"]
+
+
 def test_a_clip_has_the_labels_that_reach_their_thresholds_or_else_the_closest_one():
     probabilities = np.array([[0.3, 0.8], [0.3, 0.7], [0.2, 0.8], [0.1, 0.2], [0.25, 0.75]])
     assert SEVERAL.predict(probabilities)[0].tolist() == ["a;b", "a", "b", "a", "a;b"]

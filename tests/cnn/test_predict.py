@@ -204,3 +204,10 @@ def test_columns_beside_class_ask_for_no_probabilities(clips):
         (clips / "sample.csv").write_text(f"{header}\na.wav{',0' * header.count(',')}\n")
         assert class_columns(str(clips / "sample.csv"), ["low", "high"]) == []
     assert class_columns(None, ["low", "high"]) == []
+
+
+@pytest.mark.parametrize("header", ["ID,low,high", "ID,wind,low,high"])
+def test_a_sample_may_leave_out_the_background(clips, header):
+    (clips / "sample.csv").write_text(f"{header}\na.wav{',0' * header.count(',')}\n")
+    columns = class_columns(str(clips / "sample.csv"), ["high", "low", "wind"], "wind")
+    assert columns == header.split(",")[1:]

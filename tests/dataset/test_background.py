@@ -9,7 +9,13 @@ import soundfile
 from freqquest.dataset.config import DatasetSettings, PreprocessConfig
 from freqquest.dataset.manifest import MANIFEST_NAME, load_manifest
 from freqquest.dataset.plan import plan_dataset
-from freqquest.dataset.read import read_rows
+from freqquest.dataset.read import (
+    ClipArrays,
+    SplitReader,
+    _without_class,
+    read_rows,
+    without_background,
+)
 from freqquest.dataset.split import assign_splits
 from freqquest.dataset.summary import summarize
 from freqquest.dataset.survey import find_windows
@@ -210,3 +216,47 @@ def test_a_dataset_in_which_the_background_was_an_ordinary_class_is_refused(
 
 def test_settings_of_a_dataset_name_no_background_by_default():
     assert DatasetSettings().background_label is None
+
+
+def test_readers_skip_the_background_on_request(with_background, local_ray, tmp_path):
+    location = locate(tmp_path / "dataset")
+    manifest = write_dataset(config_of(with_background, location.path, clips_per_shard=4))
+    all_clips = next(SplitReader(location, manifest, "train", "cnn").shards())
+    skipping = without_background(location, manifest)
+    assert skipping.classes == ["high", "low"]
+    assert skipping.num_rows == {"train": 8, "validation": 2, "test": 0}
+    assert skipping.content_sha256 == manifest.content_sha256
+    reader = SplitReader(location, skipping, "train", "cnn")
+    assert len(reader) == 8
+    shards = list(reader.shards())
+    assert sum(len(shard.clip_ids) for shard in shards) == 8
+    for shard in shards:
+        assert shard.labels.shape == (len(shard.clip_ids), 2)
+        folders = [clip_id.split("/")[0] for clip_id in shard.clip_ids]
+        assert folders == [skipping.classes[index] for index in shard.class_indices]
+        assert (shard.labels.argmax(axis=1) == shard.class_indices).all()
+    assert all_clips.labels.shape[1] == 3
+    rows = read_rows(location, skipping, "train")
+    ids = [clip_id for shard in shards for clip_id in shard.clip_ids]
+    assert rows["clip_id"].tolist() == ids
+    batch = next(reader.batches(4, seed=0, epoch=0))
+    assert batch.class_indices.max() <= 1
+
+
+def test_a_manifest_without_a_background_is_the_same_without_it(dataset_dir):
+    manifest = load_manifest(locate(dataset_dir))
+    assert without_background(locate(dataset_dir), manifest) is manifest
+
+
+def test_a_clip_with_another_label_beside_the_background_keeps_that_one():
+    clips = ClipArrays(
+        spectrograms=np.arange(4.0).reshape(4, 1, 1),
+        class_indices=np.array([1, 0, 1, -1]),
+        labels=np.array([[0, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 0]], bool),
+        clip_ids=list("wxyz"),
+        recordings=list("wxyz"),
+    )
+    kept = _without_class(clips, 1)
+    assert kept.clip_ids == ["w", "x", "z"]
+    assert kept.class_indices.tolist() == [1, 0, -1]
+    assert kept.labels.tolist() == [[False, True], [True, False], [False, False]]
