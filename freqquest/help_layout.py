@@ -38,6 +38,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "PredictConfig": {
         "input and output": "model audio_dir output sample_submission windows probabilities "
         "overwrite",
+        "unknown clips": "unknown precision",
         "cluster": "use_gpu",
         ADVANCED: "max_quarantined_fraction",
     },

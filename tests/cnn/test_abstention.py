@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from freqquest.cnn.abstention import coverage_curve
+from freqquest.cnn.abstention import coverage_curve, held_out_curve
 from freqquest.errors import UserError
 
 CONFIDENCE = np.linspace(0.99, 0.2, 80)
@@ -53,3 +53,20 @@ def test_a_curve_of_many_clips_is_short_and_has_both_ends():
     points = coverage_curve(confidence, confidence > 0.5, num_clips=5_000).points
     assert len(points) == 200
     assert (points[0].coverage, points[-1].coverage) == (0.002, 1.0)
+
+
+def test_answers_for_background_are_wrong_and_background_as_an_answer_is_none():
+    probabilities = np.eye(3)[[0] * 20 + [1] * 10 + [2] * 10] * 0.9 + 0.03
+    labels = np.eye(3, dtype=bool)[[0] * 20 + [2] * 5 + [1] * 5 + [2] * 10]
+    (point,) = held_out_curve(probabilities, labels, background_index=2).points
+    assert (point.coverage, point.precision) == (30 / 40, 25 / 30)
+    (point,) = held_out_curve(probabilities, labels).points
+    assert (point.coverage, point.precision) == (1.0, 35 / 40)
+
+
+def test_a_classifier_that_takes_everything_for_background_is_refused():
+    everything = np.tile([0.1, 0.9], (20, 1))
+    curve = held_out_curve(everything, np.eye(2, dtype=bool)[[0, 1] * 10], background_index=1)
+    assert curve.coverage_for(0.5) == 0
+    with pytest.raises(UserError, match="it answered no held-out clip, but took all of them for"):
+        curve.threshold_for(0.5)
