@@ -154,6 +154,7 @@ def _make_dataset(config: PipelineConfig, plan: "DatasetPlan | None") -> Manifes
         print(summarize(manifest, config.preprocess_config.dataset_dir), file=sys.stderr)
         names = (
             "classes",
+            "background_label",
             "num_clips",
             "num_recordings",
             "num_quarantined",

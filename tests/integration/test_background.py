@@ -57,4 +57,5 @@ def test_every_stage_works_with_a_background_and_none_answers_or_generates_it(
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics["cnn"]["by_class"]) == {"_background", "high", "low"}
     assert metrics["cnn"]["audit"]["sentence"].startswith("leakage audit")
+    assert "learned but never an answer: _background." in (run / "report.html").read_text()
     assert (run / "confusion_matrix.png").stat().st_size
