@@ -59,6 +59,11 @@ def predict(config: "PredictConfig") -> None:
     unreadable = int((predictions["reason"] != "").sum())
     if unreadable:
         print(f"{unreadable} clip(s) could not be read: see {config.output}.unreadable.csv")
+    if config.unknown:
+        from freqquest.cnn.abstention import UNKNOWN
+
+        num_unknown = int((predictions["Class"] == UNKNOWN).sum())
+        print(f"unknown: {num_unknown} of {len(predictions)} clips")
     print(f"submission: {config.output} ({len(predictions)} rows)")
 
 

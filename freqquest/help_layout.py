@@ -9,7 +9,7 @@ from typing import Literal, get_args, get_origin
 ADVANCED = "advanced"
 """Group of the settings that no other group lists."""
 
-_CLIPS = "sample_rate duration windows window_hop max_windows_per_file"
+_CLIPS = "sample_rate duration windows window_hop max_windows_per_file background_label"
 _SPLIT = "split validation_fraction validation_fold recording_pattern"
 _AUGMENTATION = "num_augmented_copies augmentations"
 _SPECTROGRAMS = (
@@ -38,6 +38,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "PredictConfig": {
         "input and output": "model audio_dir output sample_submission windows probabilities "
         "overwrite",
+        "unknown clips": "unknown precision",
         "cluster": "use_gpu",
         ADVANCED: "max_quarantined_fraction",
     },
@@ -108,6 +109,7 @@ _PLACEHOLDERS: Mapping[str, str] = {
     "generator": "FILE",
     "output": "FILE",
     "label": "CLASS",
+    "background_label": "CLASS",
     "recording_pattern": "REGEX",
     "num_workers": "N|MIN:MAX",
     "batch_size": "N|auto",
@@ -162,6 +164,10 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
     "benchmark extra": (
         "--dataset-dir data/clips --extra-clips sounds",
         "--dataset-dir data/clips --extra-clips sounds --num-seeds 5",
+    ),
+    "benchmark unknown": (
+        "--dataset-dir data/clips",
+        "--dataset-dir data/clips --num-classes 3 --max-epochs 5",
     ),
     "benchmark tune": (
         "--dataset-dir data/clips",

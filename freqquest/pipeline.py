@@ -53,8 +53,10 @@ def run_stages(config: PipelineConfig) -> str:
     manifest = _make_dataset(config, plan)
     from freqquest.cgan.train import require_full_batch
     from freqquest.cnn.tune import tune_cnn
+    from freqquest.dataset.read import without_background
 
-    require_full_batch(config.train_config, manifest)
+    dataset = locate(config.train_config.dataset_dir)
+    require_full_batch(config.train_config, without_background(dataset, manifest))
     tune_cnn(config.tune_config)
     if config.predict_config is not None:
         _predict(config, config.predict_config, requested)
@@ -119,7 +121,7 @@ def _check_sources(
         )
     if config.test_dir is None:
         return plan, None
-    class_columns(config.sample_submission, plan.classes)
+    class_columns(config.sample_submission, plan.classes, plan.background_label)
     requested = list_requested_clips(config.test_dir, config.sample_submission, "test_dir")
     return plan, requested
 
@@ -152,6 +154,7 @@ def _make_dataset(config: PipelineConfig, plan: "DatasetPlan | None") -> Manifes
         print(summarize(manifest, config.preprocess_config.dataset_dir), file=sys.stderr)
         names = (
             "classes",
+            "background_label",
             "num_clips",
             "num_recordings",
             "num_quarantined",
@@ -216,9 +219,9 @@ def _generate_and_classify(config: PipelineConfig) -> None:
     columns = ["path", "label", "Class", "probability"]
     write_csv(predictions[columns], run / layout.GENERATED_NAME)
     is_right = are_recognized(
-        predictions[card.probability_columns].to_numpy(),
-        np.array([card.classes.index(clip.label) for clip in clips]),
-        thresholds_of(card, card.classes),
+        predictions[[f"probability_{label}" for label in card.sound_classes]].to_numpy(),
+        np.array([card.sound_classes.index(clip.label) for clip in clips]),
+        thresholds_of(card, card.sound_classes),
     )
     accuracy_by_class = pd.Series(is_right).groupby(predictions["label"]).mean()
     run.finish(

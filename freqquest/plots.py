@@ -194,6 +194,18 @@ def reliability(lines: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) 
     return _draw(figure)
 
 
+def precision_over_coverage(
+    coverage: Sequence[float], precision: Sequence[float], title: str
+) -> np.ndarray:
+    """Draw the precision of a classifier's surest answers over the share of clips that get one."""
+    x_label, y_label = "share of clips with an answer", "precision of the answers"
+    figure, panel = _panel((4.8, 4.6), title, x_label, y_label)
+    panel.plot(coverage, precision, marker="." if len(coverage) < 30 else None)
+    panel.set_xlim(0, 1.02)
+    panel.set_ylim(top=1.02)
+    return _draw(figure)
+
+
 def bars(values: Mapping[str, float], title: str) -> np.ndarray:
     """Draw one horizontal bar per name."""
     figure, panel = _panel((7, 0.3 * len(values) + 1.2), title, "", "")

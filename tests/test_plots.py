@@ -22,6 +22,7 @@ def test_plots_are_rgb_pictures_and_encode_as_png():
         plots.best_so_far([0.0, 1.5, 2.0], [0.3, 0.7, 0.6], "title"),
         plots.bars({"mixup": 0.7, "dropout": 0.3}, "title"),
         plots.reliability({"as trained": (np.array([0.4, 0.8]), np.array([0.5, 0.9]))}, "title"),
+        plots.precision_over_coverage([0.1, 0.6, 1.0], [1.0, 0.95, 0.7], "title"),
         plots.curves({"loss_D": [1.0, 0.5], "loss_G": [2.0, 3.0]}, "title", "epoch", "loss"),
         plots.curves_with_references(
             {"accuracy": ([0.2, 0.8], 0.9)}, "title", "epoch", "real clips", [5, 10]

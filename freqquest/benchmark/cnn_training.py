@@ -7,7 +7,7 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import ray
@@ -19,6 +19,10 @@ from freqquest.progress import Progress
 
 Row = tuple[str, ...]
 """A row of a table."""
+
+
+Result = TypeVar("Result")
+"""The result of one training."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +61,8 @@ class Scores(TypedDict):
 
 
 def train_in_parallel(
-    train: Callable[..., TrainedRun], argument_lists: Sequence[tuple[object, ...]]
-) -> list[TrainedRun]:
+    train: Callable[..., Result], argument_lists: Sequence[tuple[object, ...]]
+) -> list[Result]:
     """Call a function with each list of arguments, each in its own process with one core."""
     task = ray.remote(num_cpus=1, max_calls=1)(train)
     waiting = [task.remote(*arguments) for arguments in argument_lists]

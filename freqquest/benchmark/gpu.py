@@ -73,11 +73,11 @@ def _pack(options: argparse.Namespace) -> None:
     # These need pyarrow, which the other commands do without.
     from freqquest.cgan.images import image_scale
     from freqquest.dataset.manifest import load_manifest
-    from freqquest.dataset.read import SplitReader
+    from freqquest.dataset.read import SplitReader, without_background
     from freqquest.storage import locate
 
     dataset = locate(options.dataset_dir)
-    manifest = load_manifest(dataset)
+    manifest = without_background(dataset, load_manifest(dataset))
     view, clip = manifest.views["cgan"], manifest.clip
     pack(
         SplitReader(dataset, manifest, "train", "cgan"),

@@ -16,6 +16,7 @@ from freqquest.benchmark.inversion_config import InversionBenchmark
 from freqquest.benchmark.preprocess_config import PreprocessBenchmark
 from freqquest.benchmark.scale_config import ScaleBenchmark
 from freqquest.benchmark.tune_config import TuneBenchmark
+from freqquest.benchmark.unknown_config import UnknownBenchmark
 from freqquest.cluster.torch_environment import VARIABLES
 
 
@@ -53,6 +54,7 @@ BENCHMARKS = {
     "preprocess": _benchmark("preprocess", PreprocessBenchmark),
     "cnn": _benchmark("cnn", CnnBenchmark, on_ray=True),
     "extra": _benchmark("extra", ExtraBenchmark, on_ray=True),
+    "unknown": _benchmark("unknown", UnknownBenchmark, on_ray=True),
     "tune": _benchmark("tune", TuneBenchmark, on_ray=True),
     "detect": _benchmark("detect", DetectBenchmark),
     "inversion": _benchmark("inversion", InversionBenchmark),

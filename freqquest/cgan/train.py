@@ -20,6 +20,7 @@ from freqquest.cluster.tasks import cancel_on_error
 from freqquest.cluster.torch_environment import torch_environment
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.order import num_steps
+from freqquest.dataset.read import without_background
 from freqquest.dataset.views import require_recipe_views
 from freqquest.errors import UserError
 from freqquest.runs import layout
@@ -37,7 +38,7 @@ def train_cgan(
     """Train a generator; continue an interrupted training, and leave a finished one as it is.
 
     Needs an initialized Ray. Writes the generator, checkpoints, sounds, pictures and TensorBoard
-    logs.
+    logs. A background of the dataset is skipped.
 
     Args:
         config: Settings of the training.
@@ -51,7 +52,7 @@ def train_cgan(
             dataset, or gradients did not stay finite.
     """
     dataset = locate(config.dataset_dir)
-    manifest = load_manifest(dataset)
+    manifest = without_background(dataset, load_manifest(dataset))
     if config.preset == "reference":
         manifest.require_one_label(config.dataset_dir, "`preset=reference`", "use `preset=default`")
         require_recipe_views(manifest.clip, manifest.views, "cgan")

@@ -63,6 +63,8 @@ class Classifier:
         clips: str | Path | np.ndarray | Sequence[str | Path | np.ndarray],
         *,
         sample_rate_hz: int | None = None,
+        unknown: bool = False,
+        precision: float | None = None,
     ) -> pd.DataFrame:
         """Classify audio files or waveforms, with the same probabilities as the predict job.
 
@@ -74,34 +76,46 @@ class Classifier:
             clips: Paths or URIs of audio files (or a single one), or mono floating-point waveforms
                 with full scale 1.0: `[N, S]`, `[S]`, or a list of `[S]` of any lengths.
             sample_rate_hz: Sample rate of the waveforms; files have their own.
+            unknown: Label clips `unknown` whose probability is too low for `precision`, or that are
+                taken for background; of several labels, those that reach no class's threshold.
+            precision: Share of the answers that is to be right, on clips like the held-out ones on
+                which the classifier was measured. Default with `unknown`: 0.95.
 
         Returns:
-            One row per clip, in the order given: `label` (the most probable class), its
-            `probability`, and `probability_<class>` for each class. If clips have several labels,
-            `label` joins those whose probability reaches its threshold by semicolons (or is the
-            class that comes closest), and `probability` is the highest of theirs. Files also have
+            One row per clip, in the order given: `label` (the most probable class but the
+            background), its `probability`, and `probability_<class>` for each class. If clips have
+            several labels, `label` joins those whose probability reaches its threshold by
+            semicolons (or is the class that comes closest), and `probability` is the highest of
+            theirs. Files also have
             `path` and `reason`, which says why a file could not be read and is empty otherwise. The
             label of an unreadable file is missing, and its probabilities are NaN.
 
         Raises:
-            ValueError: `sample_rate_hz` is missing for waveforms or given for files, or a waveform
-                is not mono, not floating-point, empty, or has NaN or infinite samples.
+            UserError: The classifier does not reach the precision on held-out clips, or cannot tell
+                unknown clips.
+            ValueError: `sample_rate_hz` is missing for waveforms or given for files, `precision` is
+                given without `unknown`, or a waveform is not mono, not floating-point, empty, or
+                has NaN or infinite samples.
             OSError: The storage fails, or a file's folder does not exist.
         """
         if isinstance(clips, str | os.PathLike):
             clips = [clips]
         elif isinstance(clips, np.ndarray) and clips.ndim == 1 and clips.dtype.kind not in "OSUT":
             clips = clips[None]
+        if precision is not None and not unknown:
+            raise ValueError("`precision` needs `unknown=True`: every clip gets an answer else")
+        unknown_below = self.card.unknown_below(precision) if unknown else None
         paths = [os.fspath(clip) for clip in clips if isinstance(clip, str | os.PathLike)]
         if sample_rate_hz is None:
             if len(paths) < len(clips):
                 raise ValueError("waveforms need `sample_rate_hz`, the rate of their samples")
-            return self._predict_files(paths)
+            return self._predict_files(paths, unknown_below)
         if paths:
             raise ValueError("audio files have their own rate: leave out `sample_rate_hz`")
-        return self._predict_waveforms([np.asarray(clip) for clip in clips], sample_rate_hz)
+        waveforms = [np.asarray(clip) for clip in clips]
+        return self._predict_waveforms(waveforms, sample_rate_hz, unknown_below)
 
-    def _predict_files(self, paths: list[str]) -> pd.DataFrame:
+    def _predict_files(self, paths: list[str], unknown_below: float | None) -> pd.DataFrame:
         reasons = [""] * len(paths)
         means = WindowMeans(len(paths), len(self.classes))
         card = self.card
@@ -112,12 +126,15 @@ class Classifier:
             for row, problem in zip(rows, problems, strict=True):
                 reasons[row] = problem or reasons[row]
         is_unreadable = np.array(reasons, object) != ""
-        table = self._table(np.where(is_unreadable[:, None], np.nan, means.means()))
+        probabilities = np.where(is_unreadable[:, None], np.nan, means.means())
+        table = self._table(probabilities, unknown_below)
         table.insert(0, "path", paths)
         table.insert(3, "reason", reasons)
         return table
 
-    def _predict_waveforms(self, waveforms: list[np.ndarray], sample_rate_hz: int) -> pd.DataFrame:
+    def _predict_waveforms(
+        self, waveforms: list[np.ndarray], sample_rate_hz: int, unknown_below: float | None
+    ) -> pd.DataFrame:
         for number, waveform in enumerate(waveforms):
             _require_usable(waveform, number)
         probabilities = self._no_probabilities(len(waveforms))
@@ -129,13 +146,13 @@ class Classifier:
             probabilities[start : start + _BATCH] = predict_probabilities(
                 self._model, np.stack(spectrograms)
             )
-        return self._table(probabilities)
+        return self._table(probabilities, unknown_below)
 
     def _no_probabilities(self, num_clips: int) -> np.ndarray:
         return np.full((num_clips, len(self.classes)), np.nan, np.float32)
 
-    def _table(self, probabilities: np.ndarray) -> pd.DataFrame:
-        labels, of_labels = self.card.predict(probabilities)
+    def _table(self, probabilities: np.ndarray, unknown_below: float | None) -> pd.DataFrame:
+        labels, of_labels = self.card.predict(probabilities, unknown_below)
         labels[np.isnan(probabilities[:, 0])] = None
         table = pd.DataFrame(probabilities, columns=self.card.probability_columns)
         table.insert(0, "label", labels)

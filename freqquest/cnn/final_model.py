@@ -12,6 +12,7 @@ import ray
 
 from freqquest.cluster import capacity
 from freqquest.cluster.tasks import cancel_on_error
+from freqquest.cnn.abstention import held_out_curve
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.devices import Device
 from freqquest.cnn.final_model_worker import fit_network, save_final_model
@@ -200,25 +201,31 @@ def save(
         networks: Files of the networks.
         manifest: Dataset that they were trained on.
         metrics: Metrics of the stage.
-        held_out: Predictions of held-out clips, for the thresholds of detection.
+        held_out: Predictions of held-out clips, for the thresholds of detection and abstention.
         model_file: File to write.
     """
     remote_save = ray.remote(num_cpus=1, max_calls=1)(save_final_model)
-    task = remote_save.remote(networks, _card(manifest, metrics), held_out, model_file)
+    task = remote_save.remote(networks, _card(manifest, metrics, held_out), held_out, model_file)
     with cancel_on_error([task]):
         ray.get(task)
 
 
-def _card(manifest: Manifest, metrics: CnnMetrics) -> ModelCard:
+def _card(manifest: Manifest, metrics: CnnMetrics, held_out: HeldOut) -> ModelCard:
     train_clips, score = manifest.num_clips["train"], score_of(manifest.has_several_labels).name
     thresholds = [metrics["by_class"][label].get("threshold") for label in manifest.classes]
+    background = manifest.background_label
+    index = None if background is None else manifest.classes.index(background)
+    several = manifest.has_several_labels
+    sounds = {label: train_clips[label] for label in manifest.sound_classes}
     shown = (score, f"{score}_by_fold", "split", "num_clips")
     return ModelCard(
         classes=manifest.classes,
+        background_label=background,
+        coverage_curve=None if several else held_out_curve(*held_out, index),
         clip=manifest.clip,
         windows=manifest.windows,
         view=manifest.views["cnn"],
-        most_frequent_class=max(train_clips, key=lambda label: train_clips[label]),
+        most_frequent_class=max(sounds, key=lambda label: sounds[label]),
         normalization=manifest.normalization["cnn"],
         dataset_sha256=manifest.content_sha256,
         scores={name: value for name, value in metrics.items() if name in shown},

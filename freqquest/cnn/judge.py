@@ -67,11 +67,13 @@ def thresholds_of(card: ModelCard, classes: list[str]) -> np.ndarray | None:
 def require_classes(card: ModelCard, classes: list[str], name: str) -> None:
     """Refuse a classifier with other classes, whose accuracy would mean nothing.
 
+    Its background does not count: it is ignored.
+
     Raises:
         UserError: The classes differ; their order does not matter.
     """
     unknown = sorted(set(classes) - set(card.classes))
-    other = sorted(set(card.classes) - set(classes))
+    other = sorted(set(card.classes) - set(classes) - {card.background_label})
     if unknown or other:
         differences = [f"does not know {', '.join(unknown)}"] * bool(unknown)
         differences += [f"also knows {', '.join(other)}"] * bool(other)
@@ -158,7 +160,8 @@ class Judge:
             sample_rate_hz: Sample rate of the waveforms.
 
         Returns:
-            Probabilities `[N, K]` and features `[N, D]`, both float32.
+            Probabilities `[N, K]` and features `[N, D]`, both float32. Those of the classes are as
+            the classifier has them: beside a background they sum to less than 1.
 
         Raises:
             ValueError: A waveform has NaN or infinite samples.

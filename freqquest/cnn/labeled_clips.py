@@ -47,6 +47,13 @@ class LabeledClips:
     the file ends it."""
     classes: tuple[str, ...]
     normalization: Normalization
+    background_label: str | None = None
+    """Class that is the background, if there is one."""
+
+    @property
+    def background_index(self) -> int | None:
+        """Index of the background among the classes, if there is one."""
+        return None if self.background_label is None else self.classes.index(self.background_label)
 
     @property
     def score(self) -> Score:
@@ -89,6 +96,7 @@ def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
         end_s=rows["end_s"].to_numpy(float),
         classes=tuple(manifest.classes),
         normalization=manifest.normalization["cnn"],
+        background_label=manifest.background_label,
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.audio.waveform import fit_waveform
+from freqquest.cnn.abstention import DEFAULT_PRECISION, UNKNOWN, CoverageCurve, Point
 from freqquest.cnn.network import Temperature
 from freqquest.dataset.manifest import LABEL_SEPARATOR, Normalization
 from freqquest.dataset.windows import WindowConfig
@@ -36,7 +37,13 @@ other names."""
 _OPTIONAL_FIELDS = ("thresholds", "background_label")
 """Fields of the card that are left out where they are None, so that an earlier freqquest reads it;
 it refuses a file that has them, because it would use the model wrongly."""
-_DECISIONS_NAME, _DECISION_FIELDS = "freqquest_decisions.json", ("detection_thresholds",)
+_DECISIONS_NAME, _DECISION_FIELDS = (
+    "freqquest_decisions.json",
+    (
+        "detection_thresholds",
+        "coverage_curve",
+    ),
+)
 """A second part of the card, with fields that an earlier freqquest can do without."""
 _RENAMED_FIELDS = {"network": "cnn_config", "normalisation": "normalization"}
 """Fields of a version 2 card, and their names since version 3."""
@@ -77,6 +84,9 @@ class ModelCard:
     detection_thresholds: list[float] | None = None
     """Probability of each class from which a part of a recording has its sound, where noise and
     silence are heard too; None in files that predate them. That of the background is not used."""
+    coverage_curve: CoverageCurve | None = None
+    """Precision over coverage on held-out clips, to choose the confidence of an answer; None if
+    clips have several labels, and in files that predate it."""
     background_label: str | None = None
     """Class of clips that have no sound of another class: trained, but never an answer."""
     version: int = _CARD_VERSION
@@ -97,28 +107,86 @@ class ModelCard:
         return self.thresholds is not None
 
     @property
+    def sound_classes(self) -> list[str]:
+        """The classes that can be an answer: all but the background."""
+        return [label for label in self.classes if label != self.background_label]
+
+    @property
     def probability_columns(self) -> list[str]:
         """Names of the columns with each class's probabilities, in tables of predictions."""
         return [f"probability_{label}" for label in self.classes]
 
-    def predict(self, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def unknown_below(self, precision: float | None) -> float:
+        """Return the probability below which a clip is to be unknown, for `predict`.
+
+        Args:
+            precision: Share of the answers that is to be right; by default 0.95. Clips of several
+                labels have a threshold for each class instead, so that it must be None.
+
+        Raises:
+            UserError: The model cannot tell, or does not reach the precision on held-out clips.
+        """
+        if UNKNOWN in self.sound_classes:
+            raise UserError(
+                f"`unknown` needs a model without a class {UNKNOWN}: rename that class, or name it "
+                "as the background (`background_label` of the preprocess job), and train again"
+            )
+        if self.thresholds is not None:
+            if precision is not None:
+                raise UserError(
+                    f"`precision={precision:g}` needs a model of one label a clip, and this one "
+                    "has a threshold for each of several labels: leave it out"
+                )
+            return 0.0
+        if self.coverage_curve is None:
+            raise UserError(
+                "`unknown` needs a model that carries its precision on held-out clips, and this "
+                "one is of an earlier freqquest: run tune_cnn again"
+            )
+        return self.coverage_curve.threshold_for(precision or DEFAULT_PRECISION)
+
+    def predict(
+        self, probabilities: np.ndarray, unknown_below: float | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the label of each clip, `[N]`, and its probability, given those of all classes.
 
-        It is the most probable class. If clips have several labels, it is all classes that reach
-        their thresholds, sorted and joined, or the one that comes closest; the probability is the
-        highest of these classes.
+        It is the most probable class but the background. If clips have several labels, it is all
+        such classes that reach their thresholds, sorted and joined, or the one that comes closest;
+        the probability is the highest of these classes.
 
         Args:
             probabilities: `[N, K]`.
+            unknown_below: Probability below which the label is `unknown`, as it is where the
+                background is the most probable class or, of several labels, no class reaches its
+                threshold. By default, no label is.
         """
-        classes = np.array(self.classes, object)
+        is_unknown = self._is_unknown(probabilities, unknown_below)
+        are_sounds = np.array([label != self.background_label for label in self.classes])
+        classes = np.array(self.classes, object)[are_sounds]
+        probabilities = probabilities[:, are_sounds]
         if self.thresholds is None:
-            return classes[probabilities.argmax(axis=1)], probabilities.max(axis=1)
-        is_predicted = probabilities >= np.array(self.thresholds)
-        closest = (probabilities / np.maximum(self.thresholds, 1e-9)).argmax(axis=1)
+            labels = classes[probabilities.argmax(axis=1)]
+            return np.where(is_unknown, UNKNOWN, labels), probabilities.max(axis=1)
+        thresholds = np.array(self.thresholds)[are_sounds]
+        is_predicted = probabilities >= thresholds
+        closest = (probabilities / np.maximum(thresholds, 1e-9)).argmax(axis=1)
         is_predicted[np.arange(len(closest)), closest] = True
-        labels = [LABEL_SEPARATOR.join(sorted(classes[of_clip])) for of_clip in is_predicted]
-        return np.array(labels, object), np.where(is_predicted, probabilities, 0).max(axis=1)
+        labels = np.array(
+            [LABEL_SEPARATOR.join(sorted(classes[of_clip])) for of_clip in is_predicted], object
+        )
+        highest = np.where(is_predicted, probabilities, 0).max(axis=1)
+        return np.where(is_unknown, UNKNOWN, labels), highest
+
+    def _is_unknown(self, probabilities: np.ndarray, unknown_below: float | None) -> np.ndarray:
+        """Return which clips get no answer, `[N]`, bool."""
+        if unknown_below is None:
+            return np.zeros(len(probabilities), bool)
+        are_sounds = np.array([label != self.background_label for label in self.classes])
+        if self.thresholds is not None:
+            reached = probabilities >= np.array(self.thresholds)
+            return np.asarray(~reached[:, are_sounds].any(axis=1))
+        is_unsure = probabilities[:, are_sounds].max(axis=1) < unknown_below
+        return np.asarray(is_unsure | ~are_sounds[probabilities.argmax(axis=1)])
 
     def spectrogram(self, waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
         """Return the model's input `[M, T]` for a mono waveform `[S]`, padded or cut to length."""
@@ -178,7 +246,9 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
                 f"freqquest reads 2 to {_CARD_VERSION}: run tune_cnn again, or use the freqquest "
                 "that made it"
             )
+        curve = content.get("coverage_curve")
         parts = {
+            "coverage_curve": curve and CoverageCurve([Point(*each) for each in curve["points"]]),
             "clip": ClipConfig(**content["clip"]),
             "windows": WindowConfig(**content.get("windows", {})),
             "view": SpectrogramConfig(**content["view"]),

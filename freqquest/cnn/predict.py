@@ -9,6 +9,7 @@ import ray.data
 
 from freqquest.audio.decode import is_audio
 from freqquest.cluster import capacity
+from freqquest.cnn.abstention import UNKNOWN
 from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.gpu_backend import find_gpu_backend
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
@@ -33,13 +34,21 @@ def check_request(config: PredictConfig) -> pd.DataFrame:
     """Check all that needs no Ray, and return the clips of `list_requested_clips`.
 
     Raises:
-        UserError: The model, folder or sample is not usable, an ID has no file, or the output
-            exists.
+        UserError: The model, folder or sample is not usable, an ID has no file, the output exists,
+            or the model does not reach the precision of its answers.
     """
     output = locate(config.output)
     if output.exists() and not config.overwrite:
         raise UserError(f"`output={output}` exists: choose another path, or pass `overwrite=True`")
-    class_columns(config.sample_submission, read_card(locate(config.model)).classes)
+    card = read_card(locate(config.model))
+    of_sample = class_columns(config.sample_submission, card.classes, card.background_label)
+    if config.unknown and of_sample:
+        raise UserError(
+            f"`unknown` needs a column Class, and `sample_submission={config.sample_submission}` "
+            "has one for each class: leave out one of the two"
+        )
+    if config.unknown:
+        card.unknown_below(config.precision)
     return list_requested_clips(config.audio_dir, config.sample_submission)
 
 
@@ -49,9 +58,10 @@ def predict_submission(config: PredictConfig, requested: pd.DataFrame) -> pd.Dat
     Several labels of a clip are joined by semicolons. If the sample has a column for each class
     instead of Class, the submission has probabilities in these.
 
-    A clip that cannot be read gets the most frequent class of the training clips, and a line in
-    `<output>.unreadable.csv`. IDs and classes are written exactly as the sample and the model have
-    them; without a sample, an apostrophe precedes those that a spreadsheet would run as a formula.
+    A clip that cannot be read gets the most frequent class of the training clips, or is `unknown`
+    if that was asked for, and a line in `<output>.unreadable.csv`. IDs and classes are written
+    exactly as the sample and the model have them; without a sample, an apostrophe precedes those
+    that a spreadsheet would run as a formula.
 
     Args:
         config: Settings of the job.
@@ -73,6 +83,7 @@ def predict_submission(config: PredictConfig, requested: pd.DataFrame) -> pd.Dat
         requested["reason"].tolist(),
         windows=choose_windows(config.windows, card.clip.duration_s) if config.windows else None,
         use_gpu=config.use_gpu,
+        unknown_below=card.unknown_below(config.precision) if config.unknown else None,
     )
     predictions.insert(0, "ID", requested["ID"].to_numpy())
     unreadable = predictions[predictions["reason"] != ""]
@@ -103,7 +114,7 @@ def submission_of(
     """Return the columns of a submission: ID and Class, or those of a sample with all classes."""
     columns = card.probability_columns if with_probabilities else []
     table = predictions[["ID", "Class", *columns]]
-    if of_sample := class_columns(sample_submission, card.classes):
+    if of_sample := class_columns(sample_submission, card.classes, card.background_label):
         table = predictions[["ID", *(f"probability_{label}" for label in of_sample)]]
         table.columns = pd.Index(["ID", *of_sample])
         columns = of_sample
@@ -111,8 +122,15 @@ def submission_of(
     return table.astype(dict.fromkeys(columns, float)).round(dict.fromkeys(columns, 6))
 
 
-def class_columns(sample_submission: str | None, classes: list[str]) -> list[str]:
+def class_columns(
+    sample_submission: str | None, classes: list[str], background_label: str | None = None
+) -> list[str]:
     """Return the columns of a sample if it has one for each class; else, none.
+
+    Args:
+        sample_submission: CSV with a column ID, if there is one.
+        classes: Classes of the model.
+        background_label: That of the background, which the sample may leave out.
 
     Raises:
         UserError: It has columns for some classes but not all, or for others too.
@@ -124,7 +142,8 @@ def class_columns(sample_submission: str | None, classes: list[str]) -> list[str
     are_of_classes = {name.casefold() for name in columns} & {name.casefold() for name in classes}
     if find_column(table, "Class") is not None or not are_of_classes:
         return []
-    lacking, others = sorted(set(classes) - set(columns)), sorted(set(columns) - set(classes))
+    lacking = sorted(set(classes) - {background_label} - set(columns))
+    others = sorted(set(columns) - set(classes))
     if lacking or others:
         problems = [f"lacks the classes {', '.join(lacking)}"] * bool(lacking)
         problems += [f"has {', '.join(others)}, which the model does not know"] * bool(others)
@@ -189,6 +208,7 @@ def predict_clips(
     *,
     windows: WindowConfig | None = None,
     use_gpu: bool = False,
+    unknown_below: float | None = None,
 ) -> pd.DataFrame:
     """Classify clips, in the order given; the probabilities of a file's windows are averaged.
 
@@ -202,11 +222,13 @@ def predict_clips(
         reasons: Reason why each file must not be read; empty if it can be.
         windows: Windows of each file; by default those of the training clips.
         use_gpu: Give each copy of the model a GPU.
+        unknown_below: Probability below which a clip is `unknown`, by `ModelCard.unknown_below`.
 
     Returns:
         Columns `path`, `reason` (why a clip could not be read, else empty), `Class` (as
         `ModelCard.predict`), its `probability`, and `ModelCard.probability_columns`. A clip that
-        could not be read has the most frequent class of the training clips, and probabilities of 0.
+        could not be read has the most frequent class of the training clips, or is `unknown` if
+        clips may be, and probabilities of 0.
     """
     # Different numbers of cores, or Ray Data would fuse the stages and decode in the actors.
     decode_cpus, model_cpus = (1, 0.99) if capacity.num_cores() > 1 else (0.5, 0.49)
@@ -235,16 +257,17 @@ def predict_clips(
                 for row, reason in zip(batch["row"], batch["reason"], strict=True):
                     if reason:
                         results.loc[row, "reason"] = reason
-    return _add_predictions(results, means.means(), card)
+    return _add_predictions(results, means.means(), card, unknown_below)
 
 
 def _add_predictions(
-    results: pd.DataFrame, probabilities: np.ndarray, card: ModelCard
+    results: pd.DataFrame, probabilities: np.ndarray, card: ModelCard, unknown_below: float | None
 ) -> pd.DataFrame:
-    """Add the predicted label of each clip, or the most frequent class if it is unreadable."""
-    labels, of_labels = card.predict(probabilities)
+    """Add the predicted label of each clip, or one for clips that are unreadable."""
+    labels, of_labels = card.predict(probabilities, unknown_below)
+    of_unreadable = card.most_frequent_class if unknown_below is None else UNKNOWN
     is_readable = (results["reason"] == "").to_numpy()
-    results["Class"] = np.where(is_readable, labels, card.most_frequent_class)
+    results["Class"] = np.where(is_readable, labels, of_unreadable)
     results["probability"] = np.where(is_readable, of_labels, 0)
     results[card.probability_columns] = np.where(is_readable[:, None], probabilities, 0)
     return results

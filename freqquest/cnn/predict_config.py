@@ -35,6 +35,15 @@ class PredictConfig:
     probabilities: bool = False
     """Add a column with the probability of each class, unless the sample has such columns."""
 
+    unknown: bool = False
+    """Answer `unknown` for clips of which the classifier is not sure enough: whose probability is
+    too low for `precision`, or that it takes for background. Of several labels, for clips that
+    reach no class's threshold. Unreadable files are unknown too."""
+
+    precision: float | None = None
+    """Share of the answers that is to be right, on clips like the held-out ones on which the
+    classifier was measured; the others become `unknown`. Default with `unknown`: 0.95."""
+
     max_quarantined_fraction: float = 0.05
     """Fraction of unreadable files above which the job stops without an output. One unreadable file
     is always allowed unless this is 0."""
@@ -47,6 +56,13 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.precision is not None and not 0 < self.precision <= 1:
+            raise ValueError(f"`precision={self.precision:g}` must be above 0 and at most 1")
+        if self.precision is not None and not self.unknown:
+            raise ValueError(
+                f"`precision={self.precision:g}` needs `unknown`: without it, every clip gets an "
+                "answer"
+            )
         check_quarantined_fraction(self.max_quarantined_fraction)
 
     @property

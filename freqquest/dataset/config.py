@@ -39,6 +39,10 @@ class DatasetSettings:
     label_column: str | None = None
     """Column of `metadata` or `annotations` with the labels."""
 
+    background_label: str | None = None
+    """Class of clips that have no sound of the others: it is trained, but is never an answer. A
+    class folder `_background` or `_background_noise_` is one without this setting."""
+
     label_separator: str = ";"
     """Separator of several labels in a cell of `metadata` or `annotations`. FSD50K's commas are
     known."""

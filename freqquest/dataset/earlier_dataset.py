@@ -63,6 +63,8 @@ def earlier_dataset(
             changed = [
                 "the clips (files, sizes or modification times), their labels, recordings or folds"
             ]
+        if not changed and manifest.background_label != plan.background_label:
+            changed = [f"the class {plan.background_label}, which was no background then"]
         if config.clips_per_shard is None and len(changed) > 1:  # its default follows the others
             changed = [text for text in changed if not text.startswith("clips_per_shard=")]
         _refuse_changed(f"{dataset} holds a dataset", changed)

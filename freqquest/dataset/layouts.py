@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from freqquest.dataset.file_names import count_files, folders, names, top_folders
+from freqquest.dataset.background import FOLDERS
+from freqquest.dataset.file_names import count_files, top_folders
 from freqquest.dataset.folder_layouts import (
     have_split_classes,
     read_class_folders,
@@ -22,9 +23,6 @@ from freqquest.dataset.metadata import OtherTableError, read_metadata
 from freqquest.dataset.tree import Sources, Tree
 
 Layout = Callable[[Tree], Sources | None]
-
-BACKGROUND = "_background_noise_"
-"""Folder of Speech Commands whose files are no clips of a class."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,26 +81,35 @@ def find_by_layout(tree: Tree, *, with_tables: bool = True) -> Sources:
     Raises:
         UserError: The folder has no class folders, or a class folder has no audio.
     """
-    tree, notes = _set_background_aside(tree)
+    tree, background = _set_background_aside(tree)
+    notes = list[str]()
     for read in LAYOUTS:
         sources = read(tree) if with_tables or read not in _TABLE_LAYOUTS else None
         if sources is not None:
             if with_tables and read not in _TABLE_LAYOUTS and KAGGLE[0].table in tree.others:
                 notes.append(f"not used: {KAGGLE[0].table} (else give it as `metadata`)")
-            return replace(sources, notes=[*sources.notes, *notes])
+            clips = sources.clips
+            if len(background):
+                clips = pd.concat([clips, background]).sort_values("clip_id", ignore_index=True)
+            return replace(sources, clips=clips, notes=[*sources.notes, *notes])
     raise AssertionError("class folders fit or are refused")
 
 
-def _set_background_aside(tree: Tree) -> tuple[Tree, list[str]]:
-    is_background = names(folders(tree.clips["clip_id"])) == BACKGROUND
-    if not is_background.any():
-        return tree, []
+def _set_background_aside(tree: Tree) -> tuple[Tree, pd.DataFrame]:
+    """Return the tree without a background beside the classes, and its clips.
+
+    It fits no layout: data sets know it not at all, or as a folder of other names and lengths.
+    """
+    tops = top_folders(tree.clips["clip_id"])
+    is_background = tops.str.lower().isin(FOLDERS)
+    if is_background.all() or not is_background.any():
+        return tree, tree.clips[:0]
     kept = replace(
         tree,
         clips=tree.clips[~is_background].reset_index(drop=True),
-        folders=[folder for folder in tree.folders if folder.split("/")[-1] != BACKGROUND],
+        folders=[name for name in tree.folders if name.split("/")[0].lower() not in FOLDERS],
     )
-    return kept, [f"set aside: {count_files(is_background.sum())} in {BACKGROUND}"]
+    return kept, tree.clips[is_background].assign(label=tops[is_background])
 
 
 def read_tables(tree: Tree) -> Sources | None:

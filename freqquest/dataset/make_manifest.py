@@ -40,12 +40,13 @@ def make_manifest(
     _require_every_class(kept, plan.classes, rejected, config.dataset_dir)
     entries = [shard.entry for shard in written if shard.entry is not None]
     statistics = [shard.statistics for shard in written]
-    split_note, window_notes = _describe_windows(clips, plan.clips, config)
+    split_note, window_notes = _describe_windows(clips, plan, config)
     return Manifest(
         version=FORMAT_VERSION,
         settings=plan.settings,
         sources_sha256=plan.sources_sha256,
         classes=plan.classes,
+        background_label=plan.background_label,
         clip=config.clip,
         windows=config.window_config,
         views=config.views,
@@ -70,13 +71,17 @@ def make_manifest(
 
 
 def _describe_windows(
-    clips: pd.DataFrame, files: pd.DataFrame, config: PreprocessConfig
+    clips: pd.DataFrame, plan: DatasetPlan, config: PreprocessConfig
 ) -> tuple[str, list[str]]:
     """Return a note on the split of windows, if they are far from it, and lines on their number."""
-    if config.windows == "first":
+    if config.windows == "first" and plan.background_label is None:
         return "", []
-    line = f"windows: {len(clips):,}, of {count_files(clips['path'].nunique())}"
-    return describe_windows(clips, files, config.validation_fraction), [line]
+    windows, whose = clips, "windows"
+    if config.windows == "first":  # the background alone has windows
+        windows = clips[(clips["label"] == plan.background_label).fillna(False).astype(bool)]
+        whose = f"windows of class {plan.background_label}"
+    line = f"{whose}: {len(windows):,}, of {count_files(windows['path'].nunique())}"
+    return describe_windows(clips, plan.clips, config.validation_fraction), [line]
 
 
 def _require_every_class(

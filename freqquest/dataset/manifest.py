@@ -3,6 +3,7 @@
 A folder without a manifest is not a dataset. The manifest's hashes identify corrupt shards.
 """
 
+import bisect
 import dataclasses
 import hashlib
 import json
@@ -138,6 +139,9 @@ class Manifest:
     windows: WindowConfig = field(default_factory=WindowConfig)
     """Windows of each file that became clips."""
 
+    background_label: str | None = None
+    """Class that is the background, which is never an answer; None if there is none."""
+
     has_several_labels: bool = False
     """True if there are clips with several labels."""
 
@@ -152,6 +156,18 @@ class Manifest:
 
     notes: list[str] = field(default_factory=list)
     """Lines of the summary about the sources: their layout, where recordings come from."""
+
+    @property
+    def sound_classes(self) -> list[str]:
+        """Class names without the background's."""
+        return [label for label in self.classes if label != self.background_label]
+
+    @property
+    def skipped_index(self) -> int | None:
+        """Index in the shards of a background that `classes` leaves out, as classes are sorted."""
+        if self.background_label is None or self.background_label in self.classes:
+            return None
+        return bisect.bisect(self.classes, self.background_label)
 
     @property
     def content_sha256(self) -> str:
@@ -177,7 +193,10 @@ class Manifest:
 
     def save(self, dataset: Location) -> None:
         """Write the manifest, which commits the dataset: everything else must be complete."""
-        (dataset / MANIFEST_NAME).write_text(json.dumps(dataclasses.asdict(self), indent=1))
+        content = dataclasses.asdict(self)
+        if self.background_label is None:  # so that an earlier freqquest reads the dataset
+            del content["background_label"]
+        (dataset / MANIFEST_NAME).write_text(json.dumps(content, indent=1))
 
 
 def load_manifest(dataset: Location) -> Manifest:

@@ -75,6 +75,9 @@ class DatasetPlan:
     classes: list[str]
     """Class names, sorted."""
 
+    background_label: str | None
+    """Class that is the background, if there is one."""
+
     clips: pd.DataFrame
     """Table of clips with `split`, without augmented copies."""
 
@@ -123,6 +126,7 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
         sources_sha256=sources_sha256,
         split_description=split_description,
         classes=class_names(clips["label"][clips["split"] != "test"]),
+        background_label=labeled.background_label,
         clips=clips,
         rejected=pd.concat(rejected, ignore_index=True),
         notes=notes,
@@ -163,14 +167,22 @@ class ShardPlans:
     One Arrow table holds the rows of all of them, which workers share in memory.
     """
 
-    def __init__(self, clips: pd.DataFrame, classes: list[str], config: PreprocessConfig) -> None:
+    def __init__(
+        self,
+        clips: pd.DataFrame,
+        classes: list[str],
+        config: PreprocessConfig,
+        background_label: str | None = None,
+    ) -> None:
         """Divide a table of clips, with their splits, into shards.
 
         Args:
             clips: Table of clips.
             classes: Class names, in the order of `class_index`.
             config: Settings of the dataset.
+            background_label: Class that is the background, if there is one.
         """
+        self._background_label = background_label
         self._seed, self._augmentations = config.seed, config.augmentations
         self._clip, self._views = config.clip, config.views
         self._shards: list[_ShardRows] = []
@@ -215,6 +227,7 @@ class ShardPlans:
             augmentations=self._augmentations,
             clip=self._clip,
             views=self._views,
+            background_label=self._background_label,
             clips=cast(
                 list[PlannedClip], self._rows.slice(shard.start, shard.num_rows).to_pylist()
             ),

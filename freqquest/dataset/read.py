@@ -5,7 +5,7 @@ pyarrow and pandas. Shapes: N clips, B clips of a batch, M mel bands, T frames.
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,8 @@ class ClipArrays:
 def read_rows(dataset: Location, manifest: Manifest, split: str | None = None) -> pd.DataFrame:
     """Return all columns except the spectrograms: one row per clip, in the order of the shards.
 
-    Without a split, return all of them in the order train, validation, test.
+    Without a split, return all of them in the order train, validation, test. Where a background is
+    skipped, its clips and the numbers of the classes are left out.
 
     Raises:
         UserError: The split is empty, or a shard is missing or cannot be read. The hashes, which
@@ -52,7 +53,30 @@ def read_rows(dataset: Location, manifest: Manifest, split: str | None = None) -
     shards = manifest.shards if split is None else _shards_of(manifest, split, dataset)
     tables = [_read_row_columns(dataset, shard) for shard in shards]
     rows: pd.DataFrame = pa.concat_tables(tables).to_pandas()
-    return rows
+    if manifest.skipped_index is None:
+        return rows
+    is_kept = rows["class_indices"].map(lambda indices: list(indices) != [manifest.skipped_index])
+    return rows[is_kept].drop(columns=["class_index", "class_indices"])
+
+
+def without_background(dataset: Location, manifest: Manifest) -> Manifest:
+    """Return a manifest whose readers skip the clips of the background, and its class.
+
+    Raises:
+        UserError: A shard is missing or cannot be read.
+    """
+    if manifest.background_label is None:
+        return manifest
+    index = manifest.classes.index(manifest.background_label)
+    shards = []
+    for shard in manifest.shards:
+        clips = _read_row_columns(dataset, shard)["class_indices"].to_pylist()
+        shards.append(replace(shard, num_rows=len(clips) - clips.count([index])))
+    num_rows = {
+        split: sum(shard.num_rows for shard in shards if shard.split == split)
+        for split in manifest.num_rows
+    }
+    return replace(manifest, classes=manifest.sound_classes, shards=shards, num_rows=num_rows)
 
 
 def _read_row_columns(dataset: Location, shard: Shard) -> pa.Table:
@@ -73,13 +97,30 @@ def read_shard(
         UserError: The shard is missing or corrupt.
     """
     columns = [view, "class_index", "class_indices", "clip_id", "recording"]
-    table = read_table(dataset, shard, columns, verify=verify)
-    return ClipArrays(
+    table, skipped = read_table(dataset, shard, columns, verify=verify), manifest.skipped_index
+    clips = ClipArrays(
         spectrograms=to_array(table[view], manifest.views[view]),
         class_indices=table["class_index"].to_numpy(),
-        labels=label_matrix(table["class_indices"], len(manifest.classes)),
+        labels=label_matrix(table["class_indices"], len(manifest.classes) + (skipped is not None)),
         clip_ids=table["clip_id"].to_pylist(),
         recordings=table["recording"].to_pylist(),
+    )
+    return clips if skipped is None else _without_class(clips, skipped)
+
+
+def _without_class(clips: ClipArrays, index: int) -> ClipArrays:
+    """Leave out a class, and the clips that have no other label."""
+    labels = np.delete(clips.labels, index, axis=1)
+    rows = np.flatnonzero(labels.any(axis=1) | (clips.class_indices < 0))
+    indices = clips.class_indices[rows] - (clips.class_indices[rows] > index)
+    # The rarest of several labels may be the class itself.
+    is_class = clips.class_indices[rows] == index
+    return ClipArrays(
+        spectrograms=clips.spectrograms[rows],
+        class_indices=np.where(is_class, labels[rows].argmax(axis=1), indices),
+        labels=labels[rows],
+        clip_ids=[clips.clip_ids[row] for row in rows],
+        recordings=[clips.recordings[row] for row in rows],
     )
 
 
@@ -247,7 +288,7 @@ class SplitReader:
 
 
 def _shards_of(manifest: Manifest, split: str, dataset: Location) -> list[Shard]:
-    shards = [shard for shard in manifest.shards if shard.split == split]
+    shards = [shard for shard in manifest.shards if shard.split == split and shard.num_rows]
     if not shards:
         raise UserError(f"{dataset} has no clips in the split {split}")
     return shards

@@ -84,6 +84,9 @@ class ShardPlan:
     clips: list[PlannedClip]
     """Clips and copies, one per row."""
 
+    background_label: str | None = None
+    """Class whose clips are windows of whole files, so that they leave out nothing."""
+
     @property
     def path(self) -> str:
         """Path relative to the dataset's folder."""
@@ -228,7 +231,8 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
         until_s = audio.duration_s if clip["end_s"] is None else clip["end_s"]
         remaining_s = until_s - clip["start_s"]
         num_padded += remaining_s < plan.clip.duration_s / 2
-        num_cut += remaining_s > plan.clip.duration_s + 0.01
+        if clip["label"] != plan.background_label or clip["label"] is None:
+            num_cut += remaining_s > plan.clip.duration_s + 0.01
         for label in (clip["label"] or "").split(LABEL_SEPARATOR):
             seconds[label] += min(remaining_s, plan.clip.duration_s)
         sample_rates[str(audio.sample_rate_hz)] += 1

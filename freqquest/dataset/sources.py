@@ -11,6 +11,7 @@ from dataclasses import replace
 import pandas as pd
 
 from freqquest.dataset.annotations import find_annotated
+from freqquest.dataset.background import complete_places, find_background, in_background_folders
 from freqquest.dataset.config import COLUMN_SETTINGS, DatasetSettings
 from freqquest.dataset.file_names import is_inside
 from freqquest.dataset.labels import class_names
@@ -57,15 +58,14 @@ def find_labeled(config: DatasetSettings, audio_dir: str) -> Sources:
     tree = list_tree(audio_dir, "audio_dir")
     sources = _find_clips(config, tree)
     _require_classes(sources, str(tree.root))
-    recordings, recording_notes = find_recordings(
-        sources.clips,
-        given_by=sources.recordings_from,
-        is_guess=config.metadata is None and config.annotations is None,
-        pattern=config.recording_pattern,
-        is_local=tree.root.is_local,
-    )
+    recordings, recording_notes = _recordings(sources, config, is_local=tree.root.is_local)
+    clips = sources.clips.assign(recording=recordings)[CLIP_COLUMNS]
+    background = find_background(class_names(clips["label"]), config.background_label)
+    if background is not None:
+        clips = complete_places(clips, background, config)
     return Sources(
-        clips=sources.clips.assign(recording=recordings)[CLIP_COLUMNS],
+        clips=clips,
+        background_label=background,
         rejected=sources.rejected,
         notes=[
             *sources.notes,
@@ -74,6 +74,32 @@ def find_labeled(config: DatasetSettings, audio_dir: str) -> Sources:
             *_similar_labels(class_names(sources.clips["label"])),
         ],
     )
+
+
+def _recordings(
+    sources: Sources, config: DatasetSettings, *, is_local: bool
+) -> tuple[pd.Series, list[str]]:
+    """Return the recording of each clip, and lines for the summary.
+
+    Folders of a background have names of their own, so they are looked at by themselves.
+    """
+    is_background = in_background_folders(sources.clips["clip_id"])
+    found, notes = [], list[str]()
+    for prefix, clips in (
+        ("", sources.clips[~is_background]),
+        ("background: ", sources.clips[is_background]),
+    ):
+        if len(clips):
+            recordings, lines = find_recordings(
+                clips,
+                given_by=sources.recordings_from,
+                is_guess=config.metadata is None and config.annotations is None,
+                pattern=config.recording_pattern,
+                is_local=is_local,
+            )
+            found.append(recordings)
+            notes += [prefix + line for line in lines]
+    return pd.concat(found).reindex(sources.clips.index), notes
 
 
 def _find_clips(config: DatasetSettings, tree: Tree) -> Sources:

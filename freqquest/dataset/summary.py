@@ -3,6 +3,9 @@
 from freqquest.dataset.manifest import SPLITS, Manifest
 from freqquest.runs.layout import FIGURES_DIR, QUARANTINE_NAME, WARNINGS_NAME
 
+_FEW_RECORDINGS = 5
+"""Number of recordings below which the validation of a class says little."""
+
 
 def summarize(manifest: Manifest, dataset_dir: str) -> str:
     """Return a text that describes a dataset to users."""
@@ -15,6 +18,7 @@ def summarize(manifest: Manifest, dataset_dir: str) -> str:
         [
             *_table(manifest),
             *manifest.notes,
+            *_background(manifest),
             f"rows: {', '.join(num_rows)}",
             f"sample rates: {', '.join(f'{count} at {rate} Hz' for rate, count in rates)}",
             *_oddities(manifest, dataset_dir),
@@ -23,6 +27,19 @@ def summarize(manifest: Manifest, dataset_dir: str) -> str:
             f"dataset: {dataset_dir} (plots in {dataset_dir}/{FIGURES_DIR})",
         ]
     )
+
+
+def _background(manifest: Manifest) -> list[str]:
+    """Return a line about the background, and whether its few recordings prove something."""
+    label = manifest.background_label
+    if label is None:
+        return []
+    num_recordings = manifest.num_recordings["validation"][label]
+    line = f"background: class {label}, which is learned but never an answer"
+    if num_recordings < _FEW_RECORDINGS:
+        recordings = "a single recording" if num_recordings == 1 else f"{num_recordings} recordings"
+        line += f"; its validation rests on {recordings}, as windows of a file are never divided"
+    return [line]
 
 
 def _oddities(manifest: Manifest, dataset_dir: str) -> list[str]:

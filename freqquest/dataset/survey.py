@@ -13,7 +13,7 @@ from freqquest.cluster import connection
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.load_clip import measure_file
 from freqquest.dataset.tree import file_ids, part_ids
-from freqquest.dataset.windows import WindowConfig, window_starts
+from freqquest.dataset.windows import WindowConfig, choose_windows, window_starts
 from freqquest.progress import Progress
 from freqquest.storage import reason
 
@@ -28,42 +28,60 @@ _TOLERANCE_S = 0.1
 
 
 def find_windows(
-    clips: pd.DataFrame, config: PreprocessConfig
+    clips: pd.DataFrame, config: PreprocessConfig, background_label: str | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Replace each row of a table of clips by its windows.
 
-    Needs an initialized Ray, unless every clip is the first window of a file.
+    Those of the background are windows of the whole sound whatever the settings, because it often
+    has a few long files. Needs an initialized Ray, unless every clip is the first window of a file.
 
     Args:
         clips: Table of clips (`freqquest.dataset.sources`).
         config: Its clip and window settings are used.
+        background_label: Class that is the background, if there is one.
 
     Returns:
         The table of windows, with the columns of `clips`, and a table of `path` and `reason` for
         rows whose file cannot be measured or ends before their sound.
     """
-    are_parts = clips["end_s"].notna()
-    if config.windows == "first" and not are_parts.any():
+    are_parts = clips["end_s"].notna().to_numpy()
+    are_background = np.zeros(len(clips), bool)
+    if background_label is not None:
+        are_background = (clips["label"] == background_label).fillna(False).to_numpy(bool)
+    needs_all = config.windows != "first" or are_parts.any()
+    are_measured = are_background | needs_all
+    if not are_measured.any():
         return clips, pd.DataFrame(columns=["path", "reason"])
     windows, length_s = config.window_config, config.duration
-    measured = measure_files(clips["path"].unique(), windows)
+    of_background = _background_windows(config)
+    measured = measure_files(clips["path"][are_measured].unique(), windows)
+    numbers = np.flatnonzero(are_measured)
     rows, starts, rejected = [], [], []
-    columns = (clips[name] for name in ("path", "start_s", "end_s", "source"))
-    for row, (path, begin_s, end_s, source) in enumerate(zip(*columns, strict=True)):
+    columns = (clips[name].iloc[numbers] for name in ("path", "start_s", "end_s", "source"))
+    for row, path, begin_s, end_s, source in zip(numbers, *columns, strict=True):
         duration_s, file_levels, defect = measured[path]
         defect = defect or _problem(begin_s, end_s, duration_s)
         if defect:
-            rejected.append((path, f"{source}: {defect}" if are_parts.iloc[row] else defect))
+            rejected.append((path, f"{source}: {defect}" if are_parts[row] else defect))
             continue
         end_s = min(duration_s, end_s) if end_s == end_s else duration_s
-        found = window_starts(windows, length_s, begin_s, end_s, file_levels)
+        chosen = of_background if are_background[row] else windows
+        found = window_starts(chosen, length_s, begin_s, end_s, file_levels)
         rows += [row] * len(found)
         starts += found
     table = clips.assign(clip_id=file_ids(clips)).iloc[rows].assign(start_s=starts)
     table["clip_id"] = part_ids(table["clip_id"], table["start_s"])
+    if not needs_all:  # the others are the first window of their files
+        table = pd.concat([clips[~are_measured], table]).sort_index(kind="stable")
     # One number a row: joins by the index would repeat the windows of a file.
     table = table.drop_duplicates("clip_id").reset_index(drop=True)
     return table, pd.DataFrame(rejected, columns=["path", "reason"])
+
+
+def _background_windows(config: PreprocessConfig) -> WindowConfig:
+    """Return the windows of the background; a step for another kind of windows is not for it."""
+    hop_s = config.window_hop if config.windows == "all" else None
+    return choose_windows("all", config.duration, hop_s, config.max_windows_per_file)
 
 
 def _problem(begin_s: float, end_s: float, duration_s: float) -> str:

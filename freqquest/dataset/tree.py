@@ -60,6 +60,9 @@ class Sources:
     recordings_from: str = ""
     """Place of the recordings that the table has, for the summary."""
 
+    background_label: str | None = None
+    """Class that is the background, if there is one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tree:

@@ -81,14 +81,14 @@ def _make_dataset(
     dataset: Location, config: PreprocessConfig, plan: DatasetPlan, existing: dict[str, int]
 ) -> Manifest:
     """Make a dataset, of which some shards may exist; needs an initialized Ray."""
-    clips, without_windows = find_windows(plan.clips, config)
+    clips, without_windows = find_windows(plan.clips, config, plan.background_label)
     if clips.empty:
         path, reason = without_windows.iloc[0]
         raise UserError(
             f"none of the {plan.clips['path'].nunique()} files can be read; the first is {path} "
             f"({reason}): repair them, or give other files"
         )
-    shards = ShardPlans(clips, plan.classes, config)
+    shards = ShardPlans(clips, plan.classes, config, plan.background_label)
     run_mark = _begin(dataset, config, plan, existing.keys() - shards.paths)
     found = pd.concat([plan.rejected, without_windows], ignore_index=True)
     num_sources = len(plan.clips) + len(plan.rejected)

@@ -70,6 +70,9 @@ SEARCH_PROGRESS_NAME = "search_progress.png"
 RELIABILITY_NAME = "reliability.png"
 """Plot of accuracy against confidence, among the figures."""
 
+COVERAGE_NAME = "coverage.png"
+"""Plot of precision over the share of clips with an answer, among the figures."""
+
 IMPORTANCE_NAME = "importance.png"
 """Plot of the importance of each setting, among the figures of a search with enough trials."""
 

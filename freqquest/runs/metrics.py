@@ -80,6 +80,9 @@ class SearchMetrics(TypedDict):
     temperature: float | list[float]
     """One for each class if clips have several labels."""
     calibration_error: CalibrationErrors
+    coverage_at_precision: NotRequired[dict[str, float]]
+    """Largest share of clips that gets answers of a precision, if unsure ones are unknown; 0 if it
+    is not reached. Missing if clips have several labels."""
 
 
 def search_score(metrics: SearchMetrics) -> tuple[ScoreName, float, list[float]]:

@@ -67,6 +67,7 @@ def write_report(run_dir: str) -> None:
         sounds=_sounds(run, shown_epoch),
         hardware=_hardware_rows(metrics.get("cgan", {}).get("hardware")),
         has_dataset_plots=(run / layout.DATASET_DIR / layout.FIGURES_DIR).is_dir(),
+        has_coverage=(run / layout.FIGURES_DIR / layout.COVERAGE_NAME).is_file(),
         has_importance=(run / layout.FIGURES_DIR / layout.IMPORTANCE_NAME).is_file(),
         **{name: sections.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
     )

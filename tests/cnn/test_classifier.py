@@ -2,6 +2,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from freqquest.cnn.abstention import CoverageCurve, Point
 from freqquest.cnn.classifier import Classifier
 from freqquest.cnn.model_file import read_card
 from freqquest.cnn.predict import predict_clips
@@ -158,3 +160,22 @@ def test_prediction_needs_no_ray(model_file, folder):
         "assert 'ray' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_clips_may_be_unknown(classifier, folder):
+    card = replace(
+        classifier.card, coverage_curve=CoverageCurve([Point(0.0, 1.0, 0.8), Point(1.0, 0.1, 0.9)])
+    )
+    unsure = Classifier(classifier._model, card)
+    paths = paths_in(folder)
+    assert unsure.predict(paths)["label"].equals(classifier.predict(paths)["label"])
+    table = unsure.predict(paths, unknown=True, precision=0.9)
+    assert table["label"].fillna("").tolist() == ["unknown", "", "unknown", "unknown"]
+    every = unsure.predict(paths, unknown=True, precision=0.8)["label"]
+    assert every.equals(classifier.predict(paths)["label"])
+    waves = unsure.predict([tone(200.0)], sample_rate_hz=RATE_HZ, unknown=True, precision=0.9)
+    assert waves["label"].tolist() == ["unknown"]
+    with pytest.raises(UserError, match="`precision=0.95` is not reached"):
+        unsure.predict(paths, unknown=True)
+    with pytest.raises(ValueError, match="`precision` needs `unknown=True`"):
+        unsure.predict(paths, precision=0.8)

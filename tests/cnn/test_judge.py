@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ import soundfile
 
 from freqquest.audio.spectrogram import CNN_VIEW, log_mel
 from freqquest.cnn.judge import Judge, RemoteJudge, start_judge, thresholds_of
-from freqquest.cnn.model_file import read_card
+from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
 from freqquest.cnn.predict import predict_clips
 from freqquest.dataset.config import DatasetSettings
 from freqquest.errors import UserError
@@ -159,3 +160,14 @@ def test_a_classifier_of_other_clips_is_refused_before_it_starts(model_file):
 def test_a_missing_file_is_refused_before_it_starts(tmp_path):
     with pytest.raises(UserError, match="`judge=.*nowhere.keras` does not exist: give the best"):
         start_judge(locate(tmp_path / "nowhere.keras"), a_dataset(CLASSES))
+
+
+def test_a_background_of_the_judge_is_ignored(tmp_path, model_file, judge):
+    heard = replace(read_card(model_file), background_label="middle")
+    file = locate(tmp_path / "heard.keras")
+    file.write_bytes(add_card(to_bytes(load_model(model_file)), heard))
+    outputs = make_judge(file, ["high", "low"]).classify_waveforms(waveforms(), RATE_HZ)
+    expected = judge.classify_waveforms(waveforms(), RATE_HZ)
+    np.testing.assert_allclose(outputs[0], expected[0][:, [2, 0]], atol=1e-5)
+    with pytest.raises(UserError, match="also knows high"):
+        make_judge(file, ["low"])

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from freqquest.cnn.abstention import CoverageCurve, Point
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
 from freqquest.cnn.network import average, build_model
@@ -166,6 +167,59 @@ def test_a_background_class_is_in_the_card_only_if_there_is_one(tmp_path):
     unknown = dataclasses.asdict(CARD) | {"background_label": "c"}
     with pytest.raises(UserError, match="background_label=c must be one of its classes"):
         read_card(write_archive(tmp_path / "m.keras", unknown))
+
+
+def test_the_background_is_never_the_label_of_a_clip():
+    probabilities = np.array([[0.2, 0.3, 0.5], [0.1, 0.05, 0.85]])
+    card = replace(make_card(["a", "b", "wind"]), background_label="wind")
+    assert card.sound_classes == ["a", "b"]
+    assert card.predict(probabilities)[0].tolist() == ["b", "a"]
+    assert card.predict(probabilities)[1].tolist() == [0.3, 0.1]
+    several = replace(card, temperature=[1.0] * 3, thresholds=[0.3, 0.3, 0.4])
+    assert several.predict(probabilities)[0].tolist() == ["b", "a"]
+    assert several.predict(np.array([[0.4, 0.5, 0.9]]))[0].tolist() == ["a;b"]
+
+
+CURVE = CoverageCurve([Point(0.8, 0.5, 1.0), Point(0.4, 0.9, 0.9), Point(0.1, 1.0, 0.7)])
+
+
+def test_a_model_reads_its_curve_again_and_chooses_a_confidence_by_it(tmp_path):
+    card = replace(CARD, coverage_curve=CURVE)
+    file = locate(tmp_path / "m.keras")
+    file.write_bytes(add_card(to_bytes(TINY), card))
+    assert read_card(file) == card
+    assert card.unknown_below(None) == 0.8
+    assert card.unknown_below(0.9) == 0.4
+    with pytest.raises(UserError, match="`unknown` needs a model that carries its precision on"):
+        CARD.unknown_below(0.9)
+    with pytest.raises(UserError, match="`unknown` needs a model without a class unknown: rename"):
+        replace(card, classes=["a", "unknown"]).unknown_below(0.9)
+    replace(card, classes=["a", "unknown"], background_label="unknown").unknown_below(0.9)
+
+
+def test_clips_below_the_confidence_or_taken_for_background_are_unknown():
+    probabilities = np.array([[0.6, 0.1, 0.3], [0.45, 0.3, 0.25], [0.1, 0.3, 0.6]])
+    card = make_card(["a", "b", "wind"])
+    assert card.predict(probabilities, 0.5)[0].tolist() == ["a", "unknown", "wind"]
+    heard = replace(card, background_label="wind")
+    assert heard.predict(probabilities, 0.5)[0].tolist() == ["a", "unknown", "unknown"]
+    assert heard.predict(probabilities, 0.0)[0].tolist() == ["a", "a", "unknown"]
+    assert heard.predict(probabilities)[0].tolist() == ["a", "a", "b"]
+    assert heard.predict(probabilities, 0.5)[1].tolist() == [0.6, 0.45, 0.3]
+    assert heard.predict(np.zeros((0, 3)), 0.5)[0].tolist() == []
+
+
+def test_of_several_labels_clips_that_reach_no_threshold_are_unknown():
+    probabilities = np.array([[0.3, 0.7], [0.2, 0.7], [0.2, 0.8]])
+    assert SEVERAL.predict(probabilities, SEVERAL.unknown_below(None))[0].tolist() == [
+        "a",
+        "unknown",
+        "b",
+    ]
+    with pytest.raises(UserError, match="`precision=0.9` needs a model of one label a clip"):
+        SEVERAL.unknown_below(0.9)
+    heard = replace(SEVERAL, background_label="b")
+    assert heard.predict(probabilities, 0.0)[0].tolist() == ["a", "unknown", "unknown"]
 
 
 def test_a_clip_has_the_labels_that_reach_their_thresholds_or_else_the_closest_one():

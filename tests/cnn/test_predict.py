@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import soundfile
 
-from freqquest.cnn.model_file import read_card
+from freqquest.cnn.abstention import CoverageCurve, Point
+from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
 from freqquest.cnn.predict import (
     check_request,
     class_columns,
@@ -13,6 +16,7 @@ from freqquest.cnn.predict import (
 )
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.errors import UserError
+from freqquest.storage import locate
 from tests.cnn.conftest import make_card
 from tests.conftest import RATE_HZ, tone
 
@@ -204,3 +208,55 @@ def test_columns_beside_class_ask_for_no_probabilities(clips):
         (clips / "sample.csv").write_text(f"{header}\na.wav{',0' * header.count(',')}\n")
         assert class_columns(str(clips / "sample.csv"), ["low", "high"]) == []
     assert class_columns(None, ["low", "high"]) == []
+
+
+@pytest.mark.parametrize("header", ["ID,low,high", "ID,wind,low,high"])
+def test_a_sample_may_leave_out_the_background(clips, header):
+    (clips / "sample.csv").write_text(f"{header}\na.wav{',0' * header.count(',')}\n")
+    columns = class_columns(str(clips / "sample.csv"), ["high", "low", "wind"], "wind")
+    assert columns == header.split(",")[1:]
+
+
+CURVE = CoverageCurve([Point(1.0, 0.5, 0.9)])
+"""A curve by which no clip is sure enough."""
+
+
+def unsure_file(model_file, folder):
+    file = locate(folder / "unsure.keras")
+    card = replace(read_card(model_file), coverage_curve=CURVE)
+    file.write_bytes(add_card(to_bytes(load_model(model_file)), card))
+    return file
+
+
+def test_clips_of_which_the_classifier_is_not_sure_are_unknown_if_that_is_asked(
+    local_ray, tmp_path, model_file
+):
+    config = a_request(tmp_path, unsure_file(model_file, tmp_path), "ID,Class\nb.wav,\na.wav,\n")
+    predict_submission(config, check_request(config))
+    assert "unknown" not in (tmp_path / "out.csv").read_text()
+    config = replace(config, unknown=True, precision=0.9, overwrite=True)
+    table = predict_submission(config, check_request(config))
+    assert (tmp_path / "out.csv").read_text() == "ID,Class\nb.wav,unknown\na.wav,unknown\n"
+    sums = table[[f"probability_{label}" for label in ("low", "middle", "high")]].sum(axis=1)
+    assert sums.tolist() == pytest.approx([1, 1])
+
+
+def test_a_precision_out_of_reach_is_refused_before_ray_starts(tmp_path, model_file):
+    config = a_request(tmp_path, unsure_file(model_file, tmp_path), "ID,Class\na.wav,x\n")
+    with pytest.raises(UserError, match="`precision=0.95` is not reached .* ask for at most 0.9"):
+        check_request(replace(config, unknown=True))
+
+
+def test_unknown_clips_have_no_place_among_columns_of_classes(tmp_path, model_file):
+    config = a_request(tmp_path, model_file, "ID,high,low,middle\na.wav,0,0,0\n")
+    with pytest.raises(UserError, match="`unknown` needs a column Class, and `sample_submission="):
+        check_request(replace(config, unknown=True))
+
+
+def test_a_precision_must_be_a_share_and_go_with_unknown():
+    paths = {"model": "m", "audio_dir": "a", "output": "o"}
+    for precision in (0.0, 1.5):
+        with pytest.raises(ValueError, match="must be above 0 and at most 1"):
+            PredictConfig(**paths, unknown=True, precision=precision)
+    with pytest.raises(ValueError, match="`precision=0.9` needs `unknown`: without it, every clip"):
+        PredictConfig(**paths, precision=0.9)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from freqquest.dataset.layouts import BACKGROUND
 from freqquest.errors import UserError
 from tests.dataset.test_sources import find, make
 from tests.layout_folders import (
@@ -127,7 +126,8 @@ def test_esc_50_has_its_categories_folds_and_source_files(tmp_path, is_given):
 def speech(tmp_path):
     names = ("0a_nohash_0", "0a_nohash_1", "1b_nohash_0", "2c_nohash_0")
     make(tmp_path, *(f"{word}/{name}.wav" for word in ("yes", "no") for name in names))
-    make(tmp_path, f"{BACKGROUND}/white_noise.wav", f"{BACKGROUND}/README.md", "LICENSE")
+    make(tmp_path, *(f"_background_noise_/{name}" for name in ("pink_noise.wav", "tap.wav")))
+    make(tmp_path, "_background_noise_/README.md", "LICENSE")
     return write(
         tmp_path,
         **{
@@ -139,15 +139,22 @@ def speech(tmp_path):
 
 def test_speech_commands_has_the_splits_of_its_lists_and_speakers_as_recordings(speech):
     sources = find(speech)
-    assert set(column(sources, "label").values()) == {"yes", "no"}
+    assert set(column(sources, "label").values()) == {"yes", "no", "_background_noise_"}
+    assert sources.background_label == "_background_noise_"
     by_recording = sources.clips.groupby("recording")["split"].unique().map(list).to_dict()
-    assert by_recording == {"0a": ["train"], "1b": ["validation"], "2c": ["test"]}
+    assert by_recording == {
+        "0a": ["train"],
+        "1b": ["validation"],
+        "2c": ["test"],
+        "_background_noise_/pink_noise.wav": ["train"],
+        "_background_noise_/tap.wav": ["validation"],
+    }
     assert sources.notes == [
         "layout: Speech Commands (validation_list.txt, testing_list.txt)",
         "files of these lists that are not there: 1",
-        f"set aside: 1 file in {BACKGROUND}",
         "recordings: from the speakers in the file names, e.g. 0a of 0a_nohash_0.wav, "
         "1b of 1b_nohash_0.wav",
+        "background: recordings: unknown for 2 files, each counts as its own",
         "other files: 2 .txt, 1 no ending, 1 .md",
     ]
 
@@ -156,9 +163,9 @@ def test_without_its_lists_speakers_are_recordings_still(speech):
     for name in ("validation_list.txt", "testing_list.txt"):
         (speech / name).unlink()
     sources = find(speech)
-    assert set(column(sources, "recording").values()) == {"0a", "1b", "2c"}
+    of_words = sources.clips[sources.clips["label"] != sources.background_label]
+    assert set(of_words["recording"]) == {"0a", "1b", "2c"}
     assert column(sources, "split") == {}
-    assert f"set aside: 1 file in {BACKGROUND}" in sources.notes
 
 
 def test_with_the_testing_list_alone_the_job_chooses_the_validation_clips(speech):

@@ -90,7 +90,7 @@ def test_the_names_in_a_manifest_do_not_change(dataset_dir):
     ]
     assert set(content["settings"]) == {
         *("path_column", "label_column", "recording_column", "fold_column", "split_column"),
-        "label_separator",
+        *("label_separator", "background_label"),
         *("sample_rate", "duration", "windows", "window_hop", "max_windows_per_file"),
         *("num_mels", "min_frequency", "max_frequency"),
         *("cnn_n_fft", "cnn_hop_length", "cgan_n_fft", "cgan_hop_length"),

@@ -50,6 +50,7 @@ def train(audio_dir, folder, **settings):
         clip=manifest.clip,
         windows=manifest.windows,
         view=manifest.views["cnn"],
+        background_label=manifest.background_label,
         thresholds=[0.5] * len(manifest.classes) if manifest.has_several_labels else None,
     )
     (folder / "model.keras").write_bytes(add_card(to_bytes(model), card))
@@ -83,7 +84,10 @@ def test_a_classifier_learns_the_classes_of_a_known_layout(name, tmp_path):
     assert any(note.startswith(f"layout: {case.layout}") for note in manifest.notes)
     assert sum(manifest.num_rows.values()) == len(folder.labels)
     assert manifest.num_rows["test"] == case.num_test_clips
-    assert predict(tmp_path, map(root.joinpath, folder.labels)) == [*folder.labels.values()]
+    labels = {
+        path: label for path, label in folder.labels.items() if label != manifest.background_label
+    }
+    assert predict(tmp_path, map(root.joinpath, labels)) == [*labels.values()]
 
 
 def write_field(folder):

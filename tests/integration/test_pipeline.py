@@ -100,6 +100,7 @@ def test_the_report_shows_every_stage_and_its_links_work(pipeline):
         "figures/learning_curves.png",
         "figures/search_progress.png",
         "figures/reliability.png",
+        "figures/coverage.png",
         "figures/cgan_losses.png",
         "spectrograms/epoch_002.png",
         "generated/siren_0_000.wav",

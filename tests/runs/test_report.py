@@ -191,3 +191,18 @@ def test_the_report_of_a_cpu_has_no_rows_of_a_gpu(report_of):
 
 def test_runs_of_earlier_versions_have_no_table_of_hardware(report_of):
     assert "Speed and hardware" not in report_of({})
+
+
+def test_the_coverage_of_a_precision_is_reported_if_the_run_has_its_picture(tmp_path):
+    cnn = {name: value for name, value in SEVERAL.items() if "average" not in name}
+    cnn |= {"accuracy": 0.75, "accuracy_by_fold": [0.75], "temperature": 1.5, "by_class": {}}
+    cnn["coverage_at_precision"] = {"0.8": 0.625, "0.99": 0.0}
+    (tmp_path / "metrics.json").write_text(json.dumps({"cnn": cnn}))
+    write_report(str(tmp_path))
+    assert "coverage.png" not in (tmp_path / "report.html").read_text()
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "coverage.png").write_bytes(b"a picture")
+    write_report(str(tmp_path))
+    page = " ".join((tmp_path / "report.html").read_text().split())
+    assert '<img src="figures/coverage.png"' in page
+    assert "62 % with a precision of 0.8, none with a precision of 0.99." in page

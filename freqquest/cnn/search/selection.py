@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from freqquest import plots
+from freqquest.cnn.abstention import SHOWN_PRECISIONS, held_out_curve
 from freqquest.cnn.calibration import calibration_error
 from freqquest.cnn.labeled_clips import LabeledClips
 from freqquest.cnn.search.class_picture import draw_classes
@@ -74,6 +75,11 @@ def evaluate(
             "after": calibration_error(*score.reliability(calibrated, labels)),
         },
     }
+    if not clips.has_several_labels:
+        curve = held_out_curve(calibrated, labels, clips.background_index)
+        metrics["coverage_at_precision"] = {
+            f"{precision:g}": curve.coverage_for(precision) for precision in SHOWN_PRECISIONS
+        }
     return cast(SearchMetrics, metrics)
 
 
@@ -115,6 +121,11 @@ def draw(
             title,
         ),
     }
+    if not clips.has_several_labels:
+        points = held_out_curve(calibrated, labels, clips.background_index).points
+        pictures[layout.COVERAGE_NAME] = plots.precision_over_coverage(
+            [point.coverage for point in points], [point.precision for point in points], title
+        )
     importances = importance(outcomes)
     if importances:
         pictures[layout.IMPORTANCE_NAME] = plots.bars(importances, "share of the score's variance")

@@ -69,3 +69,20 @@ def test_a_search_over_several_labels_is_measured_by_mean_average_precision_and_
     pictures = draw([preset, better], better, clips, metrics)
     assert layout.CLASS_SCORES_NAME in pictures
     assert layout.CONFUSION_MATRIX_NAME not in pictures
+
+
+def test_the_coverage_of_each_precision_is_reported_and_drawn_for_one_label_a_clip():
+    clips = make_clips()
+    is_right = np.arange(32) < 24
+    trial = make_outcome("preset", is_right)
+    rows, certain = trial.predictions
+    shares = np.where(is_right, 0.9, 0.6)[:, None]  # sure where it is right
+    trial.__dict__["predictions"] = rows, certain * shares + (1 - certain) * (1 - shares)
+    metrics = evaluate([trial], trial, clips, "split")
+    assert metrics["coverage_at_precision"] == {
+        "0.8": 0.75,
+        "0.9": 0.75,
+        "0.95": 0.75,
+        "0.99": 0.75,
+    }
+    assert layout.COVERAGE_NAME in draw([trial], trial, clips, metrics)
