@@ -16,7 +16,6 @@ from freqquest.detection.events import (
     EventSettings,
     find_events,
     join_events,
-    score_frames,
     score_segments,
 )
 from freqquest.detection.grid import Grid
@@ -184,14 +183,13 @@ def _find_all(
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Return the events of all recordings, and the scores of the annotated ones' segments."""
     settings, grid = event_settings(config, request.card), request.grid
-    is_event = [label is not None for label in settings.labels]
     tables, segments = [], {}
     for recording, of_recording in heard:
-        name, scores = recording.name, score_frames(of_recording, grid, settings)
-        tables.append(find_events(name, scores, of_recording.changes, grid, settings))
+        name = recording.name
+        tables.append(find_events(name, of_recording, grid, settings))
         if references is not None and name in references.durations_s:
             count = count_segments(recording.duration_s)
-            segments[name] = score_segments(scores[is_event], grid, count, SEGMENT_S)
+            segments[name] = score_segments(of_recording, grid, settings, count, SEGMENT_S)
     return join_events(tables), segments
 
 
@@ -245,9 +243,21 @@ def _beside(config: DetectConfig, ending: str) -> Location:
     return locate(f"{config.output.rstrip('/')}.{ending}")
 
 
-def _describe(events: pd.DataFrame, recordings: Iterable[Recording]) -> str:
-    durations_s, counts = _durations_s(recordings), events["label"].value_counts()
+def _describe(
+    events: pd.DataFrame, recordings: Iterable[Recording], window_s: float
+) -> Iterator[str]:
+    """Yield lines about the events and the recordings."""
+    lengths_s, counts = _durations_s(recordings).values(), events["label"].value_counts()
+    line = f"{len(events):,} event(s) in {len(lengths_s):,} recording(s) of {_hours(lengths_s)}"
     found = ", ".join(f"{count:,} {label}" for label, count in counts.items())
-    hours = sum(durations_s.values()) / 3600
-    line = f"{len(events):,} event(s) in {len(durations_s):,} recording(s) of {hours:.2f} h"
-    return f"{line}: {found}" if found else line
+    yield f"{line}: {found}" if found else line
+    if num_short := sum(length_s < window_s for length_s in lengths_s):
+        yield (
+            f"{num_short:,} recording(s) are shorter than a window of {window_s:g} s, and were "
+            "padded with silence"
+        )
+
+
+def _hours(lengths_s: Iterable[float]) -> str:
+    seconds = sum(lengths_s)
+    return f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"

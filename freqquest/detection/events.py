@@ -46,9 +46,7 @@ class EventSettings:
     """Shortest event."""
 
 
-def find_events(
-    path: str, scores: np.ndarray, changes: np.ndarray, grid: Grid, settings: EventSettings
-) -> pd.DataFrame:
+def find_events(path: str, heard: Heard, grid: Grid, settings: EventSettings) -> pd.DataFrame:
     """Return the events of a recording, a table with EVENT_COLUMNS, sorted by start and label.
 
     An event is a run of frames whose score reaches the threshold. Its edges are then moved to the
@@ -56,24 +54,23 @@ def find_events(
 
     Args:
         path: Name of the recording.
-        scores: Result of `score_frames`, `[K, F]`.
-        changes: Change of sound at each frame in dB, `[F]`.
+        heard: All units of the recording.
         grid: Windows and frames.
         settings: What makes an event.
     """
     gap = settings.merge_gap_s / grid.frame_s
     radius = round(_SEARCH_SHARE * grid.window_frames)
     rows = []
-    for label, threshold, of_class in zip(
-        settings.labels, settings.thresholds, scores, strict=True
+    for label, threshold, scores in zip(
+        settings.labels, settings.thresholds, score_frames(heard, grid, settings), strict=True
     ):
         if label is None:
             continue
-        runs = _merge(_runs(of_class >= threshold), gap)
-        for start, end in _merge(_refine(runs, changes, radius), 0):
+        runs = _merge(_runs(scores >= threshold), gap)
+        for start, end in _merge(_refine(runs, heard.changes, radius), 0):
             start_s, end_s = start * grid.frame_s, end * grid.frame_s
             if end_s - start_s >= settings.min_duration_s:
-                rows.append((path, start_s, end_s, label, float(of_class[start:end].max())))
+                rows.append((path, start_s, end_s, label, float(scores[start:end].max())))
     return pd.DataFrame(rows, columns=EVENT_COLUMNS).sort_values(
         ["start_s", "end_s", "label"], ignore_index=True
     )
@@ -85,8 +82,8 @@ def join_events(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=EVENT_COLUMNS)
 
 
-def score_frames(heard: Heard, grid: Grid, settings: EventSettings) -> np.ndarray:
-    """Return the score of each class at each frame, `[K, F]`; -1 where it is not loud enough.
+def score_frames(heard: Heard, grid: Grid, settings: EventSettings) -> Iterator[np.ndarray]:
+    """Yield the score of each class at each frame, `[F]`; -1 where it is not loud enough.
 
     It is the average of the windows' probabilities, weighted by how near their centers are (by a
     Hann window). Between windows that do not overlap, it is 0.
@@ -94,23 +91,40 @@ def score_frames(heard: Heard, grid: Grid, settings: EventSettings) -> np.ndarra
     num_frames = len(heard.levels)
     starts = grid.starts(0, len(heard.probabilities))
     weights = np.hanning(grid.window_frames + 2)[1:-1]
-    impulses = np.zeros((heard.probabilities.shape[1] + 1, starts[-1] + 1))
-    impulses[:-1, starts] = heard.probabilities.T
-    impulses[-1, starts] = 1
-    sums = oaconvolve(impulses, weights[None], axes=1)[:, :num_frames]
-    sums = np.pad(sums, ((0, 0), (0, num_frames - sums.shape[1])))
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        impulses = np.zeros(starts[-1] + 1)
+        impulses[starts] = values
+        sums = oaconvolve(impulses, weights)[:num_frames]
+        return np.pad(sums, (0, num_frames - len(sums)))
+
     # The floor keeps rounding errors of the convolution from becoming scores.
-    scores = sums[:-1] / np.maximum(sums[-1], weights[0] / 2)
+    total = np.maximum(spread(np.ones(len(starts))), weights[0] / 2)
     is_loud = loud_frames(heard.levels, settings)
-    return np.where(is_loud, scores.clip(0, 1).round(_DECIMALS), -1)
+    for of_class in heard.probabilities.T:
+        scores = (spread(of_class) / total).clip(0, 1).round(_DECIMALS)
+        yield np.where(is_loud, scores, -1)
 
 
-def score_segments(scores: np.ndarray, grid: Grid, count: int, segment_s: float) -> np.ndarray:
-    """Return the largest score of each class in segments of a recording, `[count, K]`."""
+def score_segments(
+    heard: Heard, grid: Grid, settings: EventSettings, count: int, segment_s: float
+) -> np.ndarray:
+    """Return the largest score in segments of a recording, `[count, K]`, of classes with a label.
+
+    Args:
+        heard: All units of the recording.
+        grid: Windows and frames.
+        settings: What makes an event.
+        count: Number of segments.
+        segment_s: Length of a segment.
+    """
     begins = np.floor(np.arange(count) * segment_s / grid.frame_s).astype(int)
-    inside = np.minimum(begins, scores.shape[1] - 1)
-    largest: np.ndarray = np.maximum.reduceat(scores, inside, axis=1).T
-    return largest.clip(min=0)
+    inside = np.minimum(begins, len(heard.levels) - 1)
+    all_scores = zip(settings.labels, score_frames(heard, grid, settings), strict=True)
+    largest = [
+        np.maximum.reduceat(scores, inside) for label, scores in all_scores if label is not None
+    ]
+    return np.stack(largest, axis=1).clip(min=0)
 
 
 def loud_frames(levels: np.ndarray, settings: EventSettings) -> np.ndarray:

@@ -57,8 +57,7 @@ def hear(*sounds, levels_db=(-50.0, -20.0)):
 
 def events_of(heard, **changed):
     settings = dataclasses.replace(SETTINGS, **changed)
-    scores = score_frames(heard, GRID, settings)
-    return find_events("a.wav", scores, heard.changes, GRID, settings)
+    return find_events("a.wav", heard, GRID, settings)
 
 
 def test_events_begin_and_end_with_the_sound_finer_than_the_hop():
@@ -129,19 +128,20 @@ def test_frames_between_windows_that_do_not_overlap_have_no_score():
     grid = dataclasses.replace(GRID, hop_s=10.0)
     heard = dataclasses.replace(hear(), probabilities=np.full((4, 2), 0.8, np.float32))
     everywhere = dataclasses.replace(SETTINGS, min_contrast_db=0.0)
-    scores = score_frames(heard, grid, everywhere)
-    assert scores[:, frame(2.0)] == pytest.approx(0.8, abs=1e-3)
-    assert (scores[:, frame(5.0)] == 0).all()
+    for scores in score_frames(heard, grid, everywhere):
+        assert scores[frame(2.0)] == pytest.approx(0.8, abs=1e-3)
+        assert scores[frame(5.0)] == 0
 
 
 def test_segments_have_the_largest_score_of_their_frames():
     heard = hear((0, 5.3, 9.4))
-    scores = score_frames(heard, GRID, SETTINGS)
-    segments = score_segments(scores, GRID, 40, 1.0)
+    segments = score_segments(heard, GRID, SETTINGS, 40, 1.0)
     assert segments.shape == (40, 2)
     assert (segments[6:9, 0] > 0.8).all()
     assert (segments[[0, 20, 39], 0] < 0.1).all()
     assert segments.min() == 0
+    one_class = dataclasses.replace(SETTINGS, labels=["dog", None])
+    np.testing.assert_array_equal(score_segments(heard, GRID, one_class, 40, 1.0), segments[:, :1])
 
 
 def test_joined_events_may_be_none():
