@@ -49,10 +49,12 @@ test_clips=("$work/clips/test" --sample-submission "$work/clips/sample_submissio
 "$python" jobs/preprocess.py --dataset-dir "$run/dataset" --verify
 "$python" jobs/predict.py --model "$run/best_model.keras" --output "$work/submission.csv" \
   --audio-dir "${test_clips[@]}"
+"$python" jobs/detect.py --model "$run/best_model.keras" --output "$work/events.csv" \
+  --audio-dir "$work/clips/test"
 "$python" jobs/generate.py --generator "$run/generator.safetensors" --output-dir "$work/sirens" \
   --label siren --num-clips 1
 
 ls "$run"/{report.html,trials.csv,generated.csv,dataset/manifest.json} > /dev/null
-ls "$work"/sirens/*.wav > /dev/null
+ls "$work"/{sirens/*.wav,events.csv} > /dev/null
 cmp "$run/submission.csv" "$work/submission.csv"
 echo "every job runs on $("$python" --version)"

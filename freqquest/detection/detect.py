@@ -127,7 +127,7 @@ def detect(config: DetectConfig, request: Request) -> Detections:
     return Detections(
         events=events,
         recordings=recordings,
-        summary="\n".join([_describe(events, recordings), *scores]),
+        summary="\n".join([*_describe(events, recordings, request.card.clip.duration_s), *scores]),
     )
 
 
