@@ -48,8 +48,8 @@ class DetectConfig:
     """Folder for a picture of each recording: its spectrogram with the events over it, as PNG."""
 
     hop: float = 1.0
-    """Step between the starts of two windows, in seconds. A window is as long as a training
-    clip."""
+    """Step between the starts of two windows, in seconds. A window is as long as a training clip;
+    a longer step leaves out the sound between."""
 
     min_confidence: float | None = None
     """Probability from which a class is heard, for all classes. Default: each class's own, which

@@ -19,6 +19,7 @@ from freqquest.detection.listen import Heard
 from freqquest.detection.parts import join, list_parts, missing_units, read_part
 from freqquest.detection.recordings import Recording
 from freqquest.detection.scan_worker import Done, Listener, ListeningActor, Piece
+from freqquest.errors import UserError
 from freqquest.progress import Progress
 from freqquest.storage import Location
 
@@ -76,11 +77,23 @@ class Scan:
         ]
 
     def heard(self, recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Heard]]:
-        """Yield what was heard in each readable recording."""
+        """Yield what was heard in each readable recording.
+
+        Raises:
+            UserError: The parts are not those of this scan alone.
+        """
         parts = list_parts(self.parts)
         for recording in recordings:
-            if not recording.reason:
-                yield recording, join([read_part(file) for _, file in parts[recording.key]])
+            if recording.reason:
+                continue
+            of_recording = parts.get(recording.key, [])
+            numbers = [number for units, _ in of_recording for number in units]
+            if numbers != list(range(self.grid.num_units(recording.duration_s))):
+                raise UserError(
+                    f"{self.parts} does not hold {recording.name} once: another job has written or "
+                    "removed parts there; let it end, and run the same command again"
+                )
+            yield recording, join([read_part(file) for _, file in of_recording])
 
     def _missing_pieces(self, recordings: Sequence[Recording]) -> list[Piece]:
         """Return pieces of all that no part has."""

@@ -7,6 +7,7 @@ from freqquest.detection.parts import list_parts, open_parts
 from freqquest.detection.recordings import list_recordings, measure
 from freqquest.detection.scan import Scan
 from freqquest.detection.scan_worker import Listener, ListeningActor
+from freqquest.errors import UserError
 from freqquest.storage import locate
 
 
@@ -62,6 +63,10 @@ def test_a_scan_goes_on_with_what_is_missing_whatever_the_pieces(make_scan, reco
     heard = {recording.name: heard for recording, heard in again.heard(recordings)}
     assert len(heard["long.flac"].probabilities) == 147
     assert len(short) == 1
+
+    long[2][1].remove_file()  # by a job that ran at the same time
+    with pytest.raises(UserError, match=r"does not hold long\.flac once: another job has written"):
+        list(again.heard(recordings))
 
 
 def test_a_recording_that_ends_early_is_unreadable_and_the_others_are_heard(
