@@ -145,11 +145,10 @@ def speech_commands() -> Folder:
     lists = {
         f"{split}_list.txt": "\n".join(names[split]) + "\n" for split in ("validation", "testing")
     }
-    words = [name for group in names.values() for name in group]
-    noises = [f"_background_noise_/{color}_noise.wav" for color in ("pink", "white")]
     return Folder(
-        labels={name: name.split("/")[0] for name in [*words, *noises]},
+        labels={name: name.split("/")[0] for group in names.values() for name in group},
         texts={**lists, "LICENSE": "", "_background_noise_/README.md": ""},
+        noises=tuple(f"_background_noise_/{color}_noise.wav" for color in ("pink", "white")),
     )
 
 

@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.audio.waveform import fit_waveform
 from freqquest.cnn.abstention import DEFAULT_PRECISION, UNKNOWN, CoverageCurve, Point
+from freqquest.cnn.earlier_cards import renew
 from freqquest.cnn.network import Temperature
 from freqquest.dataset.manifest import LABEL_SEPARATOR, Normalization
 from freqquest.dataset.windows import WindowConfig
@@ -32,23 +33,13 @@ _CARD_NAME = "freqquest.json"
 _MAX_COMPRESSED_BYTES = 2**24
 """Size up to which a part of a model file may be compressed by any factor."""
 _CARD_VERSION = 4
-"""Version 3 is read too, whose `band_shift` is a number of 128 bands, and version 2, which has
-other names."""
+"""Versions 2 and 3 are read too (`freqquest.cnn.earlier_cards`)."""
 _OPTIONAL_FIELDS = ("thresholds", "background_label")
 """Fields of the card that are left out where they are None, so that an earlier freqquest reads it;
 it refuses a file that has them, because it would use the model wrongly."""
-_DECISIONS_NAME, _DECISION_FIELDS = (
-    "freqquest_decisions.json",
-    (
-        "detection_thresholds",
-        "coverage_curve",
-    ),
-)
+_DECISIONS_NAME = "freqquest_decisions.json"
+_DECISION_FIELDS = ("detection_thresholds", "coverage_curve")
 """A second part of the card, with fields that an earlier freqquest can do without."""
-_RENAMED_FIELDS = {"network": "cnn_config", "normalisation": "normalization"}
-"""Fields of a version 2 card, and their names since version 3."""
-_RENAMED_SETTINGS = {"normalisation": "normalization", "equaliser_db": "equalizer_db"}
-"""Settings in a version 2 card, and their names since version 3."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,10 +227,7 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
             content = json.loads(archive.read(_CARD_NAME))
             if _DECISIONS_NAME in archive.namelist():
                 content |= json.loads(archive.read(_DECISIONS_NAME))
-        if content["version"] == 2:
-            content = _from_version_2(content)
-        if content["version"] == 3:
-            content = _from_version_3(content)
+        content = renew(content)
         if content["version"] != _CARD_VERSION:
             raise UserError(
                 f"`{parameter}={model_file}` has model version {content['version']}, but this "
@@ -269,22 +257,6 @@ def _refuse_bombs(archive: zipfile.ZipFile) -> None:
     for part in archive.infolist():
         if part.file_size > _MAX_COMPRESSED_BYTES + 10 * part.compress_size:
             raise ValueError(f"its part {part.filename} inflates to {part.file_size:,} bytes")
-
-
-def _from_version_2(content: dict[str, object]) -> dict[str, object]:
-    """Return the content of a version 2 card with the names of version 3."""
-    card = {_RENAMED_FIELDS.get(name, name): value for name, value in content.items()}
-    settings = cast(Settings, card["cnn_config"])
-    renamed = {_RENAMED_SETTINGS.get(name, name): value for name, value in settings.items()}
-    return card | {"cnn_config": renamed, "version": 3}
-
-
-def _from_version_3(content: dict[str, object]) -> dict[str, object]:
-    """Return the content of a version 3 card with the shift as a share of its 128 bands."""
-    settings = dict(cast(Settings, content["cnn_config"]))
-    if "band_shift" in settings:
-        settings["band_shift"] = float(settings["band_shift"]) / 128
-    return content | {"cnn_config": settings, "version": 4}
 
 
 def load_model(model_file: Location) -> "keras.Model":

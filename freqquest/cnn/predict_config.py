@@ -36,13 +36,13 @@ class PredictConfig:
     """Add a column with the probability of each class, unless the sample has such columns."""
 
     unknown: bool = False
-    """Answer `unknown` for clips of which the classifier is not sure enough: whose probability is
-    too low for `precision`, or that it takes for background. Of several labels, for clips that
-    reach no class's threshold. Unreadable files are unknown too."""
+    """Label clips "unknown" of which the classifier is not sure enough: whose probability is too
+    low for `precision`, or that it takes for background. Of several labels, clips that reach no
+    class's threshold. Unreadable files are unknown too."""
 
     precision: float | None = None
     """Share of the answers that is to be right, on clips like the held-out ones on which the
-    classifier was measured; the others become `unknown`. Default with `unknown`: 0.95."""
+    classifier was measured; the others are unknown. Default with `unknown`: 0.95."""
 
     max_quarantined_fraction: float = 0.05
     """Fraction of unreadable files above which the job stops without an output. One unreadable file

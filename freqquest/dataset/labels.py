@@ -49,3 +49,20 @@ def single_labels(labels: pd.Series) -> pd.Series:
 def class_names(labels: pd.Series) -> list[str]:
     """Return the names of all labels, sorted."""
     return sorted(single_labels(labels.dropna().drop_duplicates()).unique())
+
+
+def label_indices(labels: pd.Series, classes: list[str]) -> pd.DataFrame:
+    """Return `all` class indices and the `rarest` one of each text of labels, the empty one too."""
+    counts = single_labels(labels.dropna()).value_counts()
+    index_of = {label: index for index, label in enumerate(classes)}
+    rows: dict[str, tuple[list[int], int]] = {"": ([], -1)}
+    for text in labels.dropna().unique():
+        single = text.split(LABEL_SEPARATOR)
+        rarest = min(single, key=lambda label: (counts[label], label))
+        rows[text] = [index_of[label] for label in single], index_of[rarest]
+    return pd.DataFrame(
+        {
+            "all": pd.Series([every for every, _ in rows.values()], list(rows), dtype=object),
+            "rarest": pd.Series([rarest for _, rarest in rows.values()], list(rows)),
+        }
+    )

@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 
 from freqquest.dataset.config import PreprocessConfig
-from freqquest.dataset.labels import class_names, have_several, single_labels
-from freqquest.dataset.manifest import LABEL_SEPARATOR, SPLITS
+from freqquest.dataset.labels import class_names, have_several, label_indices
+from freqquest.dataset.manifest import SPLITS
 from freqquest.dataset.shard import PlannedClip, ShardPlan
 from freqquest.dataset.sources import CLIP_COLUMNS, digest, find_labeled, find_unlabeled
 from freqquest.dataset.split import assign_splits
@@ -186,10 +186,10 @@ class ShardPlans:
         self._seed, self._augmentations = config.seed, config.augmentations
         self._clip, self._views = config.clip, config.views
         self._shards: list[_ShardRows] = []
-        label_indices = _label_indices(clips, classes)
+        indices = label_indices(clips["label"], classes)
         per_shard, num_rows, tables = config.effective_clips_per_shard, 0, []
         for split in SPLITS:
-            table = _planned_rows(clips[clips["split"] == split], split, label_indices, config)
+            table = _planned_rows(clips[clips["split"] == split], split, indices, config)
             self._shards += [
                 _ShardRows(
                     split,
@@ -285,20 +285,3 @@ def _runs(clips: pd.DataFrame) -> np.ndarray:
     within = (by_file.rank("first").to_numpy(np.int64) - 1) // run_lengths
     runs: np.ndarray = pd.factorize(files * _MAX_RUNS + within)[0]
     return runs
-
-
-def _label_indices(clips: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """Return `all` class indices and the `rarest` one of each text of labels, the empty one too."""
-    counts = single_labels(clips["label"].dropna()).value_counts()
-    index_of = {label: index for index, label in enumerate(classes)}
-    rows: dict[str, tuple[list[int], int]] = {"": ([], -1)}
-    for text in clips["label"].dropna().unique():
-        labels = text.split(LABEL_SEPARATOR)
-        rarest = min(labels, key=lambda label: (counts[label], label))
-        rows[text] = [index_of[label] for label in labels], index_of[rarest]
-    return pd.DataFrame(
-        {
-            "all": pd.Series([every for every, _ in rows.values()], list(rows), dtype=object),
-            "rarest": pd.Series([rarest for _, rarest in rows.values()], list(rows)),
-        }
-    )
