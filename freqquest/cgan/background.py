@@ -1,14 +1,9 @@
 """Work that a thread does in order, while its caller goes on. No Ray, no torch."""
 
-import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
-
-_SWITCH_INTERVAL_S = 1e-4
-"""Longest wait of the caller for Python while the thread computes, instead of Python's 5 ms. A step
-on a GPU waits several times, after each copy to the device."""
 
 
 class Background:
@@ -28,11 +23,8 @@ class Background:
         self._waiting: deque[tuple[str, Future[None]]] = deque()
         self._num_submitted, self._num_ended = 0, 0
         self._has_failed = False
-        self._earlier_interval_s = sys.getswitchinterval()
 
     def __enter__(self) -> Self:
-        """Let the caller go on soon, whatever the thread does."""
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -42,7 +34,6 @@ class Background:
                 self.wait()
         finally:
             self._thread.shutdown()
-            sys.setswitchinterval(self._earlier_interval_s)
 
     def submit(self, work: Callable[[], None], kind: str) -> None:
         """Do some work after all that was submitted before."""

@@ -115,8 +115,6 @@ class Recorder:
             self._background.submit(start, _START)
 
     def __enter__(self) -> Self:
-        """Let the training go on while results are judged and written."""
-        self._background.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,4 +1,3 @@
-import sys
 import threading
 
 import pytest
@@ -77,14 +76,3 @@ def test_an_error_of_the_caller_finishes_all_work_too():
     background.submit(lambda: done.append(1), "")
     background.__exit__(InterruptedError, InterruptedError(), None)
     assert done == [1]
-
-
-def test_threads_take_turns_sooner_until_all_is_done():
-    usual_s = sys.getswitchinterval()
-    with Background() as background:
-        background.submit(lambda: None, "a")
-        assert sys.getswitchinterval() < usual_s / 10
-    assert sys.getswitchinterval() == usual_s
-    with pytest.raises(ValueError, match="failed"), Background():
-        raise ValueError("failed")
-    assert sys.getswitchinterval() == usual_s
