@@ -17,8 +17,8 @@ from freqquest.cgan.images import SILENCE
 from freqquest.cgan.trainer import CganTrainer, StepInputs
 from freqquest.dataset.order import rank_slice
 
-_DRAWN_AT_ONCE = 16
-"""Steps whose noise and augmentation are sent to the device together."""
+_MAX_DRAWN_AT_ONCE = 16
+"""Most steps whose noise and augmentation are sent to the device together."""
 
 _MAX_SKIPPED, _MAX_SKIPPED_SHARE = 3, 0.1
 """Number and share of an epoch's steps that may be skipped; more than both ends the training."""
@@ -111,7 +111,9 @@ def _draw_chunks(
     positions = rank_slice(batch_size, worker.rank, worker.world_size)
     share = slice(positions.start, positions.stop)
     rng = np.random.default_rng([seed, epoch, 1])
-    for start in range(0, num_steps, _DRAWN_AT_ONCE):
+    num_drawn, count = 0, 1  # the first step waits for its own values only
+    while num_drawn < num_steps:
+        count = min(count, num_steps - num_drawn)
         steps = [
             (
                 rng.standard_normal((batch_size, noise_dim), dtype=np.float32)[share],
@@ -120,9 +122,10 @@ def _draw_chunks(
                     for _ in range(2)
                 ),
             )
-            for _ in range(min(_DRAWN_AT_ONCE, num_steps - start))
+            for _ in range(count)
         ]
         yield [np.stack(values) for values in zip(*steps, strict=True)]
+        num_drawn, count = num_drawn + count, min(2 * count, _MAX_DRAWN_AT_ONCE)
 
 
 def _means(sums: EpochMetrics, num_steps: int, epoch: int) -> EpochMetrics:

@@ -199,7 +199,7 @@ class CganTrainer:
         if has_penalty:
             # It changes slowly, so it is computed rarely with a larger weight (Karras et al.,
             # "Analyzing and improving the image quality of StyleGAN", 2020). Not compiled:
-            # torch.compile has no second derivatives.
+            # compiled networks have no derivatives along a direction.
             weight = self.cgan_config.r1 / 2 * PENALTY_EVERY
             penalty = weight * self._mean(gradient_penalty(self.discriminator, real, labels))
         norm = _take_step(self.discriminator, self.discriminator_optimizer, loss + penalty)

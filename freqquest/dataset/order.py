@@ -10,8 +10,12 @@ the shards; their batches together are the same for any W.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
+
+_MAX_SHUFFLED = 64
+"""Most shards whose order is kept in memory."""
 
 
 def num_steps(num_clips: int, batch_size: int) -> int:
@@ -55,25 +59,36 @@ def batch_rows(
         This process's part of each batch, `[B / W]`.
     """
     length = num_steps(sum(shard_sizes), batch_size)
+    shuffled_shards = _ShuffledShards(shard_sizes, seed, epoch)
     stretches = [
-        _stretch(shard_sizes, position * length, length, seed, epoch)
+        shuffled_shards.stretch(position * length, length)
         for position in rank_slice(batch_size, rank, world_size)
     ]
     yield from map(np.array, zip(*stretches, strict=True))
 
 
-def _stretch(
-    shard_sizes: Sequence[int], start: int, length: int, seed: int, epoch: int
-) -> Iterator[int]:
-    """Yield `length` row numbers of the epoch's shuffled sequence of clips, from `start` on."""
-    shard_starts = np.cumsum([0, *shard_sizes])
-    order = epoch_order(len(shard_sizes), seed, epoch)
-    ends = np.cumsum([shard_sizes[shard] for shard in order])
-    while length > 0:
-        start %= int(ends[-1])
-        position = int(np.searchsorted(ends, start, side="right"))
-        shard = int(order[position])
-        shuffled = np.random.default_rng([seed, epoch, shard]).permutation(shard_sizes[shard])
-        rows = shuffled[start - ends[position] :][:length]  # from the end of the shard backward
-        yield from (rows + shard_starts[shard]).tolist()
-        start, length = start + len(rows), length - len(rows)
+class _ShuffledShards:
+    """An epoch's shuffled sequence of clips, of which stretches are taken by turns."""
+
+    def __init__(self, shard_sizes: Sequence[int], seed: int, epoch: int) -> None:
+        self._sizes, self._seeds = shard_sizes, [seed, epoch]
+        self._starts = np.cumsum([0, *shard_sizes])
+        self._order = epoch_order(len(shard_sizes), seed, epoch)
+        self._ends = np.cumsum([shard_sizes[shard] for shard in self._order])
+        # Neighboring stretches share shards, and a generator of random numbers takes long to make.
+        self._rows_of = lru_cache(maxsize=_MAX_SHUFFLED)(self._shuffle)
+
+    def stretch(self, start: int, length: int) -> Iterator[int]:
+        """Yield `length` row numbers of the sequence, from `start` on."""
+        while length > 0:
+            start %= int(self._ends[-1])
+            position = int(np.searchsorted(self._ends, start, side="right"))
+            rows = self._rows_of(int(self._order[position]))
+            rows = rows[start - self._ends[position] :][:length]  # from the shard's end backward
+            yield from rows.tolist()
+            start, length = start + len(rows), length - len(rows)
+
+    def _shuffle(self, shard: int) -> np.ndarray:
+        rng = np.random.default_rng([*self._seeds, shard])
+        rows: np.ndarray = self._starts[shard] + rng.permutation(self._sizes[shard])
+        return rows

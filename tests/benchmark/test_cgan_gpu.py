@@ -40,5 +40,6 @@ def test_each_product_of_the_penalty_counts():
             gradient_penalty(discriminator, images, labels).sum().backward()
         return num_steps * 4
 
-    # The output, its derivative by the input, and that one's derivative by the weights.
-    assert flops_per_clip(run) == 3 * 2 * 6
+    # The output and its derivative by the input; again the output, which torch computes twice for
+    # its change along that derivative; the change, and its derivative by the weights.
+    assert flops_per_clip(run) == 6 * 2 * 6

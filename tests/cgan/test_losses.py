@@ -3,6 +3,8 @@ import math
 import torch
 
 from freqquest.cgan.losses import discriminator_loss, generator_loss, gradient_penalty
+from freqquest.cgan.networks.build import build_discriminator
+from tests.cgan.conftest import small
 
 
 def test_cross_entropy_of_an_undecided_discriminator_is_ln_2():
@@ -43,3 +45,22 @@ def test_the_gradient_penalty_is_the_squared_slope_at_each_clip():
 
     penalty = gradient_penalty(Linear(), torch.randn(2, 1, 4, 5), torch.tensor([0, 1]))
     torch.testing.assert_close(penalty, torch.tensor([20.0, 180.0]))
+
+
+def test_the_gradient_penalty_has_the_derivatives_of_the_squared_gradient():
+    discriminator = build_discriminator(small("default"), 2)
+    images, labels = torch.randn(3, 1, 32, 48), torch.tensor([0, 1, 1])
+    squared = images.clone().requires_grad_()
+    logits = discriminator(squared, labels)
+    (gradient,) = torch.autograd.grad(logits.sum(), squared, create_graph=True)
+    expected = gradient.square().sum(dim=(1, 2, 3))
+    penalty = gradient_penalty(discriminator, images, labels)
+    torch.testing.assert_close(penalty, expected, rtol=1e-4, atol=0)
+    parameters = list(discriminator.parameters())
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    ours, theirs = (
+        torch.autograd.grad((weights * value).sum(), parameters, materialize_grads=True)
+        for value in (penalty, expected)
+    )
+    assert max(float(value.abs().max()) for value in ours) > 0.01
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)

@@ -17,7 +17,7 @@ def test_only_gpus_get_threads_that_prepare_batches():
     assert Device(num_threads=3, gpu_backend="torch").num_loader_threads == 3
 
 
-def test_a_process_on_torch_uses_its_cores_and_refuses_to_change_the_backend():
+def test_a_process_on_torch_uses_its_cores_and_exact_products_and_keeps_its_backend():
     code = """
 import sys, torch
 from freqquest.cnn.classifier import grow_gpu_memory
@@ -26,6 +26,7 @@ from freqquest.errors import UserError
 
 prepare(Device(gpu_backend="torch", num_threads=1))
 print(torch.get_num_threads(), torch.get_num_interop_threads())
+print(torch.backends.cudnn.allow_tf32)
 grow_gpu_memory()
 print("tensorflow" in sys.modules)
 try:
@@ -34,6 +35,6 @@ except UserError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    threads, has_tensorflow, error = done.stdout.splitlines()
-    assert (threads, has_tensorflow) == ("1 1", "False")
+    threads, has_tensor_float, has_tensorflow, error = done.stdout.splitlines()
+    assert (threads, has_tensor_float, has_tensorflow) == ("1 1", "False", "False")
     assert "Keras is loaded with the backend torch" in error
