@@ -162,6 +162,11 @@ class Location:
         shown = (info.path for info in infos if not info.base_name.startswith("."))
         return [Location(self.filesystem, path) for path in sorted(shown)]
 
+    def entry(self) -> Entry:
+        """Return what `walk` of the folder says of this file."""
+        info = self.filesystem.get_file_info(self.path)
+        return Entry(self.name, False, info.size or 0, info.mtime_ns or 0)
+
     def walk(self) -> Iterator[Entry]:
         """Yield every file and folder below this folder, sorted by path, without hidden ones.
 

@@ -13,6 +13,7 @@ from freqquest.dataset.file_names import names
 from freqquest.dataset.metadata import split_names, whole_numbers
 from freqquest.dataset.text_tables import find_column, read_text, read_text_table
 from freqquest.errors import UserError
+from freqquest.runs.tables import restore
 from freqquest.storage import Location
 
 COLUMNS = ("file", "start_s", "end_s", "label", "recording", "fold", "split")
@@ -64,7 +65,8 @@ def read_annotation_file(
     columns = _find_columns(cells, shown, chosen)
     if not set(_NEEDED) <= set(columns):
         return None
-    table = pd.DataFrame({role: cells[column] for role, column in columns.items()})
+    # Events that the detect job wrote are annotations, too.
+    table = pd.DataFrame({role: restore(cells[column]) for role, column in columns.items()})
     table["start_s"], table["end_s"] = _seconds(table["start_s"]), _seconds(table["end_s"])
     if columns["start_s"].casefold() != "begin time (s)":
         if "file" not in columns:

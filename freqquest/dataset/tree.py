@@ -84,23 +84,30 @@ class Tree:
     """Table of `path` and `reason` for files that must not be read."""
 
 
-def list_tree(audio_dir: str, parameter: str) -> Tree:
+def list_tree(audio_dir: str, parameter: str, *, may_be_file: bool = False) -> Tree:
     """List the files below a folder.
 
     Args:
         audio_dir: Path or URI of the folder.
         parameter: Name of the parameter that gave the path, for errors.
+        may_be_file: Take a file for a folder with nothing else in it.
 
     Raises:
         UserError: The folder is missing, or a folder in it cannot be read.
     """
     root = locate(audio_dir)
-    if not root.is_dir():
-        raise UserError(f"`{parameter}={root}` does not exist or is not a folder")
+    entries: Iterable[Entry] = ()
+    if root.is_dir():
+        entries = root.walk()
+    elif may_be_file and root.is_file():
+        root, entries = root.parent, [root.entry()]
+    else:
+        kind = "neither a folder nor a file" if may_be_file else "not a folder"
+        raise UserError(f"`{parameter}={root}` does not exist or is {kind}")
     files: list[str] = []
     sizes, times = array("q"), array("q")
     others, dirs, rejected = [], [], []
-    for entry in root.walk():
+    for entry in entries:
         if entry.is_dir and entry.problem:
             _refuse_folder(root, entry, parameter)
         if entry.problem:

@@ -11,7 +11,10 @@ from freqquest.dataset.quarantine import check_quarantined_fraction
 
 EventFormat = Literal["csv", "json", "audacity", "raven"]
 
-_SHORTEST_HOP_S = 0.01
+_SHORTEST_HOP_S, _LONGEST_HOP_S = 0.01, 300.0
+
+_OTHER_ENDINGS = (".txt", ".tsv", ".tab", ".xlsx", ".htm", ".html", ".xml")
+"""Endings of files that are written in no format: a folder has none of these."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +25,7 @@ class DetectConfig:
     """Classifier: best_model.keras of a run. It carries its classes and spectrogram settings."""
 
     audio_dir: str
-    """Folder of recordings of any length."""
+    """Folder of recordings of any length, or a single recording."""
 
     output: str
     """File of all events, ending in .csv or .json, or a folder that gets a file for each recording.
@@ -86,8 +89,10 @@ class DetectConfig:
     def __post_init__(self) -> None:
         check_choices(self)
         check_quarantined_fraction(self.max_quarantined_fraction)
-        if not _SHORTEST_HOP_S <= self.hop < math.inf:
-            raise ValueError(f"`hop={self.hop:g}` must be at least {_SHORTEST_HOP_S} seconds")
+        if not _SHORTEST_HOP_S <= self.hop <= _LONGEST_HOP_S:
+            raise ValueError(
+                f"`hop={self.hop:g}` must be from {_SHORTEST_HOP_S} to {_LONGEST_HOP_S:g} seconds"
+            )
         if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
             raise ValueError(f"`min_confidence={self.min_confidence:g}` must be from 0 to 1")
         for name in ("min_contrast", "merge_gap", "min_duration", "max_reported"):
@@ -97,7 +102,17 @@ class DetectConfig:
             raise ValueError(f"`min_level={self.min_level:g}` must be 0 dB, full scale, or less")
         if self.piece_length is not None and not 0 < self.piece_length < math.inf:
             raise ValueError(f"`piece_length={self.piece_length:g}` must be above 0 seconds")
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
         ending = self._ending
+        if self.output.lower().endswith(_OTHER_ENDINGS):
+            raise ValueError(
+                f"`output={self.output}` must end in .csv or .json, or be a folder for a file of "
+                "each recording"
+            )
+        if len(set(self.outputs.values())) < len(self.outputs):
+            raise ValueError(f"`output={self.output}` must differ from `report` and `picture_dir`")
         if ending and self.format not in (None, ending):
             raise ValueError(
                 f"`output={self.output}` ends in .{ending}, but `format={self.format}` does not "
@@ -130,6 +145,7 @@ class DetectConfig:
         return Requirements(reads=reads, writes=writes, use_gpu=self.use_gpu)
 
     @property
-    def has_pictures(self) -> bool:
-        """True if spectrograms are shown."""
-        return self.report is not None or self.picture_dir is not None
+    def outputs(self) -> dict[str, str]:
+        """Files and folders that are written, by setting."""
+        paths = {"output": self.output, "report": self.report, "picture_dir": self.picture_dir}
+        return {name: path for name, path in paths.items() if path is not None}

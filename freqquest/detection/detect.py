@@ -13,14 +13,15 @@ from freqquest.dataset.tree import list_tree
 from freqquest.detection.config import DetectConfig
 from freqquest.detection.event_files import file_names, frequency_range, write_events
 from freqquest.detection.events import (
+    EVENT_COLUMNS,
+    Event,
     EventSettings,
     find_events,
-    join_events,
     score_segments,
 )
 from freqquest.detection.grid import Grid
 from freqquest.detection.listen import Heard
-from freqquest.detection.parts import open_parts
+from freqquest.detection.parts import mark_outputs, marked_outputs, open_parts
 from freqquest.detection.recordings import Recording, list_recordings, measure, refuse_unreadable
 from freqquest.detection.references import References, read_references
 from freqquest.detection.report import RecordingView, picture, write_report
@@ -61,9 +62,9 @@ def check_request(config: DetectConfig) -> Request:
     Raises:
         UserError: The model or the folder is not usable, or the output exists.
     """
-    for name in ("output", "report", "picture_dir"):
-        path = getattr(config, name)
-        if path is not None and not config.overwrite and _is_taken(locate(path)):
+    unfinished = marked_outputs(locate(config.output))
+    for name, path in config.outputs.items():
+        if not config.overwrite and path not in unfinished and _is_taken(locate(path)):
             raise UserError(
                 f"`{name}={path}` exists: choose another path, or pass `overwrite=True`"
             )
@@ -100,13 +101,13 @@ def detect(config: DetectConfig, request: Request) -> Detections:
     refuse_unreadable(recordings, _beside(config, "unreadable.csv"), limit)
     references = _read_references(config, request.card, recordings)
     parts = open_parts(request.output, _settings(config))
+    mark_outputs(parts, list(config.outputs.values()))
     scan = Scan(
         model_file=locate(config.model),
         grid=request.grid,
         parts=parts,
         piece_s=config.piece_length,
         use_gpu=config.use_gpu,
-        has_pictures=config.has_pictures,
     )
     recordings = scan.run(recordings)
     refuse_unreadable(recordings, _beside(config, "unreadable.csv"), limit)
@@ -151,7 +152,6 @@ def _settings(config: DetectConfig) -> dict[str, object]:
     return {
         "model_sha256": hashlib.sha256(locate(config.model).read_bytes()).hexdigest(),
         "hop_s": config.hop,
-        "has_pictures": config.has_pictures,
     }
 
 
@@ -165,14 +165,10 @@ def _read_references(
 ) -> References | None:
     """Return the annotated sounds of the recordings, if there are annotations."""
     if config.annotations is None:
+        _beside(config, "scores.json").remove_file()  # of events that are replaced
         return None
-    tree = list_tree(config.audio_dir, "audio_dir")
-    return read_references(tree, config.annotations, _durations_s(recordings), _labels(card))
-
-
-def _labels(card: ModelCard) -> list[str]:
-    """Return the labels that events can have."""
-    return [label for label in card.classes if label != card.background_label]
+    tree = list_tree(config.audio_dir, "audio_dir", may_be_file=True)
+    return read_references(tree, config.annotations, _durations_s(recordings), card.sound_classes)
 
 
 def _find_all(
@@ -183,14 +179,15 @@ def _find_all(
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Return the events of all recordings, and the scores of the annotated ones' segments."""
     settings, grid = event_settings(config, request.card), request.grid
-    tables, segments = [], {}
+    rows: list[Event] = []
+    segments = {}
     for recording, of_recording in heard:
-        name = recording.name
-        tables.append(find_events(name, of_recording, grid, settings))
+        name, duration_s = recording.name, recording.duration_s
+        rows += find_events(name, duration_s, of_recording, grid, settings)
         if references is not None and name in references.durations_s:
-            count = count_segments(recording.duration_s)
+            count = count_segments(duration_s)
             segments[name] = score_segments(of_recording, grid, settings, count, SEGMENT_S)
-    return join_events(tables), segments
+    return pd.DataFrame(rows, columns=EVENT_COLUMNS), segments
 
 
 def _score(
@@ -201,8 +198,8 @@ def _score(
     segments: dict[str, np.ndarray],
 ) -> list[str]:
     """Score the events beside the annotations, write the scores, and return lines about them."""
-    annotated, durations_s = references.events, references.durations_s
-    scores = score_events(events, annotated, durations_s, _labels(card), probabilities=segments)
+    annotated, durations_s, classes = references.events, references.durations_s, card.sound_classes
+    scores = score_events(events, annotated, durations_s, classes, probabilities=segments)
     file = _beside(config, "scores.json")
     file.write_text(json.dumps(scores, indent=1) + "\n")
     return [*references.notes, describe_scores(scores), f"scores: {file}"]

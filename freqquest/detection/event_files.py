@@ -3,7 +3,9 @@
 pandas only.
 """
 
+import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
@@ -60,13 +62,11 @@ def file_names(paths: Iterable[str], ending: str) -> dict[str, str]:
 
     The recording's own ending is left out, unless two recordings differ only in theirs.
     """
-    stems: dict[str, list[str]] = {}
-    for path in paths:
-        stems.setdefault(str(PurePosixPath(path).with_suffix("")), []).append(path)
+    stems = {path: str(PurePosixPath(path).with_suffix("")) for path in paths}
+    counts = Counter(stems.values())
     return {
-        path: (stem if len(same) == 1 else path) + ending
-        for stem, same in stems.items()
-        for path in same
+        path: (path if counts[stem] > 1 or stem in stems else stem) + ending
+        for path, stem in stems.items()
     }
 
 
@@ -127,7 +127,10 @@ def _one_line(events: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tab_separated(table: pd.DataFrame, *, header: bool = True) -> str:
-    return str(table.to_csv(sep="\t", index=False, header=header, lineterminator="\n"))
+    # Neither program knows quotation marks around cells; labels hold no tabs.
+    return table.to_csv(
+        sep="\t", index=False, header=header, lineterminator="\n", quoting=csv.QUOTE_NONE
+    )
 
 
 def frequency_range(view: SpectrogramConfig, sample_rate_hz: int) -> tuple[float, float]:

@@ -1,14 +1,13 @@
 """Events of a recording: from what was heard in its windows to sounds with a start and an end.
 
-NumPy, SciPy and pandas; pure functions. Shapes: N windows, K classes, F frames.
+NumPy and SciPy; pure functions. Shapes: N windows, K classes, F frames.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy.signal import oaconvolve
 
 from freqquest.detection.grid import Grid
@@ -17,9 +16,18 @@ from freqquest.detection.listen import Heard
 EVENT_COLUMNS = ["path", "start_s", "end_s", "label", "confidence"]
 """Columns of a table of events; `path` is relative to the folder of the recordings."""
 
+Event = tuple[str, float, float, str, float]
+"""The values of a row of such a table."""
+
+_Span = tuple[int, int, float]
+"""Start and end in frames, and confidence."""
+
 _BACKGROUND_PERCENTILE = 10
 """Share of the time, in percent, in which a recording is no louder than its background: acoustics
 calls that level L90."""
+
+_BACKGROUND_S = 600.0
+"""Time over which the background is measured: day and night differ."""
 
 _SEARCH_SHARE = 3 / 8
 """Share of a window in which the largest change before or after an edge is searched."""
@@ -46,40 +54,37 @@ class EventSettings:
     """Shortest event."""
 
 
-def find_events(path: str, heard: Heard, grid: Grid, settings: EventSettings) -> pd.DataFrame:
-    """Return the events of a recording, a table with EVENT_COLUMNS, sorted by start and label.
+def find_events(
+    path: str, duration_s: float, heard: Heard, grid: Grid, settings: EventSettings
+) -> list[Event]:
+    """Return the events of a recording, sorted by their start.
 
     An event is a run of frames whose score reaches the threshold. Its edges are then moved to the
     largest change of sound nearby.
 
     Args:
         path: Name of the recording.
+        duration_s: Length of the recording.
         heard: All units of the recording.
         grid: Windows and frames.
         settings: What makes an event.
     """
-    gap = settings.merge_gap_s / grid.frame_s
-    radius = round(_SEARCH_SHARE * grid.window_frames)
-    rows = []
+    gap, radius = settings.merge_gap_s / grid.frame_s, round(_SEARCH_SHARE * grid.window_frames)
+    events: list[Event] = []
     for label, threshold, scores in zip(
         settings.labels, settings.thresholds, score_frames(heard, grid, settings), strict=True
     ):
         if label is None:
             continue
-        runs = _merge(_runs(scores >= threshold), gap)
-        for start, end in _merge(_refine(runs, heard.changes, radius), 0):
-            start_s, end_s = start * grid.frame_s, end * grid.frame_s
+        spans: list[_Span] = []
+        for run in _merge(_runs(scores >= threshold), gap):
+            confidence = float(scores[run[0] : run[1]].max())
+            spans.append((*_refine(run, heard.changes, radius), confidence))
+        for start, end, confidence in _join_touching(spans):
+            start_s, end_s = start * grid.frame_s, min(end * grid.frame_s, duration_s)
             if end_s - start_s >= settings.min_duration_s:
-                rows.append((path, start_s, end_s, label, float(scores[start:end].max())))
-    return pd.DataFrame(rows, columns=EVENT_COLUMNS).sort_values(
-        ["start_s", "end_s", "label"], ignore_index=True
-    )
-
-
-def join_events(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Return the events of several recordings as one table, which may be empty."""
-    filled = [table for table in tables if len(table)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=EVENT_COLUMNS)
+                events.append((path, start_s, end_s, label, confidence))
+    return sorted(events, key=lambda event: event[1:4])
 
 
 def score_frames(heard: Heard, grid: Grid, settings: EventSettings) -> Iterator[np.ndarray]:
@@ -100,7 +105,7 @@ def score_frames(heard: Heard, grid: Grid, settings: EventSettings) -> Iterator[
 
     # The floor keeps rounding errors of the convolution from becoming scores.
     total = np.maximum(spread(np.ones(len(starts))), weights[0] / 2)
-    is_loud = loud_frames(heard.levels, settings)
+    is_loud = loud_frames(heard.levels, grid, settings)
     for of_class in heard.probabilities.T:
         scores = (spread(of_class) / total).clip(0, 1).round(_DECIMALS)
         yield np.where(is_loud, scores, -1)
@@ -127,18 +132,32 @@ def score_segments(
     return np.stack(largest, axis=1).clip(min=0)
 
 
-def loud_frames(levels: np.ndarray, settings: EventSettings) -> np.ndarray:
+def loud_frames(levels: np.ndarray, grid: Grid, settings: EventSettings) -> np.ndarray:
     """Return whether each frame `[F]` is loud enough.
 
     A recording that never stands out from its background is all background, or one sound: then only
     the level counts.
     """
     levels = levels.astype(np.float64)
-    lowest = np.percentile(levels, _BACKGROUND_PERCENTILE) + settings.min_contrast_db
-    if levels.max() < lowest:
-        lowest = -np.inf
-    is_loud: np.ndarray = levels >= max(lowest, settings.min_level_db)
+    lowest = background_level(levels, grid.frame_s) + settings.min_contrast_db
+    if (levels < lowest).all():
+        lowest[:] = -np.inf
+    is_loud: np.ndarray = levels >= np.maximum(lowest, settings.min_level_db)
     return is_loud
+
+
+def background_level(levels: np.ndarray, frame_s: float) -> np.ndarray:
+    """Return the level of the background at each frame `[F]`, in dB.
+
+    It is the level that is exceeded nine tenths of the time, in the ten minutes around a moment.
+    """
+    half = round(_BACKGROUND_S / 2 / frame_s)
+    centers = np.arange(half, max(half + 1, len(levels) - half // 2), half)
+    quietest = [
+        np.percentile(levels[max(0, center - half) : center + half], _BACKGROUND_PERCENTILE)
+        for center in centers
+    ]
+    return np.interp(np.arange(len(levels)), centers, quietest)
 
 
 def _runs(is_active: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -159,17 +178,31 @@ def _merge(runs: Iterator[tuple[int, int]], gap: float) -> Iterator[tuple[int, i
         joined = start, end
 
 
-def _refine(
-    runs: Iterator[tuple[int, int]], changes: np.ndarray, radius: int
-) -> Iterator[tuple[int, int]]:
-    """Move the edges of runs to the largest change within a radius; not those of the recording."""
-    num_frames = len(changes)
-    for start, end in runs:
-        onset = start and _largest(changes, start, radius)
-        offset = end if end == num_frames else _largest(changes, end, radius)
-        yield (onset, offset) if onset < offset else (start, end)
+def _refine(run: tuple[int, int], changes: np.ndarray, radius: int) -> tuple[int, int]:
+    """Move the edges of a run to the largest changes within a radius; not those of the recording.
+
+    The edges stay on their sides of the run, so that the result overlaps it.
+    """
+    start, end = run
+    onset = start and _largest(changes, max(0, start - radius), min(start + radius + 1, end))
+    if end < len(changes):
+        end = _largest(changes, max(onset + 1, start + 1, end - radius), end + radius + 1)
+    return onset, end
 
 
-def _largest(changes: np.ndarray, frame: int, radius: int) -> int:
-    first = max(0, frame - radius)
-    return first + int(changes[first : frame + radius + 1].argmax())
+def _largest(changes: np.ndarray, first: int, stop: int) -> int:
+    return first + int(changes[first:stop].argmax())
+
+
+def _join_touching(spans: Sequence[_Span]) -> Iterator[_Span]:
+    """Yield events of one class, of which those that touch became one."""
+    joined: _Span | None = None
+    for span in sorted(spans):
+        if joined is None or span[0] > joined[1]:
+            if joined is not None:
+                yield joined
+            joined = span
+        else:
+            joined = joined[0], max(joined[1], span[1]), max(joined[2], span[2])
+    if joined is not None:
+        yield joined

@@ -4,6 +4,8 @@ NumPy only; pure functions. Shapes: S samples, M mel bands, F frames, C columns,
 picture.
 """
 
+import math
+
 import numpy as np
 
 _CONTEXT_S = 0.5
@@ -13,6 +15,12 @@ _CHANGE_BANDS, _PICTURE_BANDS = 32, 64
 """Most bands that a change is measured in, and that a picture has."""
 
 _SMALLEST_POWER = 1e-10
+
+MAX_COLUMNS = 2_000
+"""Most columns of a recording's picture, give or take one."""
+
+_COLUMNS_PER_S = 16
+"""Most columns of a second."""
 
 
 def context_frames(frame_s: float) -> int:
@@ -55,6 +63,11 @@ def changes(power: np.ndarray, frames: range, context: int) -> np.ndarray:
     means_after = (sums[:, after] - sums[:, here]) / np.maximum(after - here, 1)
     distance = np.sqrt(np.square(means_after - means_before).mean(axis=0))
     return np.where((here > before) & (after > here), distance, 0.0)
+
+
+def frames_per_column(num_frames: int, frame_s: float) -> int:
+    """Return the frames of each column of the picture of a recording."""
+    return max(-(-num_frames // MAX_COLUMNS), math.ceil(1 / (_COLUMNS_PER_S * frame_s)))
 
 
 def columns(power: np.ndarray, first: int, frames_per_column: int) -> np.ndarray:

@@ -36,7 +36,7 @@ class Heard:
     first_column: int
     """Number of the first column of the picture."""
     columns: np.ndarray
-    """Columns of the picture in dB, `[H, C]`, float16; C is 0 if none is wanted."""
+    """Columns of the picture in dB, `[H, C]`, float16."""
 
 
 def listen(
@@ -45,9 +45,8 @@ def listen(
     units: range,
     grid: Grid,
     predict: Predict,
-    frames_per_column: int = 0,
 ) -> Iterator[Heard]:
-    """Yield each of some units of a recording; about 60 s of it are in memory at a time.
+    """Yield each of some units of a recording; one is in memory at a time.
 
     Args:
         path: Audio file.
@@ -55,22 +54,28 @@ def listen(
         units: Numbers of the units.
         grid: Windows and frames.
         predict: The model.
-        frames_per_column: Frames of each column of the picture; 0 for no picture.
 
     Raises:
         UnreadableClipError: The file is corrupt, missing or not permitted.
         OSError: The storage fails, which says nothing about the file.
     """
-    context = of_frames.context_frames(grid.frame_s)
-    # Beyond the frames that are compared, half a window of real samples.
-    margin = context + math.ceil(grid.view.n_fft / grid.view.hop_length)
+    margin = _margin(grid)
     begins = [max(0, grid.unit_frames(unit, duration_s).start - margin) for unit in units]
     num_frames = grid.frames_per_unit + 2 * margin
     length_s = num_frames * grid.frame_s
     part = ClipConfig(sample_rate_hz=grid.clip.sample_rate_hz, duration_s=length_s)
     waveforms = open_waveforms(path, part, [begin * grid.frame_s for begin in begins])
     for unit, begin, waveform in zip(units, begins, waveforms, strict=True):
-        yield _hear(waveform, begin, unit, duration_s, grid, predict, frames_per_column)
+        yield _hear(waveform, begin, unit, duration_s, grid, predict)
+
+
+def _margin(grid: Grid) -> int:
+    """Return the frames that are read beyond both ends of a unit.
+
+    They are compared with its frames, and need samples of half a window beyond themselves.
+    """
+    half = math.ceil(grid.view.n_fft / grid.view.hop_length)
+    return of_frames.context_frames(grid.frame_s) + half
 
 
 def _hear(
@@ -80,30 +85,30 @@ def _hear(
     duration_s: float,
     grid: Grid,
     predict: Predict,
-    frames_per_column: int,
 ) -> Heard:
     """Return a unit, given the waveform `[S]` that begins at a frame of the recording."""
-    view, rate = grid.view, grid.clip.sample_rate_hz
-    power = frame_power(waveform, view, rate)
+    view, rate, num_frames = grid.view, grid.clip.sample_rate_hz, grid.num_frames(duration_s)
     windows = grid.unit_windows(unit, grid.num_windows(duration_s))
     starts = grid.starts(windows.start, windows.stop) - begin
+    context = of_frames.context_frames(grid.frame_s)
+    own = grid.unit_frames(unit, duration_s)
+    # A recording's last unit needs less than is read for the others.
+    last = max(starts[-1] + grid.window_frames, own.stop - begin + _margin(grid))
+    waveform = waveform[: last * view.hop_length]
+    power = frame_power(waveform, view, rate)
     step = max(1, _SPECTROGRAM_VALUES // (view.num_mels * view.num_frames))
     probabilities = [
         predict(window_log_mels(waveform, power, some, grid.clip.num_samples, view, rate))
         for some in np.split(starts, range(step, len(starts), step))
     ]
-    own = grid.unit_frames(unit, duration_s)
     frames = range(own.start - begin, own.stop - begin)
-    known = power[:, : grid.num_frames(duration_s) - begin]
-    context = of_frames.context_frames(grid.frame_s)
-    picture = np.zeros((0, 0))
-    if frames_per_column:
-        own_power = known[:, frames.start : frames.stop]
-        picture = of_frames.columns(own_power, own.start, frames_per_column)
+    known = power[:, : num_frames - begin]
+    per_column = of_frames.frames_per_column(num_frames, grid.frame_s)
+    picture = of_frames.columns(known[:, frames.start : frames.stop], own.start, per_column)
     return Heard(
         probabilities=np.concatenate(probabilities),
         levels=of_frames.levels(waveform, frames, view.hop_length, view.n_fft).astype(np.float16),
         changes=of_frames.changes(known, frames, context).astype(np.float16),
-        first_column=own.start // frames_per_column if frames_per_column else 0,
+        first_column=own.start // per_column,
         columns=picture.astype(np.float16),
     )

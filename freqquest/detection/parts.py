@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -17,7 +18,7 @@ from freqquest.detection.listen import Heard
 from freqquest.errors import UserError
 from freqquest.storage import Location
 
-_SETTINGS_NAME = "settings.json"
+_SETTINGS_NAME, _OUTPUTS_NAME = "settings.json", "outputs.json"
 _PART_NAME = re.compile(r"(?P<key>[0-9a-f]+)-(?P<first>\d+)-(?P<stop>\d+)\.npz")
 
 
@@ -28,10 +29,23 @@ def open_parts(output: Location, settings: Mapping[str, object]) -> Location:
     file = folder / _SETTINGS_NAME
     if not file.is_file() or file.read_text() != text:
         if folder.is_dir():
+            print(f"{folder} was made with other settings: listening begins anew", file=sys.stderr)
             folder.remove_dir()
         file.write_text(text)
     folder.remove_staged()
     return folder
+
+
+def mark_outputs(folder: Location, paths: Sequence[str]) -> None:
+    """Note the files and folders that the job writes."""
+    (folder / _OUTPUTS_NAME).write_text(json.dumps(sorted(paths)))
+
+
+def marked_outputs(output: Location) -> list[str]:
+    """Return what an unfinished job with this output may have written."""
+    file = output.parent / f"{output.name}.parts" / _OUTPUTS_NAME
+    paths: list[str] = json.loads(file.read_text()) if file.is_file() else []
+    return paths
 
 
 def recording_key(path: str, num_bytes: int, modified_ns: int) -> str:
@@ -44,7 +58,27 @@ def write_part(folder: Location, key: str, units: range, heard: Sequence[Heard])
     """Write consecutive units of a recording."""
     buffer = io.BytesIO()
     np.savez(buffer, **asdict(join(heard)))
-    (folder / f"{key}-{units.start}-{units.stop}.npz").write_bytes(buffer.getvalue())
+    _part_file(folder, key, units).write_bytes(buffer.getvalue())
+
+
+def has_part(folder: Location, key: str, units: range) -> bool:
+    """Return whether these units of a recording are written."""
+    return _part_file(folder, key, units).is_file()
+
+
+def _part_file(folder: Location, key: str, units: range) -> Location:
+    return folder / f"{key}-{units.start}-{units.stop}.npz"
+
+
+def remove_overlaps(folder: Location) -> None:
+    """Remove parts of which an earlier one has some units: workers of a stopped job wrote them."""
+    for parts in list_parts(folder).values():
+        covered = 0
+        for units, file in parts:
+            if units.start < covered:
+                file.remove_file()
+            else:
+                covered = units.stop
 
 
 def list_parts(folder: Location) -> dict[str, list[tuple[range, Location]]]:

@@ -13,7 +13,7 @@ from freqquest.dataset.windows import WindowConfig
 from freqquest.detection.parts import recording_key
 from freqquest.errors import UserError
 from freqquest.runs.tables import write_csv
-from freqquest.storage import Location
+from freqquest.storage import Location, locate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,11 +31,16 @@ class Recording:
 
 
 def list_recordings(audio_dir: str) -> list[Recording]:
-    """List the audio files below a folder, by name.
+    """List the audio files below a folder, by name, or a single file.
 
     Raises:
-        UserError: The folder is missing or has no audio.
+        UserError: There is no such file or folder, or it has no audio.
     """
+    place = locate(audio_dir)
+    if place.is_file():
+        entry, path = place.entry(), str(place)
+        key = recording_key(path, entry.num_bytes, entry.modified_ns)
+        return [Recording(name=place.name, path=path, key=key, reason="")]
     files = list_requested_clips(audio_dir, None)
     columns = ("ID", "path", "num_bytes", "modified_ns", "reason")
     return [

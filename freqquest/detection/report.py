@@ -16,11 +16,9 @@ import numpy as np
 import pandas as pd
 
 from freqquest import plots
+from freqquest.detection.frames import MAX_COLUMNS
 from freqquest.runs.page import render_page
 from freqquest.storage import Location
-
-MAX_COLUMNS = 2_000
-"""Width of the widest picture; a longer spectrogram shows the loudest of its neighboring frames."""
 
 _PIXELS_PER_S = 16
 """Width of shorter pictures; those narrower than the page are stretched to it."""
@@ -99,7 +97,7 @@ def picture(view: RecordingView) -> bytes:
     }
     return plots.png(
         plots.spectrogram_with_events(
-            _narrow(view.spectrogram),
+            view.spectrogram,
             f"{view.path}: {len(view.events):,} events",
             view.duration_s,
             boxes,
@@ -136,7 +134,7 @@ def _section(view: RecordingView, page: Location) -> dict[str, Any]:
         for index, (label, count) in enumerate(counts.items())
     ]
     link, why_silent = _player(view.audio, page)
-    image = plots.png(plots.spectrogram_image(_narrow(view.spectrogram)))
+    image = plots.png(plots.spectrogram_image(view.spectrogram))
     return {
         "path": view.path,
         "duration_s": view.duration_s,
@@ -183,16 +181,6 @@ def _player(audio: Location | None, page: Location) -> tuple[str | None, str]:
 def _colors(labels: Iterable[str]) -> dict[str, str]:
     """Return the color of each label; with many labels, several share one."""
     return dict(zip(sorted(labels), itertools.cycle(_COLORS)))
-
-
-def _narrow(levels: np.ndarray) -> np.ndarray:
-    """Return a spectrogram `[M, T]` of at most MAX_COLUMNS frames, each the loudest of several."""
-    num_frames = levels.shape[1]
-    if num_frames <= MAX_COLUMNS:
-        return levels
-    starts = np.arange(MAX_COLUMNS) * num_frames // MAX_COLUMNS
-    loudest: np.ndarray = np.maximum.reduceat(levels, starts, axis=1)
-    return loudest
 
 
 def _ticks(duration_s: float) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ What they hear lies in parts beside the output, so that a scan that was stopped 
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import ray
@@ -16,21 +17,21 @@ from freqquest.cnn.gpu_backend import find_gpu_backend
 from freqquest.cnn.predict import max_restarts
 from freqquest.detection.grid import Grid
 from freqquest.detection.listen import Heard
-from freqquest.detection.parts import join, list_parts, missing_units, read_part
+from freqquest.detection.parts import join, list_parts, missing_units, read_part, remove_overlaps
 from freqquest.detection.recordings import Recording
 from freqquest.detection.scan_worker import Done, Listener, ListeningActor, Piece
 from freqquest.errors import UserError
 from freqquest.progress import Progress
 from freqquest.storage import Location
 
-_MAX_COLUMNS = 2_000
-"""Most columns of a recording's picture."""
-
 _MAX_PIECE_S = 600.0
 """Longest piece, unless the user asks for another length."""
 
 _PIECES_PER_CORE = 4
 """Pieces that each core gets at least, if there are as many units, so that all end together."""
+
+_READ_AHEAD = 8
+"""Recordings whose parts are read at once, and are in memory together."""
 
 _ACTORS_PER_GPU = 4
 """Actors that share a GPU; each decodes and analyzes on a core of its own."""
@@ -47,7 +48,6 @@ class Scan:
     piece_s: float | None
     """Length of a piece; None for one that suits the cluster."""
     use_gpu: bool
-    has_pictures: bool
 
     def run(self, recordings: Sequence[Recording]) -> list[Recording]:
         """Hear the readable recordings, but for what is in the parts already.
@@ -58,6 +58,7 @@ class Scan:
         Raises:
             OSError: The storage fails.
         """
+        remove_overlaps(self.parts)
         pieces = self._missing_pieces(recordings)
         total_s = sum(recording.duration_s for recording in recordings if not recording.reason)
         done_s = total_s - sum(self._seconds(piece) for piece in pieces)
@@ -83,9 +84,8 @@ class Scan:
             UserError: The parts are not those of this scan alone.
         """
         parts = list_parts(self.parts)
-        for recording in recordings:
-            if recording.reason:
-                continue
+
+        def read(recording: Recording) -> Heard:
             of_recording = parts.get(recording.key, [])
             numbers = [number for units, _ in of_recording for number in units]
             if numbers != list(range(self.grid.num_units(recording.duration_s))):
@@ -93,7 +93,13 @@ class Scan:
                     f"{self.parts} does not hold {recording.name} once: another job has written or "
                     "removed parts there; let it end, and run the same command again"
                 )
-            yield recording, join([read_part(file) for _, file in of_recording])
+            return join([read_part(file) for _, file in of_recording])
+
+        readable = [recording for recording in recordings if not recording.reason]
+        with ThreadPoolExecutor(_READ_AHEAD) as threads:  # remote storage takes long to answer
+            for first in range(0, len(readable), _READ_AHEAD):
+                some = readable[first : first + _READ_AHEAD]
+                yield from zip(some, threads.map(read, some), strict=True)
 
     def _missing_pieces(self, recordings: Sequence[Recording]) -> list[Piece]:
         """Return pieces of all that no part has."""
@@ -123,13 +129,11 @@ class Scan:
         return min(length, math.ceil(num_waiting / num_pieces))
 
     def _piece(self, number: int, recording: Recording, units: range) -> Piece:
-        num_frames = self.grid.num_frames(recording.duration_s)
         return Piece(
             recording=number,
             path=recording.path,
             key=recording.key,
             duration_s=recording.duration_s,
-            frames_per_column=-(-num_frames // _MAX_COLUMNS) if self.has_pictures else 0,
             first_unit=units.start,
             stop_unit=units.stop,
         )

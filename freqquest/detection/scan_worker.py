@@ -13,7 +13,7 @@ from freqquest.cnn.model_file import load_model
 from freqquest.cnn.network import predict_probabilities
 from freqquest.detection.grid import Grid
 from freqquest.detection.listen import listen
-from freqquest.detection.parts import write_part
+from freqquest.detection.parts import has_part, write_part
 from freqquest.storage import Location, reason
 
 
@@ -24,8 +24,6 @@ class Piece(TypedDict):
     """Row of the table of recordings."""
     path: str
     duration_s: float
-    frames_per_column: int
-    """Frames of each column of the picture; 0 for no picture."""
     first_unit: int
     stop_unit: int
     key: str
@@ -72,17 +70,10 @@ class ListeningActor:
             problem="",
         )
         try:
-            heard = list(
-                listen(
-                    piece["path"],
-                    piece["duration_s"],
-                    units,
-                    grid,
-                    self._predict,
-                    piece["frames_per_column"],
-                )
-            )
-            write_part(self._settings.parts, piece["key"], units, heard)
+            # A task that lost its node is repeated, though some of its pieces may be done.
+            if not has_part(self._settings.parts, piece["key"], units):
+                heard = list(listen(piece["path"], piece["duration_s"], units, grid, self._predict))
+                write_part(self._settings.parts, piece["key"], units, heard)
         except UnreadableClipError as error:
             done["unreadable"] = str(error)
         except OSError as error:

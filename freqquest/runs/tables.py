@@ -24,5 +24,10 @@ def write_csv(table: pd.DataFrame, file: Location, unchanged: Collection[str] = 
     file.write_text(safe.to_csv(index=False, lineterminator="\n"))
 
 
+def restore(cells: pd.Series) -> pd.Series:
+    """Return text cells of a table that `write_csv` wrote as they were before."""
+    return cells.str.replace(r"^'(?=[=+\-@\t\r])", "", regex=True)
+
+
 def _neutralize(cell: object) -> object:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell

@@ -10,8 +10,10 @@ def make(**changed):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"hop": 0.0}, r"`hop=0` must be at least 0\.01 seconds"),
-        ({"hop": float("inf")}, "`hop=inf` must be"),
+        ({"hop": 0.0}, r"`hop=0` must be from 0\.01 to 300 seconds"),
+        ({"hop": 600.0}, "`hop=600` must be"),
+        ({"output": "labels.txt"}, r"`output=labels\.txt` must end in \.csv or \.json, or be a"),
+        ({"report": "events.csv"}, r"`output=events\.csv` must differ from `report` and"),
         ({"min_confidence": 2.0}, "`min_confidence=2` must be from 0 to 1"),
         ({"min_level": 3.0}, "`min_level=3` must be 0 dB, full scale, or less"),
         ({"min_contrast": -1.0}, "`min_contrast=-1` must be 0 or more"),

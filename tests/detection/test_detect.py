@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from freqquest.cnn.model_file import read_card
 from freqquest.detection.config import DetectConfig
 from freqquest.detection.detect import check_request, detect, event_settings
+from freqquest.detection.parts import mark_outputs, open_parts
 from freqquest.errors import UserError
+from freqquest.storage import locate
 
 
 @pytest.fixture
@@ -90,6 +93,23 @@ def test_nothing_that_exists_is_overwritten(make_config, tmp_path, name):
     with pytest.raises(UserError, match=f"`{name}=.*mine.*` exists: choose another path, or pass"):
         check_request(make_config(**{name: path}))
     check_request(make_config(**{name: path, "overwrite": True}))
+
+
+def test_outputs_of_an_unfinished_job_are_written_again(make_config, tmp_path):
+    config = make_config(report=str(tmp_path / "report.html"))
+    parts = open_parts(locate(config.output), {})
+    mark_outputs(parts, list(config.outputs.values()))
+    for path in config.outputs.values():
+        Path(path).write_text("half of it")
+    check_request(config)
+    (tmp_path / "other.html").write_text("mine")
+    with pytest.raises(UserError, match=r"`report=.*other\.html` exists"):
+        check_request(make_config(report=str(tmp_path / "other.html")))
+
+
+def test_a_single_recording_may_be_given(make_config, recordings_dir):
+    request = check_request(make_config(audio_dir=str(recordings_dir / "night" / "short.wav")))
+    assert [each.name for each in request.recordings] == ["short.wav"]
 
 
 def test_a_folder_without_recordings_is_refused(make_config, tmp_path):

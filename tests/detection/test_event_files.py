@@ -13,7 +13,7 @@ EVENTS = pd.DataFrame(
     [
         ("a.wav", 1.23456, 3.0, "dog bark", 0.912345),
         ("a.wav", 2.5, 10.0, "=siren", 0.5),
-        ("sub/b.wav", 0.0, 4.0, "tab\there", 1.0),
+        ("sub/b.wav", 0.0, 4.0, 'tab\t"here"', 1.0),
     ],
     columns=EVENT_COLUMNS,
 )
@@ -71,7 +71,7 @@ def test_a_file_for_each_recording_is_read_again_as_annotations(tmp_path, kind, 
 
 def test_labels_stay_in_one_cell_of_tab_separated_files(tmp_path):
     write(tmp_path, "audacity", is_folder=True)
-    assert (tmp_path / "sub" / "b.txt").read_text() == "0.0\t4.0\ttab here\n"
+    assert (tmp_path / "sub" / "b.txt").read_text() == '0.0\t4.0\ttab "here"\n'
 
 
 def test_ravens_selections_span_the_models_frequencies(tmp_path):
@@ -90,6 +90,14 @@ def test_recordings_that_differ_in_their_endings_only_keep_them():
         "b.flac": "b.flac.txt",
         "x.y/c.wav": "x.y/c.txt",
     }
+    names = file_names(["x.wav", "x.mp3", "x.wav.flac"], ".txt")
+    assert sorted(names.values()) == ["x.mp3.txt", "x.wav.flac.txt", "x.wav.txt"]
+
+
+def test_a_csv_that_was_made_safe_for_spreadsheets_is_read_as_it_was(tmp_path):
+    write(tmp_path / "events.csv", "csv", is_folder=False)
+    rows, _, _ = read_annotation_file(locate(tmp_path / "events.csv"), "events.csv", {})
+    assert rows["label"].tolist()[1] == "=siren"
 
 
 def test_the_range_ends_at_half_the_sample_rate_unless_the_view_says_so():

@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from freqquest.audio.clip import ClipConfig
@@ -8,8 +9,8 @@ from freqquest.audio.spectrogram import CNN_VIEW
 from freqquest.detection.events import (
     EVENT_COLUMNS,
     EventSettings,
+    background_level,
     find_events,
-    join_events,
     loud_frames,
     score_frames,
     score_segments,
@@ -57,7 +58,8 @@ def hear(*sounds, levels_db=(-50.0, -20.0)):
 
 def events_of(heard, **changed):
     settings = dataclasses.replace(SETTINGS, **changed)
-    return find_events("a.wav", heard, GRID, settings)
+    events = find_events("a.wav", SECONDS, heard, GRID, settings)
+    return pd.DataFrame(events, columns=EVENT_COLUMNS)
 
 
 def test_events_begin_and_end_with_the_sound_finer_than_the_hop():
@@ -121,7 +123,33 @@ def test_nothing_below_the_lowest_level_is_heard():
 
 
 def test_loud_frames_of_silence_are_none():
-    assert not loud_frames(np.full(100, -100.0), SETTINGS).any()
+    assert not loud_frames(np.full(100, -100.0), GRID, SETTINGS).any()
+
+
+def test_the_background_follows_the_day():
+    night, day = np.full(frame(3600), -70.0), np.full(frame(3600), -40.0)
+    levels = np.concatenate([night, day])
+    levels[frame(5000) : frame(5003)] = -30
+    background = background_level(levels, GRID.frame_s)
+    assert background[[0, frame(3000)]] == pytest.approx(-70)
+    assert background[[frame(5000), -1]] == pytest.approx(-40)
+    assert loud_frames(levels, GRID, SETTINGS)[frame(4500) :].sum() == frame(5003) - frame(5000)
+    assert background_level(levels[:10], GRID.frame_s) == pytest.approx(-70)
+
+
+def test_events_stay_on_their_sounds_and_are_as_sure_as_the_threshold():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        heard = hear()
+        heard.probabilities[:] = rng.uniform(0, 1, heard.probabilities.shape)
+        heard.levels[:] = rng.uniform(-80, 0, len(heard.levels))
+        heard.changes[:] = rng.uniform(0, 9, len(heard.changes))
+        found = events_of(heard)
+        assert (found["confidence"] >= 0.5).all()
+        assert (found["end_s"] > found["start_s"]).all()
+        assert (found["end_s"] <= SECONDS).all()
+        for _, of_class in found.groupby("label"):
+            assert (of_class["start_s"].iloc[1:].array > of_class["end_s"].iloc[:-1].array).all()
 
 
 def test_frames_between_windows_that_do_not_overlap_have_no_score():
@@ -142,8 +170,3 @@ def test_segments_have_the_largest_score_of_their_frames():
     assert segments.min() == 0
     one_class = dataclasses.replace(SETTINGS, labels=["dog", None])
     np.testing.assert_array_equal(score_segments(heard, GRID, one_class, 40, 1.0), segments[:, :1])
-
-
-def test_joined_events_may_be_none():
-    assert join_events([]).columns.tolist() == EVENT_COLUMNS
-    assert len(join_events([events_of(hear((0, 5.0, 9.0)))] * 2)) == 2

@@ -3,7 +3,14 @@ import pytest
 
 from freqquest.audio.overlapping import frame_power
 from freqquest.audio.spectrogram import CNN_VIEW
-from freqquest.detection.frames import changes, columns, context_frames, levels
+from freqquest.detection.frames import (
+    MAX_COLUMNS,
+    changes,
+    columns,
+    context_frames,
+    frames_per_column,
+    levels,
+)
 
 RATE_HZ, HOP = 22_050, CNN_VIEW.hop_length
 
@@ -42,6 +49,12 @@ def test_the_change_at_a_frame_depends_on_its_neighbors_only():
     whole = changes(power, range(60, 110), context)
     part = changes(power[:, 60 - context : 110 + context], range(context, context + 50), context)
     np.testing.assert_allclose(part, whole, atol=1e-9)
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(60, 861), (1_000, 1_958), (86_400, 2_000)])
+def test_a_picture_has_a_limited_number_of_columns(seconds, count):
+    num_frames = seconds * RATE_HZ // HOP
+    assert -(-num_frames // frames_per_column(num_frames, HOP / RATE_HZ)) == count <= MAX_COLUMNS
 
 
 def test_columns_of_parts_are_columns_of_the_whole():

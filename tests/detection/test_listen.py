@@ -30,10 +30,10 @@ def write_recording(file, seconds, rate_hz=RATE_HZ):
     return str(file)
 
 
-def hear(path, units=None, frames_per_column=50):
+def hear(path, units=None):
     duration_s, _ = measure_file(path, WindowConfig())
     units = units or range(GRID.num_units(duration_s))
-    return list(listen(path, duration_s, units, GRID, band_means, frames_per_column)), duration_s
+    return list(listen(path, duration_s, units, GRID, band_means)), duration_s
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +65,15 @@ def test_units_are_the_same_bit_by_bit_however_they_are_grouped(tmp_path, record
 def test_units_of_a_codec_that_fills_in_noise_differ_by_that_noise_only(tmp_path, recording):
     samples, _ = soundfile.read(recording, dtype="float32")
     (tmp_path / "a.m4a").write_bytes(encode("m4a", samples))
-    require_same_units(str(tmp_path / "a.m4a"), tolerance=0.1)
+    # Not the picture, whose quietest bands are that noise.
+    require_same_units(str(tmp_path / "a.m4a"), 0.1, ("probabilities", "levels", "changes"))
 
 
-def require_same_units(path, tolerance):
+def require_same_units(path, tolerance, names=("probabilities", "levels", "changes", "columns")):
     together, _ = hear(path)
     for unit, expected in enumerate(together):
         ((alone,), _) = hear(path, range(unit, unit + 1))
-        for name in ("probabilities", "levels", "changes", "columns"):
+        for name in names:
             difference = np.abs(getattr(alone, name) - getattr(expected, name)).max()
             assert difference <= tolerance, (unit, name)
 
@@ -82,7 +83,7 @@ def test_levels_changes_and_picture_cover_the_recording_once(recording):
     whole = join(heard)
     num_frames = GRID.num_frames(duration_s)
     assert whole.levels.shape == whole.changes.shape == (num_frames,)
-    assert whole.columns.shape == (64, -(-num_frames // 50))
+    assert whole.columns.shape == (64, -(-num_frames // 3))
     assert np.isfinite(whole.columns).all()
     seconds = np.abs(np.diff(whole.levels[10::43].astype(float))) > 6
     assert 0.2 < seconds.mean() < 0.9  # the level changes between seconds
@@ -95,8 +96,3 @@ def test_a_recording_that_is_shorter_than_a_window_is_padded_with_silence(tmp_pa
     (waveform,) = open_waveforms(path, GRID.clip, [0.0])
     expected = band_means(log_mel(waveform, CNN_VIEW, RATE_HZ)[None])
     np.testing.assert_allclose(heard.probabilities, expected, atol=1e-4)
-
-
-def test_without_a_picture_there_are_no_columns(recording):
-    heard, _ = hear(recording, range(1), frames_per_column=0)
-    assert heard[0].columns.size == 0

@@ -3,7 +3,7 @@ import pytest
 from freqquest.cnn.devices import Device
 from freqquest.cnn.model_file import read_card
 from freqquest.detection.grid import Grid
-from freqquest.detection.parts import list_parts, open_parts
+from freqquest.detection.parts import list_parts, open_parts, write_part
 from freqquest.detection.recordings import list_recordings, measure
 from freqquest.detection.scan import Scan
 from freqquest.detection.scan_worker import Listener, ListeningActor
@@ -32,7 +32,6 @@ def make_scan(local_ray, tmp_path, model_file, monkeypatch):
             "parts": open_parts(locate(tmp_path / "events.csv"), {}),
             "piece_s": 60.0,
             "use_gpu": False,
-            "has_pictures": False,
         }
         return Scan(**settings | changed)
 
@@ -64,6 +63,9 @@ def test_a_scan_goes_on_with_what_is_missing_whatever_the_pieces(make_scan, reco
     assert len(heard["long.flac"].probabilities) == 147
     assert len(short) == 1
 
+    write_part(scan.parts, recordings[0].key, range(1, 3), [heard["long.flac"]])
+    again.run(recordings)  # without that part, which a worker of a stopped job wrote
+    assert units_of(again) == [(0, 1), (0, 1), (1, 2), (2, 3)]
     long[2][1].remove_file()  # by a job that ran at the same time
     with pytest.raises(UserError, match=r"does not hold long\.flac once: another job has written"):
         list(again.heard(recordings))
