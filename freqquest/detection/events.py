@@ -157,7 +157,8 @@ def background_level(levels: np.ndarray, frame_s: float) -> np.ndarray:
         np.percentile(levels[max(0, center - half) : center + half], _BACKGROUND_PERCENTILE)
         for center in centers
     ]
-    return np.interp(np.arange(len(levels)), centers, quietest)
+    interpolated: np.ndarray = np.interp(np.arange(len(levels)), centers, quietest)
+    return interpolated
 
 
 def _runs(is_active: np.ndarray) -> Iterator[tuple[int, int]]:
