@@ -21,9 +21,6 @@ _BACKGROUND_PERCENTILE = 10
 """Share of the time, in percent, in which a recording is no louder than its background: acoustics
 calls that level L90."""
 
-_SEARCH_SHARE = 3 / 8
-"""Share of a window in which the largest change before or after an edge is searched."""
-
 _DECIMALS = 4
 """Decimals of a confidence, and of the scores that are compared with a threshold."""
 
@@ -44,6 +41,8 @@ class EventSettings:
     """Longest gap between two events of a class that become one."""
     min_duration_s: float
     """Shortest event."""
+    search_share: float = 3 / 8
+    """Share of a window in which the largest change before or after an edge is searched."""
 
 
 def find_events(
@@ -62,7 +61,7 @@ def find_events(
         settings: What makes an event.
     """
     gap = settings.merge_gap_s / grid.frame_s
-    radius = round(_SEARCH_SHARE * grid.window_frames)
+    radius = round(settings.search_share * grid.window_frames)
     rows = []
     for label, threshold, of_class in zip(
         settings.labels, settings.thresholds, scores, strict=True
