@@ -7,7 +7,7 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import ray
@@ -16,6 +16,8 @@ from freqquest import plots
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.progress import Progress
+
+_Run = TypeVar("_Run")
 
 Row = tuple[str, ...]
 """A row of a table."""
@@ -57,8 +59,8 @@ class Scores(TypedDict):
 
 
 def train_in_parallel(
-    train: Callable[..., TrainedRun], argument_lists: Sequence[tuple[object, ...]]
-) -> list[TrainedRun]:
+    train: Callable[..., _Run], argument_lists: Sequence[tuple[object, ...]]
+) -> list[_Run]:
     """Call a function with each list of arguments, each in its own process with one core."""
     task = ray.remote(num_cpus=1, max_calls=1)(train)
     waiting = [task.remote(*arguments) for arguments in argument_lists]
