@@ -36,32 +36,36 @@ class Spread(TypedDict):
     """Standard deviation."""
 
 
-_DEFAULT = Variant()
-_SINGLE, _BACKGROUND = Variant(has_thresholds=False), Variant(has_background=True)
-_SINGLE_BACKGROUND = replace(_SINGLE, has_background=True)
+_CHOSEN = "chosen thresholds"
+_KINDS = {
+    "threshold 0.5": Variant(has_thresholds=False),
+    _CHOSEN: Variant(),
+    "background class, threshold 0.5": Variant(has_thresholds=False, has_background=True),
+    f"background class, {_CHOSEN}": Variant(has_background=True),
+}
+"""Variants with the job's settings, by name; that of chosen thresholds is the job's default."""
+
+_CONTRASTS_DB = (0.0, 1.0, 3.0, 6.0, 10.0)
+_SEARCH_SHARES = (0.0, 1 / 4, 3 / 8, 1 / 2)
+_MERGE_GAPS_S = (0.0, 0.5, 1.0, 2.0)
 
 _VARIANTS: Mapping[str, Variant] = {
-    "one threshold of 0.5": _SINGLE.without_gate(),
-    "chosen thresholds": _DEFAULT.without_gate(),
-    "gate, 0.5": _SINGLE,
-    "gate, chosen thresholds (the job's default)": _DEFAULT,
-    "background class, 0.5": _SINGLE_BACKGROUND.without_gate(),
-    "background class, chosen thresholds": _BACKGROUND.without_gate(),
-    "background class, gate, 0.5": _SINGLE_BACKGROUND,
-    "background class, gate, chosen thresholds": _BACKGROUND,
+    **{f"{name}, no gate": variant.without_gate() for name, variant in _KINDS.items()},
+    **{f"{name}, gate": variant for name, variant in _KINDS.items()},
     **{
-        f"default, min_contrast {db:g} dB": replace(_DEFAULT, min_contrast_db=db)
-        for db in (0.0, 1.0, 3.0, 6.0, 10.0)
+        f"{name}, min_contrast {contrast_db:g} dB": replace(variant, min_contrast_db=contrast_db)
+        for name, variant in _KINDS.items()
+        for contrast_db in _CONTRASTS_DB
     },
     **{
-        f"default, edges moved by at most {share:g} of a window": replace(
-            _DEFAULT, search_share=share
+        f"{_CHOSEN}, gate, edges moved by up to {share:g} of a window": replace(
+            _KINDS[_CHOSEN], search_share=share
         )
-        for share in (0.0, 1 / 4, 3 / 8, 1 / 2)
+        for share in _SEARCH_SHARES
     },
     **{
-        f"default, merge_gap {gap_s:g} s": replace(_DEFAULT, merge_gap_s=gap_s)
-        for gap_s in (0.0, 0.5, 1.0, 2.0)
+        f"{_CHOSEN}, gate, merge_gap {gap_s:g} s": replace(_KINDS[_CHOSEN], merge_gap_s=gap_s)
+        for gap_s in _MERGE_GAPS_S
     },
 }
 """The rows of the table."""
