@@ -174,6 +174,10 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
         "--dataset-dir data/clips --num-trials 32",
     ),
     "benchmark detect": ("", "--model results/cnn/best_model.keras --hours 0.5 2"),
+    "benchmark events": (
+        "--dataset-dir data/clips",
+        "--dataset-dir data/clips --folds 1 2 --num-seeds 1",
+    ),
     "benchmark inversion": ("", "--audio-dir clips --clips-per-class 16"),
     "benchmark cgan": (
         "--dataset-dir data/clips",

@@ -10,7 +10,7 @@ import numpy as np
 
 from freqquest.audio.clip import ClipConfig
 
-_NOISE_EXPONENTS = {"white": 0.0, "pink": 0.5, "brown": 1.0}
+NOISE_EXPONENTS = {"white": 0.0, "pink": 0.5, "brown": 1.0}
 """Exponent of the amplitude's fall over frequency, by color."""
 
 _LEVELS_DB = (-70.0, -50.0, -30.0, -10.0)
@@ -50,19 +50,22 @@ def negative_clips(
     rng = np.random.default_rng(seed)
     yield "silence", np.zeros(clip.num_samples, np.float32)
     for _, level_db in itertools.product(range(copies), _LEVELS_DB):
-        for color, exponent in _NOISE_EXPONENTS.items():
-            yield color, _at_level(_noise(rng, clip, exponent), level_db)
+        for color, exponent in NOISE_EXPONENTS.items():
+            sound = noise(rng, clip.num_samples, clip.sample_rate_hz, exponent)
+            yield color, _at_level(sound, level_db)
         for pitch_hz in _HUM_HZ:
             yield "hum", _at_level(_hum(rng, clip, pitch_hz), level_db)
 
 
-def _noise(rng: np.random.Generator, clip: ClipConfig, exponent: float) -> np.ndarray:
+def noise(
+    rng: np.random.Generator, num_samples: int, sample_rate_hz: int, exponent: float
+) -> np.ndarray:
     """Return noise `[S]` whose amplitude falls with `1 / frequency ** exponent`."""
-    frequencies_hz = np.fft.rfftfreq(clip.num_samples, 1 / clip.sample_rate_hz)
+    frequencies_hz = np.fft.rfftfreq(num_samples, 1 / sample_rate_hz)
     spectrum = rng.standard_normal((2, len(frequencies_hz)))
     spectrum /= np.maximum(frequencies_hz, _LOWEST_HZ) ** exponent
-    noise: np.ndarray = np.fft.irfft(spectrum[0] + 1j * spectrum[1], clip.num_samples)
-    return noise
+    sound: np.ndarray = np.fft.irfft(spectrum[0] + 1j * spectrum[1], num_samples)
+    return sound
 
 
 def _hum(rng: np.random.Generator, clip: ClipConfig, pitch_hz: float) -> np.ndarray:
@@ -72,18 +75,19 @@ def _hum(rng: np.random.Generator, clip: ClipConfig, pitch_hz: float) -> np.ndar
     for number in range(1, _NUM_HARMONICS + 1):
         strength, phase = rng.random() / number, rng.uniform(0, 2 * np.pi)
         hum += strength * np.sin(2 * np.pi * number * pitch_hz * time_s + phase)
-    noisy: np.ndarray = _scaled(hum, 0.0) + _scaled(_noise(rng, clip, 0.0), _HUM_NOISE_DB)
+    hiss = noise(rng, clip.num_samples, clip.sample_rate_hz, 0.0)
+    noisy: np.ndarray = scaled(hum, 0.0) + scaled(hiss, _HUM_NOISE_DB)
     return noisy
 
 
-def _scaled(sound: np.ndarray, level_db: float) -> np.ndarray:
-    """Scale a sound to a root mean square, in dB of 1."""
-    scaled: np.ndarray = sound / np.sqrt(np.mean(np.square(sound))) * 10 ** (level_db / 20)
-    return scaled
+def scaled(sound: np.ndarray, level_db: float) -> np.ndarray:
+    """Scale a sound `[S]` to a root mean square, in dB of 1."""
+    louder: np.ndarray = sound / np.sqrt(np.mean(np.square(sound))) * 10 ** (level_db / 20)
+    return louder
 
 
 def _at_level(sound: np.ndarray, level_db: float) -> np.ndarray:
     """Return a sound as a 16-bit file has it at a level, clipped at full scale."""
-    scaled = np.clip(_scaled(sound, level_db), -1, 1)
-    rounded: np.ndarray = (np.round(scaled * _STEPS) / _STEPS).astype(np.float32)
+    clipped = np.clip(scaled(sound, level_db), -1, 1)
+    rounded: np.ndarray = (np.round(clipped * _STEPS) / _STEPS).astype(np.float32)
     return rounded

@@ -85,7 +85,7 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     manifest = load_manifest(dataset)
     manifest.require_one_label(config.dataset_dir, "this benchmark", "give another dataset")
     clips = load_labeled(dataset, manifest)
-    folds = _folds(config, clips)
+    folds = find_folds(config.dataset_dir, config.folds, clips)
     runs = _train(config, clips, folds)
     scores = {preset: _score_preset(preset, runs, clips, folds) for preset in _PRESETS}
     time = _time_to_reference(runs)
@@ -105,18 +105,20 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     ).write(output)
 
 
-def _folds(config: CnnBenchmark, clips: LabeledClips) -> tuple[str, ...]:
+def find_folds(dataset_dir: str, folds: tuple[str, ...], clips: LabeledClips) -> tuple[str, ...]:
+    """Return the folds to test on: those that the user names, or all of the dataset.
+
+    Raises:
+        UserError: The dataset lacks one of them, or has none at all and none is named.
+    """
     known = set(clips.groups)
-    if not config.folds and (clips.groups == clips.recordings).all():
+    if not folds and (clips.groups == clips.recordings).all():
+        raise UserError(f"`dataset_dir={dataset_dir}` has no folds: name recordings with `folds`")
+    if unknown := set(folds) - known:
         raise UserError(
-            f"`dataset_dir={config.dataset_dir}` has no folds: name recordings with `folds`"
+            f"`folds={' '.join(sorted(unknown))}`: `dataset_dir={dataset_dir}` has no such folds"
         )
-    if unknown := set(config.folds) - known:
-        raise UserError(
-            f"`folds={' '.join(sorted(unknown))}`: `dataset_dir={config.dataset_dir}` has no such "
-            "folds"
-        )
-    return config.folds or tuple(sorted(known))
+    return folds or tuple(sorted(known))
 
 
 def _train(config: CnnBenchmark, clips: LabeledClips, folds: tuple[str, ...]) -> list[FoldRun]:

@@ -11,6 +11,7 @@ from freqquest.benchmark.base_config import BenchmarkConfig
 from freqquest.benchmark.cgan_config import CganBenchmark
 from freqquest.benchmark.cnn_config import CnnBenchmark
 from freqquest.benchmark.detect_config import DetectBenchmark
+from freqquest.benchmark.events_config import EventsBenchmark
 from freqquest.benchmark.extra_config import ExtraBenchmark
 from freqquest.benchmark.inversion_config import InversionBenchmark
 from freqquest.benchmark.preprocess_config import PreprocessBenchmark
@@ -57,6 +58,7 @@ BENCHMARKS = {
     "unknown": _benchmark("unknown", UnknownBenchmark, on_ray=True),
     "tune": _benchmark("tune", TuneBenchmark, on_ray=True),
     "detect": _benchmark("detect", DetectBenchmark),
+    "events": _benchmark("events", EventsBenchmark, on_ray=True),
     "inversion": _benchmark("inversion", InversionBenchmark),
     "cgan": _benchmark("cgan", CganBenchmark),
     "scale": _benchmark("scale", ScaleBenchmark),

@@ -29,9 +29,6 @@ calls that level L90."""
 _BACKGROUND_S = 600.0
 """Time over which the background is measured: day and night differ."""
 
-_SEARCH_SHARE = 3 / 8
-"""Share of a window in which the largest change before or after an edge is searched."""
-
 _DECIMALS = 4
 """Decimals of a confidence, and of the scores that are compared with a threshold."""
 
@@ -52,6 +49,8 @@ class EventSettings:
     """Longest gap between two events of a class that become one."""
     min_duration_s: float
     """Shortest event."""
+    search_share: float = 3 / 8
+    """Share of a window in which the largest change before or after an edge is searched."""
 
 
 def find_events(
@@ -69,7 +68,8 @@ def find_events(
         grid: Windows and frames.
         settings: What makes an event.
     """
-    gap, radius = settings.merge_gap_s / grid.frame_s, round(_SEARCH_SHARE * grid.window_frames)
+    gap = settings.merge_gap_s / grid.frame_s
+    radius = round(settings.search_share * grid.window_frames)
     events: list[Event] = []
     for label, threshold, scores in zip(
         settings.labels, settings.thresholds, score_frames(heard, grid, settings), strict=True

@@ -4,6 +4,8 @@ import pytest
 
 from freqquest.benchmark.cnn import benchmark_cnn
 from freqquest.benchmark.cnn_config import CnnBenchmark
+from freqquest.benchmark.events import benchmark_events
+from freqquest.benchmark.events_config import EventsBenchmark
 from freqquest.benchmark.extra import benchmark_extra
 from freqquest.benchmark.extra_config import ExtraBenchmark
 from freqquest.dataset.manifest import load_manifest
@@ -15,6 +17,7 @@ from freqquest.storage import locate
     ("benchmark", "config", "settings"),
     [
         (benchmark_cnn, CnnBenchmark, {}),
+        (benchmark_events, EventsBenchmark, {}),
         (benchmark_extra, ExtraBenchmark, {"extra_clips": "none"}),
     ],
 )
