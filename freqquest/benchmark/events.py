@@ -45,7 +45,7 @@ _KINDS = {
 }
 """Variants with the job's settings, by name; that of chosen thresholds is the job's default."""
 
-_CONTRASTS_DB = (0.0, 1.0, 3.0, 6.0, 10.0)
+_CONTRASTS_DB = (0.0, 1.0, 3.0, 6.0, 10.0, 15.0)
 _SEARCH_SHARES = (0.0, 1 / 4, 3 / 8, 1 / 2)
 _MERGE_GAPS_S = (0.0, 0.5, 1.0, 2.0)
 
