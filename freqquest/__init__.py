@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     from freqquest.cnn.tune_config import TuneConfig
     from freqquest.dataset.config import PreprocessConfig
     from freqquest.dataset.dataset import Dataset
+    from freqquest.detection.config import DetectConfig
     from freqquest.errors import UserError
     from freqquest.pipeline_config import PipelineConfig
-    from freqquest.stages import preprocess, run_pipeline, train_generator, tune
+    from freqquest.stages import detect, preprocess, run_pipeline, train_generator, tune
 
     __version__: str
 
 __all__ = [
     "Classifier",
     "Dataset",
+    "DetectConfig",
     "Generator",
     "PipelineConfig",
     "PreprocessConfig",
@@ -39,6 +41,7 @@ __all__ = [
     "TuneConfig",
     "UserError",
     "__version__",
+    "detect",
     "preprocess",
     "run_pipeline",
     "train_generator",
@@ -48,12 +51,14 @@ __all__ = [
 _MODULES = {
     "Classifier": "freqquest.cnn.classifier",
     "Dataset": "freqquest.dataset.dataset",
+    "DetectConfig": "freqquest.detection.config",
     "Generator": "freqquest.cgan.generator",
     "PipelineConfig": "freqquest.pipeline_config",
     "PreprocessConfig": "freqquest.dataset.config",
     "TrainConfig": "freqquest.cgan.config",
     "TuneConfig": "freqquest.cnn.tune_config",
     "UserError": "freqquest.errors",
+    "detect": "freqquest.stages",
     "preprocess": "freqquest.stages",
     "run_pipeline": "freqquest.stages",
     "train_generator": "freqquest.stages",

@@ -47,7 +47,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "overwrite",
         "events": "hop min_confidence min_level min_contrast merge_gap min_duration",
         "cluster": "use_gpu piece_length",
-        ADVANCED: "max_quarantined_fraction max_reported",
+        ADVANCED: "keep_parts max_quarantined_fraction max_reported",
     },
     "TrainConfig": {
         "input and output": "dataset_dir run_dir",

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from freqquest.cluster import preflight
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from freqquest.cgan.config import TrainConfig
     from freqquest.cnn.tune_config import TuneConfig
     from freqquest.dataset.config import PreprocessConfig
     from freqquest.dataset.dataset import Dataset
+    from freqquest.detection.config import DetectConfig
     from freqquest.pipeline_config import PipelineConfig
     from freqquest.runs.metrics import CnnMetrics, GeneratorMetrics
 
@@ -52,6 +55,23 @@ def tune(config: "TuneConfig") -> "CnnMetrics":
     metrics = tune_cnn(config)
     write_report(config.run_dir)
     return metrics
+
+
+def detect(config: "DetectConfig") -> "pd.DataFrame":
+    """Find the sounds in recordings, and write them.
+
+    Returns:
+        Table with path, start_s, end_s, label and confidence.
+
+    Raises:
+        UserError: The model, the recordings, the annotations or the cluster cannot be used, the
+            output exists, or too many recordings are unreadable.
+    """
+    from freqquest.detection import detect as stage
+
+    request = stage.check_request(config)
+    preflight.connect(config.requirements)
+    return stage.detect(config, request).events
 
 
 def train_generator(config: "TrainConfig") -> "GeneratorMetrics":

@@ -103,7 +103,11 @@ class Classifier:
         elif isinstance(clips, np.ndarray) and clips.ndim == 1 and clips.dtype.kind not in "OSUT":
             clips = clips[None]
         if precision is not None and not unknown:
-            raise ValueError("`precision` needs `unknown=True`: every clip gets an answer else")
+            raise ValueError(
+                "`precision` needs `unknown=True`: without it, every clip gets an answer"
+            )
+        if precision is not None and not 0 < precision <= 1:
+            raise ValueError(f"`precision={precision:g}` must be above 0 and at most 1")
         unknown_below = self.card.unknown_below(precision) if unknown else None
         paths = [os.fspath(clip) for clip in clips if isinstance(clip, str | os.PathLike)]
         if sample_rate_hz is None:

@@ -216,6 +216,8 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
     Raises:
         UserError: The file is missing, not a freqquest model, or of an unknown version.
     """
+    if model_file.is_dir():
+        raise UserError(f"`{parameter}={model_file}` is a folder: give the best_model.keras in it")
     if not model_file.is_file():
         raise UserError(
             f"`{parameter}={model_file}` does not exist: give the best_model.keras of a tune_cnn "

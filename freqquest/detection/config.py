@@ -80,6 +80,10 @@ class DetectConfig:
     """Fraction of unreadable recordings above which the job stops without an output. One unreadable
     recording is always allowed unless this is 0."""
 
+    keep_parts: bool = False
+    """Keep what was heard beside the output, so that the same command with other thresholds or
+    another format, and `overwrite`, takes seconds."""
+
     use_gpu: bool = False
     """Compute on GPUs. Decoding takes longer than the network, so this rarely saves time."""
 
@@ -106,6 +110,8 @@ class DetectConfig:
 
     def _check_outputs(self) -> None:
         ending = self._ending
+        if self.report is not None and not self.report.lower().endswith((".html", ".htm")):
+            raise ValueError(f"`report={self.report}` must end in .html")
         if self.output.lower().endswith(_OTHER_ENDINGS):
             raise ValueError(
                 f"`output={self.output}` must end in .csv or .json, or be a folder for a file of "

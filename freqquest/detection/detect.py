@@ -31,6 +31,9 @@ from freqquest.detection.scores import SEGMENT_S, count_segments, score_events
 from freqquest.errors import UserError
 from freqquest.storage import Location, locate
 
+_RANGE_DB = 80.0
+"""Range of a picture's colors."""
+
 _UNSURE = 0.5
 """Threshold of a model that has none of its own."""
 
@@ -124,7 +127,10 @@ def detect(config: DetectConfig, request: Request) -> Detections:
     if references is not None:
         scores = _score(config, request.card, events, references, segments)
     _show(config, scan, recordings, events, "\n".join(scores))
-    parts.remove_dir()
+    if config.keep_parts:
+        mark_outputs(parts, [])
+    else:
+        parts.remove_dir()
     return Detections(
         events=events,
         recordings=recordings,
@@ -222,7 +228,7 @@ def _show(
                 path=recording.name,
                 audio=locate(recording.path),
                 duration_s=recording.duration_s,
-                spectrogram=heard.columns.astype(np.float32),
+                spectrogram=_with_floor(heard.columns),
                 events=by_name.get(recording.name, none),
             )
 
@@ -233,6 +239,13 @@ def _show(
     if config.report is not None:
         by_count = sorted(recordings, key=lambda each: -len(by_name.get(each.name, none)))
         write_report(views(by_count[: config.max_reported]), locate(config.report), scores)
+
+
+def _with_floor(columns: np.ndarray) -> np.ndarray:
+    """Return a picture's levels as float32, at most _RANGE_DB below the highest."""
+    levels = columns.astype(np.float32)
+    with_floor: np.ndarray = np.maximum(levels, levels.max() - _RANGE_DB)
+    return with_floor
 
 
 def _beside(config: DetectConfig, ending: str) -> Location:

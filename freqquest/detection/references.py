@@ -97,6 +97,11 @@ def read_references(
         )
     sounds = _split_labels(rows[(rows["reason"] == "") & ~says_no_sound], durations_s)
     is_known = sounds["label"].isin(list(classes))
+    if len(sounds) and not is_known.any():
+        raise UserError(
+            f"`annotations={annotations}` names none of the model's classes, "
+            f"{', '.join(classes)}: its labels are {_count_labels(sounds['label'])}"
+        )
     num_unannotated = len(durations_s) - len(scored)
     notes = [*annotated.notes, *_describe_left_out(rows), *_describe_labels(sounds[~is_known])]
     if num_unannotated:
@@ -168,9 +173,13 @@ def _describe_labels(unknown: pd.DataFrame) -> list[str]:
     """Return the line about labels that the model does not know."""
     if unknown.empty:
         return []
-    counts = (
-        unknown["label"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    )
+    counts = _count_labels(unknown["label"])
+    return [f"not in the scores, as the model does not know them: {counts}"]
+
+
+def _count_labels(labels: pd.Series) -> str:
+    """Return the commonest labels with their numbers of sounds."""
+    counts = labels.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     shown = [f"{label} ({count:,})" for label, count in counts.head(_MAX_SHOWN).items()]
     others = [f"{num_more:,} others"] if (num_more := len(counts) - _MAX_SHOWN) > 0 else []
-    return [f"not in the scores, as the model does not know them: {', '.join(shown + others)}"]
+    return ", ".join(shown + others)

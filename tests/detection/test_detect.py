@@ -9,6 +9,7 @@ from freqquest.cnn.model_file import read_card
 from freqquest.detection.config import DetectConfig
 from freqquest.detection.detect import check_request, detect, event_settings
 from freqquest.detection.parts import mark_outputs, open_parts
+from freqquest.detection.scan import Scan
 from freqquest.errors import UserError
 from freqquest.storage import locate
 
@@ -42,7 +43,9 @@ def test_events_are_the_same_whatever_the_pieces(local_ray, make_config, tmp_pat
     assert not list(tmp_path.glob("*.parts")), "parts are removed at the end"
 
 
-def test_annotations_report_and_pictures_come_with_the_events(local_ray, make_config, tmp_path):
+def test_annotations_report_and_pictures_come_with_the_events(
+    local_ray, make_config, tmp_path, monkeypatch
+):
     truth = tmp_path / "truth.csv"
     rows = ["long.flac,3,8,low", "long.flac,14,19,high", "long.flac,25,30,unheard"]
     truth.write_text("path,start_s,end_s,label\n" + "\n".join(rows))
@@ -53,6 +56,7 @@ def test_annotations_report_and_pictures_come_with_the_events(local_ray, make_co
         report=str(tmp_path / "report.html"),
         picture_dir=str(tmp_path / "pictures"),
         max_reported=1,
+        keep_parts=True,
     )
     detections = run(config)
     scores = json.loads((tmp_path / "labels.scores.json").read_text())
@@ -68,6 +72,14 @@ def test_annotations_report_and_pictures_come_with_the_events(local_ray, make_co
     page = (tmp_path / "report.html").read_text()
     assert "long.flac" in page
     assert "short.wav" not in page
+
+    with monkeypatch.context() as patch:  # parts were kept: nothing is listened to again
+        patch.setattr(Scan, "_listen", lambda scan, pieces: iter([1 / 0] if pieces else []))
+        with pytest.raises(UserError, match="`output=.*labels` exists"):
+            run(config)
+        stricter = run(replace(config, overwrite=True, min_confidence=0.9, keep_parts=False))
+    assert len(stricter.events) < len(detections.events)
+    assert not (tmp_path / "labels.parts").exists()
 
 
 def test_unreadable_recordings_are_listed_and_too_many_refused(local_ray, make_config, tmp_path):
@@ -86,10 +98,8 @@ def test_unreadable_recordings_are_listed_and_too_many_refused(local_ray, make_c
 def test_nothing_that_exists_is_overwritten(make_config, tmp_path, name):
     taken = tmp_path / "mine"
     taken.mkdir()
-    (taken / "notes.txt").write_text("mine")
-    path = str(taken) if name == "picture_dir" else str(taken / "notes.txt")
-    if name == "output":
-        path = str(taken)
+    (taken / "notes.html").write_text("mine")
+    path = str(taken / "notes.html" if name == "report" else taken)
     with pytest.raises(UserError, match=f"`{name}=.*mine.*` exists: choose another path, or pass"):
         check_request(make_config(**{name: path}))
     check_request(make_config(**{name: path, "overwrite": True}))
