@@ -45,7 +45,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "DetectConfig": {
         "input and output": "model audio_dir output format report picture_dir annotations "
         "overwrite",
-        "events": "hop min_confidence min_level min_contrast merge_gap min_duration",
+        "events": "hop min_confidence class_thresholds min_level min_contrast merge_gap "
+        "min_duration",
         "cluster": "use_gpu piece_length",
         ADVANCED: "keep_parts max_quarantined_fraction max_reported",
     },

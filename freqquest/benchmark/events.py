@@ -36,16 +36,16 @@ class Spread(TypedDict):
     """Standard deviation."""
 
 
-_CHOSEN = "chosen thresholds"
+_DEFAULT = "threshold 0.5"
 _KINDS = {
-    "threshold 0.5": Variant(has_thresholds=False),
-    _CHOSEN: Variant(),
-    "background class, threshold 0.5": Variant(has_thresholds=False, has_background=True),
-    f"background class, {_CHOSEN}": Variant(has_background=True),
+    _DEFAULT: Variant(has_thresholds=False),
+    "chosen thresholds": Variant(),
+    f"background class, {_DEFAULT}": Variant(has_thresholds=False, has_background=True),
+    "background class, chosen thresholds": Variant(has_background=True),
 }
-"""Variants with the job's settings, by name; that of chosen thresholds is the job's default."""
+"""Variants with the job's settings, by name; the first is the job's default."""
 
-_CONTRASTS_DB = (0.0, 1.0, 3.0, 6.0, 10.0, 15.0)
+_CONTRASTS_DB = (0.0, 3.0, 6.0, 8.0, 10.0, 15.0)
 _SEARCH_SHARES = (0.0, 1 / 4, 3 / 8, 1 / 2)
 _MERGE_GAPS_S = (0.0, 0.5, 1.0, 2.0)
 
@@ -53,18 +53,19 @@ _VARIANTS: Mapping[str, Variant] = {
     **{f"{name}, no gate": variant.without_gate() for name, variant in _KINDS.items()},
     **{f"{name}, gate": variant for name, variant in _KINDS.items()},
     **{
-        f"{name}, min_contrast {contrast_db:g} dB": replace(variant, min_contrast_db=contrast_db)
-        for name, variant in _KINDS.items()
+        f"{_DEFAULT}, min_contrast {contrast_db:g} dB": replace(
+            _KINDS[_DEFAULT], min_contrast_db=contrast_db
+        )
         for contrast_db in _CONTRASTS_DB
     },
     **{
-        f"{_CHOSEN}, gate, edges moved by up to {share:g} of a window": replace(
-            _KINDS[_CHOSEN], search_share=share
+        f"{_DEFAULT}, gate, edges moved by up to {share:g} of a window": replace(
+            _KINDS[_DEFAULT], search_share=share
         )
         for share in _SEARCH_SHARES
     },
     **{
-        f"{_CHOSEN}, gate, merge_gap {gap_s:g} s": replace(_KINDS[_CHOSEN], merge_gap_s=gap_s)
+        f"{_DEFAULT}, gate, merge_gap {gap_s:g} s": replace(_KINDS[_DEFAULT], merge_gap_s=gap_s)
         for gap_s in _MERGE_GAPS_S
     },
 }

@@ -55,16 +55,20 @@ class DetectConfig:
     a longer step leaves out the sound between."""
 
     min_confidence: float | None = None
-    """Probability from which a class is heard, for all classes. Default: each class's own, which
-    the search chose on held-out clips, or 0.5 in models that predate them."""
+    """Score from which a class is detected, for all classes. Default: 0.5, or each class's own
+    threshold if the model gives clips several labels."""
+
+    class_thresholds: bool = False
+    """Use the model's thresholds instead: one for each class, chosen on held-out clips and on
+    generated noise and silence. 0.5 was better in our measurements."""
 
     min_level: float = -60.0
-    """Level below which nothing is heard, in dB relative to full scale."""
+    """Level below which nothing is detected, in dB relative to full scale."""
 
-    min_contrast: float = 3.0
-    """Level above the background of a recording (the level that it exceeds nine tenths of the time)
-    below which nothing is heard, in dB. Use 0 for sounds that last through whole recordings. It
-    does not apply to a recording that never stands out from its background."""
+    min_contrast: float = 8.0
+    """Level above the background below which nothing is detected, in dB. The background is the
+    level that is exceeded nine tenths of the time, in the ten minutes around a moment. Use 0 for
+    sounds that last as long. It does not apply to a recording that never stands out."""
 
     merge_gap: float = 1.0
     """Longest gap between two events of a class that become one, in seconds."""
@@ -106,6 +110,10 @@ class DetectConfig:
             raise ValueError(f"`min_level={self.min_level:g}` must be 0 dB, full scale, or less")
         if self.piece_length is not None and not 0 < self.piece_length < math.inf:
             raise ValueError(f"`piece_length={self.piece_length:g}` must be above 0 seconds")
+        if self.class_thresholds and self.min_confidence is not None:
+            raise ValueError(
+                "`class_thresholds` and `min_confidence` exclude each other: leave out one"
+            )
         self._check_outputs()
 
     def _check_outputs(self) -> None:

@@ -19,6 +19,7 @@ def make(**changed):
         ({"min_confidence": 2.0}, "`min_confidence=2` must be from 0 to 1"),
         ({"min_level": 3.0}, "`min_level=3` must be 0 dB, full scale, or less"),
         ({"min_contrast": -1.0}, "`min_contrast=-1` must be 0 or more"),
+        ({"class_thresholds": True, "min_confidence": 0.5}, "exclude each other: leave out one"),
         ({"merge_gap": -0.1}, r"`merge_gap=-0\.1` must be 0 or more"),
         ({"min_duration": float("nan")}, "`min_duration=nan` must be 0 or more"),
         ({"piece_length": 0.0}, "`piece_length=0` must be above 0 seconds"),

@@ -143,6 +143,11 @@ def test_thresholds_come_from_the_user_else_from_the_model(make_config, model_fi
     assert event_settings(config, card).thresholds.tolist() == [0.3] * 3
     config = make_config(min_confidence=None)
     assert event_settings(config, card).thresholds.tolist() == [0.5] * 3
+    several = replace(card, thresholds=[0.1, 0.2, 0.3], temperature=[1.0] * 3)
+    assert event_settings(config, several).thresholds.tolist() == [0.1, 0.2, 0.3]
+    config = make_config(min_confidence=None, class_thresholds=True)
+    with pytest.raises(UserError, match="`class_thresholds` needs a model that has some"):
+        check_request(config)
     card = replace(card, detection_thresholds=[0.7, 0.8, 0.9], background_label="high")
     settings = event_settings(config, card)
     assert settings.thresholds.tolist() == [0.7, 0.8, 0.9]
