@@ -70,7 +70,7 @@ class DetectConfig:
     level that is exceeded nine tenths of the time, in the ten minutes around a moment. Use 0 for
     sounds that last as long. It does not apply to a recording that never stands out."""
 
-    merge_gap: float = 1.0
+    merge_gap: float = 0.0
     """Longest gap between two events of a class that become one, in seconds."""
 
     min_duration: float = 0.25
