@@ -44,7 +44,7 @@ def test_events_are_the_same_whatever_the_pieces(local_ray, make_config, tmp_pat
 
 
 def test_annotations_report_and_pictures_come_with_the_events(
-    local_ray, make_config, tmp_path, monkeypatch
+    local_ray, listening_here, make_config, tmp_path, monkeypatch
 ):
     truth = tmp_path / "truth.csv"
     rows = ["long.flac,3,8,low", "long.flac,14,19,high", "long.flac,25,30,unheard"]

@@ -1,29 +1,17 @@
 import pytest
 
-from freqquest.cnn.devices import Device
 from freqquest.cnn.model_file import read_card
 from freqquest.detection.grid import Grid
 from freqquest.detection.parts import list_parts, open_parts, write_part
 from freqquest.detection.recordings import list_recordings, measure
 from freqquest.detection.scan import Scan
-from freqquest.detection.scan_worker import Listener, ListeningActor
 from freqquest.errors import UserError
 from freqquest.storage import locate
 
 
 @pytest.fixture
-def make_scan(local_ray, tmp_path, model_file, monkeypatch):
-    """Make a scan whose actor is in this process: test_detect has Ray's."""
+def make_scan(local_ray, tmp_path, model_file, listening_here):
     card = read_card(model_file)
-    monkeypatch.setattr("freqquest.detection.scan_worker.prepare", lambda device: None)
-
-    def listen_here(scan, pieces):
-        settings = Listener(
-            model_file=scan.model_file, device=Device(), grid=scan.grid, parts=scan.parts
-        )
-        yield from map(ListeningActor(settings), pieces)
-
-    monkeypatch.setattr(Scan, "_listen", listen_here)
 
     def make(**changed):
         settings = {
