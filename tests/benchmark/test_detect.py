@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from freqquest.benchmark.detect import benchmark_detect
+from freqquest.benchmark.detect import _rows, benchmark_detect
 from freqquest.benchmark.detect_config import DetectBenchmark
 
 
@@ -11,7 +11,7 @@ def test_the_job_and_the_loop_are_timed(tmp_path):
     output = tmp_path / "detect.json"
     table = benchmark_detect(
         DetectBenchmark(
-            hours=(0.01, 0.02),
+            hours=(0.01,),
             num_loop_windows=3,
             num_runs=1,
             work_dir=str(tmp_path / "work"),
@@ -19,11 +19,20 @@ def test_the_job_and_the_loop_are_timed(tmp_path):
         )
     )
     result = json.loads(output.read_text())
-    assert set(result["runs"]) == {"loop", "0.01", "0.02"}
+    assert set(result["runs"]) == {"loop", "0.01"}
     assert all(seconds > 0 for runs in result["runs"].values() for seconds in runs)
     assert result["peak_memory_mib"] > 100
-    assert "the job, each further hour" in table
+    assert "the job, 0.01 h" in table
     assert not (tmp_path / "work").exists()
+
+
+def test_the_rows_tell_the_speed_and_that_of_further_hours():
+    config = DetectBenchmark(hours=(1.0, 3.0), num_loop_windows=600, hop=1.0)
+    loop, one, three, further = _rows(config, {"loop": 6.0, "1": 20.0, "3": 30.0})
+    assert loop[1:3] == ("6.0", "100")
+    assert one[1:] == ("20.0", "180", "1.8 times the loop")
+    assert three[1:] == ("30.0", "360", "3.6 times the loop")
+    assert further[1:] == ("5.0", "720", "7.2 times the loop")
 
 
 @pytest.mark.parametrize(
