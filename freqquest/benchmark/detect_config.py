@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from freqquest.benchmark.base_config import BenchmarkConfig
 
+_MARGIN_S = 10.0
+"""Sound beyond the start of the loop's last window."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectBenchmark(BenchmarkConfig):
@@ -35,4 +38,10 @@ class DetectBenchmark(BenchmarkConfig):
         self.require_positive("num_loop_windows", "num_runs")
         if not self.hours or min(self.hours) <= 0:
             raise ValueError(f"`hours={' '.join(map(str, self.hours))}` must be above 0")
+        longest_s, needed_s = 3600 * max(self.hours), self.num_loop_windows * self.hop + _MARGIN_S
+        if needed_s > longest_s:
+            raise ValueError(
+                f"`num_loop_windows={self.num_loop_windows}` needs a recording of {needed_s:g} s, "
+                f"and the longest of `hours` is {longest_s:g} s: give fewer windows or more hours"
+            )
         self.require_json_output()

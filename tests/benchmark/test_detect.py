@@ -41,6 +41,7 @@ def test_the_rows_tell_the_speed_and_that_of_further_hours():
         ({"hours": ()}, "`hours=` must be above 0"),
         ({"hours": (0.0,)}, "`hours=0.0` must be above 0"),
         ({"num_runs": 0}, "`num_runs=0` must be 1 or more"),
+        ({"hours": (0.1,)}, "`num_loop_windows=600` needs a recording of 610 s, .* is 360 s: give"),
     ],
 )
 def test_impossible_settings_are_refused(changed, message):
