@@ -17,9 +17,10 @@ from freqquest.benchmark.events_training import (
     HeardRecording,
     Listening,
 )
-from freqquest.detection.config import DetectConfig
+from freqquest.detection.config import DEFAULT_CONFIDENCE, DetectConfig
 from freqquest.detection.events import (
     EVENT_COLUMNS,
+    SEARCH_SHARE,
     EventSettings,
     find_events,
     score_segments,
@@ -27,24 +28,21 @@ from freqquest.detection.events import (
 from freqquest.detection.grid import Grid
 from freqquest.detection.scores import SEGMENT_S, count_segments, score_events
 
-_SINGLE_THRESHOLD = 0.5
-
 _JOB = DetectConfig(model="", audio_dir="", output="")
 """The job's defaults."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
-    """What keeps background noise from being heard as a class, and settings of the job."""
+    """A way to keep background noise from being heard as a class, and settings of the job."""
 
     has_background: bool = False
     has_thresholds: bool = True
-    """Whether each class has its own threshold, or all have 0.5."""
+    """True if each class has its own threshold; otherwise all have the job's default."""
     min_level_db: float = _JOB.min_level
     min_contrast_db: float = _JOB.min_contrast
     merge_gap_s: float = _JOB.merge_gap
-    search_share: float | None = None
-    """As in EventSettings, whose default holds if it is None."""
+    search_share: float = SEARCH_SHARE
 
     def without_gate(self) -> "Variant":
         """Return the same variant without the gate by level."""
@@ -53,18 +51,16 @@ class Variant:
     def settings(self, listening: Listening) -> EventSettings:
         """Return what makes an event of what a model heard."""
         labels = [None if label == BACKGROUND else label for label in listening.classes]
-        single = [_SINGLE_THRESHOLD] * len(labels)
-        settings = EventSettings(
+        single = [DEFAULT_CONFIDENCE] * len(labels)
+        return EventSettings(
             labels=labels,
             thresholds=np.array(listening.thresholds if self.has_thresholds else single),
             min_level_db=self.min_level_db,
             min_contrast_db=self.min_contrast_db,
             merge_gap_s=self.merge_gap_s,
             min_duration_s=_JOB.min_duration,
+            search_share=self.search_share,
         )
-        if self.search_share is None:
-            return settings
-        return dataclasses.replace(settings, search_share=self.search_share)
 
 
 COLUMNS = {

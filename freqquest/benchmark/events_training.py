@@ -68,7 +68,7 @@ class Listening:
     classes: tuple[str, ...]
     """K classes."""
     accuracy: float
-    """Of the held-out fold's clips."""
+    """Accuracy on the held-out fold's clips."""
     temperature: float
     thresholds: list[float]
     """Detection thresholds `[K]`."""

@@ -15,7 +15,7 @@ _NUM_NEIGHBORS = 10
 
 
 class Outputs(NamedTuple):
-    """What a network computes of some clips."""
+    """Outputs of a network for some clips."""
 
     logits: np.ndarray
     """`[N, K]`."""
@@ -24,7 +24,7 @@ class Outputs(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What a network computes of its training clips."""
+    """Outputs of a network for its training clips."""
 
     outputs: Outputs
     class_indices: np.ndarray

@@ -174,6 +174,14 @@ def can_replace_nodes() -> bool:
     return len(nodes) > 1 or not is_complete
 
 
+def max_restarts() -> int:
+    """Return how often Ray may start an actor again: any number, or never on a single node.
+
+    There, Ray would warn about it.
+    """
+    return -1 if can_replace_nodes() else 0
+
+
 def trial_resources(
     num_tasks: int, *, cpus_each: int | None, use_gpu: bool, sharing_gpu: int = 1
 ) -> Resources:

@@ -27,7 +27,7 @@ _FEWEST_CLIPS = 10
 
 
 class Point(NamedTuple):
-    """What a threshold does to held-out clips."""
+    """Effect of a threshold on held-out clips."""
 
     threshold: float
     """Confidence from which a clip gets an answer."""

@@ -246,7 +246,7 @@ def predict_clips(
             batch_size=_MODEL_BATCH,
             num_cpus=model_cpus,
             num_gpus=1 if gpu_backend else None,
-            max_restarts=max_restarts(),
+            max_restarts=capacity.max_restarts(),
             compute=ray.data.ActorPoolStrategy(
                 min_size=1, max_size=_max_actors(len(rows), gpu_backend is not None)
             ),
@@ -271,11 +271,6 @@ def _add_predictions(
     results["probability"] = np.where(is_readable, of_labels, 0)
     results[card.probability_columns] = np.where(is_readable[:, None], probabilities, 0)
     return results
-
-
-def max_restarts() -> int:
-    """Let actors of a lost node restart elsewhere; on a single node, Ray would warn about it."""
-    return -1 if capacity.can_replace_nodes() else 0
 
 
 def _max_actors(num_clips: int, use_gpu: bool) -> int:

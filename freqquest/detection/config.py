@@ -11,6 +11,10 @@ from freqquest.dataset.quarantine import check_quarantined_fraction
 
 EventFormat = Literal["csv", "json", "audacity", "raven"]
 
+DEFAULT_CONFIDENCE = 0.5
+"""Score from which a class is detected by models of one label a clip: better than thresholds chosen
+on clips (see the kept benchmark of events)."""
+
 _SHORTEST_HOP_S, _LONGEST_HOP_S = 0.01, 300.0
 
 _OTHER_ENDINGS = (".txt", ".tsv", ".tab", ".xlsx", ".htm", ".html", ".xml")

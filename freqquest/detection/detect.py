@@ -10,7 +10,7 @@ import pandas as pd
 
 from freqquest.cnn.model_file import ModelCard, read_card
 from freqquest.dataset.tree import list_tree
-from freqquest.detection.config import DetectConfig
+from freqquest.detection.config import DEFAULT_CONFIDENCE, DetectConfig
 from freqquest.detection.event_files import file_names, frequency_range, write_events
 from freqquest.detection.events import (
     EVENT_COLUMNS,
@@ -33,10 +33,6 @@ from freqquest.storage import Location, locate
 
 _RANGE_DB = 80.0
 """Range of a picture's colors."""
-
-_UNSURE = 0.5
-"""Threshold of models of one label a clip: better than thresholds chosen on clips (see the kept
-benchmark of events)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +142,7 @@ def event_settings(config: DetectConfig, card: ModelCard) -> EventSettings:
     Raises:
         UserError: The model lacks the thresholds that the user wants.
     """
-    thresholds = card.thresholds or [_UNSURE] * len(card.classes)
+    thresholds = card.thresholds or [DEFAULT_CONFIDENCE] * len(card.classes)
     if config.min_confidence is not None:
         thresholds = [config.min_confidence] * len(card.classes)
     elif config.class_thresholds:

@@ -3,8 +3,7 @@
 NumPy and SciPy; pure functions. Shapes: N windows, K classes, F frames.
 """
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +28,9 @@ calls that level L90."""
 _BACKGROUND_S = 600.0
 """Time over which the background is measured: day and night differ."""
 
+SEARCH_SHARE = 3 / 8
+"""Share of a window in which edges are moved, unless a setting says otherwise."""
+
 _DECIMALS = 4
 """Decimals of a confidence, and of the scores that are compared with a threshold."""
 
@@ -49,7 +51,7 @@ class EventSettings:
     """Longest gap between two events of a class that become one."""
     min_duration_s: float
     """Shortest event."""
-    search_share: float = 3 / 8
+    search_share: float = SEARCH_SHARE
     """Share of a window in which the largest change before or after an edge is searched."""
 
 
@@ -76,11 +78,9 @@ def find_events(
     ):
         if label is None:
             continue
-        spans: list[_Span] = []
-        for run in _merge(_runs(scores >= threshold), gap):
-            confidence = float(scores[run[0] : run[1]].max())
-            spans.append((*_refine(run, heard.changes, radius), confidence))
-        for start, end, confidence in _join_touching(spans):
+        spans = _join(_spans(scores, threshold), gap)
+        moved = [_move_edges(span, heard.changes, radius) for span in spans]
+        for start, end, confidence in _join(moved, 0):
             start_s, end_s = start * grid.frame_s, min(end * grid.frame_s, duration_s)
             if end_s - start_s >= settings.min_duration_s:
                 events.append((path, start_s, end_s, label, confidence))
@@ -161,49 +161,38 @@ def background_level(levels: np.ndarray, frame_s: float) -> np.ndarray:
     return interpolated
 
 
-def _runs(is_active: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield the start and the end of each run of true values."""
-    edges = np.flatnonzero(np.diff(is_active.astype(np.int8), prepend=0, append=0))
-    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+def _spans(scores: np.ndarray, threshold: float) -> Iterator[_Span]:
+    """Yield each run of frames whose score reaches the threshold."""
+    edges = np.flatnonzero(np.diff((scores >= threshold).astype(np.int8), prepend=0, append=0))
+    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        yield start, end, float(scores[start:end].max())
 
 
-def _merge(runs: Iterator[tuple[int, int]], gap: float) -> Iterator[tuple[int, int]]:
-    """Join runs, sorted by their start, with at most a gap between them."""
-    joined: tuple[int, int] | None = None
-    for start, end in itertools.chain(runs, [(-1, -1)]):
-        if joined is not None and start >= 0 and start - joined[1] <= gap:
-            joined = joined[0], max(joined[1], end)
+def _join(spans: Iterable[_Span], gap: float) -> Iterator[_Span]:
+    """Join spans with at most a gap between them; the surest one's confidence is that of all."""
+    joined: _Span | None = None
+    for span in sorted(spans):
+        if joined is not None and span[0] - joined[1] <= gap:
+            joined = joined[0], max(joined[1], span[1]), max(joined[2], span[2])
             continue
         if joined is not None:
             yield joined
-        joined = start, end
+        joined = span
+    if joined is not None:
+        yield joined
 
 
-def _refine(run: tuple[int, int], changes: np.ndarray, radius: int) -> tuple[int, int]:
-    """Move the edges of a run to the largest changes within a radius; not those of the recording.
+def _move_edges(span: _Span, changes: np.ndarray, radius: int) -> _Span:
+    """Move the edges to the largest changes within a radius, but not those of the recording.
 
-    The edges stay on their sides of the run, so that the result overlaps it.
+    They stay on their sides of the span, so that the result overlaps it.
     """
-    start, end = run
+    start, end, confidence = span
     onset = start and _largest(changes, max(0, start - radius), min(start + radius + 1, end))
     if end < len(changes):
         end = _largest(changes, max(onset + 1, start + 1, end - radius), end + radius + 1)
-    return onset, end
+    return onset, end, confidence
 
 
 def _largest(changes: np.ndarray, first: int, stop: int) -> int:
     return first + int(changes[first:stop].argmax())
-
-
-def _join_touching(spans: Sequence[_Span]) -> Iterator[_Span]:
-    """Yield events of one class, of which those that touch became one."""
-    joined: _Span | None = None
-    for span in sorted(spans):
-        if joined is None or span[0] > joined[1]:
-            if joined is not None:
-                yield joined
-            joined = span
-        else:
-            joined = joined[0], max(joined[1], span[1]), max(joined[2], span[2])
-    if joined is not None:
-        yield joined

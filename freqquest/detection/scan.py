@@ -14,7 +14,6 @@ import ray.data
 from freqquest.cluster import capacity, connection
 from freqquest.cnn.devices import Device
 from freqquest.cnn.gpu_backend import find_gpu_backend
-from freqquest.cnn.predict import max_restarts
 from freqquest.detection.grid import Grid
 from freqquest.detection.listen import Heard
 from freqquest.detection.parts import join, list_parts, missing_units, read_part, remove_overlaps
@@ -165,7 +164,7 @@ class Scan:
                 fn_constructor_args=(settings,),
                 num_cpus=1,
                 num_gpus=1 / _ACTORS_PER_GPU if gpu_backend else None,
-                max_restarts=max_restarts(),
+                max_restarts=capacity.max_restarts(),
                 compute=ray.data.ActorPoolStrategy(
                     min_size=1,
                     max_size=num_actors,

@@ -58,7 +58,7 @@ class ClassScores(TypedDict):
 
     by_class: dict[str, Counts]
     micro: Counts
-    """Of the sums over all classes, also those without a reference."""
+    """Counts over all classes, also those without a reference."""
     macro: Average
 
 

@@ -26,7 +26,8 @@ def write_csv(table: pd.DataFrame, file: Location, unchanged: Collection[str] = 
 
 def restore(cells: pd.Series) -> pd.Series:
     """Return text cells of a table that `write_csv` wrote as they were before."""
-    return cells.str.replace(r"^'(?=[=+\-@\t\r])", "", regex=True)
+    is_safe = cells.str.startswith(tuple(f"'{start}" for start in _FORMULA_STARTS))
+    return cells.where(~is_safe, cells.str[1:])
 
 
 def _neutralize(cell: object) -> object:
