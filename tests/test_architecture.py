@@ -21,6 +21,8 @@ MAY_IMPORT = {
     "cnn": SHARED | {"audio", "cluster", "runs", "dataset"},
     "cgan": SHARED | {"audio", "cluster", "runs", "dataset"},
     "detection": SHARED | {"audio", "cluster", "runs", "dataset", "cnn"},
+    "export": SHARED | {"audio", "cluster", "runs", "dataset", "cnn", "cgan"},
+    "serving": SHARED | {"audio", "cluster", "runs", "dataset", "cnn", "detection"},
 }
 COMMAND_LINE = {"cli", "cli_form", "commands", "help_layout", "__main__", "gpu"}
 

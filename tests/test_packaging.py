@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-BROUGHT_BY_RAY = {"pyyaml"}
+BROUGHT_BY_RAY = {"pyyaml", "fastapi", "starlette", "uvicorn"}
 NOT_INSTALLED = {"freqquest", "_typeshed"} | sys.stdlib_module_names
 
 
@@ -45,9 +45,8 @@ def imported_packages(folder: Path) -> set[str]:
 
 
 RANGES = [Requirement(text) for text in PROJECT["dependencies"]]
-EXTRAS = [
-    Requirement(text) for extra in PROJECT["optional-dependencies"].values() for text in extra
-]
+PROJECT_EXTRAS = PROJECT["optional-dependencies"]
+EXTRAS = [Requirement(text) for extra in PROJECT_EXTRAS.values() for text in extra]
 BASE_PINS = read_pins("requirements.txt")
 DEV_PINS = read_pins("requirements-dev.txt")
 
@@ -81,7 +80,18 @@ def test_the_package_imports_every_dependency_and_no_other_library():
     distributions = packages_distributions()
     libraries = imported_packages(ROOT / "freqquest") - NOT_INSTALLED
     imported = {canonicalize_name(name) for library in libraries for name in distributions[library]}
-    assert imported - BROUGHT_BY_RAY == names(RANGES)
+    assert imported - BROUGHT_BY_RAY - names(EXTRAS) == names(RANGES)
+
+
+def test_only_the_room_of_an_extra_imports_its_libraries():
+    extras = {canonicalize_name(Requirement(text).name) for text in PROJECT_EXTRAS["export"]}
+    distributions = packages_distributions()
+    for room in (path for path in (ROOT / "freqquest").iterdir() if path.is_dir()):
+        libraries = imported_packages(room) & distributions.keys()
+        found = {
+            canonicalize_name(name) for library in libraries for name in distributions[library]
+        }
+        assert room.name == "export" or not found & extras, room
 
 
 def test_ci_finds_its_command_in_the_readme_which_installs_the_test_tools():
