@@ -3,7 +3,6 @@
 Shapes: N clips, K classes, S samples.
 """
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -11,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.decode import UnreadableClipError
 from freqquest.cluster.cores import num_usable_cores
 from freqquest.cnn.labeled_clips import LabeledClips
 from freqquest.cnn.search.outcome import Outcome
 from freqquest.cnn.search.selection import held_out
-from freqquest.dataset.load_clip import open_clip
+from freqquest.dataset.load_clip import waveform_if_readable
 from freqquest.runs import layout
 from freqquest.runs.clip_files import encode_clip, write_clips
 from freqquest.runs.metrics import SearchMetrics
@@ -43,7 +41,9 @@ def write_held_out_clips(
     encode = partial(_encode, clips, clip)
     with ThreadPoolExecutor(num_usable_cores()) as threads:
         cells = list(threads.map(encode, rows[numbers]))
-    table = [{"row": int(number), **of_clip} for number, of_clip in zip(numbers, cells, strict=True)]
+    table = [
+        {"row": int(number), **of_clip} for number, of_clip in zip(numbers, cells, strict=True)
+    ]
     write_clips(table, run / layout.VALIDATION_CLIPS_NAME)
 
 
@@ -55,9 +55,7 @@ def _predictions(best: Outcome, clips: LabeledClips, metrics: SearchMetrics) -> 
         answers = probabilities >= np.array(thresholds)
     else:
         answers = np.eye(len(clips.classes), dtype=bool)[probabilities.argmax(axis=1)]
-    places = {
-        name: getattr(clips, name)[rows] for name in ("start_s", "end_s")
-    }
+    places = {name: getattr(clips, name)[rows] for name in ("start_s", "end_s")}
     return Predictions(
         places=pd.DataFrame(
             {"path": clips.paths[rows], **places, "recording": clips.recordings[rows]}
@@ -72,11 +70,6 @@ def _predictions(best: Outcome, clips: LabeledClips, metrics: SearchMetrics) -> 
 
 def _encode(clips: LabeledClips, clip: ClipConfig, row: int) -> dict[str, bytes | None]:
     """Return sound and picture of a row; without sound if its file is no longer readable."""
-    start_s, end_s = float(clips.start_s[row]), float(clips.end_s[row])
-    end = None if math.isnan(end_s) else end_s
-    waveform: np.ndarray | None = None
-    try:
-        waveform = open_clip(clips.paths[row], clip, start_s, end).waveform
-    except (OSError, UnreadableClipError):
-        pass
+    place = float(clips.start_s[row]), float(clips.end_s[row])
+    waveform = waveform_if_readable(clips.paths[row], clip, *place)
     return encode_clip(waveform, clip.sample_rate_hz, clips.spectrograms[row])

@@ -40,9 +40,8 @@ from freqquest.storage import Location, locate
 def tune_cnn(config: TuneConfig) -> CnnMetrics:
     """Find the best configuration, evaluate it, and save the final model.
 
-    Needs an initialized Ray. Leaves best_model.keras, trials.csv, the validation clips' predictions,
-    plots and TensorBoard logs. A
-    finished run is left as it is.
+    Needs an initialized Ray. Leaves best_model.keras, trials.csv, predictions of the validation
+    clips, plots and TensorBoard logs. A finished run is left as it is.
 
     Returns:
         Metrics of the best configuration.

@@ -58,22 +58,17 @@ class Predictions:
         surest_wrong = np.where(self.labels != self.answers, of_decisions, 0).max(axis=1)
         return np.asarray(np.where(self.are_wrong, surest_wrong, of_decisions.min(axis=1)))
 
-    def names(self, is_label: np.ndarray) -> str:
-        """Return the labels of one clip, `[K]`, bool, as text."""
-        chosen = [label for label, has in zip(self.classes, is_label, strict=True) if has]
-        return LABEL_SEPARATOR.join(chosen)
-
 
 def write_predictions(predictions: Predictions, run: Location) -> None:
     """Write the table of predictions into a run folder."""
-    columns = {f"{_PROBABILITY}{label}": values for label, values in _columns(predictions)}
-    table = predictions.places.reset_index(drop=True).assign(
-        label=[predictions.names(of_clip) for of_clip in predictions.labels],
-        Class=[predictions.names(of_clip) for of_clip in predictions.answers],
-        **columns,
+    names = [f"{_PROBABILITY}{label}" for label in predictions.classes]
+    rounded = pd.DataFrame(predictions.probabilities.astype(float).round(6), columns=names)
+    table = predictions.places.assign(
+        label=_texts(predictions.labels, predictions.classes),
+        Class=_texts(predictions.answers, predictions.classes),
     )
-    numbers = ("start_s", "end_s", *columns)
-    write_csv(table, run / layout.PREDICTIONS_NAME, unchanged=numbers)
+    table = pd.concat([table.reset_index(drop=True), rounded], axis=1)
+    write_csv(table, run / layout.PREDICTIONS_NAME, unchanged=("start_s", "end_s", *names))
 
 
 def read_predictions(run: Location, has_several_labels: bool) -> Predictions | None:
@@ -82,12 +77,13 @@ def read_predictions(run: Location, has_several_labels: bool) -> Predictions | N
     if not file.is_file():
         return None
     texts = dict.fromkeys(("path", "recording", "label", "Class"), str)
-    table = pd.read_csv(io.BytesIO(file.read_bytes()), dtype=texts, keep_default_na=False,
-                        na_values={"end_s": [""]})
+    table = pd.read_csv(
+        io.BytesIO(file.read_bytes()), dtype=texts, keep_default_na=False, na_values={"end_s": [""]}
+    )
     for name in texts:
         table[name] = restore(table[name])
     probabilities = table.filter(regex=f"^{_PROBABILITY}")
-    classes = tuple(name.removeprefix(_PROBABILITY) for name in probabilities)
+    classes = tuple(str(name).removeprefix(_PROBABILITY) for name in probabilities)
     return Predictions(
         places=table[list(_PLACE)],
         classes=classes,
@@ -105,11 +101,9 @@ def worth_a_look(predictions: Predictions) -> np.ndarray:
     200. Where there are more, each pair of true and predicted labels keeps its first ones.
     """
     wrong, confidences = predictions.are_wrong, predictions.confidences
-    pairs = pd.Series([
-        (true.tobytes(), answer.tobytes())
-        for true, answer in zip(predictions.labels, predictions.answers, strict=True)
-    ], dtype=object)
-    surest = np.lexsort((np.arange(len(wrong)), -confidences))
+    both = np.hstack([predictions.labels, predictions.answers])
+    pairs = pd.Series([of_clip.tobytes() for of_clip in both])
+    surest = np.argsort(-confidences, kind="stable")
     mistakes = _first_of_each(surest[wrong[surest]], pairs, MAX_MISTAKES)
     unsure = surest[::-1]
     right = _first_of_each(unsure[~wrong[unsure]], pairs, MAX_RIGHT)
@@ -123,9 +117,10 @@ def _first_of_each(clips: np.ndarray, pairs: pd.Series, num_kept: int) -> np.nda
     return clips[kept]
 
 
-def _columns(predictions: Predictions) -> list[tuple[str, np.ndarray]]:
-    rounded = predictions.probabilities.astype(float).round(6)
-    return list(zip(predictions.classes, rounded.T, strict=True))
+def _texts(indicators: np.ndarray, classes: tuple[str, ...]) -> list[str]:
+    """Return labels `[N, K]`, bool, as text."""
+    names = np.array(classes, object)
+    return [LABEL_SEPARATOR.join(names[of_clip]) for of_clip in indicators]
 
 
 def _indicators(cells: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
