@@ -22,7 +22,7 @@ def test_the_kept_epoch_is_shown_if_it_left_sounds_else_the_last_one(tmp_path, k
         "machine": "this one",
     }
     (tmp_path / "metrics.json").write_text(json.dumps({"cgan": metrics}))
-    write_report(str(tmp_path))
+    write_report(str(tmp_path), limit_bytes=0)
     page = (tmp_path / "report.html").read_text()
     assert f"<th>epoch {shown}</th>" in page
     assert (
@@ -202,7 +202,7 @@ def test_the_coverage_of_a_precision_is_reported_if_the_run_has_its_picture(tmp_
     assert "coverage.png" not in (tmp_path / "report.html").read_text()
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "coverage.png").write_bytes(b"a picture")
-    write_report(str(tmp_path))
+    write_report(str(tmp_path), limit_bytes=0)
     page = " ".join((tmp_path / "report.html").read_text().split())
     assert '<img src="figures/coverage.png"' in page
     assert "62 % with a precision of 0.8, none with a precision of 0.99." in page
