@@ -101,7 +101,7 @@ def test_several_labels_are_reported_by_mean_average_precision_and_thresholds(tm
     assert lines[3].split()[-2:] == ["-", "0.50"]
     write_report(str(tmp_path))
     page = (tmp_path / "report.html").read_text()
-    assert '<img src="class_scores.png"' in page
+    assert '<img class="plot" src="class_scores.png"' in page
     assert "confusion_matrix.png" not in page
     assert "a temperature of its\nown, from 0.50 to 2.00" in page
     assert "<td>0.62</td>\n<td>0.38</td>" in page
@@ -204,5 +204,5 @@ def test_the_coverage_of_a_precision_is_reported_if_the_run_has_its_picture(tmp_
     (tmp_path / "figures" / "coverage.png").write_bytes(b"a picture")
     write_report(str(tmp_path), limit_bytes=0)
     page = " ".join((tmp_path / "report.html").read_text().split())
-    assert '<img src="figures/coverage.png"' in page
+    assert '<img class="plot" src="figures/coverage.png"' in page
     assert "62 % with a precision of 0.8, none with a precision of 0.99." in page
