@@ -55,11 +55,14 @@ def _predictions(best: Outcome, clips: LabeledClips, metrics: SearchMetrics) -> 
         answers = probabilities >= np.array(thresholds)
     else:
         answers = np.eye(len(clips.classes), dtype=bool)[probabilities.argmax(axis=1)]
-    places = {name: getattr(clips, name)[rows] for name in ("start_s", "end_s")}
+    places = {
+        "path": clips.paths[rows],
+        "start_s": clips.start_s[rows],
+        "end_s": clips.end_s[rows],
+        "recording": clips.recordings[rows],
+    }
     return Predictions(
-        places=pd.DataFrame(
-            {"path": clips.paths[rows], **places, "recording": clips.recordings[rows]}
-        ),
+        places=pd.DataFrame(places),
         classes=clips.classes,
         labels=labels,
         answers=answers,
