@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import pandas as pd
 
 from freqquest.cgan.judged_clips import ClassifierOutputs
 from freqquest.cgan.realism import (
@@ -53,6 +54,17 @@ class RealSpectrograms(NamedTuple):
     """Clip of each label, `[L]`: a clip with several labels is a real clip of each."""
     class_indices: np.ndarray
     """Classes `[L]`."""
+    rows: pd.DataFrame
+    """Columns of each clip beside its spectrogram."""
+
+
+class NearestClips(NamedTuple):
+    """The real training clip nearest to each of some generated clips."""
+
+    rows: pd.DataFrame
+    """Its columns in the dataset."""
+    distances: np.ndarray
+    """Distances `[N]`, relative to those that held-out clips of the class usually have."""
 
 
 def read_real_clips(
@@ -70,7 +82,8 @@ def read_real_clips(
 
 
 def _read_split(dataset: Location, manifest: Manifest, split: str) -> RealSpectrograms:
-    is_original = (read_rows(dataset, manifest, split)["augmentation"] == NOT_AUGMENTED).to_numpy()
+    table = read_rows(dataset, manifest, split)
+    is_original = (table["augmentation"] == NOT_AUGMENTED).to_numpy()
     clips, labels, num_seen, num_kept = [], [], 0, 0
     for shard in SplitReader(dataset, manifest, split, "cnn").shards():
         num_clips = len(shard.class_indices)
@@ -80,7 +93,9 @@ def _read_split(dataset: Location, manifest: Manifest, split: str) -> RealSpectr
         num_seen, num_kept = num_seen + num_clips, num_kept + len(rows)
         if num_kept >= _MAX_REAL_CLIPS:
             break
-    return RealSpectrograms(np.concatenate(clips), *np.nonzero(np.concatenate(labels)))
+    numbers, class_indices = np.nonzero(np.concatenate(labels))
+    originals = table[is_original].iloc[:num_kept]
+    return RealSpectrograms(np.concatenate(clips), numbers, class_indices, originals)
 
 
 class RealismEvaluator:
@@ -96,12 +111,27 @@ class RealismEvaluator:
         """Have the judge classify the real clips, those of `read_real_clips`."""
         self._judge, self._sample_rate_hz = judge, manifest.clip.sample_rate_hz
         self._real = RealClips(self._classify(held_out), self._classify(training), manifest.classes)
+        self._training_rows = training.rows.iloc[training.clip_numbers]
 
     def evaluate(self, waveforms: np.ndarray, class_indices: np.ndarray) -> RealismMetrics:
         """Return the metrics of generated clips `[N, S]`, intended to be of the classes `[N]`."""
         probabilities, features = self._judge.classify_waveforms(waveforms, self._sample_rate_hz)
         outputs = self._outputs(probabilities, features, class_indices)
         return measure_realism(outputs, self._real)
+
+    def find_nearest(
+        self, waveforms: np.ndarray, class_indices: np.ndarray
+    ) -> tuple[np.ndarray, NearestClips]:
+        """Return probabilities `[N, K]` of generated clips, and the training clip nearest to each.
+
+        Args:
+            waveforms: `[N, S]`.
+            class_indices: Classes `[N]` that they were made for.
+        """
+        probabilities, features = self._judge.classify_waveforms(waveforms, self._sample_rate_hz)
+        points = self._real.points(self._outputs(probabilities, features, class_indices))
+        distances, numbers = self._real.nearest_ratios(points), self._real.nearest_numbers(points)
+        return probabilities, NearestClips(self._training_rows.iloc[numbers], distances)
 
     def real_baseline(self, num_clips: int) -> RealismMetrics:
         """Return the same metrics of real clips, for comparison with `num_clips` of each class."""

@@ -134,6 +134,10 @@ class RealClips:
         """
         return np.asarray(self._nearest(points) / self._usual_distances[points.class_indices])
 
+    def nearest_numbers(self, points: Points) -> np.ndarray:
+        """Return the numbers `[N]` of the nearest training clips, of any class."""
+        return np.asarray(self._neighbors.kneighbors(points.coordinates)[1][:, 0])
+
     def _nearest(self, points: Points) -> np.ndarray:
         if not len(points):
             return np.zeros(0)

@@ -19,11 +19,12 @@ from freqquest.cgan.background import Background
 from freqquest.cgan.devices import copy_to_host
 from freqquest.cgan.distributed import Worker, from_first_worker
 from freqquest.cgan.epoch import EpochMetrics
+from freqquest.cgan.final_judging import GeneratedClips, judge_finally
 from freqquest.cgan.generator import GPU_CLIPS_AT_ONCE, ClipKey, draw_noise, to_waveforms
 from freqquest.cgan.generator_file import GeneratorCard, generator_bytes
 from freqquest.cgan.hardware import HardwareMonitor, describe_hardware
 from freqquest.cgan.judging import Judge, RealismEvaluator, RealSpectrograms, read_real_clips
-from freqquest.cgan.realism import RealismMetrics, as_dict, format_table
+from freqquest.cgan.realism import RealismMetrics
 from freqquest.cgan.tensorboard_logs import CganLogs
 from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.trainer import CganTrainer, TrainerState
@@ -80,15 +81,6 @@ def restore(trainer: CganTrainer, job: TrainJob, worker: Worker) -> list[EpochMe
         )
     trainer.load_state_dict(state["trainer"])
     return state["history"]
-
-
-class _GeneratedClips(TypedDict):
-    """Clips to be judged."""
-
-    waveforms: np.ndarray
-    """`[N, S]`."""
-    class_indices: np.ndarray
-    """Classes `[N]` that they were made for."""
 
 
 class Recorder:
@@ -180,11 +172,10 @@ class Recorder:
             config, num_clips = self._job.config, self._job.config.final_judge_clips
             on_note(f"judging {num_clips} clips of each class by epoch {epoch}")
             clips = self._generate_of_each_class(num_clips, config.seed + _FINAL_SEED)
-            evaluation = self._evaluator.evaluate(**clips)
-            baseline = self._evaluator.real_baseline(num_clips)
-            table = format_table(evaluation, baseline)
-            (self._job.run / layout.JUDGE_TABLE_NAME).write_text(table + "\n")
-            metrics |= {"judge": as_dict(evaluation), "baseline": as_dict(baseline)}
+            evaluation, judged = judge_finally(
+                self._evaluator, clips, self._job.manifest, self._job.run
+            )
+            metrics |= judged
             # Distances depend on the number of clips, so epochs have a baseline of their own.
             of_epochs = self._evaluator.real_baseline(config.judge_clips)
             metrics["baseline_of_epochs"] = of_epochs.overall
@@ -202,9 +193,7 @@ class Recorder:
         if is_first:
             self._logs.add_baseline(self._evaluator.real_baseline(self._job.config.judge_clips))
 
-    def _record(
-        self, epoch: int, clips: _GeneratedClips | None, state: TrainerState | None
-    ) -> None:
+    def _record(self, epoch: int, clips: GeneratedClips | None, state: TrainerState | None) -> None:
         """Evaluate an epoch's clips, log its metrics, and save its state. Runs in the background.
 
         Args:
@@ -227,7 +216,7 @@ class Recorder:
         if state is not None:
             self._save(epoch, state, evaluation)
 
-    def _generate_of_each_class(self, clips_per_class: int, seed: int) -> _GeneratedClips:
+    def _generate_of_each_class(self, clips_per_class: int, seed: int) -> GeneratedClips:
         """Return clips of the averaged generator."""
         num_classes = len(self._job.manifest.classes)
         clips = [

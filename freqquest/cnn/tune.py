@@ -13,6 +13,7 @@ from freqquest.cnn import final_model
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.gpu_backend import find_gpu_backend
+from freqquest.cnn.held_out_clips import write_held_out_clips
 from freqquest.cnn.labeled_clips import (
     LabeledClips,
     SplitRows,
@@ -39,8 +40,8 @@ from freqquest.storage import Location, locate
 def tune_cnn(config: TuneConfig) -> CnnMetrics:
     """Find the best configuration, evaluate it, and save the final model.
 
-    Needs an initialized Ray. Leaves best_model.keras, trials.csv, plots and TensorBoard logs. A
-    finished run is left as it is.
+    Needs an initialized Ray. Leaves best_model.keras, trials.csv, predictions of the validation
+    clips, plots and TensorBoard logs. A finished run is left as it is.
 
     Returns:
         Metrics of the best configuration.
@@ -75,6 +76,7 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     best = choose(outcomes, clips)
     search_metrics = evaluate(outcomes, best, clips, _describe_split(config, clips, manifest))
     _write_plots(draw(outcomes, best, clips, search_metrics), run)
+    write_held_out_clips(best, clips, search_metrics, manifest.clip, run.location)
 
     predictions, networks = final_model.fit_final_and_audit_networks(
         config, clips, shared_clips, best, audit, run.location, gpu_backend

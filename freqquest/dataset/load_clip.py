@@ -1,6 +1,10 @@
-"""Clips from files on any storage. pyarrow and the decoders. Shapes: M mel bands, T frames."""
+"""Clips from files on any storage. pyarrow and the decoders.
+
+Shapes: S samples, M mel bands, T frames.
+"""
 
 import io
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +42,23 @@ def open_clip(
     """
     with _open(path) as stream:
         return load_clip(stream, config, start_s, end_s)
+
+
+def waveform_if_readable(
+    path: str, config: ClipConfig, start_s: float, end_s: float
+) -> np.ndarray | None:
+    """Return the waveform `[S]` of a clip that was readable once; None if it is no longer.
+
+    Args:
+        path: Audio file.
+        config: Format of the clip.
+        start_s: Start of the clip in its file, in seconds.
+        end_s: Its end; NaN if only the clip's length or the file ends it.
+    """
+    try:
+        return open_clip(path, config, start_s, None if math.isnan(end_s) else end_s).waveform
+    except (OSError, UnreadableClipError):
+        return None
 
 
 def open_clips(places: Sequence[tuple[str, Part]], config: ClipConfig) -> Iterator[Clip | str]:

@@ -15,6 +15,7 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.dataset.windows import WindowConfig
 from freqquest.errors import UserError
+from freqquest.runs import tables
 from freqquest.storage import Location
 
 FORMAT_VERSION = 4
@@ -30,7 +31,7 @@ UNFINISHED_NAME = "unfinished.json"
 NOT_AUGMENTED = "none"
 """Value of the column `augmentation` for clips that are not augmented copies."""
 
-LABEL_SEPARATOR = ";"
+LABEL_SEPARATOR = tables.LABEL_SEPARATOR
 """Separator of the labels of a clip that has several."""
 
 SPLITS = ("train", "validation", "test")

@@ -20,6 +20,9 @@ TENSORBOARD_DIR = "tensorboard"
 REPORT_NAME = "report.html"
 """Report of the whole run."""
 
+REPORT_FILES_DIR = "report_files"
+"""Sounds that the report links, if they would make its file too large."""
+
 FIGURES_DIR = "figures"
 """Plots that the report shows, of the run or of its dataset."""
 
@@ -60,6 +63,12 @@ CONFUSION_MATRIX_NAME = "confusion_matrix.png"
 
 CLASS_SCORES_NAME = "class_scores.png"
 """Metrics of each class instead, if clips have several labels."""
+
+PREDICTIONS_NAME = "validation_predictions.csv"
+"""Labels, answer and probabilities of each validation clip."""
+
+VALIDATION_CLIPS_NAME = "validation_clips.parquet"
+"""Sounds and pictures of those of these clips that the report shows."""
 
 LEARNING_CURVES_NAME = "learning_curves.png"
 """Plot of each trial's score by epoch, among the figures."""
@@ -104,6 +113,9 @@ SPECTROGRAMS_DIR = "spectrograms"
 
 JUDGE_TABLE_NAME = "judge.txt"
 """Final evaluation of the generator, as a text table."""
+
+NEAREST_CLIPS_NAME = "nearest_clips.parquet"
+"""Some generated clips and the real training clip nearest to each, with sounds and pictures."""
 
 GENERATED_DIR = "generated"
 """WAV files that the pipeline generates at the end."""

@@ -4,7 +4,8 @@ from importlib.resources import files
 
 import jinja2
 
-_STYLE = "page_style.html"
+_SHARED = "freqquest.runs"
+"""Package with the templates that others include."""
 
 
 def render_page(package: str, template: str, **values: object) -> str:
@@ -12,15 +13,16 @@ def render_page(package: str, template: str, **values: object) -> str:
 
     Args:
         package: Package that holds the template, such as `freqquest.runs`.
-        template: File name of the template; it may include `page_style.html`.
+        template: File name of the template; it may include those of freqquest.runs, such as
+            `page_style.html`.
         **values: Values by the names that the template has for them.
     """
-    sources = {
-        template: files(package).joinpath(template).read_text(),
-        _STYLE: files("freqquest.runs").joinpath(_STYLE).read_text(),
-    }
+
+    def source_of(name: str) -> str:
+        return files(package if name == template else _SHARED).joinpath(name).read_text()
+
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader(sources),
+        loader=jinja2.FunctionLoader(source_of),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -12,6 +12,7 @@ import pandas as pd
 from freqquest import plots
 from freqquest.runs import layout
 from freqquest.runs.folder import read_sections
+from freqquest.runs.inline_files import inline_files
 from freqquest.runs.metrics import (
     SCORE_TITLES,
     ClassMetrics,
@@ -23,8 +24,12 @@ from freqquest.runs.metrics import (
     search_score,
 )
 from freqquest.runs.page import render_page
+from freqquest.runs.report_clips import Files, generated_pairs, held_out_clips
 from freqquest.runs.tensorboard_server import tensorboard_command
 from freqquest.storage import Location, locate
+
+MAX_PAGE_BYTES = 10_000_000
+"""Size of the page up to which pictures and sounds are in it."""
 
 _PICTURE_NAME = re.compile(r"epoch_(\d+)\.png")
 
@@ -46,14 +51,20 @@ _OUTPUTS = {
 """Files and folders that the summary points to, if they exist."""
 
 
-def write_report(run_dir: str) -> None:
-    """Write report.html and its plots; stages that have not finished are left out."""
+def write_report(run_dir: str, limit_bytes: int = MAX_PAGE_BYTES) -> None:
+    """Write report.html and its plots; stages that have not finished are left out.
+
+    Args:
+        run_dir: The run folder.
+        limit_bytes: Largest size of the page with pictures and sounds in it; it links the others.
+    """
     run = locate(run_dir)
     sections = read_sections(run, layout.METRICS_NAME)
     metrics = cast(RunMetrics, sections)
     if "cgan" in metrics:
         _draw_generator_plots(run, metrics["cgan"])
     shown_epoch = _shown_epoch(run, metrics.get("cgan"))
+    files: Files = {}
     page = render_page(
         "freqquest.runs",
         "report_template.html",
@@ -69,8 +80,13 @@ def write_report(run_dir: str) -> None:
         has_dataset_plots=(run / layout.DATASET_DIR / layout.FIGURES_DIR).is_dir(),
         has_coverage=(run / layout.FIGURES_DIR / layout.COVERAGE_NAME).is_file(),
         has_importance=(run / layout.FIGURES_DIR / layout.IMPORTANCE_NAME).is_file(),
+        pairs=generated_pairs(run, files),
+        held_out=held_out_clips(run, "mean_average_precision" in metrics.get("cnn", {}), files),
         **{name: sections.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
     )
+    page, linked = inline_files(page, files, run, limit_bytes)
+    for link, content in linked.items():
+        (run / link).write_bytes(content)
     (run / layout.REPORT_NAME).write_text(page)
 
 

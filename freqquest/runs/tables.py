@@ -6,6 +6,9 @@ import pandas as pd
 
 from freqquest.storage import Location
 
+LABEL_SEPARATOR = ";"
+"""Separator of the labels of a clip that has several."""
+
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 

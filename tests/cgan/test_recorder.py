@@ -13,6 +13,7 @@ from freqquest.cgan import devices, recorder
 from freqquest.cgan.background import Background
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.generator_file import read_generator
+from freqquest.cgan.judging import NearestClips
 from freqquest.cgan.realism import RealismMetrics
 from freqquest.cgan.training_loop import run_training
 from tests.cgan.conftest import CPU, small, threads, train_job
@@ -37,6 +38,11 @@ class FakeEvaluator:
         assert len(waveforms) == len(class_indices)
         assert np.isfinite(waveforms).all()
         return realism(next(self.kernels))
+
+    def find_nearest(self, waveforms, class_indices):
+        rows = {"path": "gone.wav", "start_s": 0.0, "end_s": np.nan, "recording": "1", "label": "a"}
+        nearest = NearestClips(pd.DataFrame([rows] * len(waveforms)), np.ones(len(waveforms)))
+        return np.eye(2)[class_indices], nearest
 
 
 @pytest.fixture(scope="module")

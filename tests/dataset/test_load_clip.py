@@ -11,6 +11,7 @@ from freqquest.dataset.load_clip import (
     open_clip,
     open_clips,
     open_windows,
+    waveform_if_readable,
     window_spectrograms,
 )
 from freqquest.dataset.views import RECIPE_CLIP as CLIP
@@ -31,6 +32,15 @@ def test_a_missing_file_is_unreadable_but_a_missing_folder_is_an_outage(path, tm
         open_clip(str(tmp_path / "x.wav"), CLIP)
     with pytest.raises(FileNotFoundError):
         open_clip(str(tmp_path / "gone" / "x.wav"), CLIP)
+
+
+def test_a_clip_that_is_no_longer_readable_has_no_waveform(path, tmp_path):
+    whole = waveform_if_readable(path, CLIP, 1.0, np.nan)
+    assert (whole == open_clip(path, CLIP, 1.0).waveform).all()
+    part = waveform_if_readable(path, CLIP, 1.0, 1.5)
+    assert (part == open_clip(path, CLIP, 1.0, 1.5).waveform).all()
+    assert waveform_if_readable(str(tmp_path / "x.wav"), CLIP, 1.0, np.nan) is None
+    assert waveform_if_readable(str(tmp_path / "gone" / "x.wav"), CLIP, 1.0, np.nan) is None
 
 
 @pytest.fixture(params=["wav", "m4a", "oga"])

@@ -10,9 +10,12 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from freqquest.detection.report import RecordingView, clock, picture, write_report
 from freqquest.storage import locate
+from tests.browser import needs_chromium, visit
+from tests.conftest import RATE_HZ, tone
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{1}}"
 EVENTS = [(2.5, 5.0, "dog", 0.9), (4.0, 12.0, "siren", 0.75)]
@@ -267,3 +270,30 @@ def test_the_picture_alone_is_a_png_with_axes(tmp_path, events):
     image = matplotlib.image.imread(io.BytesIO(picture(view(tmp_path, events=events))))
     assert image.ndim == 3
     assert image.shape[1] == 1200
+
+
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"color_scheme": "dark", "width": 360}])
+def test_events_are_filtered_reached_by_keyboard_and_played(show, tmp_path, settings):
+    (tmp_path / "audio" / "a").mkdir(parents=True)
+    soundfile.write(tmp_path / "audio" / "a" / "x.wav", tone(440.0, 10.0), RATE_HZ)
+    show(events=[*EVENTS, (6.0, 7.0, "dog", 0.4)])
+    address = (tmp_path / "out" / "r.html").as_uri()
+    with visit(address, **settings) as visited:
+        page = visited.page
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        rows, boxes = page.locator("tr[data-label]:visible"), page.locator("a.box:visible")
+        page.get_by_label("confidence from").fill("50")
+        assert (rows.count(), boxes.count()) == (2, 2)
+        assert page.inner_text("#found") == "2 events of this page match."
+        page.get_by_label("class").select_option("dog")
+        assert (rows.count(), boxes.count()) == (1, 1)
+        page.get_by_label("confidence from").fill("0")
+        rows.first.locator("a").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.querySelector('audio').currentTime >= 6")
+        assert page.evaluate("document.querySelector('audio').duration") == pytest.approx(10)
+        assert visited.errors == []
+        assert visited.hosts() == set()

@@ -20,6 +20,7 @@ from freqquest.cnn.tune import tune_cnn
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.write import write_dataset
+from freqquest.runs.layout import PREDICTIONS_NAME
 from freqquest.runs.report import summarize, write_report
 from freqquest.storage import locate
 from tests.cgan.conftest import CPU, small, threads, train_job
@@ -99,7 +100,9 @@ def test_a_search_learns_each_label_and_reports_mean_average_precision(run):
     assert len(card.thresholds) == len(card.temperature) == 2
     assert "classifier's mean average precision: " in summarize(str(run))
     write_report(str(run))
-    assert "class_scores.png" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert 'alt="metrics of each class on the validation clips"' in page
+    assert page.count('<article class="clip"') == len(pd.read_csv(run / PREDICTIONS_NAME))
 
 
 def test_predictions_join_the_labels_that_are_heard(run, tmp_path):

@@ -22,7 +22,7 @@ def test_the_kept_epoch_is_shown_if_it_left_sounds_else_the_last_one(tmp_path, k
         "machine": "this one",
     }
     (tmp_path / "metrics.json").write_text(json.dumps({"cgan": metrics}))
-    write_report(str(tmp_path))
+    write_report(str(tmp_path), limit_bytes=0)
     page = (tmp_path / "report.html").read_text()
     assert f"<th>epoch {shown}</th>" in page
     assert (
@@ -101,7 +101,7 @@ def test_several_labels_are_reported_by_mean_average_precision_and_thresholds(tm
     assert lines[3].split()[-2:] == ["-", "0.50"]
     write_report(str(tmp_path))
     page = (tmp_path / "report.html").read_text()
-    assert '<img src="class_scores.png"' in page
+    assert '<img class="plot" src="class_scores.png"' in page
     assert "confusion_matrix.png" not in page
     assert "a temperature of its\nown, from 0.50 to 2.00" in page
     assert "<td>0.62</td>\n<td>0.38</td>" in page
@@ -202,7 +202,7 @@ def test_the_coverage_of_a_precision_is_reported_if_the_run_has_its_picture(tmp_
     assert "coverage.png" not in (tmp_path / "report.html").read_text()
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "coverage.png").write_bytes(b"a picture")
-    write_report(str(tmp_path))
+    write_report(str(tmp_path), limit_bytes=0)
     page = " ".join((tmp_path / "report.html").read_text().split())
-    assert '<img src="figures/coverage.png"' in page
+    assert '<img class="plot" src="figures/coverage.png"' in page
     assert "62 % with a precision of 0.8, none with a precision of 0.99." in page

@@ -5,18 +5,16 @@ Shapes: N clips, K classes, S samples.
 
 import dataclasses
 import json
-import math
 
 import numpy as np
 
 from freqquest import plots
 from freqquest.audio.clip import ClipConfig
-from freqquest.audio.decode import UnreadableClipError
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips
 from freqquest.cnn.search.class_picture import draw_classes
 from freqquest.cnn.search.event_file import EventFile
-from freqquest.dataset.load_clip import open_clip
+from freqquest.dataset.load_clip import waveform_if_readable
 from freqquest.dataset.manifest import LABEL_SEPARATOR
 from freqquest.runs.log_dir import LogDir
 from freqquest.storage import Location
@@ -95,13 +93,10 @@ class TrialLogs:
         self, name: str, clips: LabeledClips, row: int, clip: ClipConfig, epoch: int
     ) -> None:
         """Write the sound of a row's part of its file, if the file still exists."""
-        start_s, end_s = float(clips.start_s[row]), float(clips.end_s[row])
-        end = None if math.isnan(end_s) else end_s
-        try:
-            waveform = open_clip(clips.paths[row], clip, start_s, end).waveform
-        except (OSError, UnreadableClipError):
-            return
-        self._events.add_audio(name, waveform, clip.sample_rate_hz, epoch)
+        place = float(clips.start_s[row]), float(clips.end_s[row])
+        waveform = waveform_if_readable(clips.paths[row], clip, *place)
+        if waveform is not None:
+            self._events.add_audio(name, waveform, clip.sample_rate_hz, epoch)
 
     def close(self) -> None:
         """Close the logs."""

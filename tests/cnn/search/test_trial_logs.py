@@ -4,8 +4,8 @@ import numpy as np
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.cnn.scores import score_of
-from freqquest.cnn.search import trial_logs
 from freqquest.cnn.search.trial_logs import TrialLogs
+from freqquest.dataset import load_clip
 from freqquest.storage import locate
 from tests.cnn.conftest import make_clips, make_clips_of_several_labels
 
@@ -45,7 +45,7 @@ def test_the_sound_of_a_mistake_is_its_part_of_the_file(tmp_path, monkeypatch):
         opened.append((path, start_s, end_s))
         return SimpleNamespace(waveform=np.zeros(config.num_samples, np.float32))
 
-    monkeypatch.setattr(trial_logs, "open_clip", open_clip)
+    monkeypatch.setattr(load_clip, "open_clip", open_clip)
     clips = make_clips()
     clips.start_s[:2], clips.end_s[1] = (3.5, 8.0), 9.0
     probabilities = np.eye(2)[1 - clips.class_indices[:2]]
