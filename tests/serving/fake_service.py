@@ -5,7 +5,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -65,14 +65,19 @@ class FakeService:
     def answer(self, sound: bytes) -> dict:
         length_s = duration_s(io.BytesIO(sound))
         starts_s = np.arange(0, max(length_s - 0.5, 0.5), 0.5).tolist()
+        peaks = np.resize([0.95, 0.7, 0.2], len(starts_s))
         return {
             "duration_s": length_s,
             "label": self.label,
             "probability": 0.93,
             "probabilities": self.probabilities(0.93),
             "windows": [
-                {"start_s": start_s, "end_s": start_s + 1, "probabilities": self.probabilities(peak)}
-                for start_s, peak in zip(starts_s, np.resize([0.95, 0.7, 0.2], len(starts_s)))
+                {
+                    "start_s": start_s,
+                    "end_s": start_s + 1,
+                    "probabilities": self.probabilities(peak),
+                }
+                for start_s, peak in zip(starts_s, peaks, strict=True)
             ],
             "events": self.events,
             "spectrogram": {
@@ -104,16 +109,16 @@ def fake_service(**settings: object) -> Iterator[FakeService]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             file = PAGE if self.path == "/" else PAGE.parent / self.path[1:]
             if self.path == "/model":
                 self.answer_allowed(lambda: service.model())
-            elif file.parent in (PAGE.parent, PAGE.parent / "page") and file.is_file():
+            elif file.is_file() and file.suffix in TYPES:
                 self.send(200, file.read_bytes(), TYPES[file.suffix])
             else:
                 self.send(404, b"{}")
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             sound = self.rfile.read(int(self.headers["Content-Length"]))
             assert self.path == "/classify?spectrogram=true"
             service.sounds.append(sound)
@@ -137,7 +142,8 @@ def fake_service(**settings: object) -> Iterator[FakeService]:
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Content-Security-Policy", POLICY)
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # canceled on the page
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -13,12 +13,10 @@ export function showAnswer(sound, answer) {
   sound.answer = answer;
   const heard = heardLabels(answer);
   const outcome = heard.map(({label, chance}) => `${label}, ${chance}`).join("; ") || "none";
-  const count = answer.events.length || "no";
   find(".work", card).hidden = true;
   find(".outcome", card).textContent = outcome;
   find(".answer", card).replaceChildren(...sentence(heard));
-  find(".facts", card).textContent =
-    `${clock(answer.duration_s)} long, ${count} ${count === 1 ? "event" : "events"}`;
+  find(".facts", card).textContent = facts(answer);
   showBars(card, answer.probabilities);
   showTimeline(sound);
   showTable(sound);
@@ -31,6 +29,11 @@ export function showAnswer(sound, answer) {
 function heardLabels({label, probability, probabilities}) {
   const labels = model.several_labels ? label.split(";").filter(Boolean) : [label];
   return labels.map(label => ({label, chance: percent(probabilities[label] ?? probability)}));
+}
+
+function facts({duration_s, events: {length}}) {
+  const time = duration_s < 60 ? `${duration_s.toFixed(1)} s` : clock(duration_s);
+  return `${time} long, ${length || "no"} ${length === 1 ? "event" : "events"}`;
 }
 
 function sentence(heard) {
@@ -62,8 +65,8 @@ function bar(label, probability) {
 function showTable(sound) {
   const {card, answer: {events}} = sound;
   const rows = events.slice(0, MOST_EVENTS_LISTED).map(event => make("tr", {},
-    make("td", {}, playButton(sound, event, {textContent: `▶ ${clock(event.start_s)}`})),
-    make("td", {textContent: clock(event.end_s)}),
+    make("td", {}, playButton(sound, event, {
+      textContent: `▶ ${clock(event.start_s)} – ${clock(event.end_s)}`})),
     make("td", {textContent: event.label}),
     make("td", {className: "number", textContent: percent(event.confidence)})));
   const more = events.length - rows.length;

@@ -5,6 +5,7 @@ import {clock, find, make, percent} from "./page_parts.js";
 export function connectPlayer(sound) {
   const {file, card, player} = sound;
   player.src = URL.createObjectURL(file);
+  player.ariaLabel = `Player of ${file.name}`;
   player.onloadedmetadata = () => { if (player.duration === Infinity) findLength(player); };
   player.onerror = () => {
     player.hidden = true;
@@ -51,6 +52,7 @@ function follow(sound) {
     player.pause();
   }
   const place = Math.min(1, player.currentTime / answer.duration_s);
+  find(".playhead", card).hidden = false;
   find(".playhead", card).style.left = `${100 * place}%`;
   if (player.paused) return;
   keepInView(find(".scroller", card), place);

@@ -64,6 +64,7 @@ function asFile(parts, type, started) {
 /** Show time and level of a recording; return a function that ends it. */
 function showMeter(stream, started) {
   const context = new AudioContext(), analyser = context.createAnalyser();
+  analyser.fftSize = 8192;  // samples, more than pass between two looks at them
   const samples = new Float32Array(analyser.fftSize);
   context.createMediaStreamSource(stream).connect(analyser);
   const timer = setInterval(() => {
