@@ -43,6 +43,8 @@ class FakeService:
     max_bytes: int = 20_000_000
     label: str = "dog_bark"
     events: list[dict] = field(default_factory=lambda: list(EVENTS))
+    starts_s: list[float] = field(default_factory=list)
+    """Starts of the windows; by default, each half a second."""
     error: tuple[int, bytes] | None = None
     """Status and body of the answer to sounds, if it is to be an error."""
     is_free: threading.Event = field(default_factory=threading.Event)
@@ -64,7 +66,7 @@ class FakeService:
 
     def answer(self, sound: bytes) -> dict:
         length_s = duration_s(io.BytesIO(sound))
-        starts_s = np.arange(0, max(length_s - 0.5, 0.5), 0.5).tolist()
+        starts_s = self.starts_s or np.arange(0, max(length_s - 0.5, 0.5), 0.5).tolist()
         peaks = np.resize([0.95, 0.7, 0.2], len(starts_s))
         return {
             "duration_s": length_s,
@@ -74,7 +76,7 @@ class FakeService:
             "windows": [
                 {
                     "start_s": start_s,
-                    "end_s": start_s + 1,
+                    "end_s": min(start_s + 1, length_s),
                     "probabilities": self.probabilities(peak),
                 }
                 for start_s, peak in zip(starts_s, peaks, strict=True)

@@ -81,16 +81,17 @@ def test_what_was_heard_stands_over_the_same_time_as_the_picture(service):
         assert khz_2["y"] + khz_2["height"] / 2 == pytest.approx(middle, abs=3)
 
 
-def test_shades_are_those_of_the_window_whose_middle_is_nearest(service):
+def test_shades_are_those_of_the_window_whose_middle_is_nearest_and_blank_without_one(service):
+    service.starts_s = [0, 0.5, 2]
     with visit(service.address) as visited:
         choose(visited.page, sound())
         wait_for_answer(visited.page)
-        shares = visited.page.locator("canvas").first.evaluate(
-            "canvas => [0.3, 0.9, 1.3, 1.9].map(time => canvas.getContext('2d')"
+        opacities = visited.page.locator("canvas").first.evaluate(
+            "canvas => [0.3, 0.9, 1.7, 2.5].map(time => canvas.getContext('2d')"
             ".getImageData(canvas.width * time / 3, 0, 1, 1).data[3] / 255)"
         )
-        # Windows of 1 s every 0.5 s, of 0.95, 0.7, 0.2, 0.95 and so on.
-        assert shares == pytest.approx([0.95, 0.7, 0.2, 0.95], abs=0.01)
+    # Windows of 1 s and of the probabilities 0.95, 0.7 and 0.2; an opacity of 6% is 0.
+    assert opacities == pytest.approx([0.953, 0.718, 0, 0.248], abs=0.01)
 
 
 def test_events_play_from_start_to_end_and_the_playhead_follows(service):
@@ -246,11 +247,10 @@ def test_text_is_readable_on_light_and_on_dark(service, scheme):
             {"several_labels": True},
             "dog_bark with a probability of 93%, siren with a probability of <1%",
         ),
-        ("", {"several_labels": True}, "None of the classes it listens for"),
         (
             "siren",
-            {"background_label": "siren"},
-            "Only background: siren with a probability of <1%",
+            {"background_label": "dog_bark"},
+            "None of these sounds: dog_bark with a probability of 93%",
         ),
     ],
 )

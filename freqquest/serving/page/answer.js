@@ -12,7 +12,7 @@ export function showAnswer(sound, answer) {
   const {card} = sound;
   sound.answer = answer;
   const heard = heardLabels(answer);
-  const outcome = heard.map(({label, chance}) => `${label}, ${chance}`).join("; ") || "none";
+  const outcome = heard.map(({label, chance}) => `${label}, ${chance}`).join("; ");
   find(".work", card).hidden = true;
   find(".outcome", card).textContent = outcome;
   find(".answer", card).replaceChildren(...sentence(heard));
@@ -25,22 +25,24 @@ export function showAnswer(sound, answer) {
   announce(`${sound.file.name}: ${outcome}`);
 }
 
-/** Return the labels of the whole sound, with their probabilities. */
-function heardLabels({label, probability, probabilities}) {
-  const labels = model.several_labels ? label.split(";").filter(Boolean) : [label];
-  return labels.map(label => ({label, chance: percent(probabilities[label] ?? probability)}));
+/** Return the labels of the whole sound with their probabilities. */
+function heardLabels({label, probabilities}) {
+  const background = model.background_label;
+  // The service names the most probable of the other classes, however improbable.
+  const isBackground = !model.several_labels && probabilities[background] > probabilities[label];
+  const labels = model.several_labels ? label.split(";") : [isBackground ? background : label];
+  return labels.map(each => ({label: each, chance: percent(probabilities[each])}));
+}
+
+function sentence(heard) {
+  const words = heard.flatMap(({label, chance}) =>
+    [", ", make("b", {textContent: label}), ` with a probability of ${chance}`]).slice(1);
+  return heard[0].label === model.background_label ? ["None of these sounds: ", ...words] : words;
 }
 
 function facts({duration_s, events: {length}}) {
   const time = duration_s < 60 ? `${duration_s.toFixed(1)} s` : clock(duration_s);
   return `${time} long, ${length || "no"} ${length === 1 ? "event" : "events"}`;
-}
-
-function sentence(heard) {
-  if (!heard.length) return ["None of the classes it listens for"];
-  const words = heard.flatMap(({label, chance}) =>
-    [", ", make("b", {textContent: label}), ` with a probability of ${chance}`]).slice(1);
-  return heard[0].label === model.background_label ? ["Only background: ", ...words] : words;
 }
 
 function showBars(card, probabilities) {
@@ -65,8 +67,8 @@ function bar(label, probability) {
 function showTable(sound) {
   const {card, answer: {events}} = sound;
   const rows = events.slice(0, MOST_EVENTS_LISTED).map(event => make("tr", {},
-    make("td", {}, playButton(sound, event, {
-      textContent: `▶ ${clock(event.start_s)} – ${clock(event.end_s)}`})),
+    make("td", {}, playButton(sound, event, {}, `▶ ${clock(event.start_s)}`,
+      make("span", {className: "until", textContent: ` – ${clock(event.end_s)}`}))),
     make("td", {textContent: event.label}),
     make("td", {className: "number", textContent: percent(event.confidence)})));
   const more = events.length - rows.length;

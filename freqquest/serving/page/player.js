@@ -25,8 +25,9 @@ function findLength(player) {
   player.currentTime = Number.MAX_SAFE_INTEGER;
 }
 
-export function playButton(sound, event, properties) {
-  const button = make("button", {type: "button", disabled: sound.player.hidden, ...properties});
+export function playButton(sound, event, properties, ...children) {
+  const {hidden: disabled} = sound.player;
+  const button = make("button", {type: "button", disabled, ...properties}, ...children);
   button.ariaLabel = `Play ${event.label}, ${clock(event.start_s)} to ${clock(event.end_s)}, `
     + `confidence ${percent(event.confidence)}`;
   button.onclick = () => {

@@ -9,6 +9,7 @@ const SHOWN_FROM = 0.1;   // classes that stay below in every window get no row
 const PIXELS_PER_S = 16;
 const WIDEST_PX = 16384;  // browsers do not draw much wider pictures
 const SHADES_PX = 4096;
+const FAINTEST = 0.06;    // opacity at 0%: where nothing is drawn, there was no window
 const STEPS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200];
 const TICKS_HZ = [500, 1000, 2000, 4000, 8000, 16000, 32000, 64000];
 
@@ -80,15 +81,17 @@ function lane(sound, label, name) {
 
 /** Draw the probabilities, at each moment those of the window whose middle is nearest. */
 function shades({windows, duration_s}, label) {
-  const middles = windows.map(({start_s, end_s}) => (start_s + end_s) / 2);
-  const between = middles.slice(1).map((middle, index) => (middle + middles[index]) / 2);
-  const edges = [0, ...between, duration_s].map(time => Math.round(SHADES_PX * time / duration_s));
   const canvas = make("canvas", {width: SHADES_PX, height: 1});
   const context = canvas.getContext("2d");
+  const middle = ({start_s, end_s}) => (start_s + end_s) / 2;
+  const between = (one, other) => other ? (middle(one) + middle(other)) / 2 : null;
   context.fillStyle = SHADE;
-  windows.forEach(({probabilities}, index) => {
-    context.globalAlpha = probabilities[label];
-    context.fillRect(edges[index], 0, edges[index + 1] - edges[index], 1);
+  windows.forEach((window, index) => {
+    const left = Math.max(window.start_s, between(window, windows[index - 1]) ?? 0);
+    const right = Math.min(window.end_s, between(window, windows[index + 1]) ?? duration_s);
+    const [first, end] = [left, right].map(time => Math.round(SHADES_PX * time / duration_s));
+    context.globalAlpha = FAINTEST + (1 - FAINTEST) * window.probabilities[label];
+    context.fillRect(first, 0, end - first, 1);
   });
   return canvas;
 }
