@@ -1,6 +1,6 @@
 // The service's answer on a sound's card: in words, as bars, over time and as a table of events.
 
-import {announce, clock, find, make, percent} from "./page_parts.js";
+import {announce, breakable, clock, find, make, percent} from "./page_parts.js";
 import {playButton} from "./player.js";
 import {model} from "./service.js";
 import {showTimeline} from "./timeline.js";
@@ -40,9 +40,23 @@ function sentence(heard) {
   return heard[0].label === model.background_label ? ["None of these sounds: ", ...words] : words;
 }
 
-function facts({duration_s, events: {length}}) {
-  const time = duration_s < 60 ? `${duration_s.toFixed(1)} s` : clock(duration_s);
-  return `${time} long, ${length || "no"} ${length === 1 ? "event" : "events"}`;
+function facts({duration_s, windows, events}) {
+  const inWords = time => time < 60 ? `${time.toFixed(1)} s` : clock(time);
+  const classified_s = coveredLength(windows);
+  const part = classified_s > 0.95 * duration_s
+    ? "" : `, of which ${inWords(classified_s)} were classified`;
+  const count = `${events.length || "no"} ${events.length === 1 ? "event" : "events"}`;
+  return `${inWords(duration_s)} long${part}; ${count}`;
+}
+
+/** Return the length of what the windows cover: some models take the first or the loudest only. */
+function coveredLength(windows) {
+  let covered_s = 0, last_s = 0;
+  for (const {start_s, end_s} of windows) {
+    covered_s += Math.max(0, end_s - Math.max(start_s, last_s));
+    last_s = Math.max(last_s, end_s);
+  }
+  return covered_s;
 }
 
 function showBars(card, probabilities) {
@@ -59,7 +73,7 @@ function bar(label, probability) {
   const fill = make("span");
   fill.style.width = `${100 * probability}%`;
   return make("li", {},
-    make("span", {textContent: label}),
+    make("span", {}, ...breakable(label)),
     make("span", {className: "bar"}, fill),
     make("span", {className: "number", textContent: percent(probability)}));
 }
@@ -69,7 +83,7 @@ function showTable(sound) {
   const rows = events.slice(0, MOST_EVENTS_LISTED).map(event => make("tr", {},
     make("td", {}, playButton(sound, event, {}, `▶ ${clock(event.start_s)}`,
       make("span", {className: "until", textContent: ` – ${clock(event.end_s)}`}))),
-    make("td", {textContent: event.label}),
+    make("td", {}, ...breakable(event.label)),
     make("td", {className: "number", textContent: percent(event.confidence)})));
   const more = events.length - rows.length;
   find("tbody", card).replaceChildren(...rows);

@@ -17,6 +17,10 @@ export function showPart(shown) {
 /** Let screen readers say something that is seen elsewhere. */
 export const announce = text => { find("#announcer").textContent = text; };
 
+/** Return a label that narrow columns break after its underscores. */
+export const breakable = label =>
+  label.split(/(?<=_)/).flatMap((part, index) => index ? [make("wbr"), part] : [part]);
+
 export function percent(probability) {
   if (probability > 0 && probability < 0.01) return "<1%";
   if (probability > 0.99 && probability < 1) return ">99%";

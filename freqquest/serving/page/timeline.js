@@ -61,13 +61,16 @@ function timeTicks(duration_s) {
 /** Return a row for each class that was heard, the most probable first. */
 function lanes(sound) {
   const {windows, events} = sound.answer;
-  const peak = label => Math.max(0, ...windows.map(window => window.probabilities[label]));
-  const withEvents = new Set(events.map(event => event.label));
-  return model.classes
-    .map(label => ({label, peak: peak(label)}))
-    .filter(({label, peak}) => peak >= SHOWN_FROM || withEvents.has(label))
-    .sort((one, other) => other.peak - one.peak)
-    .map(({label, peak}) => lane(sound, label, `${label}, up to ${percent(peak)}`));
+  const withEvents = new Set(events.map(({label}) => label));
+  const peaks = Object.fromEntries(model.classes.map(label => [label, 0]));
+  const raise = (label, value) => { peaks[label] = Math.max(peaks[label], value); };
+  for (const {probabilities} of windows)
+    for (const [label, probability] of Object.entries(probabilities)) raise(label, probability);
+  for (const {label, confidence} of events) raise(label, confidence);
+  return Object.entries(peaks)
+    .filter(([label, peak]) => peak >= SHOWN_FROM || withEvents.has(label))
+    .sort(([, one], [, other]) => other - one)
+    .map(([label, peak]) => lane(sound, label, `${label}, up to ${percent(peak)}`));
 }
 
 function lane(sound, label, name) {
