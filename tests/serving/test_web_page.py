@@ -65,6 +65,7 @@ def test_the_token_is_asked_for_kept_in_this_tab_and_forgotten(service):
         page.get_by_text("refused this token").wait_for()
         page.get_by_label("Token", exact=True).fill(TOKEN)
         page.keyboard.press("Enter")
+        page.locator("#files:focus").wait_for()
         choose(page, sound())
         wait_for_answer(page)
         page.reload()
@@ -164,6 +165,7 @@ def test_sounds_are_heard_one_after_another_and_each_can_be_canceled(service):
         wait_for_answer(page, "1.wav")
         card(page, "3.wav").get_by_text("dog_bark, 93%").wait_for()
         assert page.locator("h2").all_inner_texts() == ["0.wav", "1.wav", "2.wav", "3.wav"]
+        assert page.locator("audio[src]").count() == 1
         card(page, "2.wav").get_by_role("button", name="Try again").click()
         card(page, "2.wav").get_by_text("dog_bark, 93%").wait_for()
     assert len(service.sounds) == 4

@@ -278,3 +278,14 @@ def test_many_classes_are_folded(service):
         assert page.locator(".bars li:visible").count() == 40
         assert page.get_by_text("None: an event must be louder").is_visible()
         assert not page.locator(".downloads").is_visible()
+
+
+def test_of_very_many_events_the_first_are_listed(service):
+    service.events = [EVENTS[0]] * 1_002
+    with visit(service.address) as visited:
+        page = visited.page
+        choose(page, sound())
+        wait_for_answer(page)
+        assert page.locator("tbody tr").count() == 1_000
+        assert page.get_by_text("2 later events are in the downloads.").is_visible()
+        assert len(download(page, "CSV")[1].splitlines()) == 1 + 1_002

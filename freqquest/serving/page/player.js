@@ -3,8 +3,12 @@
 import {clock, find, make, percent} from "./page_parts.js";
 
 export function connectPlayer(sound) {
-  const {file, card, player} = sound;
-  player.src = URL.createObjectURL(file);
+  const {file, card, player} = sound, details = find("details", card);
+  details.ontoggle = () => {
+    // Not before, because browsers refuse to make more than some dozen players.
+    if (details.open && !player.src) player.src = URL.createObjectURL(file);
+    if (!details.open) player.pause();
+  };
   player.ariaLabel = `Player of ${file.name}`;
   player.onloadedmetadata = () => { if (player.duration === Infinity) findLength(player); };
   player.onerror = () => {

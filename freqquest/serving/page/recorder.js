@@ -38,9 +38,9 @@ async function start(onRecording) {
 }
 
 function record(stream, onRecording) {
+  recorder = new MediaRecorder(stream);
   const parts = [], started = new Date(), hideMeter = showMeter(stream, started);
   let size = 0;
-  recorder = new MediaRecorder(stream);
   recorder.ondataavailable = ({data}) => {
     parts.push(data);
     size += data.size;

@@ -11,6 +11,7 @@ const waiting = [];
 let isWorking = false;
 
 export function addSounds(files, areRecordings = false) {
+  if (!files.length) return;  // a text was dropped
   for (const open of document.querySelectorAll("#results > li > details")) open.open = false;
   const sounds = [...files].map(file => newSound(file, areRecordings));
   find("#results").prepend(...sounds.map(sound => sound.card));
@@ -30,7 +31,6 @@ function newSound(file, isRecording) {
   const card = find("#sound").content.cloneNode(true).firstElementChild;
   const sound = {file, card, player: find("audio", card), answer: null, canceling: null};
   find(".name", card).textContent = file.name;
-  find(".save", card).hidden = !isRecording;
   find(".work button", card).onclick = () => cancel(sound);
   find(".failure button", card).onclick = () => {
     wait(sound);
@@ -39,9 +39,14 @@ function newSound(file, isRecording) {
   };
   find(".downloads", card).onclick = ({target}) => downloadEvents(sound, target.dataset.format);
   connectPlayer(sound);
-  Object.assign(find(".save a", card), {href: sound.player.src, download: file.name});
+  if (isRecording) offerToSave(sound);
   wait(sound);
   return sound;
+}
+
+function offerToSave({file, card}) {
+  find(".save", card).hidden = false;
+  Object.assign(find(".save a", card), {href: URL.createObjectURL(file), download: file.name});
 }
 
 function wait(sound) {

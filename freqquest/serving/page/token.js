@@ -17,11 +17,12 @@ export function askForToken() {
 
 /** Call a function whenever a token was entered, or was forgotten. */
 export function onTokenChange(connect) {
-  find("#token-form").onsubmit = event => {
+  find("#token-form").onsubmit = async event => {
     event.preventDefault();
     keepToken(find("#token").value);
     find("#token").value = "";
-    connect();
+    await connect();
+    find("#files").focus();  // the form, which had the focus, may be gone
   };
   find("#token-known button").onclick = () => {
     forgetToken();
