@@ -37,6 +37,8 @@ TESTS_OF_MANY_MODULES = {
     "test_packaging",
     "test_resume",
     "test_torch_alone",
+    "test_web_page",
+    "test_web_page_answer",
 }
 
 KEYS_OF_VERSION_2 = {'"normalisation"', '"equaliser_db"', '".normalise."'}
