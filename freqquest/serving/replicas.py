@@ -113,10 +113,8 @@ class Replicas:
         return any(each.replica_states.get("RUNNING", 0) for each in deployments)
 
     def stop(self) -> None:
-        """Stop the replicas, and Ray Serve unless others use it."""
+        """Stop the replicas. Ray Serve itself ends with Ray; other services may use it."""
         serve.delete(self._name)
-        if not serve.status().applications:
-            serve.shutdown()
 
 
 def _scaling(least: int, most: int) -> dict[str, Any]:

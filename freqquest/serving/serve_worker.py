@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from freqquest.audio.unreadable import UnreadableClipError
 from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.model_file import load_model
@@ -38,6 +40,9 @@ class Replica:
         prepare(settings.device)
         self._settings = settings
         network = partial(predict_probabilities, load_model(settings.model_file))
+        view = settings.hearing.card.view
+        for count in (1, 2):  # Keras compiles it for one window, and then for any number
+            network(np.zeros((count, view.num_mels, view.num_frames), np.float32))
         self._predict = SharedNetwork(network, settings.max_batch)
         self._threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="hear")
 
