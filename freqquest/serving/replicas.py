@@ -66,7 +66,8 @@ class Replicas:
             ray_actor_options={"num_cpus": 1, "num_gpus": 1 if backend else 0},
             max_ongoing_requests=REQUESTS_AT_ONCE,
             max_queued_requests=_MOST_WAITING,
-            graceful_shutdown_timeout_s=2,
+            graceful_shutdown_wait_loop_s=0.1,
+            graceful_shutdown_timeout_s=1,
             **_scaling(*config.replica_range),
         )
         try:
