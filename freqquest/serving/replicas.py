@@ -73,8 +73,9 @@ class Replicas:
         try:
             handle = serve.run(deployment.bind(settings), name=name, route_prefix=None)
         except RuntimeError as error:
+            problem = _problem(name) or str(error)
             serve.delete(name)
-            raise UserError(f"`model={config.model}` does not start: {_reason(error)}") from error
+            raise UserError(f"`model={config.model}` does not start: {problem}") from error
         return cls(_name=name, _handle=handle)
 
     async def answer(self, body: bytes, with_spectrogram: bool) -> Answer:
@@ -130,7 +131,9 @@ def _scaling(least: int, most: int) -> dict[str, Any]:
     return {"autoscaling_config": scaling}
 
 
-def _reason(error: RuntimeError) -> str:
-    """Return the last error in a text of Ray Serve, which holds whole tracebacks."""
-    lines = [line.strip() for line in str(error).splitlines() if "Error: " in line]
-    return lines[-1].partition("Error: ")[2] if lines else str(error)
+def _problem(name: str) -> str:
+    """Return the last error in Ray Serve's messages about an application: whole tracebacks."""
+    deployments = serve.status().applications[name].deployments.values()
+    lines = "\n".join(each.message for each in deployments).splitlines()
+    errors = [line.partition("Error: ")[2] for line in lines if "Error: " in line]
+    return errors[-1] if errors else ""
