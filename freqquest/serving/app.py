@@ -15,8 +15,8 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.staticfiles import StaticFiles
 
-from freqquest import __version__
 from freqquest.serving import schemas
 from freqquest.serving.access import is_same
 from freqquest.serving.answers import Answer
@@ -59,6 +59,13 @@ _ERRORS = {
 }
 
 
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""What the page may load: nothing from other hosts, and nothing inline."""
+
+
 class Service(Protocol):
     """All that the application asks of the replicas."""
 
@@ -94,7 +101,7 @@ def create_app(
     app = FastAPI(
         title="freqquest",
         summary="Classes and events of sounds",
-        version=__version__,
+        version=model.version,
         docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,
         redirect_slashes=False,
@@ -138,14 +145,23 @@ def create_app(
         metrics.upload_bytes.set(uploads.num_bytes)
         return Response(metrics.text, media_type=metrics.content_type)
 
+    _add_page(app)
+    return Metered(app, metrics)
+
+
+def _add_page(app: FastAPI) -> None:
+    """Serve the page, and the files that it consists of. It needs no token: it asks for it."""
+    folder = files("freqquest.serving")
+
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def show_page() -> Response:
-        page = files("freqquest.serving") / "page.html"
+        page = folder / "page.html"
         if not page.is_file():
             raise HTTPException(404)
-        return HTMLResponse(page.read_text())
+        headers = {"Content-Security-Policy": _PAGE_POLICY}
+        return HTMLResponse(page.read_text(encoding="utf-8"), headers=headers)
 
-    return Metered(app, metrics)
+    app.mount("/page", StaticFiles(directory=str(folder / "page"), check_dir=False))
 
 
 async def _answer(

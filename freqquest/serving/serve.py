@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
-from freqquest import __version__
+import freqquest
 from freqquest.serving import schemas
 from freqquest.serving.access import (
     check_certificate,
@@ -104,7 +104,7 @@ def _describe(config: ServeConfig, hearing: Hearing) -> schemas.Model:
         several_labels=card.has_several_labels,
         max_bytes=config.max_bytes,
         time_limit_s=config.time_limit_s,
-        version=__version__,
+        version=freqquest.__version__,
     )
 
 

@@ -1,5 +1,4 @@
 import time
-from importlib.resources import files
 
 import jsonschema
 import pytest
@@ -168,15 +167,21 @@ def test_the_health_is_that_of_the_replicas(app, service):
     assert send(app, "GET", "/healthz").error["code"] == "busy"
 
 
-def test_the_page_is_served_if_there_is_one(app, tmp_path, monkeypatch):
-    monkeypatch.setattr(app_module, "files", lambda package: tmp_path)
+def test_the_page_and_its_files_are_served_without_a_token(service, tmp_path, monkeypatch):
+    monkeypatch.setattr(app_module, "files", lambda package: tmp_path / package)
+    tmp_path /= "freqquest.serving"
+    app = create_app(service, MODEL, token=TOKEN)
     assert send(app, "GET", "/").status == 404
+    (tmp_path / "page").mkdir(parents=True)
+    assert send(app, "GET", "/page/a.js").error["code"] == "not_found"
+    (tmp_path / "page" / "a.js").write_text("1")
+    assert send(app, "GET", "/page/a.js").body == b"1"
+    assert send(app, "GET", "/page/../config.py").status == 404
     (tmp_path / "page.html").write_text("<title>é</title>", encoding="utf-8")
     reply = send(app, "GET", "/")
     assert reply.body.decode() == "<title>é</title>"
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
-    monkeypatch.undo()
-    assert (files("freqquest.serving") / "config.py").is_file(), "the page lies beside it"
+    assert "script-src 'self'" in reply.headers["content-security-policy"]
 
 
 def test_requests_are_counted_by_path_and_status(app):
