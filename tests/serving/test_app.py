@@ -168,11 +168,10 @@ def test_the_health_is_that_of_the_replicas(app, service):
 
 
 def test_the_page_and_its_files_are_served_without_a_token(service, tmp_path, monkeypatch):
-    monkeypatch.setattr(app_module, "files", lambda package: tmp_path / package)
-    tmp_path /= "freqquest.serving"
+    monkeypatch.setattr(app_module, "files", lambda package: tmp_path)
     app = create_app(service, MODEL, token=TOKEN)
     assert send(app, "GET", "/").status == 404
-    (tmp_path / "page").mkdir(parents=True)
+    (tmp_path / "page").mkdir()
     assert send(app, "GET", "/page/a.js").error["code"] == "not_found"
     (tmp_path / "page" / "a.js").write_text("1")
     assert send(app, "GET", "/page/a.js").body == b"1"
