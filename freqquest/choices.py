@@ -1,4 +1,4 @@
-"""Check of settings that have a fixed set of values. Imports nothing heavy."""
+"""Checks of settings that have a fixed set of values, or two numbers. Imports nothing heavy."""
 
 from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
@@ -24,3 +24,18 @@ def check_choices(settings: object) -> None:
                 raise ValueError(
                     f"`{name}={chosen}` must be one of: {', '.join(map(str, get_args(kind)))}"
                 )
+
+
+def number_range(name: str, value: str | int) -> tuple[int, int]:
+    """Return the minimum and the maximum of a setting: a number, or MIN:MAX.
+
+    Raises:
+        ValueError: It is neither, or the maximum stands first.
+    """
+    first, colon, second = str(value).partition(":")
+    second = second if colon else first
+    if not first.isdecimal() or not second.isdecimal():
+        raise ValueError(f"`{name}={value}` must be a number, or two such as 2:8")
+    if int(second) < int(first):
+        raise ValueError(f"`{name}={value}` must give the minimum first: {second}:{first}")
+    return int(first), int(second)

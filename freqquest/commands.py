@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from freqquest.detection.config import DetectConfig
     from freqquest.pipeline_config import PipelineConfig
     from freqquest.runs.tensorboard_server import WatchConfig
+    from freqquest.serving.config import ServeConfig
 
 
 def preprocess(config: "PreprocessConfig") -> None:
@@ -112,6 +113,15 @@ def pipeline(config: "PipelineConfig") -> None:
     print(stages.run_pipeline(config))
 
 
+def serve(config: "ServeConfig") -> None:
+    """Classify sounds, and find events in them, over HTTP (Ray Serve)."""
+    from freqquest.serving.serve import check_request, serve
+
+    request = check_request(config)
+    preflight.connect(config.requirements)
+    serve(config, request)
+
+
 def watch(config: "WatchConfig") -> None:
     """Open TensorBoard on a run's logs; logs in remote storage are copied as they grow."""
     from freqquest.runs.tensorboard_server import watch
@@ -150,6 +160,7 @@ JOBS = {
     "train_cgan": Job("freqquest.cgan.config:TrainConfig", train_cgan),
     "generate": Job("freqquest.cgan.config:GenerateConfig", generate),
     "pipeline": Job("freqquest.pipeline_config:PipelineConfig", pipeline),
+    "serve": Job("freqquest.serving.config:ServeConfig", serve),
     "watch": Job("freqquest.runs.tensorboard_server:WatchConfig", watch),
 }
 """All jobs but `benchmark`, whose first argument names a benchmark."""

@@ -74,6 +74,12 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "cluster": "use_gpu num_workers",
         ADVANCED: "max_quarantined_fraction clips_per_shard seed",
     },
+    "ServeConfig": {
+        "input": "model",
+        "server": "host port token_file certificate key",
+        "limits": "max_size_mb time_limit_s",
+        "cluster": "replicas max_batch use_gpu",
+    },
     "WatchConfig": {
         "input and output": "run_dir",
         "server": "port interval_s",
@@ -117,6 +123,12 @@ _PLACEHOLDERS: Mapping[str, str] = {
     "only": "NAME=VALUE[,VALUE...] ...",
     "folds": "FOLD ...",
     "port": "PORT",
+    "host": "ADDRESS",
+    "token_file": "FILE",
+    "certificate": "FILE",
+    "key": "FILE",
+    "max_size_mb": "MB",
+    "replicas": "N|MIN:MAX",
 }
 """Placeholders of fields whose value neither the ending of their name nor their type describes."""
 
@@ -152,6 +164,11 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
     "pipeline": (
         "",
         "--audio-dir train --test-dir test --run-dir results/mine",
+    ),
+    "serve": (
+        "--model results/cnn/best_model.keras",
+        "--model results/cnn/best_model.keras --host 0.0.0.0 --token-file token.txt "
+        "--certificate cert.pem --key key.pem --replicas 1:4",
     ),
     "watch": (
         "--run-dir results/demo",

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-BROUGHT_BY_RAY = {"pyyaml", "fastapi", "starlette", "uvicorn"}
+BROUGHT_BY_RAY = {"pyyaml", "fastapi", "starlette", "uvicorn", "pydantic", "prometheus-client"}
 NOT_INSTALLED = {"freqquest", "_typeshed"} | sys.stdlib_module_names
 
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from freqquest.choices import check_choices
+from freqquest.choices import check_choices, number_range
 from freqquest.cluster.requirements import Requirements
 from freqquest.presets import Preset
 
@@ -189,11 +189,6 @@ class TrainConfig:
         if self.seed < 0:
             raise ValueError(f"`seed={self.seed}` must be 0 or more")
         min_workers, max_workers = self.workers
-        if max_workers < min_workers:
-            raise ValueError(
-                f"`num_workers={self.num_workers}` must give the minimum first: "
-                f"{max_workers}:{min_workers}"
-            )
         if not 1 <= min_workers <= max_workers <= self.cgan_config.batch_size:
             raise ValueError(
                 f"`num_workers={self.num_workers}` must be from 1 to "
@@ -210,13 +205,7 @@ class TrainConfig:
     @property
     def workers(self) -> tuple[int, int]:
         """Minimum and maximum number of workers."""
-        minimum, colon, maximum = str(self.num_workers).partition(":")
-        maximum = maximum if colon else minimum
-        if not minimum.isdecimal() or not maximum.isdecimal():
-            raise ValueError(
-                f"`num_workers={self.num_workers}` must be a number, or two such as 2:8"
-            )
-        return int(minimum), int(maximum)
+        return number_range("num_workers", self.num_workers)
 
     @property
     def effective_epochs(self) -> int:

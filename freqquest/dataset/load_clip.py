@@ -1,4 +1,4 @@
-"""Clips from files on any storage. pyarrow and the decoders.
+"""Clips from files on any storage, or in memory. pyarrow and the decoders.
 
 Shapes: S samples, M mel bands, T frames.
 """
@@ -29,6 +29,9 @@ from freqquest.storage import locate
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+AudioFile = str | IO[bytes]
+"""Path or URI of a file, or the file itself: open for reading and seekable."""
 
 
 def open_clip(
@@ -98,7 +101,7 @@ def open_windows(path: str, config: ClipConfig, windows: WindowConfig) -> Iterat
 
 
 def open_waveforms(
-    path: str, config: ClipConfig, starts_s: Sequence[float]
+    file: AudioFile, config: ClipConfig, starts_s: Sequence[float]
 ) -> Iterator[np.ndarray]:
     """Open a file and yield its clips that start at these seconds: one is in memory at a time.
 
@@ -106,7 +109,7 @@ def open_waveforms(
         UnreadableClipError: The file is corrupt, missing or not permitted.
         OSError: The storage fails, which says nothing about the file.
     """
-    with _open(path) as stream:
+    with _open(file) as stream:
         yield from load_waveforms(stream, config, starts_s)
 
 
@@ -125,14 +128,14 @@ def window_spectrograms(
             yield number, np.zeros((view.num_mels, view.num_frames), np.float32), str(error)
 
 
-def measure_file(path: str, windows: WindowConfig) -> tuple[float, np.ndarray]:
+def measure_file(file: AudioFile, windows: WindowConfig) -> tuple[float, np.ndarray]:
     """Return the length of a file in seconds, and the levels that its windows need, if any.
 
     Raises:
         UnreadableClipError: The file is corrupt, missing or not permitted.
         OSError: The storage fails, which says nothing about the file.
     """
-    with _open(path) as stream:
+    with _open(file) as stream:
         duration_s = length_of(stream)
         is_loudest = windows.kind == "loudest"
         return duration_s, levels(stream, windows.hop_s) if is_loudest else np.zeros(0)
@@ -152,24 +155,34 @@ def _open_parts(path: str, parts: Iterable[Part], config: ClipConfig) -> dict[Pa
 
 
 @contextmanager
-def _open(path: str) -> Iterator[IO[bytes]]:
-    """Open a file; tell faults of the storage from the file's."""
-    location = locate(path)
+def _open(file: AudioFile) -> Iterator[IO[bytes]]:
+    """Open a file, unless it is open; tell faults of the storage from the file's."""
+    if not isinstance(file, str):
+        with _keep_errors(file) as stream:
+            yield stream
+        return
+    location = locate(file)
     try:
-        with location.open() as opened:
-            stream = _ErrorKeepingStream(opened)
-            try:
-                yield cast(IO[bytes], stream)
-            except UnreadableClipError:
-                if stream.error is not None:
-                    raise stream.error from None
-                raise
-            if stream.error is not None:
-                raise stream.error
+        with location.open() as opened, _keep_errors(opened) as stream:
+            yield stream
     except (FileNotFoundError, PermissionError) as error:
         if not location.parent.is_dir():
             raise  # not only the clip is missing: the storage is no longer mounted
         raise UnreadableClipError(str(error)) from error
+
+
+@contextmanager
+def _keep_errors(opened: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Raise errors of an open file that a decoder would drop."""
+    stream = _ErrorKeepingStream(opened)
+    try:
+        yield cast(IO[bytes], stream)
+    except UnreadableClipError:
+        if stream.error is not None:
+            raise stream.error from None
+        raise
+    if stream.error is not None:
+        raise stream.error
 
 
 class _ErrorKeepingStream(io.RawIOBase):
@@ -180,8 +193,8 @@ class _ErrorKeepingStream(io.RawIOBase):
 
     error: OSError | None = None
 
-    def __init__(self, stream: io.BufferedReader | io.BytesIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = cast(io.BytesIO, stream)
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         try:

@@ -10,15 +10,16 @@ import pandas as pd
 
 from freqquest.cnn.model_file import ModelCard, read_card
 from freqquest.dataset.tree import list_tree
-from freqquest.detection.config import DEFAULT_CONFIDENCE, DetectConfig
+from freqquest.detection.config import DetectConfig
 from freqquest.detection.event_files import file_names, frequency_range, write_events
 from freqquest.detection.events import (
     EVENT_COLUMNS,
     Event,
-    EventSettings,
+    event_settings,
     find_events,
     score_segments,
 )
+from freqquest.detection.frames import with_floor
 from freqquest.detection.grid import Grid
 from freqquest.detection.listen import Heard
 from freqquest.detection.parts import mark_outputs, marked_outputs, open_parts
@@ -30,9 +31,6 @@ from freqquest.detection.score_table import describe_scores
 from freqquest.detection.scores import SEGMENT_S, count_segments, score_events
 from freqquest.errors import UserError
 from freqquest.storage import Location, locate
-
-_RANGE_DB = 80.0
-"""Range of a picture's colors."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,32 +134,6 @@ def detect(config: DetectConfig, request: Request) -> Detections:
     )
 
 
-def event_settings(config: DetectConfig, card: ModelCard) -> EventSettings:
-    """Return what makes an event.
-
-    Raises:
-        UserError: The model lacks the thresholds that the user wants.
-    """
-    thresholds = card.thresholds or [DEFAULT_CONFIDENCE] * len(card.classes)
-    if config.min_confidence is not None:
-        thresholds = [config.min_confidence] * len(card.classes)
-    elif config.class_thresholds:
-        if card.detection_thresholds is None:
-            raise UserError(
-                f"`class_thresholds` needs a model that has some, and `model={config.model}` is of "
-                "an earlier freqquest: leave it out, or run tune_cnn again"
-            )
-        thresholds = card.detection_thresholds
-    return EventSettings(
-        labels=[None if label == card.background_label else label for label in card.classes],
-        thresholds=np.array(thresholds),
-        min_level_db=config.min_level,
-        min_contrast_db=config.min_contrast,
-        merge_gap_s=config.merge_gap,
-        min_duration_s=config.min_duration,
-    )
-
-
 def _settings(config: DetectConfig) -> dict[str, object]:
     """Return all that what is heard depends on, beside the recordings."""
     return {
@@ -237,7 +209,7 @@ def _show(
                 path=recording.name,
                 audio=locate(recording.path),
                 duration_s=recording.duration_s,
-                spectrogram=_with_floor(heard.columns),
+                spectrogram=with_floor(heard.columns),
                 events=by_name.get(recording.name, none),
             )
 
@@ -248,13 +220,6 @@ def _show(
     if config.report is not None:
         by_count = sorted(recordings, key=lambda each: -len(by_name.get(each.name, none)))
         write_report(views(by_count[: config.max_reported]), locate(config.report), scores)
-
-
-def _with_floor(columns: np.ndarray) -> np.ndarray:
-    """Return a picture's levels as float32, at most _RANGE_DB below the highest."""
-    levels = columns.astype(np.float32)
-    with_floor: np.ndarray = np.maximum(levels, levels.max() - _RANGE_DB)
-    return with_floor
 
 
 def _beside(config: DetectConfig, ending: str) -> Location:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import oaconvolve
 
+from freqquest.cnn.model_file import ModelCard
+from freqquest.detection.config import DEFAULT_CONFIDENCE, DetectConfig
 from freqquest.detection.grid import Grid
 from freqquest.detection.listen import Heard
+from freqquest.errors import UserError
 
 EVENT_COLUMNS = ["path", "start_s", "end_s", "label", "confidence"]
 """Columns of a table of events; `path` is relative to the folder of the recordings."""
@@ -53,6 +56,32 @@ class EventSettings:
     """Shortest event."""
     search_share: float = SEARCH_SHARE
     """Share of a window in which the largest change before or after an edge is searched."""
+
+
+def event_settings(config: DetectConfig, card: ModelCard) -> EventSettings:
+    """Return what makes an event.
+
+    Raises:
+        UserError: The model lacks the thresholds that the user wants.
+    """
+    thresholds = card.thresholds or [DEFAULT_CONFIDENCE] * len(card.classes)
+    if config.min_confidence is not None:
+        thresholds = [config.min_confidence] * len(card.classes)
+    elif config.class_thresholds:
+        if card.detection_thresholds is None:
+            raise UserError(
+                f"`class_thresholds` needs a model that has some, and `model={config.model}` is of "
+                "an earlier freqquest: leave it out, or run tune_cnn again"
+            )
+        thresholds = card.detection_thresholds
+    return EventSettings(
+        labels=[None if label == card.background_label else label for label in card.classes],
+        thresholds=np.array(thresholds),
+        min_level_db=config.min_level,
+        min_contrast_db=config.min_contrast,
+        merge_gap_s=config.merge_gap,
+        min_duration_s=config.min_duration,
+    )
 
 
 def find_events(

@@ -22,6 +22,9 @@ MAX_COLUMNS = 2_000
 _COLUMNS_PER_S = 16
 """Most columns of a second."""
 
+_RANGE_DB = 80.0
+"""Range of a picture's colors."""
+
 
 def context_frames(frame_s: float) -> int:
     """Return the frames on each side of a frame that `changes` compares."""
@@ -82,6 +85,13 @@ def columns(power: np.ndarray, first: int, frames_per_column: int) -> np.ndarray
     begins = np.flatnonzero(np.diff(numbers, prepend=-1))
     bands = _fewer_bands(power, _PICTURE_BANDS, np.maximum)
     return _decibel(np.maximum.reduceat(bands, begins, axis=1))
+
+
+def with_floor(columns: np.ndarray) -> np.ndarray:
+    """Return a picture's levels as float32, at most _RANGE_DB below the highest."""
+    levels = columns.astype(np.float32)
+    floored: np.ndarray = np.maximum(levels, levels.max() - _RANGE_DB)
+    return floored
 
 
 def _fewer_bands(power: np.ndarray, most: int, join: np.ufunc) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.overlapping import frame_power, window_log_mels
-from freqquest.dataset.load_clip import open_waveforms
+from freqquest.dataset.load_clip import AudioFile, open_waveforms
 from freqquest.detection import frames as of_frames
 from freqquest.detection.grid import Grid
 
@@ -40,7 +40,7 @@ class Heard:
 
 
 def listen(
-    path: str,
+    file: AudioFile,
     duration_s: float,
     units: range,
     grid: Grid,
@@ -49,7 +49,7 @@ def listen(
     """Yield each of some units of a recording; one is in memory at a time.
 
     Args:
-        path: Audio file.
+        file: The recording.
         duration_s: Length of the file.
         units: Numbers of the units.
         grid: Windows and frames.
@@ -64,7 +64,7 @@ def listen(
     num_frames = grid.frames_per_unit + 2 * margin
     length_s = num_frames * grid.frame_s
     part = ClipConfig(sample_rate_hz=grid.clip.sample_rate_hz, duration_s=length_s)
-    waveforms = open_waveforms(path, part, [begin * grid.frame_s for begin in begins])
+    waveforms = open_waveforms(file, part, [begin * grid.frame_s for begin in begins])
     for unit, begin, waveform in zip(units, begins, waveforms, strict=True):
         yield _hear(waveform, begin, unit, duration_s, grid, predict)
 

@@ -7,7 +7,8 @@ import pytest
 
 from freqquest.cnn.model_file import read_card
 from freqquest.detection.config import DetectConfig
-from freqquest.detection.detect import check_request, detect, event_settings
+from freqquest.detection.detect import check_request, detect
+from freqquest.detection.events import event_settings
 from freqquest.detection.parts import mark_outputs, open_parts
 from freqquest.detection.scan import Scan
 from freqquest.errors import UserError

@@ -1,0 +1,1 @@
+"""A service that hears sounds over HTTP."""

@@ -1,0 +1,134 @@
+import base64
+import io
+import json
+import time
+from dataclasses import replace
+
+import jsonschema
+import matplotlib.image
+import numpy as np
+import pytest
+import soundfile
+
+from freqquest.audio.unreadable import UnreadableClipError
+from freqquest.cnn.classifier import Classifier
+from freqquest.dataset.windows import WindowConfig
+from freqquest.errors import UserError
+from freqquest.serving.answers import Upload, answer, hearing_of
+from freqquest.serving.schemas import Classified
+from freqquest.storage import locate
+from tests.conftest import RATE_HZ, tone
+
+
+def heard(content, hearing, network, **settings):
+    return json.loads(answer(Upload(content, 60), hearing, network, **settings).content)
+
+
+def wav(waveform):
+    file = io.BytesIO()
+    soundfile.write(file, waveform, RATE_HZ, format="WAV")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("windows", "num_windows"),
+    [
+        (WindowConfig(), 1),
+        (WindowConfig(kind="all"), 20),
+        (WindowConfig(kind="loudest", hop_s=1.0, max_per_file=3), 3),
+    ],
+)
+def test_the_classes_are_those_of_the_classifier(hearing, network, recording, windows, num_windows):
+    card = replace(hearing.card, windows=windows)
+    content = heard(recording.read_bytes(), replace(hearing, card=card), network)
+    classifier = Classifier(_Model(network), card)
+    row = classifier.predict(recording).iloc[0]
+    assert content["label"] == row["label"]
+    assert content["probability"] == pytest.approx(row["probability"], abs=1e-5)
+    for name, probability in content["probabilities"].items():
+        assert probability == pytest.approx(row[f"probability_{name}"], abs=1e-5)
+    assert len(content["windows"]) == num_windows
+    for name in card.classes:
+        of_windows = [window["probabilities"][name] for window in content["windows"]]
+        assert np.mean(of_windows) == pytest.approx(content["probabilities"][name], abs=1e-5)
+    starts = [window["start_s"] for window in content["windows"]]
+    assert starts == sorted(starts)
+    assert all(each["end_s"] == each["start_s"] + 4 <= 80 for each in content["windows"])
+
+
+class _Model:
+    """A network as Keras' models are called."""
+
+    def __init__(self, network):
+        self._network = network
+
+    def predict_on_batch(self, batch):
+        return self._network(batch[..., 0])
+
+
+def test_a_clip_shorter_than_a_window_is_heard_to_its_end(hearing, network):
+    content = heard(wav(tone(200.0, 1.5)), hearing, network)
+    assert content["duration_s"] == 1.5
+    assert [(each["start_s"], each["end_s"]) for each in content["windows"]] == [(0, 1.5)]
+    assert all(0 <= each["start_s"] < each["end_s"] <= 1.5 for each in content["events"])
+
+
+def test_an_answer_is_what_the_openapi_description_says(hearing, network, recording):
+    events = replace(hearing.events, thresholds=np.full(3, 0.2))
+    content = heard(
+        recording.read_bytes(), replace(hearing, events=events), network, with_spectrogram=True
+    )
+    jsonschema.validate(content, Classified.model_json_schema())
+    assert content["events"]
+    spectrogram = content["spectrogram"]
+    picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(spectrogram["png"])))
+    assert picture.shape[0] == 64
+    assert 80 * 10 < picture.shape[1] <= 80 * 16
+    assert picture.max() > picture.min()
+    assert (spectrogram["min_frequency_hz"], spectrogram["max_frequency_hz"]) == (0, 11025)
+
+
+@pytest.mark.parametrize(
+    "content", [b"no audio at all", b"", b"RIFF", wav(tone(200.0))[:-1000], wav(tone(200.0))[:44]]
+)
+def test_what_is_no_whole_audio_file_is_unreadable(hearing, network, content):
+    with pytest.raises(UnreadableClipError):
+        heard(content, hearing, network)
+
+
+def test_nothing_is_computed_after_the_time_or_once_it_is_canceled(hearing, network, recording):
+    batches = []
+
+    def slow(spectrograms):
+        batches.append(len(spectrograms))
+        time.sleep(0.6)
+        return network(spectrograms)
+
+    with pytest.raises(TimeoutError):
+        answer(Upload(recording.read_bytes(), 0.5), hearing, slow)
+    assert len(batches) == 1, "of the window to classify, and 77 of events in two batches"
+
+    upload = Upload(recording.read_bytes(), 1e9)
+
+    def cancel(spectrograms):
+        upload.cancel()
+        return network(spectrograms)
+
+    with pytest.raises(TimeoutError):
+        answer(upload, hearing, cancel)
+
+
+def test_a_file_that_unpacks_to_days_is_not_read_to_its_end(hearing, network, monkeypatch):
+    monkeypatch.setattr("freqquest.audio.decode._SMALL_FILE_BYTES", 0)
+    noise = np.random.default_rng(0).normal(0, 0.1, 60 * RATE_HZ)
+    file = io.BytesIO()
+    soundfile.write(file, noise, RATE_HZ, format="OGG", subtype="VORBIS")
+    upload = Upload(file.getvalue(), 1e9)
+    upload.cancel()
+    with pytest.raises(TimeoutError):
+        answer(upload, hearing, network)
+
+
+def test_a_model_that_cannot_be_used_is_refused(tmp_path):
+    with pytest.raises(UserError, match="`model=.*none` does not exist"):
+        hearing_of(locate(tmp_path / "none"))

@@ -1,0 +1,40 @@
+import socket
+
+import pytest
+
+from freqquest.errors import UserError
+from freqquest.serving.config import ServeConfig
+from freqquest.serving.serve import check_request
+
+
+def test_all_that_needs_no_ray_is_checked_before_it_starts(model_file, tmp_path):
+    def check(**settings):
+        defaults = {"model": str(model_file), "port": 0}
+        check_request(ServeConfig(**defaults | settings)).listening.close()
+
+    check()
+    (tmp_path / "model.keras").write_bytes(b"no model")
+    (tmp_path / "token").write_text("short")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for settings, problem in {
+            ("model", str(tmp_path / "model.keras")): "is not a readable model file",
+            (
+                "token_file",
+                str(tmp_path / "token"),
+            ): "`token_file=.*` holds a token of 5 characters",
+            ("port", port): f"`port={port}` is in use",
+        }.items():
+            with pytest.raises(UserError, match=problem):
+                check(**dict([settings]))
+
+
+def test_risks_of_a_service_off_this_machine_are_told(model_file, tmp_path, capsys):
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef")
+    token.chmod(0o644)
+    config = ServeConfig(model=str(model_file), host="0.0.0.0", port=0, token_file=str(token))
+    check_request(config).listening.close()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"warning: other users of this machine may read {token}: chmod 600 it"
+    assert second.startswith("warning: without a certificate, tokens and uploads cross the network")
