@@ -18,7 +18,6 @@ from freqquest.export.clips import LabeledWaveforms
 LARGEST_DIFFERENCE = 1e-3
 """Difference of a probability, or of a level in dB, above which an export is refused."""
 
-
 Clip = TypeVar("Clip")
 
 

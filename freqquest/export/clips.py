@@ -27,6 +27,9 @@ _MAX_CLIPS = 1_000
 
 _NUM_CALIBRATION_CLIPS = 256
 
+_MAX_VALUES = 2**27
+"""Most samples, or values of spectrograms, that are in memory at once; long clips are fewer."""
+
 _DEMO_CLIPS_PER_CLASS = 4
 
 
@@ -58,8 +61,8 @@ def validation_clips(dataset: Location, manifest: Manifest, card: ModelCard) -> 
     """Return the validation clips of a dataset whose audio files can be read; maybe none."""
     rows = read_rows(dataset, manifest, "validation")
     rows = rows[rows["augmentation"] == NOT_AUGMENTED]
-    chosen = np.linspace(0, len(rows) - 1, min(len(rows), _MAX_CLIPS)).round().astype(int)
-    rows = rows.iloc[chosen]
+    num_clips = min(len(rows), _MAX_CLIPS, max(1, _MAX_VALUES // card.clip.num_samples))
+    rows = rows.iloc[np.linspace(0, len(rows) - 1, num_clips).round().astype(int)]
     is_read, waveforms = np.zeros(len(rows), bool), []
     for number, waveform in _readable(rows, card.clip):
         is_read[number] = True
@@ -100,8 +103,9 @@ def demo_clips(config: ClipConfig) -> LabeledWaveforms:
 
 def calibration_spectrograms(dataset: Location, manifest: Manifest) -> np.ndarray:
     """Return spectrograms `[N, M, T]` of training clips, drawn at random."""
-    split = SplitReader(dataset, manifest, "train", "cnn")
-    num_clips = min(_NUM_CALIBRATION_CLIPS, len(split))
+    split, view = SplitReader(dataset, manifest, "train", "cnn"), manifest.views["cnn"]
+    fitting = max(1, _MAX_VALUES // (view.num_mels * view.num_frames))
+    num_clips = min(len(split), _NUM_CALIBRATION_CLIPS, fitting)
     drawn = np.random.default_rng(0).choice(len(split), num_clips, replace=False)
     found, start = [], 0
     for shard in split.shards():
