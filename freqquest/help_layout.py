@@ -193,6 +193,10 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
         "--dataset-dir data/clips",
         "--dataset-dir data/clips --use-gpu --num-runs 5",
     ),
+    "benchmark export": (
+        "--model results/cnn/best_model.keras --dataset-dir data/clips",
+        "--model results/cnn/best_model.keras --dataset-dir data/clips --output /tmp/export.json",
+    ),
     "benchmark scale": ("", "--audio-dir clips --num-nodes 1 2 4"),
 }
 """Two command lines for each job."""

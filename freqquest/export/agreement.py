@@ -20,6 +20,9 @@ LARGEST_DIFFERENCE = 1e-3
 
 Clip = TypeVar("Clip")
 
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Function from a waveform `[S]` to probabilities `[1, K]`."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
@@ -63,7 +66,7 @@ class ExportReport:
         table = [
             "  ".join(map(str.ljust, line, widths)).rstrip() for line in zip(*columns, strict=True)
         ]
-        return "\n".join([*table, f"on {self.clips}, one at a time, on one core"])
+        return "\n".join([*table, f"on {self.clips}, one at a time"])
 
 
 def _cells(measured: Measurement) -> list[str]:
@@ -93,16 +96,13 @@ def require_agreement(report: ExportReport) -> None:
 
 
 def compare_classifiers(
-    original: Callable[[np.ndarray], np.ndarray],
-    exported: Callable[[np.ndarray], np.ndarray],
-    clips: LabeledWaveforms,
-    card: ModelCard,
+    original: Predict, exported: Predict, clips: LabeledWaveforms, card: ModelCard
 ) -> tuple[Measurement, Measurement]:
     """Return the measurements of a classifier and of the one that was made from it.
 
     Args:
-        original: Function from a waveform `[S]` to probabilities `[1, K]`.
-        exported: The same of the exported classifier.
+        original: The classifier.
+        exported: The exported one.
         clips: Clips to compare them on.
         card: Card of the classifier.
     """

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from freqquest.cnn.devices import Device, prepare
+from freqquest.cnn.frameworks import choose_backend
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.scores import score_of
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
-from freqquest.export.agreement import ExportReport, compare_classifiers
+from freqquest.export.agreement import ExportReport, Measurement, compare_classifiers
 from freqquest.export.classifier_graph import write_classifier, write_litert
 from freqquest.export.clips import (
     LabeledWaveforms,
@@ -25,7 +26,7 @@ from freqquest.export.clips import (
     open_dataset,
     validation_clips,
 )
-from freqquest.export.config import ExportConfig
+from freqquest.export.config import ExportConfig, Format
 from freqquest.export.front_end import require_known_view
 from freqquest.export.int8 import to_int8
 from freqquest.export.runtimes import load
@@ -39,31 +40,44 @@ def export_classifier(config: ExportConfig, model_file: Location, path: Path) ->
     """Write a classifier in the format of the settings, and compare both.
 
     Raises:
-        UserError: The classifier or the dataset is unusable.
+        UserError: The classifier or the dataset is unusable, or Keras has another backend here.
     """
     card = read_card(model_file)
     require_known_view(card.view, f"`model={model_file}`")
     clips = _find_clips(config, card, f"`model={model_file}`")
-    with suppress(RuntimeError):  # TensorFlow has begun to use its threads
-        prepare(Device())
+    choose_backend("tensorflow")
     network = load_model(model_file)
     _write(config, network, card, path)
-    run = load(config.format, path)
-
-    def predict(waveform: np.ndarray) -> np.ndarray:
-        spectrogram = card.spectrogram(waveform, card.clip.sample_rate_hz)
-        return predict_probabilities(network, spectrogram[None])
-
     return ExportReport(
         names=("keras", f"{config.format} int8" if config.int8 else config.format),
         num_bytes=(model_file.num_bytes(), _num_bytes(path)),
-        measurements=compare_classifiers(
-            predict, lambda waveform: run(waveform=waveform[None]), clips, card
-        ),
+        measurements=_compare(network, card, clips, config.format, path),
         clips=clips.source,
         unit="probability",
         score_title=score_of(card.has_several_labels).title,
     )
+
+
+def limit_to_one_core() -> None:
+    """Let TensorFlow have one core and no GPU in this process, if it has not begun yet."""
+    with suppress(RuntimeError):
+        prepare(Device())
+
+
+def _compare(
+    network: "keras.Model", card: ModelCard, clips: LabeledWaveforms, kind: Format, path: Path
+) -> tuple[Measurement, Measurement]:
+    from freqquest.cnn.frameworks import keras
+
+    def original(waveform: np.ndarray) -> np.ndarray:
+        spectrogram = card.spectrogram(waveform, card.clip.sample_rate_hz)
+        return predict_probabilities(network, spectrogram[None])
+
+    with keras.device("cpu"):  # a GPU rounds otherwise
+        run = load(kind, path)
+        return compare_classifiers(
+            original, lambda waveform: run(waveform=waveform[None]), clips, card
+        )
 
 
 def _find_clips(config: ExportConfig, card: ModelCard, source: str) -> LabeledWaveforms:

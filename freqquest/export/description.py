@@ -9,10 +9,12 @@ import json
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from freqquest.cgan.generator_file import GeneratorCard
 from freqquest.cnn.model_file import ModelCard
+
+if TYPE_CHECKING:
+    from freqquest.cgan.generator_file import GeneratorCard
 
 _VERSION = 1
 _NAME = "freqquest"
@@ -41,7 +43,7 @@ def describe_classifier(card: ModelCard) -> Description:
     }
 
 
-def describe_generator(card: GeneratorCard) -> Description:
+def describe_generator(card: "GeneratorCard") -> Description:
     """Return what a caller needs to know about an exported generator."""
     return {
         "version": _VERSION,

@@ -9,7 +9,7 @@ from typing import Literal
 
 from freqquest.errors import UserError
 from freqquest.export.agreement import ExportReport, require_agreement
-from freqquest.export.classifier import export_classifier
+from freqquest.export.classifier import export_classifier, limit_to_one_core
 from freqquest.export.config import ExportConfig
 from freqquest.export.generator import export_generator
 from freqquest.export.output import check_output, write_output
@@ -17,8 +17,13 @@ from freqquest.export.runtimes import require_packages
 from freqquest.storage import Location, locate
 
 
-def export_model(config: ExportConfig) -> ExportReport:
+def export_model(config: ExportConfig, *, one_core: bool = False) -> ExportReport:
     """Convert a model, compare both, and write the new one if they agree.
+
+    Args:
+        config: Settings of the job.
+        one_core: Let this process's TensorFlow have one core and no GPU from now on, as the job
+            does, so that the times of classifiers compare. The other runtimes have one anyway.
 
     Returns:
         Sizes, times and differences of both; `str` makes it a table.
@@ -30,7 +35,10 @@ def export_model(config: ExportConfig) -> ExportReport:
     require_packages(config.format)
     output, model_file = locate(config.output), locate(config.model)
     check_output(output, is_folder=config.format == "saved_model", overwrite=config.overwrite)
-    export = {"classifier": export_classifier, "generator": export_generator}[kind_of(model_file)]
+    is_classifier = kind_of(model_file) == "classifier"
+    if is_classifier and one_core:
+        limit_to_one_core()
+    export = export_classifier if is_classifier else export_generator
     with tempfile.TemporaryDirectory(prefix="freqquest-export-") as folder:
         path = Path(folder) / "model"
         report = export(config, model_file, path)

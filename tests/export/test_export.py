@@ -25,7 +25,7 @@ def test_the_job_writes_a_model_and_prints_how_it_compares(short_model, tmp_path
     assert re.split("  +", titles)[-2:] == ["largest difference (probability)", "same answers"]
     assert original.split()[0] == "keras"
     assert re.fullmatch(r"onnx +0\.\d\d +[\d.]+ +\d.\de-0[4-9] +100.0%", exported)
-    assert clips == "on 20 demo clips, one at a time, on one core"
+    assert clips == "on 20 demo clips, one at a time"
     assert where == f"exported: {output}"
     card, given = (
         read_card(short_model),
