@@ -29,23 +29,36 @@ from freqquest.export.clips import (
 from freqquest.export.config import ExportConfig, Format
 from freqquest.export.front_end import require_known_view
 from freqquest.export.int8 import to_int8
-from freqquest.export.runtimes import load
+from freqquest.export.runtimes import load, require_packages
 from freqquest.storage import Location, locate
 
 if TYPE_CHECKING:
     import keras
 
 
-def export_classifier(config: ExportConfig, model_file: Location, path: Path) -> ExportReport:
+def export_classifier(
+    config: ExportConfig, model_file: Location, path: Path, *, one_core: bool = False
+) -> ExportReport:
     """Write a classifier in the format of the settings, and compare both.
 
+    Args:
+        config: Settings of the job.
+        model_file: The classifier.
+        path: File or folder to write.
+        one_core: Let TensorFlow have one core and no GPU in this process, if it has not begun yet.
+
     Raises:
-        UserError: The classifier or the dataset is unusable, or Keras has another backend here.
+        UserError: The classifier or the dataset is unusable, packages are missing, or Keras has
+            another backend in this process.
     """
+    require_packages(config.format, onnx_converter="tf2onnx")
     card = read_card(model_file)
     require_known_view(card.view, f"`model={model_file}`")
     clips = _find_clips(config, card, f"`model={model_file}`")
     choose_backend("tensorflow")
+    if one_core:
+        with suppress(RuntimeError):
+            prepare(Device())
     network = load_model(model_file)
     _write(config, network, card, path)
     return ExportReport(
@@ -56,12 +69,6 @@ def export_classifier(config: ExportConfig, model_file: Location, path: Path) ->
         unit="probability",
         score_title=score_of(card.has_several_labels).title,
     )
-
-
-def limit_to_one_core() -> None:
-    """Let TensorFlow have one core and no GPU in this process, if it has not begun yet."""
-    with suppress(RuntimeError):
-        prepare(Device())
 
 
 def _compare(

@@ -9,11 +9,10 @@ from typing import Literal
 
 from freqquest.errors import UserError
 from freqquest.export.agreement import ExportReport, require_agreement
-from freqquest.export.classifier import export_classifier, limit_to_one_core
+from freqquest.export.classifier import export_classifier
 from freqquest.export.config import ExportConfig
 from freqquest.export.generator import export_generator
 from freqquest.export.output import check_output, write_output
-from freqquest.export.runtimes import require_packages
 from freqquest.storage import Location, locate
 
 
@@ -32,16 +31,15 @@ def export_model(config: ExportConfig, *, one_core: bool = False) -> ExportRepor
         UserError: The model, the dataset or the output cannot be used, packages are missing, or the
             models disagree.
     """
-    require_packages(config.format)
     output, model_file = locate(config.output), locate(config.model)
     check_output(output, is_folder=config.format == "saved_model", overwrite=config.overwrite)
-    is_classifier = kind_of(model_file) == "classifier"
-    if is_classifier and one_core:
-        limit_to_one_core()
-    export = export_classifier if is_classifier else export_generator
+    kind = kind_of(model_file)
     with tempfile.TemporaryDirectory(prefix="freqquest-export-") as folder:
         path = Path(folder) / "model"
-        report = export(config, model_file, path)
+        if kind == "classifier":
+            report = export_classifier(config, model_file, path, one_core=one_core)
+        else:
+            report = export_generator(config, model_file, path)
         if not config.int8:  # whose loss the report tells
             require_agreement(report)
         write_output(path, output)

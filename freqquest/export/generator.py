@@ -16,7 +16,7 @@ from freqquest.errors import UserError
 from freqquest.export import description
 from freqquest.export.agreement import ExportReport, Measurement, largest_difference, run_each
 from freqquest.export.config import ExportConfig
-from freqquest.export.runtimes import load
+from freqquest.export.runtimes import load, require_packages
 from freqquest.storage import Location
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def export_generator(config: ExportConfig, model_file: Location, path: Path) -> 
     """Write a generator as an ONNX file, and compare both.
 
     Raises:
-        UserError: The generator is unusable, or the settings are those of a classifier.
+        UserError: The generator is unusable, packages are missing, or the settings are those of a
+            classifier.
     """
     if config.format != "onnx":
         raise UserError(
@@ -46,6 +47,7 @@ def export_generator(config: ExportConfig, model_file: Location, path: Path) -> 
             f"`dataset_dir` needs a classifier, and `model={model_file}` is a generator: leave it "
             "out"
         )
+    require_packages(config.format, onnx_converter="onnxscript")
     from freqquest.cgan.devices import threads
     from freqquest.cgan.generator_file import load_generator
 

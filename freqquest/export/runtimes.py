@@ -15,21 +15,23 @@ from freqquest.export.config import Format
 Run = Callable[..., np.ndarray]
 """Function from a file's inputs, by name, to its output."""
 
-_PACKAGES: dict[Format, tuple[str, ...]] = {
-    "onnx": ("onnx", "tf2onnx", "onnxscript", "onnxruntime"),
-    "litert": ("ai_edge_litert",),
-    "saved_model": (),
-}
-"""Packages that write a format and run it, beside those that freqquest needs anyway."""
 
-
-def require_packages(kind: Format) -> None:
+def require_packages(kind: Format, onnx_converter: str) -> None:
     """Refuse a format whose packages are not installed.
+
+    Args:
+        kind: The format.
+        onnx_converter: Package that writes ONNX files of such a model.
 
     Raises:
         UserError: Some are missing; the text says how to install them.
     """
-    if missing := [name for name in _PACKAGES[kind] if find_spec(name) is None]:
+    packages: dict[Format, tuple[str, ...]] = {
+        "onnx": ("onnx", onnx_converter, "onnxruntime"),
+        "litert": ("ai_edge_litert",),
+        "saved_model": (),
+    }
+    if missing := [name for name in packages[kind] if find_spec(name) is None]:
         raise UserError(
             f"`format={kind}` needs packages that are not installed ({', '.join(missing)}): "
             "pip install 'freqquest[export]' (in a checkout: .venv/bin/pip install -e '.[export]')"

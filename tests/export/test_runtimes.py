@@ -15,9 +15,10 @@ from tests.export.conftest import probabilities, waveforms
 
 def test_missing_packages_are_named_with_the_command_that_installs_them(monkeypatch):
     monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name == "tf2onnx" else name)
-    runtimes.require_packages("litert")
+    runtimes.require_packages("litert", "tf2onnx")
+    runtimes.require_packages("onnx", "onnxscript")
     with pytest.raises(UserError) as refusal:
-        runtimes.require_packages("onnx")
+        runtimes.require_packages("onnx", "tf2onnx")
     assert str(refusal.value) == (
         "`format=onnx` needs packages that are not installed (tf2onnx): pip install "
         "'freqquest[export]' (in a checkout: .venv/bin/pip install -e '.[export]')"
