@@ -107,7 +107,7 @@ def export(config: "ExportConfig") -> None:
     """Convert a classifier or a generator for other runtimes: ONNX, LiteRT, TensorFlow."""
     from freqquest.export.export import export_model
 
-    print(export_model(config, one_core=True))
+    print(export_model(config))
     print(f"exported: {config.output}")
 
 

@@ -29,7 +29,7 @@ class Measurement:
     """One model on the clips that both are compared on."""
 
     ms_per_clip: float
-    """Median time of a clip, one at a time."""
+    """Median processor time of a clip, one at a time: other programs do not count."""
     largest_difference: float | None = None
     """Largest difference from the original's outputs; None for the original."""
     equal_answers: float | None = None
@@ -66,7 +66,7 @@ class ExportReport:
         table = [
             "  ".join(map(str.ljust, line, widths)).rstrip() for line in zip(*columns, strict=True)
         ]
-        return "\n".join([*table, f"on {self.clips}, one at a time"])
+        return "\n".join([*table, f"on {self.clips}, one at a time; processor time"])
 
 
 def _cells(measured: Measurement) -> list[str]:
@@ -133,7 +133,7 @@ def run_each(run: Callable[[Clip], np.ndarray], clips: Sequence[Clip]) -> tuple[
     run(clips[0])  # the first call takes longer
     outputs, times_s = [], []
     for clip in clips:
-        start = time.perf_counter()
+        start = time.process_time()
         outputs.append(run(clip))
-        times_s.append(time.perf_counter() - start)
+        times_s.append(time.process_time() - start)
     return np.concatenate(outputs), 1_000 * float(np.median(times_s))

@@ -3,14 +3,13 @@
 Keras is imported inside the functions; no Ray. Shapes: S samples, M mel bands, T frames, K classes.
 """
 
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freqquest.cnn.devices import Device, prepare
+from freqquest.cnn.devices import grow_gpu_memory
 from freqquest.cnn.frameworks import choose_backend
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
 from freqquest.cnn.network import predict_probabilities
@@ -36,16 +35,8 @@ if TYPE_CHECKING:
     import keras
 
 
-def export_classifier(
-    config: ExportConfig, model_file: Location, path: Path, *, one_core: bool = False
-) -> ExportReport:
+def export_classifier(config: ExportConfig, model_file: Location, path: Path) -> ExportReport:
     """Write a classifier in the format of the settings, and compare both.
-
-    Args:
-        config: Settings of the job.
-        model_file: The classifier.
-        path: File or folder to write.
-        one_core: Let TensorFlow have one core and no GPU in this process, if it has not begun yet.
 
     Raises:
         UserError: The classifier or the dataset is unusable, packages are missing, or Keras has
@@ -56,9 +47,7 @@ def export_classifier(
     require_known_view(card.view, f"`model={model_file}`")
     clips = _find_clips(config, card, f"`model={model_file}`")
     choose_backend("tensorflow")
-    if one_core:
-        with suppress(RuntimeError):
-            prepare(Device())
+    grow_gpu_memory()
     network = load_model(model_file)
     _write(config, network, card, path)
     return ExportReport(
@@ -101,7 +90,7 @@ def _find_clips(config: ExportConfig, card: ModelCard, source: str) -> LabeledWa
             "their audio files can be read: put them back where they were when it was made"
         )
     clips = demo_clips(card.clip)
-    return replace(clips, source=f"{clips.source} (no audio file of {dataset} can be read)")
+    return replace(clips, source=f"{clips.source} (no validation clip can be read)")
 
 
 def _write(config: ExportConfig, network: "keras.Model", card: ModelCard, path: Path) -> None:

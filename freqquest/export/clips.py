@@ -73,7 +73,7 @@ def validation_clips(dataset: Location, manifest: Manifest, card: ModelCard) -> 
     return LabeledWaveforms(
         waveforms=waveforms,
         labels=labels[is_read],
-        source=f"{len(waveforms)} validation clips of {dataset}",
+        source=f"{len(waveforms)} validation clips",
     )
 
 

@@ -16,13 +16,8 @@ from freqquest.export.output import check_output, write_output
 from freqquest.storage import Location, locate
 
 
-def export_model(config: ExportConfig, *, one_core: bool = False) -> ExportReport:
+def export_model(config: ExportConfig) -> ExportReport:
     """Convert a model, compare both, and write the new one if they agree.
-
-    Args:
-        config: Settings of the job.
-        one_core: Let this process's TensorFlow have one core and no GPU from now on, as the job
-            does, so that the times of classifiers compare. The other runtimes have one anyway.
 
     Returns:
         Sizes, times and differences of both; `str` makes it a table.
@@ -33,13 +28,11 @@ def export_model(config: ExportConfig, *, one_core: bool = False) -> ExportRepor
     """
     output, model_file = locate(config.output), locate(config.model)
     check_output(output, is_folder=config.format == "saved_model", overwrite=config.overwrite)
-    kind = kind_of(model_file)
+    is_classifier = kind_of(model_file) == "classifier"
+    export = export_classifier if is_classifier else export_generator
     with tempfile.TemporaryDirectory(prefix="freqquest-export-") as folder:
         path = Path(folder) / "model"
-        if kind == "classifier":
-            report = export_classifier(config, model_file, path, one_core=one_core)
-        else:
-            report = export_generator(config, model_file, path)
+        report = export(config, model_file, path)
         if not config.int8:  # whose loss the report tells
             require_agreement(report)
         write_output(path, output)

@@ -2,8 +2,8 @@
 
 The same as `freqquest.audio.spectrogram.log_mel`. The Fourier transform is two products with small
 matrices and a rotation between them, in every format; one matrix would weigh 17 MB. The runtimes'
-own transforms took twice as long, and need a power of two: of other lengths, LiteRT's RFFT refuses
-to run, and ONNX Runtime's STFT loses two digits (checked with 2.3.0 and 1.32.0).
+own transforms need a power of two: of other lengths, LiteRT's RFFT (2.3.0) refuses to run, and ONNX
+Runtime's STFT (1.32.0) loses two digits; it also takes twice as long as these products.
 Keras is imported inside the functions; no Ray.
 Shapes: N clips, S samples, T frames, P * Q = n_fft samples of a frame, B = Q // 2 + 1, M mel bands.
 """

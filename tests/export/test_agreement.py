@@ -34,7 +34,7 @@ def test_the_table_has_a_line_for_each_model():
         "model  MB    ms a clip  largest difference (probability)  same answers  accuracy",
         "keras  1.66  5.0                                                        0.750",
         "onnx   1.99  6.5        2.0e-05                           99.5%         0.700",
-        "on 182 clips, one at a time",
+        "on 182 clips, one at a time; processor time",
     ]
 
 
