@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from freqquest.dataset.dataset import Dataset
     from freqquest.detection.config import DetectConfig
     from freqquest.errors import UserError
+    from freqquest.export.config import ExportConfig
+    from freqquest.export.export import export_model
     from freqquest.pipeline_config import PipelineConfig
     from freqquest.stages import detect, preprocess, run_pipeline, train_generator, tune
 
@@ -34,6 +36,7 @@ __all__ = [
     "Classifier",
     "Dataset",
     "DetectConfig",
+    "ExportConfig",
     "Generator",
     "PipelineConfig",
     "PreprocessConfig",
@@ -42,6 +45,7 @@ __all__ = [
     "UserError",
     "__version__",
     "detect",
+    "export_model",
     "preprocess",
     "run_pipeline",
     "train_generator",
@@ -52,6 +56,7 @@ _MODULES = {
     "Classifier": "freqquest.cnn.classifier",
     "Dataset": "freqquest.dataset.dataset",
     "DetectConfig": "freqquest.detection.config",
+    "ExportConfig": "freqquest.export.config",
     "Generator": "freqquest.cgan.generator",
     "PipelineConfig": "freqquest.pipeline_config",
     "PreprocessConfig": "freqquest.dataset.config",
@@ -59,6 +64,7 @@ _MODULES = {
     "TuneConfig": "freqquest.cnn.tune_config",
     "UserError": "freqquest.errors",
     "detect": "freqquest.stages",
+    "export_model": "freqquest.export.export",
     "preprocess": "freqquest.stages",
     "run_pipeline": "freqquest.stages",
     "train_generator": "freqquest.stages",

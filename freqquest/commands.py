@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from freqquest.cnn.tune_config import TuneConfig
     from freqquest.dataset.config import PreprocessConfig
     from freqquest.detection.config import DetectConfig
+    from freqquest.export.config import ExportConfig
     from freqquest.pipeline_config import PipelineConfig
     from freqquest.runs.tensorboard_server import WatchConfig
     from freqquest.serving.config import ServeConfig
@@ -103,6 +104,14 @@ def generate(config: "GenerateConfig") -> None:
     print(f"{len(clips)} clips in {config.output_dir}, the first is {clips[0].name}")
 
 
+def export(config: "ExportConfig") -> None:
+    """Convert a classifier or a generator for other runtimes: ONNX, LiteRT, TensorFlow."""
+    from freqquest.export.export import export_model
+
+    print(export_model(config))
+    print(f"exported: {config.output}")
+
+
 def pipeline(config: "PipelineConfig") -> None:
     """Run every stage: dataset, classifier, submission, generator, new clips, report.
 
@@ -159,6 +168,7 @@ JOBS = {
     "detect": Job("freqquest.detection.config:DetectConfig", detect),
     "train_cgan": Job("freqquest.cgan.config:TrainConfig", train_cgan),
     "generate": Job("freqquest.cgan.config:GenerateConfig", generate),
+    "export": Job("freqquest.export.config:ExportConfig", export),
     "pipeline": Job("freqquest.pipeline_config:PipelineConfig", pipeline),
     "serve": Job("freqquest.serving.config:ServeConfig", serve),
     "watch": Job("freqquest.runs.tensorboard_server:WatchConfig", watch),

@@ -62,6 +62,10 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "clips": "label num_clips seed",
         "cluster": "use_gpu",
     },
+    "ExportConfig": {
+        "input and output": "model format output overwrite",
+        "comparison and precision": "dataset_dir int8",
+    },
     "PipelineConfig": {
         "input and output": "audio_dir metadata annotations test_dir sample_submission run_dir",
         "training and generation": "preset num_trials max_epochs num_members epochs "
@@ -161,6 +165,11 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
         "--generator results/cgan/generator.safetensors --label all --num-clips 100 --seed 1 "
         "--output-dir sounds",
     ),
+    "export": (
+        "--model results/cnn/best_model.keras --format onnx --output classifier.onnx",
+        "--model results/cnn/best_model.keras --format litert --output classifier.tflite --int8 "
+        "--dataset-dir data/clips",
+    ),
     "pipeline": (
         "",
         "--audio-dir train --test-dir test --run-dir results/mine",
@@ -200,6 +209,10 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
     "benchmark cgan": (
         "--dataset-dir data/clips",
         "--dataset-dir data/clips --use-gpu --num-runs 5",
+    ),
+    "benchmark export": (
+        "--model results/cnn/best_model.keras --dataset-dir data/clips",
+        "--model results/cnn/best_model.keras --dataset-dir data/clips --output /tmp/export.json",
     ),
     "benchmark scale": ("", "--audio-dir clips --num-nodes 1 2 4"),
 }

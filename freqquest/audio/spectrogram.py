@@ -178,7 +178,7 @@ def centered_frames(waveforms: np.ndarray, config: SpectrogramConfig) -> np.ndar
 
 def mel_power(frames: np.ndarray, config: SpectrogramConfig, sample_rate_hz: int) -> np.ndarray:
     """Return the mel power `[M, T]` of frames `[T, n_fft]`, which are windowed here."""
-    window = _hann(config.n_fft)
+    window = hann(config.n_fft)
     power = np.empty((len(frames), config.n_fft // 2 + 1), np.float32)
     step = max(1, _SAMPLES_AT_ONCE // config.n_fft)
     windowed = np.empty((step, config.n_fft), np.float32)
@@ -194,7 +194,7 @@ def mel_power(frames: np.ndarray, config: SpectrogramConfig, sample_rate_hz: int
 
 
 @lru_cache(maxsize=8)
-def _hann(num_samples: int) -> np.ndarray:
+def hann(num_samples: int) -> np.ndarray:
     """Return a periodic Hann window `[S]`, float32."""
     return np.hanning(num_samples + 1)[:-1].astype(np.float32)
 

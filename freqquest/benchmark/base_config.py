@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from freqquest.cluster.requirements import Requirements
 from freqquest.errors import UserError
 
-_INPUTS = ("dataset_dir", "audio_dir", "extra_clips")
+_INPUTS = ("model", "dataset_dir", "audio_dir", "extra_clips")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

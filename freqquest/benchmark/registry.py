@@ -12,6 +12,7 @@ from freqquest.benchmark.cgan_config import CganBenchmark
 from freqquest.benchmark.cnn_config import CnnBenchmark
 from freqquest.benchmark.detect_config import DetectBenchmark
 from freqquest.benchmark.events_config import EventsBenchmark
+from freqquest.benchmark.export_config import ExportBenchmark
 from freqquest.benchmark.extra_config import ExtraBenchmark
 from freqquest.benchmark.inversion_config import InversionBenchmark
 from freqquest.benchmark.preprocess_config import PreprocessBenchmark
@@ -61,5 +62,6 @@ BENCHMARKS = {
     "events": _benchmark("events", EventsBenchmark, on_ray=True),
     "inversion": _benchmark("inversion", InversionBenchmark),
     "cgan": _benchmark("cgan", CganBenchmark),
+    "export": _benchmark("export", ExportBenchmark),
     "scale": _benchmark("scale", ScaleBenchmark),
 }

@@ -68,7 +68,7 @@ class ImageScale:
         values = images[:, 0, : self.num_mels, : self.audible_frames].float()
         if self.floor > 0:
             values = torch.log1p(
-                torch.expm1((values.clamp(-1, MAX_LEVEL) + 1) * _SCALE) * self.floor
+                torch.expm1((values.clamp(SILENCE, MAX_LEVEL) + 1) * _SCALE) * self.floor
             )
         return functional.pad(values, (0, self.num_frames - self.audible_frames))
 

@@ -44,7 +44,7 @@ def start_judge(
 
     card, name = read_card(model_file, parameter), f"`{parameter}={model_file}`"
     require_classes(card, manifest.classes, name)
-    _require_view(card, manifest, name)
+    require_view(card, manifest, name)
     actor = ray.remote(
         num_cpus=0,
         max_restarts=-1,
@@ -83,7 +83,7 @@ def require_classes(card: ModelCard, classes: list[str], name: str) -> None:
         )
 
 
-def _require_view(card: ModelCard, manifest: Manifest, name: str) -> None:
+def require_view(card: ModelCard, manifest: Manifest, name: str) -> None:
     """Refuse a classifier of other clips or spectrograms: it would misread the dataset's."""
     pairs = ((card.clip, manifest.clip), (card.view, manifest.views["cnn"]))
     differences = [

@@ -225,6 +225,36 @@ def with_features(
     return keras.Model(inputs, [mean, joined])
 
 
+def split_at_logits(
+    model: "keras.Model", temperature: Temperature, *, several_labels: bool = False
+) -> tuple["keras.Model", "keras.Model"]:
+    """Divide an averaged model into two, the second of which takes the output of the first.
+
+    Args:
+        model: Model made by `average`, possibly loaded from a file.
+        temperature: The temperature that it was made with.
+        several_labels: Whether it was made for several labels.
+
+    Returns:
+        Model from a spectrogram `[N, M, T, 1]` to the logits of all members `[N, L]`, and model
+        from these logits to the probabilities `[N, K]`.
+    """
+    from freqquest.cnn.frameworks import keras
+
+    members = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    inputs = keras.Input(model.input_shape[1:], name="spectrogram")
+    logits = [keras.Model(each.input, each.layers[-1].input)(inputs) for each in members]
+    joined = keras.ops.concatenate(logits, axis=-1) if len(logits) > 1 else logits[0]
+    of_members = keras.Input(joined.shape[1:], name="logits")
+    divided = keras.ops.split(of_members, len(members), axis=-1)
+    probabilities = [each.layers[-1](part) for each, part in zip(members, divided, strict=True)]
+    mean = _geometric_mean(probabilities, temperature, several_labels)
+    return (
+        keras.Model(inputs, {"logits": joined}),
+        keras.Model(of_members, {"probabilities": mean}),
+    )
+
+
 def _geometric_mean(
     probabilities: list["keras.KerasTensor"], temperature: Temperature, several_labels: bool
 ) -> "keras.KerasTensor":

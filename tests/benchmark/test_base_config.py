@@ -36,6 +36,7 @@ def test_earlier_results_are_kept(tmp_path):
 def test_requirements_name_the_folders_that_are_read_and_written():
     requirements = CnnBenchmark(dataset_dir="data/clips", output="out/cnn.json").requirements
     assert requirements.reads == {
+        "model": None,
         "dataset_dir": "data/clips",
         "audio_dir": None,
         "extra_clips": None,

@@ -6,7 +6,13 @@ import pytest
 
 from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.model_file import load_model
-from freqquest.cnn.network import average, build_model, input_batches, with_features
+from freqquest.cnn.network import (
+    average,
+    build_model,
+    input_batches,
+    split_at_logits,
+    with_features,
+)
 from freqquest.dataset.manifest import Normalization
 from freqquest.storage import locate
 from tests.cnn.conftest import CLIP_NORMALIZATION, SMALLEST
@@ -272,3 +278,18 @@ def test_inputs_of_a_batch_hold_no_more_than_64_of_the_recipes_clips(sides, size
     batches = [(len(batch), batch[0, 0, 0, 0]) for batch in input_batches(spectrograms)]
     assert [size for size, _ in batches] == sizes
     assert [first for _, first in batches] == [sum(sizes[:n]) for n in range(len(sizes))]
+
+
+@pytest.mark.parametrize("several_labels", [False, True])
+def test_a_model_divided_at_its_logits_gives_the_same_probabilities(several_labels):
+    temperature = [0.5, 1.0, 2.0] if several_labels else 0.7
+    members = [
+        build_model(SMALLEST, 3, (128, 173), CLIP_NORMALIZATION, several_labels=several_labels)
+        for _ in range(2)
+    ]
+    model = average(members, temperature, several_labels=several_labels)
+    body, last = split_at_logits(model, temperature, several_labels=several_labels)
+    logits = body.predict_on_batch(random_clips())["logits"]
+    assert logits.shape == (3, 6)
+    probabilities = last.predict_on_batch(logits)["probabilities"]
+    np.testing.assert_allclose(probabilities, model.predict_on_batch(random_clips()), atol=1e-6)
