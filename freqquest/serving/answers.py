@@ -1,12 +1,11 @@
 """From the bytes of an audio file to an answer: classes of its windows, and events.
 
-The answers are those of the predict and the detect jobs. No Ray; Keras comes with the model.
+Both come from the windows that the detect job listens to. No Ray; Keras comes with the model.
 Shapes: N windows, K classes, M mel bands, T frames.
 """
 
 import base64
 import io
-import itertools
 import json
 import time
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freqquest.audio.spectrogram import log_mel
 from freqquest.cnn.model_file import ModelCard, read_card
-from freqquest.dataset.load_clip import measure_file, open_waveforms
-from freqquest.dataset.windows import window_starts
+from freqquest.dataset.load_clip import measure_file
+from freqquest.dataset.windows import WindowConfig
 from freqquest.detection.config import DetectConfig
 from freqquest.detection.event_files import frequency_range
 from freqquest.detection.events import EventSettings, event_settings, find_events
@@ -31,9 +29,6 @@ from freqquest.storage import Location
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-_WINDOWS_AT_ONCE = 64
-"""Windows of a file whose spectrograms are in memory together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,12 +116,11 @@ def answer(
         return predict(spectrograms)
 
     card, grid = hearing.card, hearing.grid
-    duration_s, levels = measure_file(upload, card.windows)
-    starts_s = window_starts(card.windows, card.clip.duration_s, 0.0, duration_s, levels)
-    of_windows = _classify(upload, starts_s, card, predict_in_time)
+    duration_s, _ = measure_file(upload, WindowConfig())
     units = range(grid.num_units(duration_s))
     heard = join(list(listen(upload, duration_s, units, grid, predict_in_time)))
-    mean = of_windows.mean(axis=0, dtype=np.float32)
+    starts_s = grid.starts(0, len(heard.probabilities)) * grid.frame_s
+    mean = heard.probabilities.mean(axis=0, dtype=np.float32)
     (label,), (probability,) = card.predict(mean[None])
     content = {
         "duration_s": round(duration_s, 3),
@@ -135,11 +129,11 @@ def answer(
         "probabilities": _by_class(card, mean),
         "windows": [
             {
-                "start_s": start_s,
+                "start_s": round(start_s, 3),
                 "end_s": round(min(start_s + card.clip.duration_s, duration_s), 3),
                 "probabilities": _by_class(card, probabilities),
             }
-            for start_s, probabilities in zip(starts_s, of_windows, strict=True)
+            for start_s, probabilities in zip(starts_s.tolist(), heard.probabilities, strict=True)
         ],
         "events": [
             {
@@ -158,20 +152,8 @@ def answer(
     return Answer(
         content=json.dumps(content, allow_nan=False).encode(),
         duration_s=duration_s,
-        num_windows=len(of_windows) + len(heard.probabilities),
+        num_windows=len(heard.probabilities),
     )
-
-
-def _classify(
-    upload: Upload, starts_s: list[float], card: ModelCard, predict: Predict
-) -> np.ndarray:
-    """Return the probabilities `[N, K]` of the windows that the predict job classifies."""
-    waveforms = open_waveforms(upload, card.clip, starts_s)
-    probabilities = []
-    while some := list(itertools.islice(waveforms, _WINDOWS_AT_ONCE)):
-        spectrograms = [log_mel(each, card.view, card.clip.sample_rate_hz) for each in some]
-        probabilities.append(predict(np.stack(spectrograms)))
-    return np.concatenate(probabilities)
 
 
 def _by_class(card: ModelCard, probabilities: np.ndarray) -> dict[str, float]:

@@ -30,30 +30,31 @@ def wav(waveform):
     return file.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("windows", "num_windows"),
-    [
-        (WindowConfig(), 1),
-        (WindowConfig(kind="all"), 20),
-        (WindowConfig(kind="loudest", hop_s=1.0, max_per_file=3), 3),
-    ],
-)
-def test_the_classes_are_those_of_the_classifier(hearing, network, recording, windows, num_windows):
-    card = replace(hearing.card, windows=windows)
-    content = heard(recording.read_bytes(), replace(hearing, card=card), network)
-    classifier = Classifier(_Model(network), card)
-    row = classifier.predict(recording).iloc[0]
-    assert content["label"] == row["label"]
-    assert content["probability"] == pytest.approx(row["probability"], abs=1e-5)
-    for name, probability in content["probabilities"].items():
-        assert probability == pytest.approx(row[f"probability_{name}"], abs=1e-5)
-    assert len(content["windows"]) == num_windows
-    for name in card.classes:
-        of_windows = [window["probabilities"][name] for window in content["windows"]]
-        assert np.mean(of_windows) == pytest.approx(content["probabilities"][name], abs=1e-5)
+def test_a_clip_has_the_classes_that_the_classifier_predicts(hearing, network, tmp_path):
+    (tmp_path / "clip.wav").write_bytes(wav(tone(200.0)))
+    content = heard((tmp_path / "clip.wav").read_bytes(), hearing, network)
+    assert len(content["windows"]) == 1
+    require_equal(content, Classifier(_Model(network), hearing.card), tmp_path / "clip.wav")
+
+
+def test_a_recording_has_the_average_of_windows_each_second(hearing, network, recording):
+    content = heard(recording.read_bytes(), hearing, network)
     starts = [window["start_s"] for window in content["windows"]]
-    assert starts == sorted(starts)
-    assert all(each["end_s"] == each["start_s"] + 4 <= 80 for each in content["windows"])
+    assert starts == pytest.approx(range(77), abs=0.02)
+    assert all(each["end_s"] == pytest.approx(each["start_s"] + 4) for each in content["windows"])
+    for name, probability in content["probabilities"].items():
+        of_windows = [window["probabilities"][name] for window in content["windows"]]
+        assert probability == pytest.approx(np.mean(of_windows), abs=1e-5)
+    card = replace(hearing.card, windows=WindowConfig(kind="all", hop_s=1.0))
+    require_equal(content, Classifier(_Model(network), card), recording, tolerance=0.01)
+
+
+def require_equal(content, classifier, file, tolerance=1e-5):
+    row = classifier.predict(file).iloc[0]
+    assert content["label"] == row["label"]
+    assert content["probability"] == pytest.approx(row["probability"], abs=tolerance)
+    for name, probability in content["probabilities"].items():
+        assert probability == pytest.approx(row[f"probability_{name}"], abs=tolerance)
 
 
 class _Model:
@@ -106,7 +107,7 @@ def test_nothing_is_computed_after_the_time_or_once_it_is_canceled(hearing, netw
 
     with pytest.raises(TimeoutError):
         answer(Upload(recording.read_bytes(), 0.5), hearing, slow)
-    assert len(batches) == 1, "of the window to classify, and 77 of events in two batches"
+    assert len(batches) == 1, "of two: 77 windows"
 
     upload = Upload(recording.read_bytes(), 1e9)
 
