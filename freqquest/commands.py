@@ -105,7 +105,10 @@ def generate(config: "GenerateConfig") -> None:
 
 
 def export(config: "ExportConfig") -> None:
-    """Convert a classifier or a generator for other runtimes: ONNX, LiteRT, TensorFlow."""
+    """Convert a classifier or a generator for other runtimes: ONNX, LiteRT, TensorFlow.
+
+    A classifier then takes waveforms of its own sample rate and length; its caller resamples them.
+    """
     from freqquest.export.export import export_model
 
     print(export_model(config))

@@ -1,4 +1,4 @@
-"""Exported files in their own runtimes, on one core.
+"""Exported files in their own runtimes, of which ONNX Runtime and LiteRT get one core.
 
 The runtimes are imported inside the functions; no Ray.
 """
