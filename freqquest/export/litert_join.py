@@ -14,7 +14,7 @@ def join(first: bytes, second: bytes) -> bytes:
         first: File with one graph and one output.
         second: File with one graph and one input, of the shape of that output.
     """
-    from ai_edge_litert.tools import flatbuffer_utils  # type: ignore[import-untyped]
+    from ai_edge_litert.tools import flatbuffer_utils
 
     head, tail = (
         flatbuffer_utils.convert_bytearray_to_object(bytearray(content))

@@ -45,7 +45,7 @@ def load(kind: Format, path: Path) -> Run:
 
 
 def _load_onnx(path: Path) -> Run:
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -59,7 +59,7 @@ def _load_onnx(path: Path) -> Run:
 
 
 def _load_litert(path: Path) -> Run:
-    from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
+    from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(str(path), num_threads=1).get_signature_runner()
 
