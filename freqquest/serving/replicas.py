@@ -14,9 +14,9 @@ from freqquest.cnn.devices import Device
 from freqquest.cnn.gpu_backend import find_gpu_backend
 from freqquest.errors import UserError
 from freqquest.serving.answers import Answer, Hearing
-from freqquest.serving.config import ServeConfig
+from freqquest.serving.config import REQUESTS_AT_ONCE, ServeConfig
 from freqquest.serving.errors import RequestError, busy
-from freqquest.serving.serve_worker import REQUESTS_AT_ONCE, Replica, ReplicaSettings
+from freqquest.serving.serve_worker import Replica, ReplicaSettings
 from freqquest.storage import locate
 
 _MOST_WAITING = 128
