@@ -128,30 +128,13 @@ def answer(
     heard = join(list(listen(upload, duration_s, units, grid, predict_in_time)))
     mean = of_windows.mean(axis=0, dtype=np.float32)
     (label,), (probability,) = card.predict(mean[None])
-    content = {
+    content: dict[str, object] = {
         "duration_s": round(duration_s, 3),
         "label": label,
         "probability": _round(probability),
         "probabilities": _by_class(card, mean),
-        "windows": [
-            {
-                "start_s": start_s,
-                "end_s": round(min(start_s + card.clip.duration_s, duration_s), 3),
-                "probabilities": _by_class(card, probabilities),
-            }
-            for start_s, probabilities in zip(starts_s, of_windows, strict=True)
-        ],
-        "events": [
-            {
-                "start_s": round(start_s, 3),
-                "end_s": round(end_s, 3),
-                "label": label,
-                "confidence": round(confidence, 4),
-            }
-            for _, start_s, end_s, label, confidence in find_events(
-                "", duration_s, heard, grid, hearing.events
-            )
-        ],
+        "windows": _windows(starts_s, of_windows, duration_s, card),
+        "events": _events(heard, duration_s, hearing),
     }
     if with_spectrogram:
         content["spectrogram"] = _spectrogram(heard, card)
@@ -172,6 +155,34 @@ def _classify(
         spectrograms = [log_mel(each, card.view, card.clip.sample_rate_hz) for each in some]
         probabilities.append(predict(np.stack(spectrograms)))
     return np.concatenate(probabilities)
+
+
+def _windows(
+    starts_s: list[float], of_windows: np.ndarray, duration_s: float, card: ModelCard
+) -> list[dict[str, object]]:
+    return [
+        {
+            "start_s": start_s,
+            "end_s": round(min(start_s + card.clip.duration_s, duration_s), 3),
+            "probabilities": _by_class(card, probabilities),
+        }
+        for start_s, probabilities in zip(starts_s, of_windows, strict=True)
+    ]
+
+
+def _events(heard: Heard, duration_s: float, hearing: Hearing) -> list[dict[str, object]]:
+    """Return the events, rounded as the detect job writes them."""
+    return [
+        {
+            "start_s": round(start_s, 3),
+            "end_s": round(end_s, 3),
+            "label": label,
+            "confidence": round(confidence, 4),
+        }
+        for _, start_s, end_s, label, confidence in find_events(
+            "", duration_s, heard, hearing.grid, hearing.events
+        )
+    ]
 
 
 def _by_class(card: ModelCard, probabilities: np.ndarray) -> dict[str, float]:
