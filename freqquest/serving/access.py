@@ -43,7 +43,7 @@ def open_socket(host: str, port: int) -> socket.socket:
                 f"`port={port}` is in use: choose another one, or `port=0` for any that is free"
             ) from error
         raise UserError(
-            f"`host={host}`, `port={port}` cannot be listened on: {reason(error)}"
+            f"`host={host}`, `port={port}` cannot be listened on: {os.strerror(error.errno or 0)}"
         ) from error
 
 

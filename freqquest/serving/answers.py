@@ -119,33 +119,15 @@ def answer(
     duration_s, _ = measure_file(upload, WindowConfig())
     units = range(grid.num_units(duration_s))
     heard = join(list(listen(upload, duration_s, units, grid, predict_in_time)))
-    starts_s = grid.starts(0, len(heard.probabilities)) * grid.frame_s
     mean = heard.probabilities.mean(axis=0, dtype=np.float32)
     (label,), (probability,) = card.predict(mean[None])
-    content = {
+    content: dict[str, object] = {
         "duration_s": round(duration_s, 3),
         "label": label,
         "probability": _round(probability),
         "probabilities": _by_class(card, mean),
-        "windows": [
-            {
-                "start_s": round(start_s, 3),
-                "end_s": round(min(start_s + card.clip.duration_s, duration_s), 3),
-                "probabilities": _by_class(card, probabilities),
-            }
-            for start_s, probabilities in zip(starts_s.tolist(), heard.probabilities, strict=True)
-        ],
-        "events": [
-            {
-                "start_s": round(start_s, 3),
-                "end_s": round(end_s, 3),
-                "label": label,
-                "confidence": round(confidence, 4),
-            }
-            for _, start_s, end_s, label, confidence in find_events(
-                "", duration_s, heard, grid, hearing.events
-            )
-        ],
+        "windows": _windows(heard, duration_s, hearing),
+        "events": _events(heard, duration_s, hearing),
     }
     if with_spectrogram:
         content["spectrogram"] = _spectrogram(heard, card)
@@ -154,6 +136,34 @@ def answer(
         duration_s=duration_s,
         num_windows=len(heard.probabilities),
     )
+
+
+def _windows(heard: Heard, duration_s: float, hearing: Hearing) -> list[dict[str, object]]:
+    card, grid = hearing.card, hearing.grid
+    starts_s = (grid.starts(0, len(heard.probabilities)) * grid.frame_s).tolist()
+    return [
+        {
+            "start_s": round(start_s, 3),
+            "end_s": round(min(start_s + card.clip.duration_s, duration_s), 3),
+            "probabilities": _by_class(card, probabilities),
+        }
+        for start_s, probabilities in zip(starts_s, heard.probabilities, strict=True)
+    ]
+
+
+def _events(heard: Heard, duration_s: float, hearing: Hearing) -> list[dict[str, object]]:
+    """Return the events, rounded as the detect job writes them."""
+    return [
+        {
+            "start_s": round(start_s, 3),
+            "end_s": round(end_s, 3),
+            "label": label,
+            "confidence": round(confidence, 4),
+        }
+        for _, start_s, end_s, label, confidence in find_events(
+            "", duration_s, heard, hearing.grid, hearing.events
+        )
+    ]
 
 
 def _by_class(card: ModelCard, probabilities: np.ndarray) -> dict[str, float]:

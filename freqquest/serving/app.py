@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Annotated, Protocol, TypeVar
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -97,7 +97,6 @@ def create_app(
         metrics: Counters.
     """
     metrics = metrics or Metrics()
-    uploads = Uploads(model.max_bytes)
     app = FastAPI(
         title="freqquest",
         summary="Classes and events of sounds",
@@ -106,47 +105,67 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    guarded = APIRouter()
+    if token is not None:
+        guarded = APIRouter(
+            dependencies=[Depends(_required_token(token))], responses=_responses(401)
+        )
+    uploads = Uploads(model.max_bytes)
+    _add_classify(guarded, service, model.time_limit_s, uploads, metrics)
+    _add_descriptions(guarded, model, uploads, metrics)
+    app.include_router(guarded)
+    _add_health(app, service)
+    _add_page(app)
     _add_error_handlers(app)
-    guard = [] if token is None else [Depends(_required_token(token))]
-    with_token = {} if token is None else _responses(401)
+    return Metered(app, metrics)
 
-    @app.post(
+
+def _add_classify(
+    router: APIRouter, service: Service, time_limit_s: float, uploads: Uploads, metrics: Metrics
+) -> None:
+    @router.post(
         "/classify",
-        dependencies=guard,
         response_model=schemas.Classified,
-        responses=_responses(400, 408, 413, 422, 500, 503) | with_token,
+        responses=_responses(400, 408, 413, 422, 500, 503),
         openapi_extra=_BODY,
     )
     async def classify(request: Request, spectrogram: bool = False) -> Response:
         """Classify an audio file of any format, and find its events."""
         try:
-            answer = await _answer(request, service, uploads, model.time_limit_s, spectrogram)
+            answer = await _answer(request, service, uploads, time_limit_s, spectrogram)
         except ClientDisconnect:
             return Response(status_code=_CLIENT_GONE)
         metrics.audio_seconds.inc(answer.duration_s)
         metrics.windows.inc(answer.num_windows)
         return Response(answer.content, media_type="application/json")
 
-    @app.get("/model", dependencies=guard, responses=with_token)
+
+def _add_descriptions(
+    router: APIRouter, model: schemas.Model, uploads: Uploads, metrics: Metrics
+) -> None:
+    @router.get("/model")
     async def describe_model() -> schemas.Model:
         """Return the classes of the model, and the limits of the service."""
         return model
 
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def show_metrics() -> Response:
+        """Return the counters of the service, as Prometheus reads them."""
+        metrics.upload_bytes.set(uploads.num_bytes)
+        return Response(metrics.text, media_type=metrics.content_type)
+
+
+def _add_health(app: FastAPI, service: Service) -> None:
     @app.get("/healthz", responses=_responses(503))
     async def check_health() -> schemas.Health:
         """Return whether the service answers."""
         if not await service.is_healthy():
             raise busy("no replica answers now")
         return schemas.Health(status="ok")
-
-    @app.get("/metrics", dependencies=guard, response_class=Response, responses=with_token)
-    async def show_metrics() -> Response:
-        """Return the counters of the service, as Prometheus reads them."""
-        metrics.upload_bytes.set(uploads.num_bytes)
-        return Response(metrics.text, media_type=metrics.content_type)
-
-    _add_page(app)
-    return Metered(app, metrics)
 
 
 def _add_page(app: FastAPI) -> None:

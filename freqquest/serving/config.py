@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from freqquest.choices import number_range
 from freqquest.cluster.requirements import Requirements
 
+REQUESTS_AT_ONCE = 8
+"""Requests that a replica works on at once: while the network computes some, others decode."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServeConfig:
@@ -44,7 +47,7 @@ class ServeConfig:
     """Number of copies of the model, on a core or a GPU each, or MIN:MAX to have as many as the
     requests need."""
 
-    max_batch: int = 8
+    max_batch: int = REQUESTS_AT_ONCE
     """Largest number of requests whose windows go through a copy of the model together."""
 
     use_gpu: bool = False
@@ -57,8 +60,11 @@ class ServeConfig:
         for name in ("max_size_mb", "time_limit_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"`{name}={getattr(self, name):g}` must be above 0")
-        if self.max_batch < 1:
-            raise ValueError(f"`max_batch={self.max_batch}` must be 1 or more")
+        if not 1 <= self.max_batch <= REQUESTS_AT_ONCE:
+            raise ValueError(
+                f"`max_batch={self.max_batch}` must be from 1 to {REQUESTS_AT_ONCE}, the requests "
+                "that a copy of the model works on at once"
+            )
         if number_range("replicas", self.replicas)[0] < 1:
             raise ValueError(f"`replicas={self.replicas}` must be 1 or more")
         if (self.certificate is None) != (self.key is None):

@@ -43,7 +43,7 @@ def too_slow(time_limit_s: float, done: str) -> RequestError:
         408,
         "timeout",
         f"{done} within {time_limit_s:g} s, the limit of this service: send a shorter recording, "
-        "or use the detect job for long ones",
+        "try again when it is less busy, or use the detect job",
         {"Connection": "close"},
     )
 

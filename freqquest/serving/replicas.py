@@ -14,9 +14,9 @@ from freqquest.cnn.devices import Device
 from freqquest.cnn.gpu_backend import find_gpu_backend
 from freqquest.errors import UserError
 from freqquest.serving.answers import Answer, Hearing
-from freqquest.serving.config import ServeConfig
+from freqquest.serving.config import REQUESTS_AT_ONCE, ServeConfig
 from freqquest.serving.errors import RequestError, busy
-from freqquest.serving.serve_worker import REQUESTS_AT_ONCE, Replica, ReplicaSettings
+from freqquest.serving.serve_worker import Replica, ReplicaSettings
 from freqquest.storage import locate
 
 _MOST_WAITING = 128
@@ -50,11 +50,10 @@ class Replicas:
             UserError: The model cannot be loaded.
         """
         connection.configure("serve")
-        backend = find_gpu_backend() if config.use_gpu else None
         settings = ReplicaSettings(
             model_file=locate(config.model),
             hearing=hearing,
-            device=Device(gpu_backend=backend),
+            device=Device(gpu_backend=find_gpu_backend() if config.use_gpu else None),
             time_limit_s=config.time_limit_s,
             max_batch=config.max_batch,
         )
@@ -62,16 +61,8 @@ class Replicas:
             proxy_location="Disabled",
             logging_config={"log_level": "ERROR", "enable_access_log": False},
         )
-        deployment = serve.deployment(Replica).options(
-            ray_actor_options={"num_cpus": 1, "num_gpus": 1 if backend else 0},
-            max_ongoing_requests=REQUESTS_AT_ONCE,
-            max_queued_requests=_MOST_WAITING,
-            graceful_shutdown_wait_loop_s=0.1,
-            graceful_shutdown_timeout_s=1,
-            **_scaling(*config.replica_range),
-        )
         try:
-            handle = serve.run(deployment.bind(settings), name=name, route_prefix=None)
+            handle = serve.run(_deployment(config).bind(settings), name=name, route_prefix=None)
         except RuntimeError as error:
             problem = _problem(name) or str(error)
             serve.delete(name)
@@ -119,16 +110,21 @@ class Replicas:
         serve.delete(self._name)
 
 
-def _scaling(least: int, most: int) -> dict[str, Any]:
-    """Return Ray Serve's options for a number of replicas."""
-    if least == most:
-        return {"num_replicas": least}
-    scaling = {
-        "min_replicas": least,
-        "max_replicas": most,
-        "target_ongoing_requests": REQUESTS_AT_ONCE / 2,
-    }
-    return {"autoscaling_config": scaling}
+def _deployment(config: ServeConfig) -> Any:
+    """Return the deployment, for Ray Serve."""
+    least, most = config.replica_range
+    scaling: dict[str, Any] = {"num_replicas": least}
+    if most > least:
+        limits = {"min_replicas": least, "max_replicas": most}
+        scaling = {"autoscaling_config": limits | {"target_ongoing_requests": REQUESTS_AT_ONCE / 2}}
+    return serve.deployment(Replica).options(
+        ray_actor_options={"num_cpus": 1, "num_gpus": int(config.use_gpu)},
+        max_ongoing_requests=REQUESTS_AT_ONCE,
+        max_queued_requests=_MOST_WAITING,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=1,
+        **scaling,
+    )
 
 
 def _problem(name: str) -> str:

@@ -15,11 +15,9 @@ from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.model_file import load_model
 from freqquest.cnn.network import predict_probabilities
 from freqquest.serving.answers import Answer, Hearing, Upload, answer
+from freqquest.serving.config import REQUESTS_AT_ONCE
 from freqquest.serving.sharing import SharedNetwork
 from freqquest.storage import Location
-
-REQUESTS_AT_ONCE = 8
-"""Requests that a replica works on at once: while the network computes some, others decode."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

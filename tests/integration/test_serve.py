@@ -25,6 +25,8 @@ from freqquest.storage import locate
 from tests.cnn.conftest import CLASSES, write_classifier
 from tests.conftest import RATE_HZ, tone
 from tests.integration.conftest import start
+from tests.integration.test_queue import queue, submit  # noqa: F401
+from tests.servers import answers, free_port, wait_until
 from tests.serving.test_access import make_certificate
 
 pytestmark = pytest.mark.slow
@@ -40,6 +42,10 @@ class Service:
     address: str
     token: str = ""
     context: ssl.SSLContext | None = None
+
+    @property
+    def port(self):
+        return int(self.address.rpartition(":")[2])
 
     def connect(self):
         scheme, _, host = self.address.partition("://")
@@ -92,7 +98,7 @@ def model_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def audio_dir(tmp_path_factory):
+def recordings_dir(tmp_path_factory):
     """A recording of 80 s with tones and noise in turn, and a short clip."""
     root = tmp_path_factory.mktemp("recordings")
     moments = np.arange(80 * RATE_HZ) / RATE_HZ
@@ -106,10 +112,10 @@ def audio_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def of_jobs(job, model_file, audio_dir, tmp_path_factory):
+def of_jobs(job, model_file, recordings_dir, tmp_path_factory):
     """Predictions and events by the predict and the detect job, before the service takes a core."""
     folder = tmp_path_factory.mktemp("jobs")
-    inputs = ["--model", model_file, "--audio-dir", audio_dir, "--output"]
+    inputs = ["--model", model_file, "--audio-dir", recordings_dir, "--output"]
     job("predict", *inputs, folder / "predictions.csv", "--probabilities")
     job("detect", *inputs, folder / "events.json")
     events = json.loads((folder / "events.json").read_text())["recordings"]
@@ -125,12 +131,12 @@ def service(of_jobs, local_ray, model_file):
         yield running
 
 
-def test_answers_are_those_of_the_predict_and_the_detect_job(service, of_jobs, audio_dir):
+def test_answers_are_those_of_the_predict_and_the_detect_job(service, of_jobs, recordings_dir):
     predictions, recordings = of_jobs
     assert service.get("/healthz") == (200, b'{"status":"ok"}')
     assert json.loads(service.get("/model")[1])["classes"] == CLASSES
     for name in ("long.flac", "short.wav"):
-        status, answer = service.classify((audio_dir / name).read_bytes())
+        status, answer = service.classify((recordings_dir / name).read_bytes())
         assert status == 200
         assert answer["label"] == predictions.loc[name, "Class"]
         for label, probability in answer["probabilities"].items():
@@ -144,8 +150,8 @@ def test_answers_are_those_of_the_predict_and_the_detect_job(service, of_jobs, a
     assert recordings["long.flac"]["events"]
 
 
-def test_two_hundred_requests_twenty_at_a_time_have_no_error(service, audio_dir):
-    clip = (audio_dir / "short.wav").read_bytes()
+def test_two_hundred_requests_twenty_at_a_time_have_no_error(service, recordings_dir):
+    clip = (recordings_dir / "short.wav").read_bytes()
     expected = service.classify(clip)
 
     def ask(_):
@@ -170,9 +176,9 @@ def megabytes(count):
         yield bytes(10**6)
 
 
-def test_malformed_huge_slow_and_canceled_uploads_lose_nothing(service, audio_dir):
-    front, clip = psutil.Process(service.process.pid), (audio_dir / "long.flac").read_bytes()
-    replicas = replica_processes()
+def test_malformed_huge_slow_and_canceled_uploads_lose_nothing(service, recordings_dir):
+    front, clip = psutil.Process(service.process.pid), (recordings_dir / "long.flac").read_bytes()
+    replicas = replica_processes(service.port)
     assert len(replicas) == 1
     expected = service.classify(clip)
     before, highest, is_over = front.memory_info().rss, 0, threading.Event()
@@ -192,12 +198,12 @@ def test_malformed_huge_slow_and_canceled_uploads_lose_nothing(service, audio_di
         status, answer = service.classify(body)
         assert (status, answer["error"]["code"]) == (422, "not_audio")
     head = b"POST /classify HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(clip)
-    host, _, port = service.address.partition("://")[2].rpartition(":")
+    place = ("127.0.0.1", service.port)
     for number in range(40):  # cut off while it is received, or while it is heard
-        with socket.create_connection((host, int(port))) as connection:
+        with socket.create_connection(place) as connection:
             connection.sendall(head + (clip if number % 2 else clip[:1000]))
             time.sleep(0.02)
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with socket.create_connection(place, timeout=60) as connection:
         connection.sendall(head)
         while not select.select([connection], [], [], 0.5)[0]:
             connection.sendall(b"x")
@@ -207,23 +213,25 @@ def test_malformed_huge_slow_and_canceled_uploads_lose_nothing(service, audio_di
     print(f"memory: {before / 1e6:.0f} MB, at most {highest / 1e6:.0f} MB")
     assert highest - before < 8 * 20e6 + 150e6, "room for eight of the largest uploads"
     assert service.classify(clip) == expected
-    assert replica_processes() == replicas
+    assert replica_processes(service.port) == replicas
     assert service.counter("freqquest_upload_bytes") == {"freqquest_upload_bytes": 0}
     assert service.counter("freqquest_requests_in") == {"freqquest_requests_in_progress": 1}
 
 
-def replica_processes():
-    """Return the processes of replicas of this session's services."""
+def replica_processes(port):
+    """Return the processes of the replicas of a service."""
     return {
         process.pid
         for process in psutil.process_iter(["cmdline"])
-        if "ray::ServeReplica:freqquest" in " ".join(process.info["cmdline"] or ())
+        if f"ray::ServeReplica:freqquest-{port}:" in " ".join(process.info["cmdline"] or ())
     }
 
 
-def test_a_lost_replica_is_replaced_and_requests_get_json_errors_until_then(service, audio_dir):
-    clip = (audio_dir / "short.wav").read_bytes()
-    (pid,) = replica_processes()
+def test_a_lost_replica_is_replaced_and_requests_get_json_errors_until_then(
+    service, recordings_dir
+):
+    clip = (recordings_dir / "short.wav").read_bytes()
+    (pid,) = replica_processes(service.port)
     os.kill(pid, signal.SIGKILL)
     statuses, deadline = Counter(), time.monotonic() + 120
     while statuses[200] < 3 and time.monotonic() < deadline:
@@ -232,11 +240,13 @@ def test_a_lost_replica_is_replaced_and_requests_get_json_errors_until_then(serv
         assert status in (200, 408, 503), answer
     assert statuses[200] == 3
     assert service.get("/healthz")[0] == 200
-    assert replica_processes() != {pid}
+    assert replica_processes(service.port) != {pid}
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_https_with_a_token_and_an_end_that_leaves_no_process(tmp_path, model_file, audio_dir, end):
+def test_https_with_a_token_and_an_end_that_leaves_no_process(
+    tmp_path, model_file, recordings_dir, end
+):
     (tmp_path / "token").write_text(TOKEN + "\n")
     (tmp_path / "token").chmod(0o600)
     certificate, key = make_certificate(tmp_path / "files")
@@ -247,7 +257,7 @@ def test_https_with_a_token_and_an_end_that_leaves_no_process(tmp_path, model_fi
     with serving("", *arguments, token=TOKEN, context=trusting) as service:
         assert service.address.startswith("https://")
         assert service.get("/healthz")[0] == 200
-        assert service.classify((audio_dir / "short.wav").read_bytes())[0] == 200
+        assert service.classify((recordings_dir / "short.wav").read_bytes())[0] == 200
         service.token = "wrong"
         assert service.classify(b"x")[0] == 401
         assert service.get("/model")[0] == 401
@@ -258,3 +268,20 @@ def test_https_with_a_token_and_an_end_that_leaves_no_process(tmp_path, model_fi
         assert (service.process.returncode, out, errors) == (0, "the service has ended\n", "")
         psutil.wait_procs(family, timeout=20)
         assert not [process for process in family if process.is_running()]
+
+
+def test_a_submitted_service_answers_until_it_is_stopped(queue, model_file, recordings_dir):  # noqa: F811
+    port = free_port()
+    command = ["python", "jobs/serve.py", "--model", model_file, "--port", port]
+    submitted = submit(queue, *command, options=["--no-wait", "--submission-id", "service"])
+    assert submitted.code == 0, submitted.text
+    wait_until(queue.process, lambda: answers(port))
+    service = Service(queue.process, f"http://127.0.0.1:{port}")
+    assert service.classify((recordings_dir / "short.wav").read_bytes())[0] == 200
+    assert replica_processes(port)
+    assert f"serving {model_file} at {service.address}" in queue.ray("logs", "service").text
+    begun = time.monotonic()
+    assert queue.ray("stop", "service").code == 0
+    print(f"stopped within {time.monotonic() - begun:.1f} s")
+    wait_until(queue.process, lambda: not replica_processes(port))
+    assert not answers(port)

@@ -208,9 +208,13 @@ def test_the_openapi_description_tells_bodies_errors_and_the_token(service, toke
     classify = api["paths"]["/classify"]["post"]
     errors = {"400", "408", "413", "422", "500", "503"} | ({"401"} if token else set())
     assert set(classify["responses"]) == {"200", *errors}
-    for status in errors:
-        schema = classify["responses"][status]["content"]["application/json"]["schema"]
-        assert schema == {"$ref": "#/components/schemas/ErrorAnswer"}
+    schema = {"$ref": "#/components/schemas/ErrorAnswer"}
+    for path in api["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                is_error = response["content"].get("application/json", {}).get("schema") == schema
+                assert is_error == (status != "200")
+    assert list(api["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
     assert set(classify["requestBody"]["content"]) >= {"audio/*", "multipart/form-data"}
     assert ("security" in classify) == (token is not None)
     assert "security" not in api["paths"]["/healthz"]["get"]
