@@ -81,22 +81,14 @@ class Service(Protocol):
         """Return whether there is a replica that answers."""
 
 
-def create_app(
-    service: Service,
-    model: schemas.Model,
-    *,
-    token: str | None = None,
-    metrics: Metrics | None = None,
-) -> Metered:
+def create_app(service: Service, model: schemas.Model, token: str | None = None) -> Metered:
     """Return the application.
 
     Args:
         service: The replicas.
         model: The model and the limits.
         token: Token that requests must carry, unless they only ask for the page or the health.
-        metrics: Counters.
     """
-    metrics = metrics or Metrics()
     app = FastAPI(
         title="freqquest",
         summary="Classes and events of sounds",
@@ -110,7 +102,7 @@ def create_app(
         guarded = APIRouter(
             dependencies=[Depends(_required_token(token))], responses=_responses(401)
         )
-    uploads = Uploads(model.max_bytes)
+    uploads, metrics = Uploads(model.max_bytes), Metrics()
     _add_classify(guarded, service, model.time_limit_s, uploads, metrics)
     _add_descriptions(guarded, model, uploads, metrics)
     app.include_router(guarded)
