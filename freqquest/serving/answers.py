@@ -30,6 +30,9 @@ from freqquest.storage import Location
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+_LEAST_S = 0.001
+"""Length of shorter files: answers are rounded to it, and a length of 0 has no picture."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hearing:
@@ -116,7 +119,8 @@ def answer(
         return predict(spectrograms)
 
     card, grid = hearing.card, hearing.grid
-    duration_s, _ = measure_file(upload, WindowConfig())
+    measured_s, _ = measure_file(upload, WindowConfig())
+    duration_s = max(measured_s, _LEAST_S)
     units = range(grid.num_units(duration_s))
     heard = join(list(listen(upload, duration_s, units, grid, predict_in_time)))
     mean = heard.probabilities.mean(axis=0, dtype=np.float32)

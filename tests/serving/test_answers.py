@@ -119,15 +119,17 @@ def test_nothing_is_computed_after_the_time_or_once_it_is_canceled(hearing, netw
         answer(upload, hearing, cancel)
 
 
-def test_a_file_that_unpacks_to_days_is_not_read_to_its_end(hearing, network, monkeypatch):
-    monkeypatch.setattr("freqquest.audio.decode._SMALL_FILE_BYTES", 0)
-    noise = np.random.default_rng(0).normal(0, 0.1, 60 * RATE_HZ)
-    file = io.BytesIO()
-    soundfile.write(file, noise, RATE_HZ, format="OGG", subtype="VORBIS")
-    upload = Upload(file.getvalue(), 1e9)
+def test_a_file_above_a_megabyte_is_not_read_after_the_time(hearing, network):
+    upload = Upload(wav(tone(200.0, 60)), 1e9)
+    assert len(upload.getvalue()) > 2**20
     upload.cancel()
     with pytest.raises(TimeoutError):
         answer(upload, hearing, network)
+
+
+def test_a_single_sample_has_a_length(hearing, network):
+    content = heard(wav(np.array([0.1])), hearing, network, with_spectrogram=True)
+    assert content["duration_s"] == content["windows"][0]["end_s"] == 0.001
 
 
 def test_a_model_that_cannot_be_used_is_refused(tmp_path):
