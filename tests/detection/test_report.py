@@ -286,7 +286,7 @@ def test_events_are_filtered_reached_by_keyboard_and_played(show, tmp_path, sett
         rows, boxes = page.locator("tr[data-label]:visible"), page.locator("a.box:visible")
         page.get_by_label("confidence from").fill("50")
         assert (rows.count(), boxes.count()) == (2, 2)
-        assert page.inner_text("#found") == "2 events of this page match."
+        assert page.inner_text("#found") == "2 events on this page match."
         page.get_by_label("class").select_option("dog")
         assert (rows.count(), boxes.count()) == (1, 1)
         page.get_by_label("confidence from").fill("0")

@@ -24,8 +24,9 @@ export function connectRecorder(onRecording) {
 const stop = () => { if (recorder.state === "recording") recorder.stop(); };
 
 async function start(onRecording) {
+  const button = find("#record"), hadFocus = document.activeElement === button;
   find("#microphone").textContent = "";
-  find("#record").disabled = true;  // the browser may be asking the user
+  button.disabled = true;  // the browser may be asking the user
   try {
     // Filters for telephone calls remove what is not speech.
     const audio = {echoCancellation: false, noiseSuppression: false, autoGainControl: false};
@@ -34,7 +35,8 @@ async function start(onRecording) {
     find("#microphone").textContent =
       PROBLEMS[error.name] ?? `The microphone cannot be used: ${error.message}`;
   }
-  find("#record").disabled = false;
+  button.disabled = false;
+  if (hadFocus) button.focus();  // which a disabled button loses
 }
 
 function record(stream, onRecording) {
