@@ -111,6 +111,7 @@ def export(config: "ExportConfig") -> None:
     """
     from freqquest.export.export import export_model
 
+    print(f"converting {config.model}, then running both (up to a minute)", flush=True)
     print(export_model(config))
     print(f"exported: {config.output}")
 
@@ -130,6 +131,7 @@ def serve(config: "ServeConfig") -> None:
     from freqquest.serving.serve import check_request, serve
 
     request = check_request(config)
+    print("starting (up to half a minute)", file=sys.stderr)
     preflight.connect(config.requirements)
     serve(config, request)
 

@@ -69,7 +69,7 @@ def _panels(num_rows: int, num_columns: int) -> tuple[Figure, np.ndarray]:
     Finding places for them would take most of the time of a picture.
     """
     width, height = 4.2 * num_columns, 2.6 * num_rows + 0.4
-    left, right, top, bottom, column_gap, row_gap = 0.65, 0.15, 0.55, 0.5, 0.25, 0.3  # inches
+    left, right, top, bottom, column_gap, row_gap = 0.65, 0.2, 0.55, 0.5, 0.45, 0.3  # inches
     figure = Figure(figsize=(width, height))
     panels = figure.subplots(
         num_rows,
