@@ -43,8 +43,8 @@ def test_a_dropped_sound_is_answered(service, tmp_path, place):
         drop(page, tmp_path / "dog.wav", *place)
         wait_for_answer(page)
         assert page.title() == ("Listens for dog_bark, drilling, engine, siren, and street_music")
-        assert page.locator(".answer").inner_text() == "dog_bark with a probability of 93%"
-        assert page.locator(".facts").inner_text() == "3.0 s long; 2 events"
+        assert page.locator(".answer").inner_text() == "dog_bark with an average probability of 93%"
+        assert page.locator(".facts").inner_text() == ("3.0 s long; 2 events: dog_bark, siren")
         assert page.locator(".bars").first.inner_text().replace("\n", " ") == (
             "dog_bark 93% drilling 6% engine 1% siren <1% street_music <1%"
         )

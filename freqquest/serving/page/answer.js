@@ -15,7 +15,7 @@ export function showAnswer(sound, answer) {
   const outcome = heard.map(({label, chance}) => `${label}, ${chance}`).join("; ");
   find(".work", card).hidden = true;
   find(".outcome", card).textContent = outcome;
-  find(".answer", card).replaceChildren(...sentence(heard));
+  find(".answer", card).replaceChildren(...sentence(heard, answer.windows.length));
   find(".facts", card).textContent = facts(answer);
   showBars(card, answer.probabilities);
   showTimeline(sound);
@@ -34,29 +34,18 @@ function heardLabels({label, probabilities}) {
   return labels.map(each => ({label: each, chance: percent(probabilities[each])}));
 }
 
-function sentence(heard) {
+function sentence(heard, numWindows) {
+  const kind = numWindows > 1 ? "an average probability" : "a probability";
   const words = heard.flatMap(({label, chance}) =>
-    [", ", make("b", {textContent: label}), ` with a probability of ${chance}`]).slice(1);
+    [", ", make("b", {textContent: label}), ` with ${kind} of ${chance}`]).slice(1);
   return heard[0].label === model.background_label ? ["None of these sounds: ", ...words] : words;
 }
 
-function facts({duration_s, windows, events}) {
-  const inWords = time => time < 60 ? `${time.toFixed(1)} s` : clock(time);
-  const classified_s = coveredLength(windows);
-  const part = classified_s > 0.95 * duration_s
-    ? "" : `, of which ${inWords(classified_s)} were classified`;
+function facts({duration_s, events}) {
+  const length = duration_s < 60 ? `${duration_s.toFixed(1)} s` : clock(duration_s);
+  const labels = [...new Set(events.map(event => event.label))].join(", ");
   const count = `${events.length || "no"} ${events.length === 1 ? "event" : "events"}`;
-  return `${inWords(duration_s)} long${part}; ${count}`;
-}
-
-/** Return the length of what the windows cover: some models take the first or the loudest only. */
-function coveredLength(windows) {
-  let covered_s = 0, last_s = 0;
-  for (const {start_s, end_s} of windows) {
-    covered_s += Math.max(0, end_s - Math.max(start_s, last_s));
-    last_s = Math.max(last_s, end_s);
-  }
-  return covered_s;
+  return `${length} long; ${count}${labels && ": "}${labels}`;
 }
 
 function showBars(card, probabilities) {
