@@ -46,12 +46,13 @@ def check_request(config: ServeConfig) -> Request:
     token = None
     if config.token_file is not None:
         token = read_token(config.token_file)
-        if is_readable_by_others(config.token_file):
-            _warn(f"other users of this machine may read {config.token_file}: chmod 600 it")
     if config.certificate is not None and config.key is not None:
         check_certificate(config.certificate, config.key)
     elif not config.is_on_loopback:
         _warn("without a certificate, tokens and uploads cross the network unencrypted")
+    for secret in (config.token_file, config.key):
+        if secret is not None and is_readable_by_others(secret):
+            _warn(f"other users of this machine may read {secret}: chmod 600 it")
     return Request(hearing=hearing, token=token, listening=open_socket(config.host, config.port))
 
 
