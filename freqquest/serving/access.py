@@ -11,8 +11,13 @@ import socket
 import ssl
 from pathlib import Path
 
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from freqquest.errors import UserError
 from freqquest.serving.config import ServeConfig
+from freqquest.serving.errors import RequestError
 from freqquest.storage import reason
 
 _TOKEN = re.compile("[!-~]{16,}")
@@ -97,6 +102,29 @@ def is_readable_by_others(file: str) -> bool:
 def is_same(token: str, given: str) -> bool:
     """Return whether a token was given, in a time that does not tell how much of it is right."""
     return hmac.compare_digest(token.encode(), given.encode())
+
+
+class OwnNames:
+    """An application that answers only under the names of this machine.
+
+    Otherwise, a page of any site could read its answers, by a name that leads to this machine (DNS
+    rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        """Wrap an application that listens on an address of the loopback."""
+        self._app = app
+        own = f"[{host}]" if ":" in host else host
+        self._names = {"localhost", "127.0.0.1", "[::1]", own.lower()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, as ASGI calls it."""
+        given = Headers(scope=scope).get("host", "localhost")  # browsers never leave it out
+        app = self._app
+        if re.sub(":[0-9]*$", "", given).lower() not in self._names:
+            message = f"Host={given}: the service has no such name: use localhost or 127.0.0.1"
+            app = JSONResponse(RequestError(400, "bad_host", message).content, 400)
+        await app(scope, receive, send)
 
 
 def check_certificate(certificate: str, key: str) -> None:

@@ -1,11 +1,12 @@
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from freqquest.errors import UserError
 from freqquest.serving.config import ServeConfig
-from freqquest.serving.serve import check_request
+from freqquest.serving.serve import check_request, serve
 from tests.serving.test_access import make_certificate
 
 
@@ -52,3 +53,28 @@ def test_a_private_key_that_others_may_read_is_told(model_file, tmp_path, capsys
         Path(key).chmod(mode)
         check_request(config).listening.close()
         assert capsys.readouterr().err == text
+
+
+def test_services_of_one_cluster_have_names_of_their_own_and_end_without_a_server(
+    model_file, monkeypatch
+):
+    names, stopped = [], []
+
+    def start(config, hearing, name):
+        names.append(name)
+        return SimpleNamespace(stop=lambda: stopped.append(name))
+
+    def fail(*_):
+        raise OSError
+
+    monkeypatch.setattr("freqquest.serving.replicas.Replicas.start", start)
+    monkeypatch.setattr("freqquest.serving.serve.create_app", fail)
+    config = ServeConfig(model=str(model_file), port=0)
+    request = check_request(config)
+    for _ in range(2):
+        with pytest.raises(OSError):
+            serve(config, request)
+    request.listening.close()
+    assert len(set(names)) == 2
+    assert all(name.startswith("freqquest") for name in names)
+    assert stopped == names
