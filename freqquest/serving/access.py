@@ -6,16 +6,22 @@ No Ray.
 import errno
 import hmac
 import os
+import re
 import socket
 import ssl
 from pathlib import Path
 
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from freqquest.errors import UserError
 from freqquest.serving.config import ServeConfig
+from freqquest.serving.errors import RequestError
 from freqquest.storage import reason
 
-MIN_TOKEN_LENGTH = 16
-"""Shortest token that cannot be guessed over a network."""
+_TOKEN = re.compile("[!-~]{16,}")
+"""Tokens that headers can carry and that cannot be guessed over a network."""
 
 _ANY_MACHINE = "192.0.2.1"
 """Address of documentation (RFC 5737), by which the way out of this machine is found."""
@@ -29,10 +35,14 @@ def open_socket(host: str, port: int) -> socket.socket:
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except socket.gaierror as error:
-        raise UserError(f"`host={host}` is not an address: {error.strerror}") from error
+    except (socket.gaierror, UnicodeError) as error:
+        raise UserError(
+            f"`host={host}` is not an address: give one of this machine, or 0.0.0.0 for every "
+            "network that it is in"
+        ) from error
+    both = address[0] == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server(address[:2], family=family, backlog=1024)
+        return socket.create_server(address[:2], family=family, backlog=1024, dualstack_ipv6=both)
     except PermissionError as error:
         raise UserError(
             f"`port={port}` needs the rights of an administrator: choose one from 1024 on"
@@ -73,17 +83,13 @@ def read_token(token_file: str) -> str:
     """Return the token in a file.
 
     Raises:
-        UserError: The file cannot be read, or does not hold one line that is long enough.
+        UserError: The file cannot be read, or does not hold a token.
     """
     text = _read(token_file, "token_file").strip()
-    if len(text.split()) != 1 or not text.isascii():
+    if not _TOKEN.fullmatch(text):
         raise UserError(
-            f"`token_file={token_file}` must hold one line of ASCII characters without spaces"
-        )
-    if len(text) < MIN_TOKEN_LENGTH:
-        raise UserError(
-            f"`token_file={token_file}` holds a token of {len(text)} characters, the least is "
-            f"{MIN_TOKEN_LENGTH}: write a random one into it, such as: openssl rand -hex 16"
+            f"`token_file={token_file}` must hold one line of 16 or more ASCII characters without "
+            "spaces: write a random one into it, such as: openssl rand -hex 16"
         )
     return text
 
@@ -96,6 +102,29 @@ def is_readable_by_others(file: str) -> bool:
 def is_same(token: str, given: str) -> bool:
     """Return whether a token was given, in a time that does not tell how much of it is right."""
     return hmac.compare_digest(token.encode(), given.encode())
+
+
+class OwnNames:
+    """An application that answers only under the names of this machine.
+
+    Otherwise, a page of any site could read its answers, by a name that leads to this machine (DNS
+    rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        """Wrap an application that listens on an address of the loopback."""
+        self._app = app
+        own = f"[{host}]" if ":" in host else host
+        self._names = {"localhost", "127.0.0.1", "[::1]", own.lower()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, as ASGI calls it."""
+        given = Headers(scope=scope).get("host", "localhost")  # browsers never leave it out
+        app = self._app
+        if re.sub(":[0-9]*$", "", given).lower() not in self._names:
+            message = f"Host={given}: the service has no such name: use localhost or 127.0.0.1"
+            app = JSONResponse(RequestError(400, "bad_host", message).content, 400)
+        await app(scope, receive, send)
 
 
 def check_certificate(certificate: str, key: str) -> None:

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from freqquest.serving import schemas
-from freqquest.serving.access import is_same
+from freqquest.serving.access import OwnNames, is_same
 from freqquest.serving.answers import Answer
 from freqquest.serving.errors import RequestError, busy, too_slow
 from freqquest.serving.metered import Metered
@@ -81,13 +81,16 @@ class Service(Protocol):
         """Return whether there is a replica that answers."""
 
 
-def create_app(service: Service, model: schemas.Model, token: str | None = None) -> Metered:
+def create_app(
+    service: Service, model: schemas.Model, token: str | None = None, host: str = "127.0.0.1"
+) -> Metered:
     """Return the application.
 
     Args:
         service: The replicas.
         model: The model and the limits.
         token: Token that requests must carry, unless they only ask for the page or the health.
+        host: Address that the application listens on. Without a token, it answers no other name.
     """
     app = FastAPI(
         title="freqquest",
@@ -97,8 +100,10 @@ def create_app(service: Service, model: schemas.Model, token: str | None = None)
         redoc_url=None,
         redirect_slashes=False,
     )
-    guarded = APIRouter()
-    if token is not None:
+    if token is None:
+        app.add_middleware(OwnNames, host=host)
+        guarded = APIRouter()
+    else:
         guarded = APIRouter(
             dependencies=[Depends(_required_token(token))], responses=_responses(401)
         )
@@ -153,6 +158,7 @@ def _add_descriptions(
 
 def _add_health(app: FastAPI, service: Service) -> None:
     @app.get("/healthz", responses=_responses(503))
+    @app.head("/healthz", include_in_schema=False)
     async def check_health() -> schemas.Health:
         """Return whether the service answers."""
         if not await service.is_healthy():
@@ -164,7 +170,9 @@ def _add_page(app: FastAPI) -> None:
     """Serve the page, and the files that it consists of. It needs no token: it asks for it."""
     folder = files("freqquest.serving")
 
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    @app.api_route(
+        "/", methods=["GET", "HEAD"], response_class=HTMLResponse, include_in_schema=False
+    )
     async def show_page() -> Response:
         page = folder / "page.html"
         if not page.is_file():
@@ -248,7 +256,11 @@ def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refuse_route(request: Request, error: HTTPException) -> Response:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-        message = f"{request.method} {request.url.path} does not exist: see /openapi.json"
+        problem = "does not exist"
+        if error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "GET")
+            problem = f"does not take {request.method}, only {allowed}"
+        message = f"{request.url.path} {problem}: see /openapi.json"
         content = RequestError(error.status_code, code, message).content
         return JSONResponse(content, error.status_code, error.headers)
 

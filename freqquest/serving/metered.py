@@ -12,7 +12,10 @@ _PATHS = ("/", "/classify", "/model", "/healthz", "/metrics", "/openapi.json")
 
 
 class Metered:
-    """An application whose requests are counted by path and status."""
+    """An application whose requests are counted by path and status.
+
+    Browsers take its answers for nothing but what their headers say.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         """Wrap an application.
@@ -31,6 +34,8 @@ class Metered:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = str(message["status"])
+                nosniff = (b"x-content-type-options", b"nosniff")
+                message["headers"] = [*message.get("headers", ()), nosniff]
             await send(message)
 
         with self._metrics.in_progress.track_inprogress(), suppress(Exception):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ray import serve
@@ -25,6 +25,9 @@ _MOST_WAITING = 128
 _HEALTH_S = 1.0
 """Time for which the health of the replicas is taken for known."""
 
+_HEALTH_TIMEOUT_S = 5.0
+"""Longest time that Ray Serve may take to tell it."""
+
 
 @dataclass(kw_only=True, slots=True)
 class Replicas:
@@ -33,6 +36,7 @@ class Replicas:
     _name: str
     _handle: Any
     _health: tuple[float, bool] = (0.0, True)
+    _checking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
     def start(cls, config: ServeConfig, hearing: Hearing, name: str) -> Self:
@@ -50,24 +54,15 @@ class Replicas:
             UserError: The model cannot be loaded.
         """
         connection.configure("serve")
-        settings = ReplicaSettings(
-            model_file=locate(config.model),
-            hearing=hearing,
-            device=Device(gpu_backend=find_gpu_backend() if config.use_gpu else None),
-            time_limit_s=config.time_limit_s,
-            max_batch=config.max_batch,
-        )
         serve.start(
             proxy_location="Disabled",
             logging_config={"log_level": "ERROR", "enable_access_log": False},
         )
         try:
-            handle = serve.run(_deployment(config).bind(settings), name=name, route_prefix=None)
-        except RuntimeError as error:
-            problem = _problem(name) or str(error)
+            return cls(_name=name, _handle=_run(config, hearing, name))
+        except BaseException:  # Ctrl+C, too
             serve.delete(name)
-            raise UserError(f"`model={config.model}` does not start: {problem}") from error
-        return cls(_name=name, _handle=handle)
+            raise
 
     async def answer(self, body: bytes, with_spectrogram: bool) -> Answer:
         """Return the answer of a replica for a file.
@@ -94,10 +89,15 @@ class Replicas:
 
     async def is_healthy(self) -> bool:
         """Return whether there is a replica that answers."""
-        checked, is_healthy = self._health
-        if time.monotonic() - checked > _HEALTH_S:
-            is_healthy = await asyncio.to_thread(self._has_replica)
-            self._health = time.monotonic(), is_healthy
+        async with self._checking:  # one check, however many ask
+            checked, is_healthy = self._health
+            if time.monotonic() - checked > _HEALTH_S:
+                try:
+                    check = asyncio.to_thread(self._has_replica)
+                    is_healthy = await asyncio.wait_for(check, _HEALTH_TIMEOUT_S)
+                except Exception:  # Ray itself does not answer
+                    is_healthy = False
+                self._health = time.monotonic(), is_healthy
         return is_healthy
 
     def _has_replica(self) -> bool:
@@ -108,6 +108,22 @@ class Replicas:
     def stop(self) -> None:
         """Stop the replicas. Ray Serve itself ends with Ray; other services may use it."""
         serve.delete(self._name)
+
+
+def _run(config: ServeConfig, hearing: Hearing, name: str) -> Any:
+    """Run an application, and return its handle when it answers."""
+    settings = ReplicaSettings(
+        model_file=locate(config.model),
+        hearing=hearing,
+        device=Device(gpu_backend=find_gpu_backend() if config.use_gpu else None),
+        time_limit_s=config.time_limit_s,
+        max_batch=config.max_batch,
+    )
+    try:
+        return serve.run(_deployment(config).bind(settings), name=name, route_prefix=None)
+    except RuntimeError as error:
+        problem = _problem(name) or str(error)
+        raise UserError(f"`model={config.model}` does not start: {problem}") from error
 
 
 def _deployment(config: ServeConfig) -> Any:

@@ -1,6 +1,7 @@
 """The serve stage: one process that receives all requests, and replicas that answer them."""
 
 import asyncio
+import secrets
 import socket
 import sys
 from contextlib import suppress
@@ -21,6 +22,7 @@ from freqquest.serving.access import (
 from freqquest.serving.answers import Hearing, hearing_of
 from freqquest.serving.app import create_app
 from freqquest.serving.config import ServeConfig
+from freqquest.serving.metered import Metered
 from freqquest.storage import locate
 
 _SHUTDOWN_S = 2
@@ -46,12 +48,13 @@ def check_request(config: ServeConfig) -> Request:
     token = None
     if config.token_file is not None:
         token = read_token(config.token_file)
-        if is_readable_by_others(config.token_file):
-            _warn(f"other users of this machine may read {config.token_file}: chmod 600 it")
     if config.certificate is not None and config.key is not None:
         check_certificate(config.certificate, config.key)
     elif not config.is_on_loopback:
         _warn("without a certificate, tokens and uploads cross the network unencrypted")
+    for secret in (config.token_file, config.key):
+        if secret is not None and is_readable_by_others(secret):
+            _warn(f"other users of this machine may read {secret}: chmod 600 it")
     return Request(hearing=hearing, token=token, listening=open_socket(config.host, config.port))
 
 
@@ -67,10 +70,22 @@ def serve(config: ServeConfig, request: Request) -> None:
     """
     from freqquest.serving.replicas import Replicas
 
-    name = f"freqquest-{request.listening.getsockname()[1]}"
+    port = request.listening.getsockname()[1]
+    name = f"freqquest-{port}-{secrets.token_hex(4)}"  # other services of a cluster have that port
     replicas = Replicas.start(config, request.hearing, name)
-    app = create_app(replicas, _describe(config, request.hearing), token=request.token)
-    server = uvicorn.Server(
+    try:
+        model = _describe(config, request.hearing)
+        server = _server(config, create_app(replicas, model, request.token, config.host))
+        print(f"serving {config.model} at {url(config, request.listening)}", flush=True)
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again when it has ended
+            asyncio.run(server.serve(sockets=[request.listening]))
+    finally:
+        replicas.stop()
+    print("the service has ended")
+
+
+def _server(config: ServeConfig, app: Metered) -> uvicorn.Server:
+    return uvicorn.Server(
         uvicorn.Config(
             app,
             http="h11",  # it limits the size of headers
@@ -85,13 +100,6 @@ def serve(config: ServeConfig, request: Request) -> None:
             ssl_keyfile=_expand(config.key),
         )
     )
-    try:
-        print(f"serving {config.model} at {url(config, request.listening)}", flush=True)
-        with suppress(KeyboardInterrupt):  # uvicorn raises it again when it has ended
-            asyncio.run(server.serve(sockets=[request.listening]))
-    finally:
-        replicas.stop()
-    print("the service has ended")
 
 
 def _describe(config: ServeConfig, hearing: Hearing) -> schemas.Model:

@@ -1,8 +1,9 @@
 """Bodies of requests: counted while they stream, in a bounded amount of memory. No Ray."""
 
+import io
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from email.message import Message
 
 from starlette.requests import Request
 
@@ -13,6 +14,19 @@ _ROOM = 8
 
 _MOST_AT_ONCE = 512
 """Most requests that are received or answered at once."""
+
+_MOST_PARTS = 100
+"""Most fields of a form."""
+
+_MOST_HEADER_BYTES = 8192
+"""Longest headers of a form's field."""
+
+_BOUNDARY = re.compile(r'[;\s]boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
+
+_FILE_NAME = re.compile(
+    rb"^content-disposition:[^\r\n]*[;\s]filename\*?=", re.IGNORECASE | re.MULTILINE
+)
+"""Header of a form's field that is a file; its name does not matter."""
 
 
 class Uploads:
@@ -49,13 +63,13 @@ class Uploads:
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self._max_bytes:
             raise too_large(self._max_bytes, int(declared))
-        chunks = []
+        body = io.BytesIO()  # its value is not copied, unlike that of joined chunks
         async for chunk in request.stream():
             received.add(len(chunk))
             if received.num_bytes > self._max_bytes:
                 raise too_large(self._max_bytes)
-            chunks.append(chunk)
-        return b"".join(chunks)
+            body.write(chunk)
+        return body.getvalue()
 
     @property
     def room(self) -> int:
@@ -97,38 +111,39 @@ def file_of_form(body: bytes, content_type: str) -> bytes:
     Raises:
         RequestError: The form is malformed, or does not have one file.
     """
-    header = Message()
-    header["Content-Type"] = content_type
-    boundary = header.get_boundary()
+    boundary = _BOUNDARY.search(content_type)
     if not boundary:
         raise _malformed("has no boundary in its Content-Type")
-    delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
-    files = []
+    delimiter = b"\r\n--" + (boundary[1] or boundary[2]).encode("latin-1", "replace")
+    file, num_parts = None, 0
     end = body.find(delimiter[2:])  # the first one may have no line before it
     begin = end + len(delimiter) - 2
     while end >= 0 and not body.startswith(b"--", begin):
+        num_parts += 1
+        if num_parts > _MOST_PARTS:
+            raise _malformed(f"has more than {_MOST_PARTS} fields")
         end = body.find(delimiter, begin)
-        of_content = body.find(b"\r\n\r\n", begin, max(0, end)) + 4
-        if of_content > 4 and _has_file_name(body[begin:of_content]):
-            files.append((of_content, end))
+        if end < 0:
+            break
+        headers = _headers(body, begin, end)
+        if _FILE_NAME.search(headers):
+            if file:
+                raise _malformed("has more than one file")
+            file = begin + len(headers), end
         begin = end + len(delimiter)
     if end < 0:
         raise _malformed("is cut off, or no form at all")
-    if len(files) != 1:
-        raise _malformed(f"has {len(files)} files")
-    begin, end = files[0]
-    return body[begin:end]
+    if not file:
+        raise _malformed("has no file")
+    return body[slice(*file)]
 
 
-def _has_file_name(headers: bytes) -> bool:
-    """Return whether the headers of a form's field are those of a file."""
-    for line in headers.decode("utf-8", "replace").split("\r\n"):
-        name, _, value = line.partition(":")
-        if name.strip().lower() == "content-disposition":
-            header = Message()
-            header["Content-Disposition"] = value.strip()
-            return header.get_filename() is not None
-    return False
+def _headers(body: bytes, begin: int, end: int) -> bytes:
+    """Return the headers of a form's field, with the empty line after them."""
+    of_content = body.find(b"\r\n\r\n", begin, min(end, begin + _MOST_HEADER_BYTES)) + 4
+    if of_content < 4:
+        raise _malformed(f"has a field without headers that end within {_MOST_HEADER_BYTES} bytes")
+    return body[begin:of_content]
 
 
 def _malformed(problem: str) -> RequestError:

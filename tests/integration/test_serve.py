@@ -199,7 +199,7 @@ def test_malformed_huge_slow_and_canceled_uploads_lose_nothing(service, recordin
     for body in (b"no audio", clip[: len(clip) // 2], clip[1000:]):
         status, answer = service.classify(body)
         assert (status, answer["error"]["code"]) == (422, "not_audio")
-    head = b"POST /classify HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(clip)
+    head = b"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(clip)
     place = ("127.0.0.1", service.port)
     for number in range(40):  # cut off while it is received, or while it is heard
         with socket.create_connection(place) as connection:
@@ -225,7 +225,7 @@ def replica_processes(port):
     return {
         process.pid
         for process in psutil.process_iter(["cmdline"])
-        if f"ray::ServeReplica:freqquest-{port}:" in " ".join(process.info["cmdline"] or ())
+        if f"ray::ServeReplica:freqquest-{port}-" in " ".join(process.info["cmdline"] or ())
     }
 
 

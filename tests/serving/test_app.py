@@ -59,6 +59,39 @@ def test_a_request_that_cannot_be_answered_gets_one_json_error(app, path, status
     assert reply.error.keys() == {"code", "message"}
 
 
+def test_a_wrong_method_is_told_with_the_right_one(app):
+    for request, allowed in {"GET /classify": "POST", "POST /model": "GET"}.items():
+        method, path = request.split()
+        reply = send(app, method, path)
+        assert reply.headers["allow"] == allowed
+        text = f"{path} does not take {method}, only {allowed}: see /openapi.json"
+        assert reply.error["message"] == text
+    assert send(app, "POST", "/page/a.js").error["message"].startswith("/page/a.js does not take")
+    for path in ("/", "/healthz"):
+        assert send(app, "HEAD", path).status == send(app, "GET", path).status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/none", "/classify", "/openapi.json"])
+def test_no_browser_guesses_the_type_of_an_answer(app, path):
+    assert send(app, "GET", path).headers["x-content-type-options"] == "nosniff"
+    assert send(app, "GET", path, host="evil.example").headers["x-content-type-options"]
+
+
+@pytest.mark.parametrize("route", ["GET /healthz", "GET /", "GET /page/page.js", "POST /classify"])
+def test_pages_of_other_sites_cannot_reach_a_service_without_a_token(service, route):
+    own = create_app(service, MODEL, host="127.0.0.5")
+    for host in ("evil.example", "localhost.evil.example:8000", "127.0.0.6", "", "localhost:a"):
+        reply = send(own, *route.split(), [b"x"], host=host)
+        assert (reply.status, reply.error["code"]) == (400, "bad_host")
+        assert reply.error["message"].startswith(f"Host={host}: the service has no such name")
+    for host in ("localhost", "LOCALHOST:8000", "127.0.0.1:80", "[::1]:8000", "127.0.0.5:1"):
+        assert send(own, *route.split(), [b"x"], host=host).status != 400
+    by_ipv6 = create_app(service, MODEL, host="::1")
+    assert send(by_ipv6, *route.split(), [b"x"], host="[::1]").status != 400
+    guarded = create_app(service, MODEL, token=TOKEN, host="0.0.0.0")
+    assert send(guarded, *route.split(), [b"x"], host="evil.example").status != 400
+
+
 def test_an_upload_is_counted_while_it_streams_whatever_its_header_says(app):
     taken = []
 

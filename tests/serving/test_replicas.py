@@ -1,9 +1,12 @@
 import asyncio
 import io
 import json
+import time
 import zipfile
+from types import SimpleNamespace
 
 import pytest
+from ray import serve
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
@@ -63,6 +66,45 @@ def test_a_request_that_nobody_waits_for_is_canceled_in_its_replica():
     with pytest.raises(TimeoutError):
         asyncio.run(go_away())
     assert handle.is_canceled
+
+
+@pytest.mark.parametrize("status", [lambda: time.sleep(0.5), lambda: 1 / 0])
+def test_the_health_is_checked_once_at_a_time_and_bad_without_an_answer(monkeypatch, status):
+    num_checks = 0
+
+    def check():
+        nonlocal num_checks
+        num_checks += 1
+        return status()
+
+    monkeypatch.setattr("freqquest.serving.replicas.serve.status", check)
+    monkeypatch.setattr("freqquest.serving.replicas._HEALTH_TIMEOUT_S", 0.1)
+
+    async def ask():
+        replicas = Replicas(_name="a", _handle=None)
+        begun = time.monotonic()
+        answers = await asyncio.gather(*[replicas.is_healthy() for _ in range(20)])
+        return answers, time.monotonic() - begun
+
+    answers, seconds = asyncio.run(ask())
+    assert answers == [False] * 20
+    assert num_checks == 1
+    assert seconds < 0.4
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError])
+def test_a_start_that_is_interrupted_leaves_no_replica(monkeypatch, hearing, model_file, error):
+    def interrupt(*_, **__):
+        raise error
+
+    deleted = []
+    fake = SimpleNamespace(
+        start=lambda **_: None, run=interrupt, delete=deleted.append, deployment=serve.deployment
+    )
+    monkeypatch.setattr("freqquest.serving.replicas.serve", fake)
+    with pytest.raises(error):
+        Replicas.start(ServeConfig(model=str(model_file)), hearing, "a")
+    assert deleted == ["a"]
 
 
 def test_replicas_answer_with_the_model_in_its_file(
