@@ -19,15 +19,18 @@ _COMPRESSION = 0.5
 def encode_mp3(waveform: np.ndarray, sample_rate_hz: int) -> bytes:
     """Encode a waveform `[S]` as an MP3 file with a variable bit rate.
 
-    A sample rate that MP3 lacks is raised to the next one, or lowered to 48 kHz.
+    A sample rate that MP3 lacks is raised to the next one, or lowered to 48 kHz. A sound beyond
+    full scale is scaled down to it, and samples that are not finite become 0, because LAME ends the
+    process otherwise.
     """
+    waveform = np.nan_to_num(waveform, nan=0.0, posinf=0.0, neginf=0.0)
     rate_hz = next((rate for rate in _MP3_RATES_HZ if rate >= sample_rate_hz), _MP3_RATES_HZ[-1])
     if rate_hz != sample_rate_hz:
         waveform = soxr.resample(waveform, sample_rate_hz, rate_hz)
     buffer = io.BytesIO()
     soundfile.write(
         buffer,
-        waveform,
+        waveform / max(1.0, np.abs(waveform).max(initial=0.0)),
         rate_hz,
         format="MP3",
         compression_level=_COMPRESSION,

@@ -19,7 +19,7 @@ from freqquest.cnn.final_model_worker import fit_network, save_final_model
 from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
 from freqquest.cnn.leakage_audit import RECORDING
-from freqquest.cnn.model_file import ModelCard
+from freqquest.cnn.model_file import ALL_CLIPS, ModelCard
 from freqquest.cnn.scores import score_of
 from freqquest.cnn.search.outcome import HeldOut, Outcome
 from freqquest.cnn.tune_config import TuneConfig
@@ -182,9 +182,9 @@ def describe_training_clips(
     """Return a description of the clips that the final model's networks were trained on."""
     extra = f" and {num_extra} extra clips" if num_extra else ""
     if best.checkpoint is None or networks[0].parent != best.checkpoint:
-        return f"all labeled clips{extra}"
+        return f"{ALL_CLIPS}{extra}"
     if config.num_folds:
-        return f"all labeled clips but its own part{extra}"
+        return f"{ALL_CLIPS} but its own part{extra}"
     return f"the training clips{extra}, not the validation clips"
 
 

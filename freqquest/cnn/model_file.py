@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import keras
 
 _CARD_NAME = "freqquest.json"
+ALL_CLIPS = "all labeled clips"
+"""Start of the description of training clips that include the validation clips."""
 _MAX_COMPRESSED_BYTES = 2**24
 """Size up to which a part of a model file may be compressed by any factor."""
 _CARD_VERSION = 4
@@ -96,6 +98,11 @@ class ModelCard:
     def has_several_labels(self) -> bool:
         """True if clips may have several labels, and a probability for each class by itself."""
         return self.thresholds is not None
+
+    @property
+    def has_heard_validation_clips(self) -> bool:
+        """True if the networks were trained on the dataset's validation clips too."""
+        return self.trained_on.startswith(ALL_CLIPS)
 
     @property
     def sound_classes(self) -> list[str]:

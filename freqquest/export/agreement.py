@@ -3,6 +3,7 @@
 No Ray. Shapes: N clips, S samples, K classes.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,19 @@ def require_agreement(report: ExportReport) -> None:
             f"{report.names[1]} differs from {report.names[0]} by {difference:.1e} "
             f"({report.unit}) on {report.clips}, more than {LARGEST_DIFFERENCE:g}: nothing is "
             "written; install the versions of requirements-dev.txt, which exports are tested with"
+        )
+
+
+def require_numbers(report: ExportReport) -> None:
+    """Refuse an export whose outputs are not all finite.
+
+    Raises:
+        UserError: Some are NaN or infinite.
+    """
+    if report.measurements[1].largest_difference == math.inf:
+        raise UserError(
+            f"{report.names[1]} gives outputs on {report.clips} that are NaN or infinite: nothing "
+            "is written; export in float32"
         )
 
 

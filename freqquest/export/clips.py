@@ -70,10 +70,11 @@ def validation_clips(dataset: Location, manifest: Manifest, card: ModelCard) -> 
     labels = np.zeros((len(rows), len(card.classes)), bool)
     for number, indices in enumerate(rows["class_indices"]):
         labels[number, [card.classes.index(manifest.classes[index]) for index in indices]] = True
+    heard = ", which the classifier was trained on too" if card.has_heard_validation_clips else ""
     return LabeledWaveforms(
         waveforms=waveforms,
         labels=labels[is_read],
-        source=f"{len(waveforms)} validation clips",
+        source=f"{len(waveforms)} validation clips{heard}",
     )
 
 

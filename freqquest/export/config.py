@@ -37,6 +37,9 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if not self.output or (self.output.endswith("/") and self.format != "saved_model"):
+            kind = "folder" if self.format == "saved_model" else "file"
+            raise ValueError(f"`output={self.output}` must be the path of a {kind}")
         if self.int8 and self.format != "litert":
             raise ValueError(
                 f"`int8` needs `format=litert`, not {self.format}: leave it out for float32"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from freqquest.errors import UserError
-from freqquest.export.agreement import ExportReport, require_agreement
+from freqquest.export.agreement import ExportReport, require_agreement, require_numbers
 from freqquest.export.classifier import export_classifier
 from freqquest.export.config import ExportConfig
 from freqquest.export.generator import export_generator
@@ -33,8 +33,8 @@ def export_model(config: ExportConfig) -> ExportReport:
     with tempfile.TemporaryDirectory(prefix="freqquest-export-") as folder:
         path = Path(folder) / "model"
         report = export(config, model_file, path)
-        if not config.int8:  # whose loss the report tells
-            require_agreement(report)
+        # The report tells how much 8 bits lose.
+        (require_numbers if config.int8 else require_agreement)(report)
         write_output(path, output)
     return report
 

@@ -3,6 +3,7 @@
 pyarrow only.
 """
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,11 +16,14 @@ _SAVED_MODEL = "saved_model.pb"
 
 
 def check_output(output: Location, *, is_folder: bool, overwrite: bool) -> None:
-    """Refuse an output that exists, or that is not what would be replaced.
+    """Refuse an output that exists, that is not what would be replaced, or that cannot be written.
 
     Raises:
-        UserError: It exists and `overwrite` is not set, or it is something else.
+        UserError: It exists and `overwrite` is not set, it is something else, or its local folder
+            cannot be written to.
     """
+    if output.is_local:
+        _require_writable(Path(output.path))
     if not output.exists():
         return
     if is_folder and not (output / _SAVED_MODEL).is_file():
@@ -31,6 +35,18 @@ def check_output(output: Location, *, is_folder: bool, overwrite: bool) -> None:
         raise UserError(f"`output={output}` is a folder: give the file to write in it")
     if not overwrite:
         raise UserError(f"`output={output}` exists: choose another path, or pass `overwrite=True`")
+
+
+def _require_writable(output: Path) -> None:
+    """Check the nearest folder above an output that exists."""
+    folder = next(path for path in output.parents if os.access(path, os.F_OK))
+    if not folder.is_dir():
+        raise UserError(f"`output={output}` is in {folder}, which is a file: choose another path")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(
+            f"`output={output}` cannot be written: {folder} gives no permission; choose another "
+            "path, or change its permissions"
+        )
 
 
 def write_output(source: Path, output: Location) -> None:
@@ -52,6 +68,10 @@ def _replace_folder(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name[:40]}-") as staged:
         shutil.copytree(source, f"{staged}/new")
-        if target.exists():
-            target.rename(f"{staged}/old")
-        Path(f"{staged}/new").rename(target)
+        earlier = target.rename(f"{staged}/old") if target.exists() else None
+        try:
+            Path(f"{staged}/new").rename(target)
+        except OSError:
+            if earlier is not None:
+                earlier.rename(target)
+            raise

@@ -47,7 +47,7 @@ def inline_files(
 
 
 def _address(link: str, made: Mapping[str, bytes], folder: Location) -> str | None:
-    """Return a file's content as a data URI; None if there is no such file."""
+    """Return a file's content as a data URI; None if there is no such file, or it is broken."""
     content, suffix = made.get(link), PurePosixPath(link).suffix
     if content is None:
         file = folder / unquote(link)
@@ -55,5 +55,8 @@ def _address(link: str, made: Mapping[str, bytes], folder: Location) -> str | No
             return None
         content = file.read_bytes()
     if suffix == ".wav":
-        content, suffix = encode_mp3(*soundfile.read(io.BytesIO(content))), ".mp3"
+        try:
+            content, suffix = encode_mp3(*soundfile.read(io.BytesIO(content))), ".mp3"
+        except soundfile.LibsndfileError:
+            return None
     return f"data:{_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"

@@ -1,5 +1,6 @@
 """CSV files that are safe to open in a spreadsheet."""
 
+import csv
 from collections.abc import Collection
 
 import pandas as pd
@@ -24,7 +25,10 @@ def write_csv(table: pd.DataFrame, file: Location, unchanged: Collection[str] = 
     """
     others = [name for name in table.columns if name not in unchanged]
     safe = table.assign(**{name: table[name].map(_neutralize) for name in others})
-    file.write_text(safe.to_csv(index=False, lineterminator="\n"))
+    text = safe.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:  # which readers take for the end of a line unless it is in quotes
+        text = safe.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    file.write_text(text)
 
 
 def restore(cells: pd.Series) -> pd.Series:

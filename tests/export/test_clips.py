@@ -34,6 +34,21 @@ def test_validation_clips_are_decoded_with_labels_in_the_order_of_the_model(data
     assert found.source == "4 validation clips"
 
 
+@pytest.mark.parametrize(
+    ("trained_on", "is_told"),
+    [
+        ("all labeled clips", True),
+        ("all labeled clips but its own part and 3 extra clips", True),
+        ("the training clips, not the validation clips", False),
+    ],
+)
+def test_clips_that_the_classifier_was_trained_on_are_called_so(dataset, trained_on, is_told):
+    location, manifest, card = dataset
+    card = dataclasses.replace(card, trained_on=trained_on)
+    source = clips.validation_clips(location, manifest, card).source
+    assert source.endswith(", which the classifier was trained on too") == is_told
+
+
 def test_clips_whose_files_cannot_be_read_are_left_out(dataset, monkeypatch, tmp_path):
     location, manifest, card = dataset
     rows = read_rows(location, manifest, "validation")

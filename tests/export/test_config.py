@@ -23,3 +23,13 @@ def test_the_requirements_are_the_paths():
     requirements = ExportConfig(format="onnx", dataset_dir="data", **PATHS).requirements
     assert requirements.reads == {"model": "m.keras", "dataset_dir": "data"}
     assert requirements.writes == {"output": "out"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "output", "wanted"),
+    [("onnx", "", "file"), ("litert", "out/", "file"), ("saved_model", "", "folder")],
+)
+def test_an_output_without_a_name_is_refused(kind, output, wanted):
+    with pytest.raises(ValueError, match=f"`output={output}` must be the path of a {wanted}"):
+        ExportConfig(model="m.keras", format=kind, output=output)
+    assert ExportConfig(model="m.keras", format="saved_model", output="out/").output == "out/"

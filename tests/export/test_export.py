@@ -1,6 +1,7 @@
 """The export job: from a model's file to one for another runtime, or a line that says why not."""
 
 import json
+import math
 import re
 import zipfile
 
@@ -62,6 +63,34 @@ def test_a_model_that_disagrees_leaves_no_output(short_model, tmp_path, monkeypa
     with pytest.raises(UserError, match=r"saved_model differs from keras by .* nothing is written"):
         export.export_model(config)
     assert not output.parent.exists()
+
+
+@pytest.mark.parametrize(("difference", "is_written"), [(0.5, True), (math.inf, False)])
+def test_8_bits_may_differ_but_not_be_no_numbers(
+    short_model, tmp_path, monkeypatch, difference, is_written
+):
+    def fake(config, model_file, path):
+        path.write_bytes(b"file")
+        measured = agreement.Measurement(ms_per_clip=1, largest_difference=difference)
+        return agreement.ExportReport(
+            names=("keras", "litert int8"),
+            num_bytes=(1, 1),
+            measurements=(measured, measured),
+            clips="2 clips",
+            unit="probability",
+        )
+
+    monkeypatch.setattr(export, "export_classifier", fake)
+    output = tmp_path / "m.tflite"
+    config = ExportConfig(
+        model=str(short_model), format="litert", output=str(output), dataset_dir="d", int8=True
+    )
+    if is_written:
+        export.export_model(config)
+    else:
+        with pytest.raises(UserError, match="litert int8 gives outputs on 2 clips that are NaN or"):
+            export.export_model(config)
+    assert output.exists() == is_written
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):

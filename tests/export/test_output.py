@@ -1,6 +1,8 @@
 """Outputs of an export: whole, and never over others."""
 
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +37,19 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
         check_output(locate(tmp_path), is_folder=False, overwrite=True)
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch):
+    file, output = tmp_path / "file", tmp_path / "new" / "saved"
+    file.touch()
+    for inside in (file / "m.onnx", file / "new" / "m.onnx"):
+        with pytest.raises(UserError, match=f"`output={inside}` is in {file}, which is a file"):
+            check_output(locate(inside), is_folder=False, overwrite=False)
+    check_output(locate(output), is_folder=True, overwrite=False)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode == os.F_OK and path.exists())
+    with pytest.raises(UserError, match=f"written: {tmp_path} gives no permission; choose another"):
+        check_output(locate(output), is_folder=True, overwrite=False)
+    assert not output.parent.exists()
+
+
 def test_a_folder_takes_the_place_of_an_earlier_one_and_leaves_nothing_beside_it(tmp_path):
     source, target = saved_model(tmp_path / "source"), tmp_path / "out" / "saved"
     write_output(source, locate(target))
@@ -52,6 +67,22 @@ def test_a_folder_that_cannot_be_copied_leaves_the_earlier_one(tmp_path, monkeyp
 
     monkeypatch.setattr(shutil, "copytree", fail)
     with pytest.raises(OSError, match="no space left"):
+        write_output(source, locate(target))
+    assert (target / "variables" / "data").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["saved", "source"]
+
+
+def test_a_folder_that_cannot_be_renamed_leaves_the_earlier_one(tmp_path, monkeypatch):
+    source, target = saved_model(tmp_path / "source"), saved_model(tmp_path / "saved", "old")
+    rename = Path.rename
+
+    def fail_for_the_new_one(path, to):
+        if path.name == "new":
+            raise OSError("device is gone")
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
+    with pytest.raises(OSError, match="device is gone"):
         write_output(source, locate(target))
     assert (target / "variables" / "data").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["saved", "source"]

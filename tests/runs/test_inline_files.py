@@ -58,3 +58,9 @@ def test_wav_files_of_the_folder_are_compressed(folder):
     page, _ = inline_files('<audio src="a.wav">', {}, folder, limit_bytes=100_000)
     content = base64.b64decode(page.split("base64,")[1].split('"')[0])
     assert soundfile.info(io.BytesIO(content)).format == "MP3"
+
+
+def test_a_broken_wav_file_stays_a_link(folder):
+    (folder / "a.wav").write_bytes(b"RIFF....WAVEfmt")
+    page = '<audio src="a.wav">'
+    assert inline_files(page, {}, folder, limit_bytes=100_000) == (page, {})

@@ -11,9 +11,10 @@ from tests.runs.clips_run import make_predictions, make_predictions_of_several_l
 
 
 @pytest.mark.parametrize("make", [make_predictions, make_predictions_of_several_labels])
-def test_predictions_are_read_as_they_were_written(tmp_path, make):
+@pytest.mark.parametrize("end", ["", "\r"])
+def test_predictions_are_read_as_they_were_written(tmp_path, make, end):
     written = make()
-    places = written.places.assign(recording="=SUM(A1)", path="-5.wav")  # no formulas
+    places = written.places.assign(recording=f"=SUM(A1){end}", path=f"-5.wav{end}")  # no formulas
     written = dataclasses.replace(written, places=places)
     write_predictions(written, locate(tmp_path))
     assert "'=SUM(A1)" in (tmp_path / layout.PREDICTIONS_NAME).read_text()
