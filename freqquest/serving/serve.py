@@ -71,7 +71,7 @@ def serve(config: ServeConfig, request: Request) -> None:
     from freqquest.serving.replicas import Replicas
 
     port = request.listening.getsockname()[1]
-    name = f"freqquest-{port}-{secrets.token_hex(4)}"  # other services of a cluster have that port
+    name = f"freqquest-{port}-{secrets.token_hex(4)}"  # a cluster has that port on each node
     replicas = Replicas.start(config, request.hearing, name)
     try:
         model = _describe(config, request.hearing)
