@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from freqquest import plots
 from freqquest.audio.compress import encode_mp3
+from freqquest.runs.tables import name_damaged
 from freqquest.storage import Location
 
 _MAX_WIDTH, _MAX_HEIGHT = 320, 128
@@ -41,10 +42,16 @@ def write_clips(rows: list[dict[str, Any]], file: Location) -> None:
 
 
 def read_clips(file: Location) -> list[dict[str, Any]]:
-    """Return the rows of such a table; none if there is no file, as in runs of older versions."""
+    """Return the rows of such a table; none if there is no file, as in runs of older versions.
+
+    Raises:
+        UserError: The file is damaged.
+    """
     if not file.is_file():
         return []
-    rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(file.read_bytes())).to_pylist()
+    content = pa.BufferReader(file.read_bytes())
+    with name_damaged(file):
+        rows: list[dict[str, Any]] = pq.read_table(content).to_pylist()
     return rows
 
 

@@ -77,6 +77,8 @@ class SearchMetrics(TypedDict):
     cnn_config: Settings
     """The chosen `CnnConfig`."""
     by_class: dict[str, ClassMetrics]
+    background_label: NotRequired[str]
+    """Class that is the background, if there is one. It counts as an answer here."""
     temperature: float | list[float]
     """One for each class if clips have several labels."""
     calibration_error: CalibrationErrors

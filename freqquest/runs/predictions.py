@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from freqquest.runs import layout
-from freqquest.runs.tables import LABEL_SEPARATOR, restore, write_csv
+from freqquest.runs.tables import LABEL_SEPARATOR, name_damaged, restore, write_csv
 from freqquest.storage import Location
 
 MAX_MISTAKES = 300
@@ -72,14 +72,26 @@ def write_predictions(predictions: Predictions, run: Location) -> None:
 
 
 def read_predictions(run: Location, has_several_labels: bool) -> Predictions | None:
-    """Return the predictions of a run; None if an older version made it."""
+    """Return the predictions of a run; None if an older version made it.
+
+    Raises:
+        UserError: The table is damaged.
+    """
     file = run / layout.PREDICTIONS_NAME
     if not file.is_file():
         return None
+    content = file.read_bytes()
+    with name_damaged(file):
+        return _parse(content, has_several_labels)
+
+
+def _parse(content: bytes, has_several_labels: bool) -> Predictions:
     texts = dict.fromkeys(("path", "recording", "label", "Class"), str)
     table = pd.read_csv(
-        io.BytesIO(file.read_bytes()), dtype=texts, keep_default_na=False, na_values={"end_s": [""]}
+        io.BytesIO(content), dtype=texts, keep_default_na=False, na_values={"end_s": [""]}
     )
+    if table.drop(columns="end_s").isna().any(axis=None):
+        raise ValueError("a row is not complete")
     for name in texts:
         table[name] = restore(table[name])
     probabilities = table.filter(regex=f"^{_PROBABILITY}")

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shlex
+from concurrent.futures import ThreadPoolExecutor
 from statistics import pstdev
 from typing import cast
 
@@ -24,7 +25,8 @@ from freqquest.runs.metrics import (
     search_score,
 )
 from freqquest.runs.page import render_page
-from freqquest.runs.report_clips import Files, generated_pairs, held_out_clips
+from freqquest.runs.report_clips import LINK, Files, generated_pairs, held_out_clips
+from freqquest.runs.tables import name_damaged
 from freqquest.runs.tensorboard_server import tensorboard_command
 from freqquest.storage import Location, locate
 
@@ -57,6 +59,9 @@ def write_report(run_dir: str, limit_bytes: int = MAX_PAGE_BYTES) -> None:
     Args:
         run_dir: The run folder.
         limit_bytes: Largest size of the page with pictures and sounds in it; it links the others.
+
+    Raises:
+        UserError: A table in the run folder is damaged.
     """
     run = locate(run_dir)
     sections = read_sections(run, layout.METRICS_NAME)
@@ -85,9 +90,13 @@ def write_report(run_dir: str, limit_bytes: int = MAX_PAGE_BYTES) -> None:
         **{name: sections.get(name) for name in ("dataset", "cnn", "cgan", "generated")},
     )
     page, linked = inline_files(page, files, run, limit_bytes)
-    for link, content in linked.items():
-        (run / link).write_bytes(content)
+    with ThreadPoolExecutor() as threads:  # an object store takes long for each file
+        list(threads.map(lambda link: (run / link).write_bytes(linked[link]), linked))
     (run / layout.REPORT_NAME).write_text(page)
+    for file in (run / layout.REPORT_FILES_DIR).list_dir():
+        link = f"{layout.REPORT_FILES_DIR}/{file.name}"
+        if LINK.fullmatch(link) and link not in linked:  # of an earlier report
+            file.remove_file()
 
 
 def summarize(run_dir: str) -> str:
@@ -262,7 +271,9 @@ def _tensorboard_command(run: Location) -> str:
 
 
 def _read_table(file: Location) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(file.read_bytes()))
+    content = io.BytesIO(file.read_bytes())
+    with name_damaged(file):
+        return pd.read_csv(content)
 
 
 def _shown_epoch(run: Location, cgan: GeneratorMetrics | None) -> int | None:

@@ -4,6 +4,7 @@ Shapes: N clips, K classes.
 """
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from freqquest.runs import layout
 from freqquest.runs.clip_files import read_clips
 from freqquest.runs.predictions import Predictions, read_predictions
+from freqquest.runs.tables import name_damaged
 from freqquest.storage import Location
 
 _MAX_CLASSES = 100
@@ -20,6 +22,9 @@ _MAX_CLASSES = 100
 
 _NUM_BARS = 3
 """Most probable classes that a clip is shown with, beside its true ones."""
+
+LINK = re.compile(rf"{layout.REPORT_FILES_DIR}/(validation|generated|nearest)_\d+\.(mp3|webp)")
+"""Link to a sound or a picture of a clip."""
 
 Files = dict[str, bytes]
 """Sounds and pictures by the links that the page has to them."""
@@ -40,7 +45,7 @@ class HeldOutClips:
     matrix_classes: list[int]
     """Classes in the confusion matrix; none if clips have several labels."""
     counts: list[list[int]]
-    """Clips by true class, then by predicted class, of all classes."""
+    """Clips by true class, then by predicted class, of all classes; none without the matrix."""
     missed: list[int]
     """Clips of each class whose answer lacks it."""
     false: list[int]
@@ -60,10 +65,15 @@ def held_out_clips(run: Location, has_several_labels: bool, files: Files) -> Hel
         return None
     wrong, values = predictions.are_wrong, _Values(predictions)
     rows = read_clips(run / layout.VALIDATION_CLIPS_NAME)
+    with name_damaged(run / layout.PREDICTIONS_NAME):
+        if any(row["row"] >= len(predictions) for row in rows):
+            raise ValueError("it lacks rows")
     shown = [
         values.of_clip(row["row"]) | _links(row, f"validation_{row['row']}", files) for row in rows
     ]
-    counts = (predictions.labels.T.astype(float) @ predictions.answers).astype(int)
+    counts = np.zeros((0, 0), int)
+    if not has_several_labels:
+        counts = (predictions.labels.T.astype(float) @ predictions.answers).astype(int)
     return HeldOutClips(
         classes=predictions.classes,
         has_several_labels=has_several_labels,
@@ -71,7 +81,7 @@ def held_out_clips(run: Location, has_several_labels: bool, files: Files) -> Hel
         num_mistakes=int(wrong.sum()),
         mistakes=[clip for clip in shown if wrong[clip["number"]]],
         right=[clip for clip in shown if not wrong[clip["number"]]],
-        matrix_classes=[] if has_several_labels else _most_confused(counts),
+        matrix_classes=_most_confused(counts),
         counts=counts.tolist(),
         missed=(predictions.labels & ~predictions.answers).sum(axis=0).tolist(),
         false=(predictions.answers & ~predictions.labels).sum(axis=0).tolist(),

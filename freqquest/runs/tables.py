@@ -1,10 +1,12 @@
 """CSV files that are safe to open in a spreadsheet."""
 
 import csv
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 import pandas as pd
 
+from freqquest.errors import UserError
 from freqquest.storage import Location
 
 LABEL_SEPARATOR = ";"
@@ -35,6 +37,21 @@ def restore(cells: pd.Series) -> pd.Series:
     """Return text cells of a table that `write_csv` wrote as they were before."""
     is_safe = cells.str.startswith(tuple(f"'{start}" for start in _FORMULA_STARTS))
     return cells.where(~is_safe, cells.str[1:])
+
+
+@contextmanager
+def name_damaged(file: Location) -> Iterator[None]:
+    """Name the file in the error of a table that cannot be read.
+
+    Raises:
+        UserError: It is cut or otherwise damaged.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, OSError) as error:
+        raise UserError(
+            f"{file} is cut or damaged ({str(error).strip()}): copy the run folder again"
+        ) from error
 
 
 def _neutralize(cell: object) -> object:

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -206,3 +207,34 @@ def test_the_coverage_of_a_precision_is_reported_if_the_run_has_its_picture(tmp_
     page = " ".join((tmp_path / "report.html").read_text().split())
     assert '<img class="plot" src="figures/coverage.png"' in page
     assert "62 % with a precision of 0.8, none with a precision of 0.99." in page
+
+
+def test_the_judges_table_has_the_classes_in_its_body_and_all_together_below_it(tmp_path):
+    names = "accuracy", "frechet", "kernel", "diversity"
+
+    def values(start):
+        return {name: start + number / 10 for number, name in enumerate(names)}
+
+    judge, real = (
+        {"overall": values(start), "by_class": {"dog": values(start + 1)}, "num_clips": 8}
+        for start in (1, 5)
+    )
+    cgan = {
+        "epoch": 1,
+        "generator_epoch": 1,
+        "loss_D": 0.5,
+        "loss_G": 2.0,
+        "machine": "this",
+        "judge": judge | {"note": "by our own classifier"},
+        "baseline": real,
+        "baseline_of_epochs": dict.fromkeys(names, 0.5),
+    }
+    (tmp_path / "cgan_epochs.csv").write_text("epoch,loss_D,loss_G,judge/accuracy\n1,0.5,2,1\n")
+    (tmp_path / "metrics.json").write_text(json.dumps({"cgan": cgan}))
+    write_report(str(tmp_path))
+    page = " ".join((tmp_path / "report.html").read_text().split())
+    (body,) = re.findall("<tbody>(.*?)</tbody>", page)
+    (foot,) = re.findall("<tfoot>(.*?)</tfoot>", page)
+    assert "<td>dog</td> <td>2.000 (6.000) </td> <td>2.100 (6.100) </td>" in body
+    assert "<td>overall</td> <td>1.000 (5.000) </td> <td>1.100 (5.100) </td>" in foot
+    assert "overall" not in body

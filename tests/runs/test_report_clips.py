@@ -1,7 +1,9 @@
+import json
 import re
 
 import pytest
 
+from freqquest.errors import UserError
 from freqquest.runs import layout, report_clips
 from freqquest.runs.clip_files import write_clips
 from freqquest.runs.report import MAX_PAGE_BYTES, write_report
@@ -81,6 +83,20 @@ def test_the_page_says_how_many_clips_it_leaves_out(tmp_path):
     assert "1 of the 6 others, the least sure first; 7 are left out." in page
 
 
+def test_the_page_says_how_its_answers_differ_from_the_predict_jobs(tmp_path, several_dir):
+    write_run(tmp_path, make_predictions())
+    file = tmp_path / layout.METRICS_NAME
+    sections = json.loads(file.read_text())
+    for background, is_told in (({}, False), ({"background_label": "rain"}, True)):
+        file.write_text(json.dumps({"cnn": sections["cnn"] | background}))
+        write_report(str(tmp_path))
+        page = " ".join((tmp_path / "report.html").read_text().split())
+        assert ("rain, the background, counts as an answer here" in page) == is_told
+        assert "A clip without an answer" not in page
+    page = " ".join((several_dir / "report.html").read_text().split())
+    assert "A clip without an answer reaches no threshold; the predict job gives it" in page
+
+
 def test_a_clip_without_sound_says_so(tmp_path):
     write_run(tmp_path, make_predictions())
     file = locate(tmp_path) / layout.VALIDATION_CLIPS_NAME
@@ -93,7 +109,7 @@ def test_a_clip_without_sound_says_so(tmp_path):
 
 def test_clips_of_several_labels_have_no_matrix_but_lists_of_each_class(several_dir):
     held_out = held_out_clips(locate(several_dir), True, {})
-    assert held_out.matrix_classes == []
+    assert held_out.matrix_classes == held_out.counts == []
     assert (held_out.missed, held_out.false) == ([0, 1, 0], [0, 0, 1])
     page = " ".join((several_dir / "report.html").read_text().split())
     assert 'class="matrix"' not in page
@@ -114,9 +130,24 @@ def test_the_page_holds_all_files_up_to_its_limit_and_links_the_others_beyond(tm
     assert len(page.encode()) <= limit_bytes
     links = re.findall(r'src="(report_files/[^"]+)"', page)
     assert links
-    assert {path.name for path in (tmp_path / "report_files").iterdir()} == {
-        link.removeprefix("report_files/") for link in links
-    }
+    folder = tmp_path / "report_files"
+    names = {link.removeprefix("report_files/") for link in links}
+    assert {path.name for path in folder.iterdir()} == names
+    (folder / "mine.mp3").touch()
+    write_report(str(tmp_path))  # which has them within the page
+    assert [path.name for path in folder.iterdir()] == ["mine.mp3"]
+    write_report(str(tmp_path), limit_bytes)
+    assert {path.name for path in folder.iterdir()} == {*names, "mine.mp3"}
+
+
+@pytest.mark.parametrize("name", [layout.PREDICTIONS_NAME, layout.VALIDATION_CLIPS_NAME])
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.95])
+def test_a_table_that_is_cut_is_named(tmp_path, name, share):
+    write_run(tmp_path, make_predictions())
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=f"{name} is cut or damaged .*: copy the run folder again"):
+        write_report(str(tmp_path))
 
 
 def test_generated_clips_are_beside_their_nearest_real_ones(tmp_path):
@@ -213,6 +244,24 @@ def test_missed_and_wrong_labels_of_a_class_open_their_clips(several_dir):
         assert is_shown(page) == [1]
         page.get_by_role("button", name="rain answered wrongly: 1 clip").click()
         assert is_shown(page) == [2]
+        assert visited.errors == []
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_cell_with_more_clips_than_the_page_says_where_the_others_are(tmp_path):
+    write_run(tmp_path, make_predictions())
+    file = locate(tmp_path) / layout.VALIDATION_CLIPS_NAME
+    write_clips([{"row": row, **encode(600)} for row in (3, 6)], file)
+    write_report(str(tmp_path))
+    with visit((tmp_path / "report.html").as_uri()) as visited:
+        page = visited.page
+        page.get_by_role("button", name="dog taken for siren: 2 clips").click()
+        assert page.inner_text("#found").endswith(
+            "1 of 2 clips on this page match; the others are in validation_predictions.csv."
+        )
+        page.get_by_role("button", name="siren taken for dog: 1 clip").click()
+        assert page.inner_text("#found").endswith("1 of 2 clips on this page match.")
         assert visited.errors == []
 
 

@@ -75,6 +75,8 @@ def evaluate(
             "after": calibration_error(*score.reliability(calibrated, labels)),
         },
     }
+    if clips.background_label is not None:
+        metrics["background_label"] = clips.background_label
     if not clips.has_several_labels:
         curve = held_out_curve(calibrated, labels, clips.background_index)
         metrics["coverage_at_precision"] = {

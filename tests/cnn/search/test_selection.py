@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -86,3 +88,11 @@ def test_the_coverage_of_each_precision_is_reported_and_drawn_for_one_label_a_cl
         "0.99": 0.75,
     }
     assert layout.COVERAGE_NAME in draw([trial], trial, clips, metrics)
+
+
+def test_the_metrics_name_the_background_that_counts_as_a_class():
+    clips = make_clips()
+    trial = make_outcome("preset", np.ones(32, bool))
+    assert "background_label" not in evaluate([trial], trial, clips, "split")
+    clips = dataclasses.replace(clips, background_label="tones")
+    assert evaluate([trial], trial, clips, "split")["background_label"] == "tones"
