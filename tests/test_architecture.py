@@ -49,6 +49,7 @@ ALLOWED_FLAGS = {
     "runs/tensorboard_server.py": {"--logdir", "--host", "--port"},
     "cluster/connection.py": {"--address", "--working-dir"},
     "cluster/ray_internals.py": {"--no-monitor"},
+    "serving/replicas.py": {"--data-binary"},
     "benchmark/detect.py": {"--model", "--audio-dir", "--output", "--hop"},
     "benchmark/work_folder.py": {"--audio-dir", "--dataset-dir"},
 }

@@ -83,7 +83,9 @@ class Replicas:
             raise
         if isinstance(answer, str):
             raise RequestError(
-                422, "not_audio", f"the file cannot be read: {answer}; send a whole audio file"
+                422,
+                "not_audio",
+                f"{answer}: send the bytes of a whole audio file (curl: --data-binary @FILE)",
             )
         return answer
 

@@ -46,7 +46,7 @@ class FakeHandle:
         (BackPressureError(1, 1), 503, "128 requests wait for a replica: try again"),
         (ActorDiedError(), 503, "the replica was lost, and starts again: try again"),
         (DeploymentUnavailableError(None), 503, "the replica was lost"),
-        ("truncated: 5 bytes", 422, "the file cannot be read: truncated: 5 bytes; send a whole"),
+        ("truncated: 5 bytes", 422, "truncated: 5 bytes: send the bytes of a whole"),
     ],
 )
 def test_failures_of_replicas_become_errors_of_requests(result, status, text):
