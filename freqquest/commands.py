@@ -111,7 +111,7 @@ def export(config: "ExportConfig") -> None:
     """
     from freqquest.export.export import export_model
 
-    print(f"converting {config.model}, then running both (up to a minute)", flush=True)
+    print(f"converting {config.model} (up to a minute)", file=sys.stderr)
     print(export_model(config))
     print(f"exported: {config.output}")
 
