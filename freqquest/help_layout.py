@@ -214,6 +214,7 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
         "--model results/cnn/best_model.keras --dataset-dir data/clips",
         "--model results/cnn/best_model.keras --dataset-dir data/clips --output /tmp/export.json",
     ),
+    "benchmark serve": ("", "--model results/cnn/best_model.keras --num-clients 1 5 50"),
     "benchmark scale": ("", "--audio-dir clips --num-nodes 1 2 4"),
 }
 """Two command lines for each job."""

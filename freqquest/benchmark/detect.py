@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from freqquest.benchmark.detect_config import DetectBenchmark
-from freqquest.benchmark.detect_inputs import RATE_HZ, write_recording
+from freqquest.benchmark.detect_inputs import RATE_HZ, make_model, write_recording
 from freqquest.benchmark.peak_memory import peak_memory_mib
 from freqquest.benchmark.result import BenchmarkResult
 from freqquest.benchmark.work_folder import work_folder
@@ -27,7 +27,7 @@ def benchmark_detect(config: DetectBenchmark) -> str:
     """
     with work_folder(config.work_dir) as work:
         recordings = _make_recordings(config, work)
-        model = config.model or _make_model(work)
+        model = config.model or make_model(work)
         runs = _time_in_turn(config, model, recordings, work)
         longest = max(recordings)
         peak_mib = peak_memory_mib(_job(config, model, recordings[longest], work))
@@ -52,13 +52,6 @@ def _make_recordings(config: DetectBenchmark, work: Path) -> dict[float, Path]:
         folders[hours].mkdir(parents=True)
         write_recording(folders[hours] / "recording.wav", 3600 * hours)
     return folders
-
-
-def _make_model(work: Path) -> str:
-    file = work / "model.keras"
-    command = [sys.executable, "-m", "freqquest.benchmark.detect_inputs", str(file)]
-    subprocess.run(command, stderr=subprocess.DEVNULL, check=True)
-    return str(file)
 
 
 def _time_in_turn(

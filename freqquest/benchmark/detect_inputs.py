@@ -1,8 +1,9 @@
-"""A model and recordings to measure the speed of detection with.
+"""A model and recordings to measure the speed of detection and of the service with.
 
 As a program, given a file, it writes an untrained model, so that its caller loads no Keras.
 """
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def write_recording(file: Path, seconds: float) -> None:
             length = min(rng.integers(1, 8) * RATE_HZ, int(seconds * RATE_HZ) - sound.frames)
             level = 10 ** rng.uniform(-3, -1)
             sound.write((level * rng.standard_normal(length)).clip(-1, 1).astype(np.float32))
+
+
+def make_model(folder: Path) -> str:
+    """Write an untrained model into a folder, in a process of its own, and return its path."""
+    file = folder / "model.keras"
+    subprocess.run([sys.executable, "-m", __name__, file], stderr=subprocess.DEVNULL, check=True)
+    return str(file)
 
 
 def untrained_model() -> bytes:

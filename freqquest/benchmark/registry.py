@@ -17,6 +17,7 @@ from freqquest.benchmark.extra_config import ExtraBenchmark
 from freqquest.benchmark.inversion_config import InversionBenchmark
 from freqquest.benchmark.preprocess_config import PreprocessBenchmark
 from freqquest.benchmark.scale_config import ScaleBenchmark
+from freqquest.benchmark.serve_config import ServeBenchmark
 from freqquest.benchmark.tune_config import TuneBenchmark
 from freqquest.benchmark.unknown_config import UnknownBenchmark
 from freqquest.cluster.torch_environment import VARIABLES
@@ -63,5 +64,6 @@ BENCHMARKS = {
     "inversion": _benchmark("inversion", InversionBenchmark),
     "cgan": _benchmark("cgan", CganBenchmark),
     "export": _benchmark("export", ExportBenchmark),
+    "serve": _benchmark("serve", ServeBenchmark),
     "scale": _benchmark("scale", ScaleBenchmark),
 }
