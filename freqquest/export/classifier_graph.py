@@ -13,13 +13,11 @@ import numpy as np
 
 from freqquest.cnn.model_file import ModelCard
 from freqquest.export import description
-from freqquest.export.config import Format
+from freqquest.export.config import ONNX_OPSET, Format
 from freqquest.export.front_end import log_mel
 
 if TYPE_CHECKING:
     import keras
-
-_ONNX_OPSET = 18
 
 
 def with_front_end(network: "keras.Model | None", card: ModelCard) -> "keras.Model":
@@ -42,7 +40,7 @@ def write_classifier(network: "keras.Model", card: ModelCard, kind: Format, path
     if kind == "litert":
         write_litert(to_bytes(model, kind), card, path)
     elif kind == "onnx":
-        content = to_bytes(model, kind, opset_version=_ONNX_OPSET)
+        content = to_bytes(model, kind, opset_version=ONNX_OPSET)
         path.write_bytes(description.add_to_onnx(content, description.describe_classifier(card)))
     else:
         _export(model, path, "tf_saved_model")

@@ -9,6 +9,9 @@ from freqquest.cluster.requirements import Requirements
 
 Format = Literal["onnx", "litert", "saved_model"]
 
+ONNX_OPSET = 18
+"""Version of the operators in ONNX files."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportConfig:

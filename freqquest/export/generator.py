@@ -15,14 +15,12 @@ import numpy as np
 from freqquest.errors import UserError
 from freqquest.export import description
 from freqquest.export.agreement import ExportReport, Measurement, largest_difference, run_each
-from freqquest.export.config import ExportConfig
+from freqquest.export.config import ONNX_OPSET, ExportConfig
 from freqquest.export.runtimes import load, require_packages
 from freqquest.storage import Location
 
 if TYPE_CHECKING:
     from freqquest.cgan.generator_file import TrainedGenerator
-
-_ONNX_OPSET = 18
 
 _NUM_CLIPS = 16
 """Clips that are generated to compare the models."""
@@ -106,7 +104,7 @@ def _to_onnx(trained: "TrainedGenerator") -> bytes:
             input_names=["noise", "label"],
             output_names=["spectrogram"],
             dynamic_shapes=({0: num_clips}, {0: num_clips}),
-            opset_version=_ONNX_OPSET,
+            opset_version=ONNX_OPSET,
             verbose=False,
         )
     assert program is not None
