@@ -17,12 +17,13 @@ MAY_IMPORT = {
     "audio": SHARED,
     "cluster": SHARED | {"audio"},
     "runs": SHARED | {"audio", "cluster"},
-    "dataset": SHARED | {"audio", "cluster", "runs"},
-    "cnn": SHARED | {"audio", "cluster", "runs", "dataset"},
-    "cgan": SHARED | {"audio", "cluster", "runs", "dataset"},
-    "detection": SHARED | {"audio", "cluster", "runs", "dataset", "cnn"},
+    "embedding": SHARED,
+    "dataset": SHARED | {"audio", "cluster", "runs", "embedding"},
+    "cnn": SHARED | {"audio", "cluster", "runs", "embedding", "dataset"},
+    "cgan": SHARED | {"audio", "cluster", "runs", "embedding", "dataset"},
+    "detection": SHARED | {"audio", "cluster", "runs", "embedding", "dataset", "cnn"},
     "export": SHARED | {"audio", "cluster", "runs", "dataset", "cnn", "cgan"},
-    "serving": SHARED | {"audio", "cluster", "runs", "dataset", "cnn", "detection"},
+    "serving": SHARED | {"audio", "cluster", "runs", "embedding", "dataset", "cnn", "detection"},
 }
 COMMAND_LINE = {"cli", "cli_form", "commands", "help_layout", "__main__", "gpu"}
 

@@ -1,0 +1,1 @@
+"""Pretrained networks from waveforms to vectors, which others made and freqquest only runs."""
