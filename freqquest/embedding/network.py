@@ -63,7 +63,7 @@ class EmbeddingNetwork:
         if sample_rate_hz != rate:
             waveform = soxr.resample(waveform, sample_rate_hz, rate, quality="HQ")
         vectors = [self._vector(window) for window in self._windows(waveform)]
-        mean: np.ndarray = np.mean(vectors, axis=0, dtype=np.float32)
+        mean: np.ndarray = np.stack(vectors).mean(axis=0)
         return mean
 
     def _windows(self, waveform: np.ndarray) -> list[np.ndarray]:
