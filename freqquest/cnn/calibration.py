@@ -3,8 +3,11 @@
 NumPy and SciPy only, no Ray. Shapes: N clips, K classes.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 from freqquest.cnn.network import SMALLEST_PROBABILITY
 
@@ -43,8 +46,8 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
 
 
 def as_two_classes(probabilities: np.ndarray) -> np.ndarray:
-    """Return the probabilities `[N, 2]` that a label does not apply, and that it does (`[N]`)."""
-    return np.stack([1 - probabilities, probabilities], axis=1)
+    """Return the probabilities `[..., 2]` that a label does not apply, and that it does."""
+    return np.stack([1 - probabilities, probabilities], axis=-1)
 
 
 def fit_temperatures(probabilities: np.ndarray, labels: np.ndarray) -> list[float]:
@@ -71,6 +74,13 @@ def apply_temperatures(probabilities: np.ndarray, temperatures: list[float]) -> 
         for of_class, temperature in zip(probabilities.T, temperatures, strict=True)
     ]
     return np.stack(softened, axis=1)
+
+
+def geometric_mean(probabilities: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the geometric mean of several probabilities `[..., K]`, which sums to 1 again."""
+    logs = [np.log(each.astype(np.float64) + SMALLEST_PROBABILITY) for each in probabilities]
+    mean: np.ndarray = softmax(np.mean(logs, axis=0), axis=-1)
+    return mean
 
 
 def calibration_error(confidence: np.ndarray, accuracy: np.ndarray, counts: np.ndarray) -> float:

@@ -7,10 +7,9 @@ Shapes: N held-out clips, M negative clips, K classes.
 
 import numpy as np
 
-from freqquest.audio.clip import ClipConfig
 from freqquest.audio.negative_clips import negative_clips
-from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
 from freqquest.cnn.scores import best_threshold
+from freqquest.dataset.clip_inputs import Analysis, Inputs, join
 
 _LOWEST_OTHERWISE = 0.5
 """Lowest threshold of a class that was not learned, or that no held-out clip has."""
@@ -43,15 +42,13 @@ def detection_thresholds(
     ]
 
 
-def negative_spectrograms(clip: ClipConfig, view: SpectrogramConfig) -> np.ndarray:
-    """Return the spectrograms of the negative clips, `[M, mel bands, frames]`, float16.
+def negative_inputs(analysis: Analysis) -> Inputs:
+    """Return the inputs of the negative clips, with spectrograms in float16 as in a dataset.
 
     Args:
-        clip: Format of the model's clips.
-        view: Settings of its spectrograms.
+        analysis: That of the model's clips.
     """
-    copies = int(np.clip(_MAX_SECONDS // clip.duration_s, 1, _MAX_COPIES))
-    waveforms = negative_clips(clip, copies)
-    return np.stack(
-        [log_mel(wave, view, clip.sample_rate_hz).astype(np.float16) for _, wave in waveforms]
-    )
+    copies = int(np.clip(_MAX_SECONDS // analysis.clip.duration_s, 1, _MAX_COPIES))
+    waveforms = negative_clips(analysis.clip, copies)
+    inputs = join(analysis.analyze(waveform) for _, waveform in waveforms)
+    return inputs._replace(spectrograms=inputs.spectrograms.astype(np.float16))

@@ -1,11 +1,12 @@
-"""The final model: the best configuration trained on all labeled clips, averaged and calibrated.
+"""The final model: the kept classifier trained on all labeled clips, averaged and calibrated.
 
 The driver plans and waits; Ray tasks train (`freqquest.cnn.final_model_worker`). It never loads
 Keras.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import ray
@@ -13,17 +14,22 @@ import ray
 from freqquest.cluster import capacity
 from freqquest.cluster.tasks import cancel_on_error
 from freqquest.cnn.abstention import held_out_curve
+from freqquest.cnn.candidates import Candidate, fuse
+from freqquest.cnn.comparison import Comparison, fit_heads
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.devices import Device
 from freqquest.cnn.final_model_worker import fit_network, save_final_model
 from freqquest.cnn.frameworks import Backend
+from freqquest.cnn.heads import Head, mean_head
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
 from freqquest.cnn.leakage_audit import RECORDING
 from freqquest.cnn.model_file import ALL_CLIPS, ModelCard
-from freqquest.cnn.scores import score_of
+from freqquest.cnn.scores import Score, score_of
 from freqquest.cnn.search.outcome import HeldOut, Outcome
 from freqquest.cnn.tune_config import TuneConfig
+from freqquest.dataset.clip_inputs import dataset_analysis
 from freqquest.dataset.manifest import Manifest
+from freqquest.embedding.config import EmbeddingConfig
 from freqquest.progress import Progress
 from freqquest.runs import layout
 from freqquest.runs.metrics import CnnMetrics
@@ -31,6 +37,19 @@ from freqquest.storage import Location
 
 Predictions = dict[str, np.ndarray | None]
 """Probabilities `[N, K]` of validation clips, by name of the network; None if it diverged."""
+
+
+class FinalParts(NamedTuple):
+    """The trained parts of the final model, and what the leakage audit needs."""
+
+    networks: list[Location]
+    """Files of the CNN's networks; none without a CNN."""
+    head: Head | None
+    """Head on the embedding; None without it."""
+    has_all_clips: bool
+    """Whether they were trained on all labeled clips."""
+    audited: Predictions
+    """The classifier's predictions of the splits of the leakage audit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +62,59 @@ class FitTask:
     seed: int
 
 
-def fit_final_and_audit_networks(
+def fit_parts(
+    config: TuneConfig,
+    clips: LabeledClips,
+    shared_clips: ray.ObjectRef,
+    comparison: Comparison,
+    audit: dict[str, SplitRows],
+    run: Location,
+    gpu_backend: Backend | None = None,
+) -> FinalParts:
+    """Train the parts of the kept classifier for the final model and for the leakage audit.
+
+    Args:
+        config: Settings of the stage.
+        clips: All labeled clips.
+        shared_clips: The same clips in Ray's object store.
+        comparison: The chosen trial, and the classifier that is kept.
+        audit: Splits of the leakage audit, by name.
+        run: The run folder.
+        gpu_backend: Keras' backend on GPUs; None for CPU cores.
+    """
+    best, kept = comparison.best, comparison.kept
+    of_cnn: Predictions = {}
+    networks: list[Location] = []
+    has_all_clips = config.effective_num_members > 0
+    if best is not None and kept.kind != "embedding":
+        of_cnn, networks = _fit_networks(
+            config, clips, shared_clips, best, audit, run, gpu_backend
+        )
+        has_all_clips = networks[0].parent != best.checkpoint
+    if kept.kind == "cnn":
+        return FinalParts(networks, None, has_all_clips, of_cnn)
+    fitted = fit_heads(shared_clips, audit.values())
+    audited = {
+        name: _combine(kept, clips.score, of_cnn.get(name), each.probabilities)
+        for name, each in zip(audit, fitted, strict=True)
+    }
+    heads = comparison.heads
+    if has_all_clips:
+        heads = [each.head for each in fit_heads(shared_clips, [all_clips(clips)])]
+    head = mean_head(heads).divided(kept.head_temperature)
+    return FinalParts(networks, head, has_all_clips, audited)
+
+
+def _combine(
+    kept: Candidate, score: Score, of_cnn: np.ndarray | None, of_head: np.ndarray
+) -> np.ndarray | None:
+    """Return the kept classifier's probabilities; None if its CNN diverged."""
+    if kept.kind == "embedding":
+        return of_head
+    return None if of_cnn is None else fuse(score, of_cnn, of_head, kept.head_temperature)
+
+
+def _fit_networks(
     config: TuneConfig,
     clips: LabeledClips,
     shared_clips: ray.ObjectRef,
@@ -176,12 +247,10 @@ def fit_all(
     return predictions
 
 
-def describe_training_clips(
-    config: TuneConfig, best: Outcome, networks: list[Location], num_extra: int
-) -> str:
-    """Return a description of the clips that the final model's networks were trained on."""
+def describe_training_clips(config: TuneConfig, has_all_clips: bool, num_extra: int) -> str:
+    """Return a description of the clips that the final model was trained on."""
     extra = f" and {num_extra} extra clips" if num_extra else ""
-    if best.checkpoint is None or networks[0].parent != best.checkpoint:
+    if has_all_clips:
         return f"{ALL_CLIPS}{extra}"
     if config.num_folds:
         return f"{ALL_CLIPS} but its own part{extra}"
@@ -189,28 +258,39 @@ def describe_training_clips(
 
 
 def save(
-    networks: list[Location],
+    parts: FinalParts,
+    dataset: Location,
     manifest: Manifest,
     metrics: CnnMetrics,
     held_out: HeldOut,
     model_file: Location,
 ) -> None:
-    """Average the networks into the model file, in a Ray task.
+    """Average the parts into the model file, in a Ray task.
 
     Args:
-        networks: Files of the networks.
-        manifest: Dataset that they were trained on.
+        parts: The parts.
+        dataset: Folder of the dataset that they were trained on.
+        manifest: Its manifest.
         metrics: Metrics of the stage.
         held_out: Predictions of held-out clips, for the thresholds of detection and abstention.
         model_file: File to write.
     """
     remote_save = ray.remote(num_cpus=1, max_calls=1)(save_final_model)
-    task = remote_save.remote(networks, _card(manifest, metrics, held_out), held_out, model_file)
+    analysis = dataset_analysis(dataset, manifest)
+    if parts.head is None:
+        analysis = replace(analysis, embedding=None, network_file=None)
+    card = _card(manifest, metrics, held_out, analysis.embedding)
+    task = remote_save.remote(parts.networks, parts.head, card, analysis, held_out, model_file)
     with cancel_on_error([task]):
         ray.get(task)
 
 
-def _card(manifest: Manifest, metrics: CnnMetrics, held_out: HeldOut) -> ModelCard:
+def _card(
+    manifest: Manifest,
+    metrics: CnnMetrics,
+    held_out: HeldOut,
+    embedding: EmbeddingConfig | None,
+) -> ModelCard:
     train_clips, score = manifest.num_clips["train"], score_of(manifest.has_several_labels).name
     thresholds = [metrics["by_class"][label].get("threshold") for label in manifest.classes]
     background = manifest.background_label
@@ -229,10 +309,11 @@ def _card(manifest: Manifest, metrics: CnnMetrics, held_out: HeldOut) -> ModelCa
         normalization=manifest.normalization["cnn"],
         dataset_sha256=manifest.content_sha256,
         scores={name: value for name, value in metrics.items() if name in shown},
-        cnn_config=metrics["cnn_config"],
+        cnn_config=metrics["cnn_config"] if metrics["num_members"] else {},
         num_members=metrics["num_members"],
         trained_on=metrics["trained_on"],
         num_extra_clips=metrics["num_extra_clips"],
         temperature=metrics["temperature"],
         thresholds=[each for each in thresholds if each is not None] or None,
+        embedding=embedding,
     )

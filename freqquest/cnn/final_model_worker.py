@@ -7,13 +7,16 @@ import dataclasses
 
 import numpy as np
 
+from freqquest.cnn.average import average
 from freqquest.cnn.config import CnnConfig
-from freqquest.cnn.detection_thresholds import detection_thresholds, negative_spectrograms
+from freqquest.cnn.detection_thresholds import detection_thresholds, negative_inputs
 from freqquest.cnn.devices import Device, prepare
+from freqquest.cnn.heads import Head, build_head
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.model_file import ModelCard, add_card, load_model, to_bytes
-from freqquest.cnn.network import average, predict_probabilities
+from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.search.outcome import HeldOut
+from freqquest.dataset.clip_inputs import Analysis, Inputs
 from freqquest.storage import Location
 
 
@@ -45,24 +48,28 @@ def fit_network(
         model_file.write_bytes(to_bytes(model))
     if not len(split.validation):
         return np.zeros((0, len(clips.classes)))
-    return predict_probabilities(model, clips.spectrograms[split.validation])
+    return predict_probabilities(model, Inputs(clips.spectrograms[split.validation]))
 
 
 def save_final_model(
-    members: list[Location], card: ModelCard, held_out: HeldOut, model_file: Location
+    networks: list[Location],
+    head: Head | None,
+    card: ModelCard,
+    analysis: Analysis,
+    held_out: HeldOut,
+    model_file: Location,
 ) -> None:
-    """Average the networks into one calibrated model, and save it with its card.
+    """Average the networks and the head into one calibrated model, and save it with its card.
 
     The card's thresholds of detection are chosen here, where the model is: on its predictions of
     negative clips, and on held-out clips as the search predicted them.
     """
     prepare(Device())
-    model = average(
-        [load_model(member) for member in members],
-        card.temperature,
-        several_labels=card.has_several_labels,
-    )
-    negatives = predict_probabilities(model, negative_spectrograms(card.clip, card.view))
+    members = [load_model(network) for network in networks]
+    if head is not None:
+        members.append(build_head(head))
+    model = average(members, card.temperature, several_labels=card.has_several_labels)
+    negatives = predict_probabilities(model, negative_inputs(analysis))
     thresholds = detection_thresholds(*held_out, negatives)
     card = dataclasses.replace(card, detection_thresholds=thresholds)
-    model_file.write_bytes(add_card(to_bytes(model), card))
+    model_file.write_bytes(add_card(to_bytes(model), card, analysis.network_file))

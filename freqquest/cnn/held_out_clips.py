@@ -11,8 +11,8 @@ import pandas as pd
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.cluster.cores import num_usable_cores
+from freqquest.cnn.candidates import Candidate
 from freqquest.cnn.labeled_clips import LabeledClips
-from freqquest.cnn.search.outcome import Outcome
 from freqquest.cnn.search.selection import held_out
 from freqquest.dataset.load_clip import waveform_if_readable
 from freqquest.runs import layout
@@ -23,33 +23,32 @@ from freqquest.storage import Location
 
 
 def write_held_out_clips(
-    best: Outcome, clips: LabeledClips, metrics: SearchMetrics, clip: ClipConfig, run: Location
+    kept: Candidate, clips: LabeledClips, metrics: SearchMetrics, clip: ClipConfig, run: Location
 ) -> None:
     """Write the predictions of all held-out clips, and sounds and pictures of those worth a look.
 
     Args:
-        best: The chosen trial.
+        kept: The classifier that is kept.
         clips: Clips that its rows refer to.
         metrics: Its metrics.
         clip: Format that the audio files are converted to.
         run: The run folder.
     """
-    rows, _ = best.predictions
-    predictions = _predictions(best, clips, metrics)
+    predictions = _predictions(kept, clips, metrics)
     write_predictions(predictions, run)
     numbers = worth_a_look(predictions)
     encode = partial(_encode, clips, clip)
     with ThreadPoolExecutor(num_usable_cores()) as threads:
-        cells = list(threads.map(encode, rows[numbers]))
+        cells = list(threads.map(encode, kept.rows[numbers]))
     table = [
         {"row": int(number), **of_clip} for number, of_clip in zip(numbers, cells, strict=True)
     ]
     write_clips(table, run / layout.VALIDATION_CLIPS_NAME)
 
 
-def _predictions(best: Outcome, clips: LabeledClips, metrics: SearchMetrics) -> Predictions:
-    rows, _ = best.predictions
-    probabilities, labels = held_out(best, clips, metrics)
+def _predictions(kept: Candidate, clips: LabeledClips, metrics: SearchMetrics) -> Predictions:
+    rows = kept.rows
+    probabilities, labels = held_out(kept, clips, metrics)
     if clips.has_several_labels:
         thresholds = [metrics["by_class"][label]["threshold"] for label in clips.classes]
         answers = probabilities >= np.array(thresholds)

@@ -1,7 +1,7 @@
-"""The classifier's network: built from Keras' own layers, averaged, and opened up for its features.
+"""The CNN, built from Keras' own layers, and predictions of any of the classifier's networks.
 
 Keras is imported inside the functions; no Ray.
-Shapes: N clips, M mel bands, T frames, K classes, D features.
+Shapes: N clips, M mel bands, T frames, K classes.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from freqquest.cnn.config import FLOOR_DB, CnnConfig
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.dataset.manifest import Normalization
 
 if TYPE_CHECKING:
@@ -175,113 +176,36 @@ def _residual_blocks(outputs: "keras.KerasTensor", config: CnnConfig) -> "keras.
     return outputs
 
 
-def average(
-    members: list["keras.Model"], temperature: Temperature, *, several_labels: bool = False
-) -> "keras.Model":
-    """Build one model whose probabilities are the calibrated geometric mean of its members'.
+def predict_probabilities(model: "keras.Model", inputs: Inputs) -> np.ndarray:
+    """Return class probabilities `[N, K]` of clips, computed in batches.
 
     Args:
-        members: Networks with the same input shape and classes.
-        temperature: Divisor of the log probabilities (Guo et al., 2017, "On Calibration of Modern
-            Neural Networks"); of several labels, the divisor of each class's logits.
-        several_labels: Average logits of each class by itself: the members end with sigmoids.
+        model: Network on spectrograms, on vectors, or on both.
+        inputs: The clips; those inputs that the model does not take are ignored.
     """
-    from freqquest.cnn.frameworks import keras
-
-    for number, member in enumerate(members):
-        member.name = f"member_{number}"  # networks loaded from files share one name
-    inputs = keras.Input(members[0].input_shape[1:])
-    probabilities = [member(inputs) for member in members]
-    return keras.Model(inputs, _geometric_mean(probabilities, temperature, several_labels))
-
-
-def with_features(
-    model: "keras.Model", temperature: Temperature, *, several_labels: bool = False
-) -> "keras.Model":
-    """Build a model that also returns the features behind an averaged model's probabilities.
-
-    Args:
-        model: Model made by `average`, possibly loaded from a file.
-        temperature: The temperature that it was made with.
-        several_labels: Whether it was made for several labels.
-
-    Returns:
-        Model from spectrograms `[N, M, T, 1]` to the same probabilities `[N, K]` and features
-        `[N, D]`: the inputs of the last dense layer, of each member and each of its normalizations.
-    """
-    from freqquest.cnn.frameworks import keras
-
-    inputs = keras.Input(model.input_shape[1:])
-    probabilities, vectors = [], []
-    for member in (layer for layer in model.layers if isinstance(layer, keras.Model)):
-        dense = [layer for layer in member.layers if isinstance(layer, keras.layers.Dense)]
-        # Hidden dense layers have a ReLU, the last ones do not.
-        last = [layer.input for layer in dense if layer.activation is not keras.activations.relu]
-        probability, *features = keras.Model(member.input, [member.output, *last])(inputs)
-        probabilities.append(probability)
-        vectors += features
-    joined = keras.ops.concatenate(vectors, axis=-1) if len(vectors) > 1 else vectors[0]
-    mean = _geometric_mean(probabilities, temperature, several_labels)
-    return keras.Model(inputs, [mean, joined])
-
-
-def split_at_logits(
-    model: "keras.Model", temperature: Temperature, *, several_labels: bool = False
-) -> tuple["keras.Model", "keras.Model"]:
-    """Divide an averaged model into two, the second of which takes the output of the first.
-
-    Args:
-        model: Model made by `average`, possibly loaded from a file.
-        temperature: The temperature that it was made with.
-        several_labels: Whether it was made for several labels.
-
-    Returns:
-        Model from a spectrogram `[N, M, T, 1]` to the logits of all members `[N, L]`, and model
-        from these logits to the probabilities `[N, K]`.
-    """
-    from freqquest.cnn.frameworks import keras
-
-    members = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    inputs = keras.Input(model.input_shape[1:], name="spectrogram")
-    logits = [keras.Model(each.input, each.layers[-1].input)(inputs) for each in members]
-    joined = keras.ops.concatenate(logits, axis=-1) if len(logits) > 1 else logits[0]
-    of_members = keras.Input(joined.shape[1:], name="logits")
-    divided = keras.ops.split(of_members, len(members), axis=-1)
-    probabilities = [each.layers[-1](part) for each, part in zip(members, divided, strict=True)]
-    mean = _geometric_mean(probabilities, temperature, several_labels)
-    return (
-        keras.Model(inputs, {"logits": joined}),
-        keras.Model(of_members, {"probabilities": mean}),
+    return np.concatenate(
+        [model.predict_on_batch(model_inputs(model, batch)) for batch in input_batches(inputs)]
     )
 
 
-def _geometric_mean(
-    probabilities: list["keras.KerasTensor"], temperature: Temperature, several_labels: bool
-) -> "keras.KerasTensor":
-    """Average the log probabilities of several networks `[N, K]`, divided by the temperature.
-
-    Of several labels, average the logits, log p - log(1 - p).
-    """
-    from keras import layers, ops
-
-    logs = [ops.log(probability + SMALLEST_PROBABILITY) for probability in probabilities]
-    if several_labels:
-        others = [ops.log(1 - probability + SMALLEST_PROBABILITY) for probability in probabilities]
-        logs = [log - other for log, other in zip(logs, others, strict=True)]
-    mean = layers.Average()(logs) if len(logs) > 1 else logs[0]
-    scale = [1 / each for each in temperature] if isinstance(temperature, list) else 1 / temperature
-    last = layers.Activation("sigmoid") if several_labels else layers.Softmax()
-    return last(layers.Rescaling(scale)(mean))
+def input_name(shape: tuple[int | None, ...]) -> str:
+    """Return the name of an input of this shape: `spectrogram` or `vector`."""
+    return "vector" if len(shape) == 2 else "spectrogram"
 
 
-def predict_probabilities(model: "keras.Model", spectrograms: np.ndarray) -> np.ndarray:
-    """Return class probabilities `[N, K]` of spectrograms `[N, M, T]`, computed in batches."""
-    return np.concatenate([model.predict_on_batch(batch) for batch in input_batches(spectrograms)])
+def model_inputs(model: "keras.Model", inputs: Inputs) -> np.ndarray | dict[str, np.ndarray]:
+    """Return those inputs that a model takes, as it takes them."""
+    spectrograms = inputs.spectrograms.astype(np.float32)[..., None]
+    both = {"spectrogram": spectrograms, "vector": inputs.vectors}
+    names = [input_name(each.shape) for each in model.inputs]
+    return both if len(names) > 1 else both[names[0]]
 
 
-def input_batches(spectrograms: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield spectrograms `[N, M, T]` as inputs `[B, M, T, 1]`, as many as memory has room for."""
-    num_values = spectrograms.shape[1] * spectrograms.shape[2]
-    step = max(1, min(_PREDICTION_BATCH, _PREDICTION_VALUES // num_values))
-    for start in range(0, len(spectrograms), step):
-        yield spectrograms[start : start + step].astype(np.float32)[..., None]
+def input_batches(inputs: Inputs) -> Iterator[Inputs]:
+    """Yield as many clips at a time as memory has room for."""
+    _, num_bands, num_frames = inputs.spectrograms.shape
+    step = max(1, min(_PREDICTION_BATCH, _PREDICTION_VALUES // (num_bands * num_frames)))
+    for start in range(0, len(inputs.spectrograms), step):
+        part = slice(start, start + step)
+        vectors = None if inputs.vectors is None else inputs.vectors[part]
+        yield Inputs(inputs.spectrograms[part], vectors)

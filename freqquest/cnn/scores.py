@@ -5,6 +5,7 @@ The only module that knows how predictions are scored, calibrated and decided; t
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from freqquest.cnn.calibration import (
     as_two_classes,
     fit_temperature,
     fit_temperatures,
+    geometric_mean,
     reliability_bins,
 )
 from freqquest.cnn.network import SMALLEST_PROBABILITY, Temperature
@@ -93,6 +95,10 @@ class Score(ABC):
         """Return probabilities `[N, K]` with a temperature."""
 
     @abstractmethod
+    def mean(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the geometric mean `[N, K]` of several classifiers' probabilities."""
+
+    @abstractmethod
     def reliability(self, probabilities: np.ndarray, labels: np.ndarray) -> Bins:
         """Return how often decisions of each confidence are right."""
 
@@ -139,6 +145,9 @@ class _Accuracy(Score):
     def apply_temperature(self, probabilities: np.ndarray, temperature: Temperature) -> np.ndarray:
         assert isinstance(temperature, float)
         return apply_temperature(probabilities, temperature)
+
+    def mean(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
+        return geometric_mean(probabilities)
 
     def reliability(self, probabilities: np.ndarray, labels: np.ndarray) -> Bins:
         return reliability_bins(probabilities, labels.argmax(axis=1))
@@ -207,6 +216,9 @@ class _MeanAveragePrecision(Score):
     def apply_temperature(self, probabilities: np.ndarray, temperature: Temperature) -> np.ndarray:
         assert isinstance(temperature, list)
         return apply_temperatures(probabilities, temperature)
+
+    def mean(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
+        return geometric_mean([as_two_classes(each) for each in probabilities])[..., 1]
 
     def reliability(self, probabilities: np.ndarray, labels: np.ndarray) -> Bins:
         return reliability_bins(as_two_classes(probabilities.ravel()), labels.ravel().astype(int))

@@ -1,10 +1,13 @@
 """Settings of the tune stage. Light to import, because `--help` reads them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
 from freqquest.presets import Preset
+
+ClassifierChoice = Literal["auto", "cnn", "embedding", "fusion"]
 
 NUM_TRIALS: dict[Preset, int] = {"default": 4, "reference": 1}
 """Default of `TuneConfig.num_trials`."""
@@ -36,6 +39,11 @@ class TuneConfig:
     """Start of the search. default: our best configuration, then the published recipe, then
     configurations chosen by the search. reference: the published recipe exactly (further trials
     only change its seed)."""
+
+    classifier: ClassifierChoice = "auto"
+    """Classifier of a dataset with an embedding. cnn: on spectrograms. embedding: a linear
+    classifier of the vectors, fitted in seconds. fusion: the mean of both. auto: the one with the
+    best score on held-out clips. Other datasets, and `preset=reference`, have cnn alone."""
 
     num_trials: int | None = None
     """Configurations to try. Default: 4, or 1 with `preset=reference`."""
@@ -89,6 +97,7 @@ class TuneConfig:
                 "`only` has no effect with `preset=reference`, which varies its seed alone: leave "
                 "out one of the two"
             )
+        self._check_classifier()
         if self.mixed_precision and not self.use_gpu:
             raise ValueError(
                 "`mixed_precision` needs `use_gpu`: on CPU cores it would save no time"
@@ -99,6 +108,21 @@ class TuneConfig:
             raise ValueError(f"`num_members={self.num_members}` must be 0 or more")
         if self.seed < 0:
             raise ValueError(f"`seed={self.seed}` must be 0 or more")
+
+    def _check_classifier(self) -> None:
+        """Refuse settings of a CNN without one, and an embedding beside the exact recipe."""
+        if self.preset == "reference" and self.classifier in ("embedding", "fusion"):
+            raise ValueError(
+                f"`classifier={self.classifier}` is not in the published recipe: leave it out, or "
+                "use `preset=default`"
+            )
+        if self.classifier == "embedding":
+            for name in ("num_trials", "max_epochs", "only"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"`{name}` has no effect with `classifier=embedding`, which trains no CNN: "
+                        "leave out one of the two"
+                    )
 
     @property
     def effective_num_trials(self) -> int:

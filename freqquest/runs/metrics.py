@@ -12,6 +12,10 @@ SCORE_TITLES: Final[dict[ScoreName, str]] = {
 """Names of the scores in sentences."""
 
 
+ClassifierKind = Literal["cnn", "embedding", "fusion"]
+"""A CNN on spectrograms, a linear classifier (head) on the dataset's embedding, or both."""
+
+
 class DatasetMetrics(TypedDict):
     """Metrics of the dataset stage, as far as the closing summary reads them."""
 
@@ -56,8 +60,19 @@ class AuditMetrics(TypedDict):
     num_clips: NotRequired[int]
 
 
+class ClassifiersMetrics(TypedDict):
+    """Comparison of the classifiers of a dataset with an embedding."""
+
+    kept: ClassifierKind
+    is_chosen: bool
+    """Whether the scores chose it, and not the settings."""
+    scores: dict[ClassifierKind, float]
+    """Score of each on the same held-out clips."""
+    scores_by_fold: dict[ClassifierKind, list[float]]
+
+
 class SearchMetrics(TypedDict):
-    """Metrics of the configuration that a search chose, on clips that it was not trained on."""
+    """Metrics of the classifier that a search chose, on clips that it was not trained on."""
 
     accuracy: NotRequired[float]
     """Accuracy over all validation clips of all folds, of clips with one label each."""
@@ -69,13 +84,16 @@ class SearchMetrics(TypedDict):
     """Description of the split that the score belongs to."""
     num_clips: int
     num_recordings: int
+    classifiers: NotRequired[ClassifiersMetrics]
+    """Missing if the CNN was the only one."""
     num_trials: int
+    """Trials of the search; 0 without a CNN."""
     num_failed_trials: int
     trial: str
-    """ID of the chosen trial."""
+    """ID of the chosen trial; empty without a CNN."""
     is_first_trial: bool
     cnn_config: Settings
-    """The chosen `CnnConfig`."""
+    """The chosen `CnnConfig`; empty without a CNN."""
     by_class: dict[str, ClassMetrics]
     background_label: NotRequired[str]
     """Class that is the background, if there is one. It counts as an answer here."""

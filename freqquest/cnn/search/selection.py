@@ -1,4 +1,4 @@
-"""Choice of the best trial, its metrics, and plots of the search.
+"""Choice of the best trial, metrics of the classifier that is kept, and plots of the search.
 
 No Ray and no TensorFlow: the trials saved their predictions. Shapes: N clips, K classes.
 """
@@ -12,7 +12,9 @@ import numpy as np
 from freqquest import plots
 from freqquest.cnn.abstention import SHOWN_PRECISIONS, held_out_curve
 from freqquest.cnn.calibration import calibration_error
+from freqquest.cnn.candidates import Candidate
 from freqquest.cnn.labeled_clips import LabeledClips
+from freqquest.cnn.scores import Score
 from freqquest.cnn.search.class_picture import draw_classes
 from freqquest.cnn.search.outcome import FINISHED, HeldOut, Outcome
 from freqquest.cnn.search.space import SPACE, LogRange
@@ -43,31 +45,36 @@ def choose(outcomes: Sequence[Outcome], clips: LabeledClips) -> Outcome:
 
 
 def evaluate(
-    outcomes: Sequence[Outcome], best: Outcome, clips: LabeledClips, split: str
+    outcomes: Sequence[Outcome],
+    best: Outcome | None,
+    kept: Candidate,
+    clips: LabeledClips,
+    split: str,
 ) -> SearchMetrics:
-    """Compute the metrics of the chosen configuration on the clips that it was not trained on.
+    """Compute the metrics of the kept classifier on the clips that it was not trained on.
 
     Args:
-        outcomes: All trials.
-        best: The chosen one.
+        outcomes: All trials; none without a CNN.
+        best: The chosen one; None without a CNN.
+        kept: The classifier that is kept.
         clips: Clips that its rows refer to.
         split: Description of the split that the score belongs to.
     """
-    rows, probabilities = best.predictions
+    rows, probabilities = kept.rows, kept.probabilities
     score, labels = clips.score, clips.labels[rows]
     temperature = score.fit_temperature(probabilities, labels)
     calibrated = score.apply_temperature(probabilities, temperature)
     metrics = {
         score.name: score.compute(probabilities, labels),
-        f"{score.name}_by_fold": best.fold_scores,
+        f"{score.name}_by_fold": kept.fold_scores,
         "split": split,
         "num_clips": len(rows),
         "num_recordings": len(set(clips.recordings[rows])),
         "num_trials": len(outcomes),
         "num_failed_trials": sum(not outcome.is_valid for outcome in outcomes),
-        "trial": best.trial_id,
-        "is_first_trial": best is outcomes[0],
-        "cnn_config": dataclasses.asdict(best.cnn_config),
+        "trial": best.trial_id if best else "",
+        "is_first_trial": bool(outcomes) and best is outcomes[0],
+        "cnn_config": dataclasses.asdict(best.cnn_config) if best else {},
         "by_class": score.by_class(calibrated, labels, clips.classes),
         "temperature": temperature,
         "calibration_error": {
@@ -85,39 +92,25 @@ def evaluate(
     return cast(SearchMetrics, metrics)
 
 
-def held_out(best: Outcome, clips: LabeledClips, metrics: SearchMetrics) -> HeldOut:
-    """Return the chosen configuration's predictions, calibrated, beside the true labels."""
-    rows, probabilities = best.predictions
-    calibrated = clips.score.apply_temperature(probabilities, metrics["temperature"])
-    return HeldOut(calibrated, clips.labels[rows])
+def held_out(kept: Candidate, clips: LabeledClips, metrics: SearchMetrics) -> HeldOut:
+    """Return the kept classifier's predictions, calibrated, beside the true labels."""
+    calibrated = clips.score.apply_temperature(kept.probabilities, metrics["temperature"])
+    return HeldOut(calibrated, clips.labels[kept.rows])
 
 
 def draw(
-    outcomes: Sequence[Outcome], best: Outcome, clips: LabeledClips, metrics: SearchMetrics
+    outcomes: Sequence[Outcome], kept: Candidate, clips: LabeledClips, metrics: SearchMetrics
 ) -> dict[str, np.ndarray]:
-    """Plot the search and the chosen trial: RGB pictures `[H, W, 3]`, by file name."""
-    rows, probabilities = best.predictions
+    """Plot the search and the kept classifier: RGB pictures `[H, W, 3]`, by file name."""
     score = clips.score
-    calibrated, labels = held_out(best, clips, metrics)
+    calibrated, labels = held_out(kept, clips, metrics)
     title = f"validation: {metrics['split']}"
     name = layout.CLASS_SCORES_NAME if clips.has_several_labels else layout.CONFUSION_MATRIX_NAME
     pictures = {
-        name: draw_classes(clips, rows, calibrated, title),
-        layout.LEARNING_CURVES_NAME: plots.curves(
-            {
-                outcome.trial_id: [epoch[score.metric] for epoch in outcome.history]
-                for outcome in outcomes
-                if outcome.history
-            },
-            "each trial",
-            "epoch",
-            f"validation {score.title}",
-            highlight=best.trial_id,
-        ),
-        layout.SEARCH_PROGRESS_NAME: _draw_progress(outcomes),
+        name: draw_classes(clips, kept.rows, calibrated, title),
         layout.RELIABILITY_NAME: plots.reliability(
             {
-                "as trained": score.reliability(probabilities, labels)[:2],
+                "as trained": score.reliability(kept.probabilities, labels)[:2],
                 "calibrated": score.reliability(calibrated, labels)[:2],
             },
             title,
@@ -128,6 +121,26 @@ def draw(
         pictures[layout.COVERAGE_NAME] = plots.precision_over_coverage(
             [point.coverage for point in points], [point.precision for point in points], title
         )
+    return pictures | (_draw_search(outcomes, metrics["trial"], score) if outcomes else {})
+
+
+def _draw_search(
+    outcomes: Sequence[Outcome], best_trial: str, score: Score
+) -> dict[str, np.ndarray]:
+    pictures = {
+        layout.LEARNING_CURVES_NAME: plots.curves(
+            {
+                outcome.trial_id: [epoch[score.metric] for epoch in outcome.history]
+                for outcome in outcomes
+                if outcome.history
+            },
+            "each trial",
+            "epoch",
+            f"validation {score.title}",
+            highlight=best_trial,
+        ),
+        layout.SEARCH_PROGRESS_NAME: _draw_progress(outcomes),
+    }
     importances = importance(outcomes)
     if importances:
         pictures[layout.IMPORTANCE_NAME] = plots.bars(importances, "share of the score's variance")
