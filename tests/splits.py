@@ -17,4 +17,7 @@ def read_split(dataset: Location, manifest: Manifest, split: str, view: ViewName
         labels=np.concatenate([shard.labels for shard in shards]),
         clip_ids=[clip_id for shard in shards for clip_id in shard.clip_ids],
         recordings=[recording for shard in shards for recording in shard.recordings],
+        vectors=np.concatenate([shard.vectors for shard in shards])
+        if shards[0].vectors is not None
+        else None,
     )

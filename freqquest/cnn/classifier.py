@@ -16,7 +16,8 @@ from freqquest.cnn.devices import grow_gpu_memory
 from freqquest.cnn.model_file import ModelCard, load_model, read_card
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.window_means import WindowMeans
-from freqquest.dataset.load_clip import window_spectrograms
+from freqquest.dataset.clip_inputs import Analysis, join
+from freqquest.dataset.load_clip import window_inputs
 from freqquest.storage import locate
 
 if TYPE_CHECKING:
@@ -123,10 +124,11 @@ class Classifier:
         reasons = [""] * len(paths)
         means = WindowMeans(len(paths), len(self.classes))
         card = self.card
-        stream = window_spectrograms(paths, card.clip, card.view, card.windows)
+        stream = window_inputs(paths, Analysis(card.clip, card.view), card.windows)
         while batch := list(itertools.islice(stream, _BATCH)):
-            rows, spectrograms, problems = zip(*batch, strict=True)
-            means.add(np.array(rows), predict_probabilities(self._model, np.stack(spectrograms)))
+            rows, inputs, problems = zip(*batch, strict=True)
+            spectrograms = join(inputs).spectrograms
+            means.add(np.array(rows), predict_probabilities(self._model, spectrograms))
             for row, problem in zip(rows, problems, strict=True):
                 reasons[row] = problem or reasons[row]
         is_unreadable = np.array(reasons, object) != ""

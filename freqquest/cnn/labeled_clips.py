@@ -1,6 +1,6 @@
 """A dataset's labeled clips in memory, and their division into training and validation rows.
 
-NumPy and pandas; no Ray. Shapes: N rows, M mel bands, T frames, K classes.
+NumPy and pandas; no Ray. Shapes: N rows, M mel bands, T frames, D values of a vector, K classes.
 """
 
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from freqquest.cnn.scores import Score, score_of
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest, Normalization
 from freqquest.dataset.read import SplitReader, read_rows
 from freqquest.dataset.stratify import count_labels, divide_groups
@@ -47,6 +48,8 @@ class LabeledClips:
     the file ends it."""
     classes: tuple[str, ...]
     normalization: Normalization
+    vectors: np.ndarray | None = None
+    """`[N, D]`, float32: vectors of a pretrained network; None if the dataset has none."""
     background_label: str | None = None
     """Class that is the background, if there is one."""
 
@@ -80,9 +83,10 @@ def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
     splits = [SplitReader(dataset, manifest, split, "cnn") for split in ("train", "validation")]
     rows = pd.concat([read_rows(dataset, manifest, split) for split in ("train", "validation")])
     has_folds = rows["fold"].notna().all() and rows["fold"].nunique() > 1
-    spectrograms, labels = _read_arrays(splits, manifest)
+    inputs, labels = _read_arrays(splits, manifest)
     return LabeledClips(
-        spectrograms=spectrograms,
+        spectrograms=inputs.spectrograms,
+        vectors=inputs.vectors,
         class_indices=rows["class_index"].to_numpy(),
         labels=labels,
         has_several_labels=manifest.has_several_labels,
@@ -100,21 +104,26 @@ def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
     )
 
 
-def _read_arrays(splits: list[SplitReader], manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
-    """Return spectrograms and labels of several splits, without a second copy in memory."""
+def _read_arrays(splits: list[SplitReader], manifest: Manifest) -> tuple[Inputs, np.ndarray]:
+    """Return inputs and labels of several splits, without a second copy in memory."""
     view, num_clips = manifest.views["cnn"], sum(map(len, splits))
     spectrograms = np.empty((num_clips, view.num_mels, view.num_frames), np.float16)
+    vectors = None
+    if manifest.embedding is not None:
+        vectors = np.empty((num_clips, manifest.embedding.num_values), np.float32)
     labels = np.empty((num_clips, len(manifest.classes)), bool)
     start = 0
     for split in splits:
         for shard in split.shards():
             end = start + len(shard.spectrograms)
             spectrograms[start:end], labels[start:end] = shard.spectrograms, shard.labels
+            if vectors is not None:
+                vectors[start:end] = shard.vectors
             start = end
-    return spectrograms, labels
+    return Inputs(spectrograms, vectors), labels
 
 
-def add_extra(clips: LabeledClips, extra: pd.DataFrame, spectrograms: np.ndarray) -> LabeledClips:
+def add_extra(clips: LabeledClips, extra: pd.DataFrame, inputs: Inputs) -> LabeledClips:
     """Append extra clips, which are in the training rows of every division and never in validation.
 
     Each counts as its own recording; the dataset's normalization is kept.
@@ -122,7 +131,7 @@ def add_extra(clips: LabeledClips, extra: pd.DataFrame, spectrograms: np.ndarray
     Args:
         clips: Clips of a dataset.
         extra: Columns `path` and `label`, as returned by `find_extra`.
-        spectrograms: `[N, M, T]` of the extra clips, in the dataset's view.
+        inputs: Inputs of the extra clips, by the dataset's analysis.
 
     Raises:
         UserError: An extra clip is in the dataset already.
@@ -136,7 +145,8 @@ def add_extra(clips: LabeledClips, extra: pd.DataFrame, spectrograms: np.ndarray
     class_indices = [clips.classes.index(label) for label in extra["label"]]
     return replace(
         clips,
-        spectrograms=np.concatenate([clips.spectrograms, spectrograms.astype(np.float16)]),
+        spectrograms=np.concatenate([clips.spectrograms, inputs.spectrograms.astype(np.float16)]),
+        vectors=None if clips.vectors is None else np.concatenate([clips.vectors, inputs.vectors]),
         class_indices=np.append(clips.class_indices, class_indices),
         labels=np.concatenate(
             [clips.labels, np.eye(len(clips.classes), dtype=bool)[class_indices]]

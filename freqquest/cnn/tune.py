@@ -26,9 +26,10 @@ from freqquest.cnn.leakage_audit import audit_report, audit_splits
 from freqquest.cnn.search.run import run_search, search_space
 from freqquest.cnn.search.selection import choose, draw, evaluate, held_out
 from freqquest.cnn.tune_config import TuneConfig
+from freqquest.dataset.clip_inputs import dataset_analysis
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.sources import digest, find_extra
-from freqquest.dataset.spectrogram_stream import load_spectrograms
+from freqquest.dataset.spectrogram_stream import load_inputs
 from freqquest.dataset.views import require_recipe_views
 from freqquest.errors import UserError
 from freqquest.runs import layout
@@ -125,8 +126,8 @@ def load_clips(dataset: Location, manifest: Manifest, extra: pd.DataFrame) -> La
     clips = load_labeled(dataset, manifest)
     if extra.empty:
         return clips
-    spectrograms = load_spectrograms(extra["path"].tolist(), manifest.clip, manifest.views["cnn"])
-    return add_extra(clips, extra, spectrograms)
+    inputs = load_inputs(extra["path"].tolist(), dataset_analysis(dataset, manifest))
+    return add_extra(clips, extra, inputs)
 
 
 def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> dict[str, object]:

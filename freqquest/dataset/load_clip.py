@@ -1,6 +1,6 @@
 """Clips from files on any storage, or in memory. pyarrow and the decoders.
 
-Shapes: S samples, M mel bands, T frames.
+Shapes: S samples.
 """
 
 import io
@@ -23,7 +23,7 @@ from freqquest.audio.decode import (
     load_waveforms,
 )
 from freqquest.audio.decode import duration_s as length_of
-from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
+from freqquest.dataset.clip_inputs import Analysis, Inputs
 from freqquest.dataset.windows import WindowConfig, window_starts
 from freqquest.storage import locate
 
@@ -113,19 +113,19 @@ def open_waveforms(
         yield from load_waveforms(stream, config, starts_s)
 
 
-def window_spectrograms(
-    paths: Iterable[str], config: ClipConfig, view: SpectrogramConfig, windows: WindowConfig
-) -> Iterator[tuple[int, np.ndarray, str]]:
-    """Yield the windows of files: the file's number, a spectrogram `[M, T]`, and a reason.
+def window_inputs(
+    paths: Iterable[str], analysis: Analysis, windows: WindowConfig
+) -> Iterator[tuple[int, Inputs, str]]:
+    """Yield the windows of files: the file's number, the inputs of one window, and a reason.
 
-    The reason is empty, unless the file cannot be read: then the spectrogram is zeros.
+    The reason is empty, unless the file cannot be read: then the inputs are zeros.
     """
     for number, path in enumerate(paths):
         try:
-            for waveform in open_windows(path, config, windows):
-                yield number, log_mel(waveform, view, config.sample_rate_hz), ""
+            for waveform in open_windows(path, analysis.clip, windows):
+                yield number, analysis.analyze(waveform), ""
         except UnreadableClipError as error:
-            yield number, np.zeros((view.num_mels, view.num_frames), np.float32), str(error)
+            yield number, analysis.zeros(), str(error)
 
 
 def measure_file(file: AudioFile, windows: WindowConfig) -> tuple[float, np.ndarray]:

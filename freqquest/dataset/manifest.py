@@ -14,6 +14,7 @@ from typing import Any
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.dataset.windows import WindowConfig
+from freqquest.embedding.config import EmbeddingConfig
 from freqquest.errors import UserError
 from freqquest.runs import tables
 from freqquest.storage import Location
@@ -52,6 +53,9 @@ ROW_COLUMNS = (
 """Columns of a shard, before one column per view. Version 3 has no `start_s` and `end_s`, as its
 clips begin with their files, and no `class_indices`, as they have one label.
 """
+
+EMBEDDING_COLUMN = "embedding"
+"""Column of a shard with the vectors of a pretrained network, float32; behind the views."""
 
 DATASET_FILES = re.compile(
     r"manifest\.json|unfinished\.json|quarantine\.csv|warnings\.csv|figures(/\w+\.png)?|"
@@ -143,6 +147,9 @@ class Manifest:
     background_label: str | None = None
     """Class that is the background, which is never an answer; None if there is none."""
 
+    embedding: EmbeddingConfig | None = None
+    """Pretrained network whose vectors the clips have; None if they have none."""
+
     has_several_labels: bool = False
     """True if there are clips with several labels."""
 
@@ -195,8 +202,9 @@ class Manifest:
     def save(self, dataset: Location) -> None:
         """Write the manifest, which commits the dataset: everything else must be complete."""
         content = dataclasses.asdict(self)
-        if self.background_label is None:  # so that an earlier freqquest reads the dataset
-            del content["background_label"]
+        for name in ("background_label", "embedding"):
+            if content[name] is None:  # so that an earlier freqquest reads the dataset
+                del content[name]
         (dataset / MANIFEST_NAME).write_text(json.dumps(content, indent=1))
 
 
@@ -236,6 +244,7 @@ def _from_json(content: dict[str, Any]) -> Manifest:
     normalization = {
         name: Normalization(**statistics) for name, statistics in content["normalization"].items()
     }
+    embedding = content.get("embedding")
     parsed = {
         "version": FORMAT_VERSION,
         "clip": ClipConfig(**content["clip"]),
@@ -243,6 +252,7 @@ def _from_json(content: dict[str, Any]) -> Manifest:
         "views": views,
         "normalization": normalization,
         "shards": [Shard(**shard) for shard in content["shards"]],
+        "embedding": None if embedding is None else EmbeddingConfig(**embedding),
     }
     return Manifest(**content | parsed)
 

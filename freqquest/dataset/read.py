@@ -1,6 +1,6 @@
 """Read a dataset's splits as arrays, whole or as a stream of shuffled batches.
 
-pyarrow and pandas. Shapes: N clips, B clips of a batch, M mel bands, T frames.
+pyarrow and pandas. Shapes: N clips, M mel bands, T frames, D values of a vector, K classes.
 """
 
 import io
@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from freqquest.audio.spectrogram import SpectrogramConfig
-from freqquest.dataset.manifest import ROW_COLUMNS, Manifest, Shard, sha256
+from freqquest.dataset.manifest import EMBEDDING_COLUMN, ROW_COLUMNS, Manifest, Shard
 from freqquest.dataset.order import batch_rows
+from freqquest.dataset.verify import read_verified
 from freqquest.dataset.views import ViewName
 from freqquest.errors import UserError
 from freqquest.storage import Location
@@ -39,9 +40,12 @@ class ClipArrays:
     clip_ids: list[str]
     recordings: list[str]
 
+    vectors: np.ndarray | None = None
+    """`[N, D]`, float32: vectors of a pretrained network, if there is one and the view is `cnn`."""
+
 
 def read_rows(dataset: Location, manifest: Manifest, split: str | None = None) -> pd.DataFrame:
-    """Return all columns except the spectrograms: one row per clip, in the order of the shards.
+    """Return all columns but spectrograms and vectors: a row per clip, in the order of the shards.
 
     Without a split, return all of them in the order train, validation, test. Where a background is
     skipped, its clips and the numbers of the classes are left out.
@@ -97,6 +101,7 @@ def read_shard(
         UserError: The shard is missing or corrupt.
     """
     columns = [view, "class_index", "class_indices", "clip_id", "recording"]
+    columns += vector_columns(manifest, view)
     table, skipped = read_table(dataset, shard, columns, verify=verify), manifest.skipped_index
     clips = ClipArrays(
         spectrograms=to_array(table[view], manifest.views[view]),
@@ -104,6 +109,7 @@ def read_shard(
         labels=label_matrix(table["class_indices"], len(manifest.classes) + (skipped is not None)),
         clip_ids=table["clip_id"].to_pylist(),
         recordings=table["recording"].to_pylist(),
+        vectors=vectors_in(table),
     )
     return clips if skipped is None else _without_class(clips, skipped)
 
@@ -121,6 +127,7 @@ def _without_class(clips: ClipArrays, index: int) -> ClipArrays:
         labels=labels[rows],
         clip_ids=[clips.clip_ids[row] for row in rows],
         recordings=[clips.recordings[row] for row in rows],
+        vectors=None if clips.vectors is None else clips.vectors[rows],
     )
 
 
@@ -175,20 +182,16 @@ def to_array(spectrograms: pa.ChunkedArray, view: SpectrogramConfig) -> np.ndarr
     return np.pad(stored, ((0, 0), (0, 0), (0, num_silent))) if num_silent else stored
 
 
-def read_verified(dataset: Location, shard: Shard) -> bytes:
-    """Return a shard's bytes after comparing their hash with the manifest's.
+def vector_columns(manifest: Manifest, view: ViewName) -> list[str]:
+    """Return the column of vectors that is read with a view, if there is one."""
+    return [EMBEDDING_COLUMN] if view == "cnn" and manifest.embedding is not None else []
 
-    Raises:
-        UserError: The shard is missing or corrupt.
-    """
-    path = dataset / shard.path
-    repair = "run the preprocess job with the same settings again to make it"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: {repair}")
-    content = path.read_bytes()
-    if sha256(content) != shard.sha256:
-        raise UserError(f"{path} is corrupt (its SHA-256 differs): remove it and {repair}")
-    return content
+
+def vectors_in(table: pa.Table) -> np.ndarray | None:
+    """Return a table's vectors, `[N, D]`; None if it has none."""
+    if EMBEDDING_COLUMN not in table.column_names:
+        return None
+    return np.reshape(pc.list_flatten(table[EMBEDDING_COLUMN]), (table.num_rows, -1))
 
 
 def example_of_each_class(
@@ -258,12 +261,14 @@ class SplitReader:
                 (loaded[index], row - (self._ends[index] - self._sizes[index]))
                 for index, row in zip(shard_indices, rows, strict=True)
             ]
+            vectors = [shard.vectors[row] for shard, row in clips if shard.vectors is not None]
             yield ClipArrays(
                 spectrograms=np.stack([shard.spectrograms[row] for shard, row in clips]),
                 class_indices=np.array([shard.class_indices[row] for shard, row in clips]),
                 labels=np.stack([shard.labels[row] for shard, row in clips]),
                 clip_ids=[shard.clip_ids[row] for shard, row in clips],
                 recordings=[shard.recordings[row] for shard, row in clips],
+                vectors=np.stack(vectors) if vectors else None,
             )
 
     def rows(

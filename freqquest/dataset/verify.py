@@ -2,8 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from freqquest.dataset.manifest import Manifest, Shard, load_manifest
-from freqquest.dataset.read import read_verified
+from freqquest.dataset.manifest import Manifest, Shard, load_manifest, sha256
 from freqquest.errors import UserError
 from freqquest.storage import Location, locate
 
@@ -41,3 +40,19 @@ def verify_shards(dataset: Location, manifest: Manifest) -> None:
     if problems:
         summary = f"{len(problems)} of {len(manifest.shards)} shards are missing or corrupt:"
         raise UserError("\n".join([summary, *problems]))
+
+
+def read_verified(dataset: Location, shard: Shard) -> bytes:
+    """Return a shard's bytes after comparing their hash with the manifest's.
+
+    Raises:
+        UserError: The shard is missing or corrupt.
+    """
+    path = dataset / shard.path
+    repair = "run the preprocess job with the same settings again to make it"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: {repair}")
+    content = path.read_bytes()
+    if sha256(content) != shard.sha256:
+        raise UserError(f"{path} is corrupt (its SHA-256 differs): remove it and {repair}")
+    return content

@@ -29,3 +29,8 @@ class EmbeddingConfig:
     def is_onnx(self) -> bool:
         """Return whether its file is in the format ONNX, and not in that of LiteRT."""
         return self.name.endswith(".onnx")
+
+    @property
+    def file_name(self) -> str:
+        """Name of its file in the folder of a dataset and in the archive of a model."""
+        return "embedding.onnx" if self.is_onnx else "embedding.tflite"

@@ -4,6 +4,7 @@ NumPy, soxr and the network's runtime; no Ray. Shapes: S samples, W windows, D v
 """
 
 import dataclasses
+import zipfile
 from functools import lru_cache
 from hashlib import sha256
 
@@ -85,6 +86,10 @@ class EmbeddingNetwork:
 def cached_network(config: EmbeddingConfig, file: Location) -> EmbeddingNetwork:
     """Return a network, which a process loads once.
 
+    Args:
+        config: Its settings.
+        file: Its file, or a model file that holds it.
+
     Raises:
         UserError: The file is missing or is another one, or its runtime is not installed.
     """
@@ -94,17 +99,32 @@ def cached_network(config: EmbeddingConfig, file: Location) -> EmbeddingNetwork:
 def read_again(config: EmbeddingConfig, file: Location) -> bytes:
     """Return the file of a network that was read before.
 
+    Args:
+        config: Its settings.
+        file: Its file, or a model file that holds it.
+
     Raises:
         UserError: It is missing, or is another one.
     """
     if not file.is_file():
         raise UserError(f"{file}, the network {config.name}, is missing: put it back")
-    content = file.read_bytes()
+    content = _read(file, config.file_name)
     if _hash(content) != config.sha256:
         raise UserError(
             f"{file} is not the network {config.name}: its SHA-256 differs; put it back"
         )
     return content
+
+
+def _read(file: Location, name: str) -> bytes:
+    """Return a member of an archive, or the whole file if it has none of that name."""
+    with file.open() as stream:
+        if zipfile.is_zipfile(stream):  # also files of LiteRT, which may hold the names of classes
+            with zipfile.ZipFile(stream) as archive:
+                if name in archive.namelist():
+                    return archive.read(name)
+        stream.seek(0)
+        return stream.read()
 
 
 def read_network(

@@ -11,6 +11,7 @@ from freqquest.cnn.labeled_clips import (
     load_labeled,
 )
 from freqquest.cnn.leakage_audit import RANDOM, RECORDING, audit_splits
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
 from freqquest.storage import locate
@@ -105,7 +106,7 @@ def with_extra(clips, num_extra=5):
     extra = pd.DataFrame(
         {"path": [f"/made/{number}.wav" for number in range(num_extra)], "label": "clicks"}
     )
-    return add_extra(clips, extra, np.full((num_extra, 16, 20), -7.0, np.float32))
+    return add_extra(clips, extra, Inputs(np.full((num_extra, 16, 20), -7.0, np.float32)))
 
 
 @pytest.mark.parametrize("folds", [0, 4], ids=["recordings", "folds"])
@@ -150,4 +151,4 @@ def test_extra_clips_do_not_count_as_recordings_for_cross_validation():
 def test_clips_of_the_dataset_are_refused_as_extra_clips(clips):
     extra = pd.DataFrame({"path": ["nowhere.wav"], "label": ["clicks"]})
     with pytest.raises(UserError, match="`extra_clips`: nowhere.wav is in the dataset already"):
-        add_extra(clips, extra, np.zeros((1, 16, 20), np.float16))
+        add_extra(clips, extra, Inputs(np.zeros((1, 16, 20), np.float16)))

@@ -6,13 +6,14 @@ import soundfile
 
 from freqquest.audio.decode import Clip, UnreadableClipError
 from freqquest.audio.spectrogram import log_mel
+from freqquest.dataset.clip_inputs import Analysis
 from freqquest.dataset.load_clip import (
     measure_file,
     open_clip,
     open_clips,
     open_windows,
     waveform_if_readable,
-    window_spectrograms,
+    window_inputs,
 )
 from freqquest.dataset.views import RECIPE_CLIP as CLIP
 from freqquest.dataset.views import RECIPE_VIEWS
@@ -122,7 +123,7 @@ def test_a_file_is_opened_once_to_measure_it_and_once_for_all_windows(kind, open
         (tmp_path / name).write_bytes(encode(name[2:].replace("wav", "avi"), sound(44_100, 30.0)))
     paths = [str(tmp_path / name) for name in ("a.wav", "b.m4a")]
     windows = choose_windows(kind, 4.0, 2.0, max_per_file=5)
-    found = list(window_spectrograms(paths, CLIP, RECIPE_VIEWS["cnn"], windows))
+    found = list(window_inputs(paths, Analysis(CLIP, RECIPE_VIEWS["cnn"]), windows))
     assert [number for number, _, _ in found] == [0] * 5 + [1] * 5
     assert opened == ["a.wav"] * 2 + ["b.m4a"] * 2
 
@@ -130,13 +131,14 @@ def test_a_file_is_opened_once_to_measure_it_and_once_for_all_windows(kind, open
 def test_the_spectrograms_of_windows_are_those_of_their_clips(tmp_path):
     path = tmp_path / "a.flac"
     soundfile.write(path, sound(44_100, 10.0), 44_100)
-    found = window_spectrograms(
-        [str(path)], CLIP, RECIPE_VIEWS["cnn"], choose_windows("all", 4.0, 2.5)
-    )
+    analysis = Analysis(CLIP, RECIPE_VIEWS["cnn"])
+    found = window_inputs([str(path)], analysis, choose_windows("all", 4.0, 2.5))
     starts = [0.0, 2.5, 5.0, 6.0]
-    for start_s, (_, spectrogram, reason) in zip(starts, found, strict=True):
+    for start_s, (_, inputs, reason) in zip(starts, found, strict=True):
         waveform = open_clip(str(path), CLIP, start_s).waveform
-        assert np.array_equal(spectrogram, log_mel(waveform, RECIPE_VIEWS["cnn"], 22_050))
+        spectrogram = log_mel(waveform, RECIPE_VIEWS["cnn"], 22_050)
+        assert np.array_equal(inputs.spectrograms, spectrogram[None])
+        assert inputs.vectors is None
         assert reason == ""
 
 
