@@ -15,6 +15,7 @@ import ray
 from freqquest import plots
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.progress import Progress
 
 Row = tuple[str, ...]
@@ -102,7 +103,7 @@ def train_and_test(
             accuracies.append(epoch["validation/accuracy"])
 
     model = fit(cnn_config, clips, split, max_epochs=max_epochs, seed=seed, on_epoch=record)
-    probabilities = predict_probabilities(model, clips.spectrograms[test_rows])
+    probabilities = predict_probabilities(model, Inputs(clips.spectrograms[test_rows]))
     confusions = plots.count_confusions(
         clips.class_indices[test_rows], probabilities.argmax(axis=1), len(clips.classes)
     )

@@ -12,10 +12,12 @@ import soundfile
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW
+from freqquest.cnn.average import average
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.devices import Device, prepare
-from freqquest.cnn.model_file import ModelCard, add_card, to_bytes
-from freqquest.cnn.network import average, build_model
+from freqquest.cnn.model_card import ModelCard
+from freqquest.cnn.model_file import add_card, to_bytes
+from freqquest.cnn.network import build_model
 from freqquest.dataset.manifest import Normalization
 
 _NUM_CLASSES = 10

@@ -20,8 +20,9 @@ from freqquest.audio.negative_clips import negative_clips
 from freqquest.audio.spectrogram import log_mel
 from freqquest.benchmark.events_recordings import Sound, make_recordings
 from freqquest.cnn.config import CnnConfig
-from freqquest.cnn.detection_thresholds import detection_thresholds, negative_spectrograms
+from freqquest.cnn.detection_thresholds import detection_thresholds, negative_inputs
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, hold_out
+from freqquest.dataset.clip_inputs import Analysis
 from freqquest.dataset.load_clip import open_clip
 from freqquest.dataset.stratify import count_labels, divide_groups
 from freqquest.detection.grid import Grid
@@ -95,8 +96,9 @@ def train_and_listen(
     are chosen on predictions of another network, which has not seen the recordings that it
     predicts. No held-out clip takes part.
     """
+    from freqquest.cnn.average import average
     from freqquest.cnn.devices import Device, prepare
-    from freqquest.cnn.network import average, predict_probabilities
+    from freqquest.cnn.network import on_spectrograms
     from freqquest.cnn.training import fit
 
     prepare(Device())
@@ -108,12 +110,12 @@ def train_and_listen(
     outer = replace(outer, validation=outer.validation[:0])
     inner = _inner_split(clips, outer.train, seed)
     train = partial(fit, cnn_config, clips, max_epochs=max_epochs, seed=seed)
-    predicted = predict_probabilities(train(split=inner), clips.spectrograms[inner.validation])
+    predicted = on_spectrograms(train(split=inner))(clips.spectrograms[inner.validation])
     truth, score = clips.labels[inner.validation], clips.score
     temperature = score.fit_temperature(predicted, truth)
     assert isinstance(temperature, float)
     model = average([train(split=outer)], temperature)
-    predict = partial(predict_probabilities, model)
+    predict = on_spectrograms(model)
     return Listening(
         fold=fold,
         seed=seed,
@@ -123,7 +125,7 @@ def train_and_listen(
         thresholds=detection_thresholds(
             score.apply_temperature(predicted, temperature),
             truth,
-            predict(negative_spectrograms(grid.clip, grid.view)),
+            predict(negative_inputs(Analysis(grid.clip, grid.view)).spectrograms),
         ),
         recordings=list(_listen(sounds, grid, predict, _RECORDINGS_SEED + seed)),
     )

@@ -19,8 +19,9 @@ from freqquest.benchmark.unknown_measures import MEASURES, Outputs, Training
 from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, dataset_split, load_labeled
-from freqquest.cnn.network import input_batches
+from freqquest.cnn.network import input_batches, model_inputs
 from freqquest.cnn.tune_config import MAX_EPOCHS
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
 from freqquest.storage import locate
@@ -163,7 +164,10 @@ def _outputs(model: "keras.Model", spectrograms: np.ndarray) -> Outputs:
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     features = [each.input for each in dense if each.activation is not keras.activations.relu]
     inner = keras.Model(model.input, [model.layers[-1].input, *features])
-    batches = [inner.predict_on_batch(batch) for batch in input_batches(spectrograms)]
+    batches = [
+        inner.predict_on_batch(model_inputs(inner, batch))
+        for batch in input_batches(Inputs(spectrograms))
+    ]
     logits, *vectors = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     return Outputs(logits, np.concatenate(vectors, axis=1))
 

@@ -12,7 +12,7 @@ from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.network import Temperature
 from freqquest.cnn.scores import Score
 from freqquest.cnn.search.outcome import Outcome
-from freqquest.runs.metrics import ClassifierKind, ClassifiersMetrics
+from freqquest.runs.metrics import ClassifierKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +78,11 @@ def fuse(
 
 
 def choose_candidate(candidates: Sequence[Candidate], clips: LabeledClips) -> Candidate:
-    """TODO"""
+    """Return the candidate with the best score; of equal ones, the first."""
+    return max(
+        candidates,
+        key=lambda each: clips.score.compute(each.probabilities, clips.labels[each.rows]),
+    )
 
 
 def _fold_scores(

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pandas as pd
 
+from freqquest.audio.waveform import fit_waveform
 from freqquest.cnn.devices import grow_gpu_memory
-from freqquest.cnn.model_file import ModelCard, load_model, read_card
+from freqquest.cnn.model_card import ModelCard
+from freqquest.cnn.model_file import load_model, read_card
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.window_means import WindowMeans
-from freqquest.dataset.clip_inputs import Analysis, join
+from freqquest.dataset.clip_inputs import Analysis, Inputs, join
 from freqquest.dataset.load_clip import window_inputs
 from freqquest.storage import locate
 
@@ -37,9 +39,18 @@ class Classifier:
     ```
     """
 
-    def __init__(self, model: "keras.Model", card: ModelCard) -> None:
-        """Use a model that is in memory; `load` reads one from its file."""
+    def __init__(
+        self, model: "keras.Model", card: ModelCard, analysis: Analysis | None = None
+    ) -> None:
+        """Use a model that is in memory; `load` reads one from its file.
+
+        Args:
+            model: The model.
+            card: Its card.
+            analysis: Its analysis; may be left out without a pretrained network.
+        """
         self._model, self.card = model, card
+        self._analysis = analysis or Analysis(card.clip, card.view)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -52,7 +63,7 @@ class Classifier:
         model_file = locate(path)
         card = read_card(model_file, "path")
         grow_gpu_memory()
-        return cls(load_model(model_file), card)
+        return cls(load_model(model_file), card, card.analysis(model_file))
 
     @property
     def classes(self) -> list[str]:
@@ -123,12 +134,10 @@ class Classifier:
     def _predict_files(self, paths: list[str], unknown_below: float | None) -> pd.DataFrame:
         reasons = [""] * len(paths)
         means = WindowMeans(len(paths), len(self.classes))
-        card = self.card
-        stream = window_inputs(paths, Analysis(card.clip, card.view), card.windows)
+        stream = window_inputs(paths, self._analysis, self.card.windows)
         while batch := list(itertools.islice(stream, _BATCH)):
             rows, inputs, problems = zip(*batch, strict=True)
-            spectrograms = join(inputs).spectrograms
-            means.add(np.array(rows), predict_probabilities(self._model, spectrograms))
+            means.add(np.array(rows), predict_probabilities(self._model, join(inputs)))
             for row, problem in zip(rows, problems, strict=True):
                 reasons[row] = problem or reasons[row]
         is_unreadable = np.array(reasons, object) != ""
@@ -145,14 +154,14 @@ class Classifier:
             _require_usable(waveform, number)
         probabilities = self._no_probabilities(len(waveforms))
         for start in range(0, len(waveforms), _BATCH):
-            spectrograms = [
-                self.card.spectrogram(waveform.astype(np.float32), sample_rate_hz)
-                for waveform in waveforms[start : start + _BATCH]
-            ]
-            probabilities[start : start + _BATCH] = predict_probabilities(
-                self._model, np.stack(spectrograms)
-            )
+            batch = waveforms[start : start + _BATCH]
+            inputs = join(self._analyze(waveform, sample_rate_hz) for waveform in batch)
+            probabilities[start : start + _BATCH] = predict_probabilities(self._model, inputs)
         return self._table(probabilities, unknown_below)
+
+    def _analyze(self, waveform: np.ndarray, sample_rate_hz: int) -> Inputs:
+        clip = fit_waveform(waveform.astype(np.float32), sample_rate_hz, self.card.clip)
+        return self._analysis.analyze(clip)
 
     def _no_probabilities(self, num_clips: int) -> np.ndarray:
         return np.full((num_clips, len(self.classes)), np.nan, np.float32)

@@ -13,7 +13,8 @@ from freqquest.cnn.detection_thresholds import detection_thresholds, negative_in
 from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.heads import Head, build_head
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
-from freqquest.cnn.model_file import ModelCard, add_card, load_model, to_bytes
+from freqquest.cnn.model_card import ModelCard
+from freqquest.cnn.model_file import add_card, load_model, to_bytes
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.search.outcome import HeldOut
 from freqquest.dataset.clip_inputs import Analysis, Inputs

@@ -146,7 +146,8 @@ def _equal_weights(recordings: np.ndarray) -> np.ndarray:
     """Return weights of clips `[N]` by which all recordings count the same; their mean is 1."""
     _, numbers, counts = np.unique(recordings, return_inverse=True, return_counts=True)
     weights: np.ndarray = 1 / counts[numbers]
-    return weights / weights.mean()
+    weights /= weights.mean()
+    return weights
 
 
 def _choose_strength(examples: _Examples, recordings: np.ndarray) -> float:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from freqquest.cluster import connection
-from freqquest.cnn.model_file import ModelCard, load_model, read_card
-from freqquest.cnn.network import input_batches
+from freqquest.cnn.model_card import ModelCard
+from freqquest.cnn.model_file import load_model, read_card
+from freqquest.cnn.network import input_batches, model_inputs
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.dataset.manifest import Manifest
 from freqquest.errors import UserError
 from freqquest.storage import Location
@@ -43,6 +45,7 @@ def start_judge(
     import ray
 
     card, name = read_card(model_file, parameter), f"`{parameter}={model_file}`"
+    card.require_no_embedding(name, "the judge does not run")
     require_classes(card, manifest.classes, name)
     require_view(card, manifest, name)
     actor = ray.remote(
@@ -137,8 +140,8 @@ class Judge:
     """The actor, which holds the model."""
 
     def __init__(self, model_file: Location, classes: list[str], num_threads: int = 1) -> None:
+        from freqquest.cnn.average import with_features
         from freqquest.cnn.devices import Device, prepare
-        from freqquest.cnn.network import with_features
 
         prepare(Device(num_threads=num_threads))
         self._card = read_card(model_file)
@@ -192,7 +195,10 @@ class Judge:
                 f"[N, *{expected}]"
             )
         probabilities, features = _concatenate(
-            [self._model.predict_on_batch(batch) for batch in input_batches(spectrograms)]
+            [
+                self._model.predict_on_batch(model_inputs(self._model, batch))
+                for batch in input_batches(Inputs(spectrograms))
+            ]
         )
         return probabilities[:, self._order], features
 

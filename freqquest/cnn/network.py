@@ -4,7 +4,7 @@ Keras is imported inside the functions; no Ray.
 Shapes: N clips, M mel bands, T frames, K classes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -188,6 +188,11 @@ def predict_probabilities(model: "keras.Model", inputs: Inputs) -> np.ndarray:
     )
 
 
+def on_spectrograms(model: "keras.Model") -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from spectrograms `[N, M, T]` to a model's probabilities `[N, K]`."""
+    return lambda spectrograms: predict_probabilities(model, Inputs(spectrograms))
+
+
 def input_name(shape: tuple[int | None, ...]) -> str:
     """Return the name of an input of this shape: `spectrogram` or `vector`."""
     return "vector" if len(shape) == 2 else "spectrogram"
@@ -195,10 +200,14 @@ def input_name(shape: tuple[int | None, ...]) -> str:
 
 def model_inputs(model: "keras.Model", inputs: Inputs) -> np.ndarray | dict[str, np.ndarray]:
     """Return those inputs that a model takes, as it takes them."""
-    spectrograms = inputs.spectrograms.astype(np.float32)[..., None]
-    both = {"spectrogram": spectrograms, "vector": inputs.vectors}
-    names = [input_name(each.shape) for each in model.inputs]
-    return both if len(names) > 1 else both[names[0]]
+    taken: dict[str, np.ndarray] = {}
+    for name in (input_name(each.shape) for each in model.inputs):
+        if name == "spectrogram":
+            taken[name] = inputs.spectrograms.astype(np.float32)[..., None]
+        else:
+            assert inputs.vectors is not None
+            taken[name] = inputs.vectors
+    return taken if len(taken) > 1 else next(iter(taken.values()))
 
 
 def input_batches(inputs: Inputs) -> Iterator[Inputs]:

@@ -12,15 +12,15 @@ from freqquest.cluster import capacity
 from freqquest.cnn.abstention import UNKNOWN
 from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.gpu_backend import find_gpu_backend
-from freqquest.cnn.model_file import ModelCard, load_model, read_card
+from freqquest.cnn.model_card import ModelCard
+from freqquest.cnn.model_file import load_model, read_card
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.cnn.window_means import WindowMeans
-from freqquest.dataset.clip_inputs import Analysis
 from freqquest.dataset.file_names import SEVERAL_FILES, is_inside, match_files
 from freqquest.dataset.quarantine import are_too_many
 from freqquest.dataset.sources import find_unlabeled
-from freqquest.dataset.spectrogram_stream import stream_inputs
+from freqquest.dataset.spectrogram_stream import inputs_of, stream_inputs
 from freqquest.dataset.text_tables import find_column, read_csv
 from freqquest.dataset.windows import WindowConfig, choose_windows
 from freqquest.errors import UserError
@@ -239,9 +239,8 @@ def predict_clips(
     if len(readable):
         rows = pd.DataFrame({"row": readable, "path": results["path"].to_numpy()[readable]})
         gpu_backend = find_gpu_backend() if use_gpu else None
-        analysis = Analysis(card.clip, card.view)
         pipeline = stream_inputs(
-            rows, analysis, windows or card.windows, num_cpus=decode_cpus
+            rows, card.analysis(model_file), windows or card.windows, num_cpus=decode_cpus
         ).map_batches(
             _PredictionActor,
             fn_constructor_args=(model_file, Device(gpu_backend=gpu_backend)),
@@ -289,5 +288,5 @@ class _PredictionActor:
         self._model = load_model(model_file)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        probabilities = predict_probabilities(self._model, batch["spectrogram"])
+        probabilities = predict_probabilities(self._model, inputs_of(batch))
         return {"row": batch["row"], "probabilities": probabilities, "reason": batch["reason"]}

@@ -18,6 +18,7 @@ from freqquest.cnn.frameworks import keras
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.network import build_model, predict_probabilities
 from freqquest.cnn.weight_average import AveragedWeights
+from freqquest.dataset.clip_inputs import Inputs
 
 EpochMetrics = dict[str, float]
 """Losses, the score of the validation clips, the accuracy of the training if clips have one label
@@ -126,7 +127,7 @@ class _EpochEvaluation(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
     ) -> None:
         super().__init__()
         self._kept, self._on_epoch, self._keep_best = kept, on_epoch, keep_best
-        self._spectrograms, self._labels = clips.spectrograms[rows], clips.labels[rows]
+        self._inputs, self._labels = Inputs(clips.spectrograms[rows]), clips.labels[rows]
         self._score, self._best, self._best_weights = clips.score, -1.0, None
         self._seconds, self._started = 0.0, 0.0
 
@@ -146,7 +147,7 @@ class _EpochEvaluation(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         }
         probabilities = np.zeros((0, 0))
         if len(self._labels):
-            probabilities = predict_probabilities(self._kept, self._spectrograms)
+            probabilities = predict_probabilities(self._kept, self._inputs)
             logs["val_loss"] = self._score.loss(probabilities, self._labels)
             _require_finite(logs["val_loss"], epoch)
             score = self._score.compute(probabilities, self._labels)

@@ -10,6 +10,7 @@ import ray
 from freqquest import plots
 from freqquest.cluster import capacity
 from freqquest.cnn import final_model
+from freqquest.cnn.comparison import compare
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.gpu_backend import find_gpu_backend
@@ -23,9 +24,10 @@ from freqquest.cnn.labeled_clips import (
     load_labeled,
 )
 from freqquest.cnn.leakage_audit import audit_report, audit_splits
+from freqquest.cnn.search.outcome import Outcome
 from freqquest.cnn.search.run import run_search, search_space
 from freqquest.cnn.search.selection import choose, draw, evaluate, held_out
-from freqquest.cnn.tune_config import TuneConfig
+from freqquest.cnn.tune_config import ClassifierChoice, TuneConfig
 from freqquest.dataset.clip_inputs import dataset_analysis
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.sources import digest, find_extra
@@ -53,6 +55,7 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     search_space(config)  # refuses invalid settings before any work
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)
+    choice = _choice(config, manifest)
     if config.preset == "reference":
         manifest.require_one_label(config.dataset_dir, "`preset=reference`", "use `preset=default`")
         require_recipe_views(manifest.clip, manifest.views, "cnn")
@@ -73,26 +76,49 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     shared_clips = ray.put(clips)
     clips = ray.get(shared_clips)  # a view of the shared copy, which frees the driver's own
 
-    outcomes = run_search(config, manifest, shared_clips, splits, run.location, gpu_backend)
-    best = choose(outcomes, clips)
-    search_metrics = evaluate(outcomes, best, clips, _describe_split(config, clips, manifest))
-    _write_plots(draw(outcomes, best, clips, search_metrics), run)
-    write_held_out_clips(best, clips, search_metrics, manifest.clip, run.location)
+    outcomes: list[Outcome] = []
+    if choice != "embedding":
+        outcomes = run_search(config, manifest, shared_clips, splits, run.location, gpu_backend)
+    best = choose(outcomes, clips) if outcomes else None
+    comparison = compare(choice, best, clips, shared_clips, splits)
+    kept, split = comparison.kept, _describe_split(config, clips, manifest)
+    search_metrics = evaluate(outcomes, best, kept, clips, split)
+    if comparison.metrics is not None:
+        search_metrics["classifiers"] = comparison.metrics
+    _write_plots(draw(outcomes, kept, clips, search_metrics), run)
+    write_held_out_clips(kept, clips, search_metrics, manifest.clip, run.location)
 
-    predictions, networks = final_model.fit_final_and_audit_networks(
-        config, clips, shared_clips, best, audit, run.location, gpu_backend
+    parts = final_model.fit_parts(
+        config, clips, shared_clips, comparison, audit, run.location, gpu_backend
     )
     final_metrics = {
-        "num_members": len(networks),
+        "num_members": len(parts.networks),
         "num_extra_clips": len(extra),
-        "trained_on": final_model.describe_training_clips(config, best, networks, len(extra)),
+        "trained_on": final_model.describe_training_clips(config, parts, len(extra)),
     }
     metrics = cast(CnnMetrics, search_metrics | final_metrics)
     if config.audit_leakage:
-        metrics["audit"] = audit_report(clips, audit, predictions)
-    of_held_out = held_out(best, clips, metrics)
-    final_model.save(networks, manifest, metrics, of_held_out, run / layout.MODEL_NAME)
+        metrics["audit"] = audit_report(clips, audit, parts.audited)
+    of_held_out = held_out(kept, clips, metrics)
+    final_model.save(parts, dataset, manifest, metrics, of_held_out, run / layout.MODEL_NAME)
     return cast(CnnMetrics, run.finish(metrics))
+
+
+def _choice(config: TuneConfig, manifest: Manifest) -> ClassifierChoice:
+    """Return the classifier to keep; a dataset without an embedding, and the recipe, have a CNN.
+
+    Raises:
+        UserError: The settings name a classifier that the dataset cannot have.
+    """
+    if manifest.embedding is None and config.classifier in ("embedding", "fusion"):
+        raise UserError(
+            f"`classifier={config.classifier}` needs a dataset with an embedding, and "
+            f"`dataset_dir={config.dataset_dir}` has none: make one with `embedding` of the "
+            "preprocess job, or leave it out"
+        )
+    if manifest.embedding is None or config.preset == "reference":
+        return "cnn"
+    return config.classifier
 
 
 def _find_gpu_backend(config: TuneConfig) -> Backend | None:
@@ -140,10 +166,12 @@ def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> di
     preset = dataclasses.asdict(PRESETS[config.preset])
     # In bands of 128, so that run folders from before it was a share stay valid.
     preset["band_shift"] = round(128 * preset["band_shift"])
-    # Left out where it is off, so that run folders from before it stay valid.
-    precision = {"mixed_precision": True} if config.mixed_precision else {}
+    # Left out where they are as ever, so that run folders from before them stay valid.
+    optional: dict[str, object] = {"mixed_precision": True} if config.mixed_precision else {}
+    if config.classifier != "auto":
+        optional["classifier"] = config.classifier
     return {
-        **precision,
+        **optional,
         **{name: getattr(config, name) for name in names},
         "dataset_sha256": manifest.content_sha256,
         "extra_clips_sha256": None if extra.empty else digest(extra),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from freqquest.cnn.model_file import ModelCard, read_card
+from freqquest.cnn.model_card import ModelCard
+from freqquest.cnn.model_file import read_card
 from freqquest.dataset.tree import list_tree
 from freqquest.detection.config import DetectConfig
 from freqquest.detection.event_files import file_names, frequency_range, write_events
@@ -67,6 +68,7 @@ def check_request(config: DetectConfig) -> Request:
                 f"`{name}={path}` exists: choose another path, or pass `overwrite=True`"
             )
     card = read_card(locate(config.model))
+    card.require_no_embedding(f"`model={config.model}`", "detection does not run")
     try:
         grid = Grid(clip=card.clip, view=card.view, hop_s=config.hop)
     except ValueError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import oaconvolve
 
-from freqquest.cnn.model_file import ModelCard
+from freqquest.cnn.model_card import ModelCard
 from freqquest.detection.config import DEFAULT_CONFIDENCE, DetectConfig
 from freqquest.detection.grid import Grid
 from freqquest.detection.listen import Heard

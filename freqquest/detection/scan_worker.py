@@ -4,13 +4,12 @@ Keras is loaded in the actor only.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TypedDict
 
 from freqquest.audio.unreadable import UnreadableClipError
 from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.model_file import load_model
-from freqquest.cnn.network import predict_probabilities
+from freqquest.cnn.network import on_spectrograms
 from freqquest.detection.grid import Grid
 from freqquest.detection.listen import listen
 from freqquest.detection.parts import has_part, write_part
@@ -58,7 +57,7 @@ class ListeningActor:
     def __init__(self, settings: Listener) -> None:
         prepare(settings.device)
         self._settings = settings
-        self._predict = partial(predict_probabilities, load_model(settings.model_file))
+        self._predict = on_spectrograms(load_model(settings.model_file))
 
     def __call__(self, piece: Piece) -> Done:
         grid = self._settings.grid

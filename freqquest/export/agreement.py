@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from freqquest.cnn.model_file import ModelCard
+from freqquest.cnn.model_card import ModelCard
 from freqquest.cnn.scores import score_of
 from freqquest.errors import UserError
 from freqquest.export.clips import LabeledWaveforms

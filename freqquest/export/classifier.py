@@ -11,9 +11,11 @@ import numpy as np
 
 from freqquest.cnn.devices import grow_gpu_memory
 from freqquest.cnn.frameworks import choose_backend
-from freqquest.cnn.model_file import ModelCard, load_model, read_card
+from freqquest.cnn.model_card import ModelCard
+from freqquest.cnn.model_file import load_model, read_card
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.scores import score_of
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
 from freqquest.export.agreement import ExportReport, Measurement, compare_classifiers
@@ -44,6 +46,7 @@ def export_classifier(config: ExportConfig, model_file: Location, path: Path) ->
     """
     require_packages(config.format, onnx_converter="tf2onnx")
     card = read_card(model_file)
+    card.require_no_embedding(f"`model={model_file}`", "the export cannot convert")
     require_known_view(card.view, f"`model={model_file}`")
     clips = _find_clips(config, card, f"`model={model_file}`")
     choose_backend("tensorflow")
@@ -67,7 +70,7 @@ def _compare(
 
     def original(waveform: np.ndarray) -> np.ndarray:
         spectrogram = card.spectrogram(waveform, card.clip.sample_rate_hz)
-        return predict_probabilities(network, spectrogram[None])
+        return predict_probabilities(network, Inputs(spectrogram[None]))
 
     with keras.device("cpu"):  # a GPU rounds otherwise
         run = load(kind, path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freqquest.cnn.model_file import ModelCard
+from freqquest.cnn.model_card import ModelCard
 from freqquest.export import description
 from freqquest.export.config import ONNX_OPSET, Format
 from freqquest.export.front_end import log_mel

@@ -16,7 +16,7 @@ from freqquest.audio.demo_signals import make_axes
 from freqquest.audio.demo_sounds import SOUNDS
 from freqquest.audio.waveform import fit_waveform
 from freqquest.cnn.judge import require_classes, require_view
-from freqquest.cnn.model_file import ModelCard
+from freqquest.cnn.model_card import ModelCard
 from freqquest.dataset.load_clip import open_clips
 from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest, load_manifest
 from freqquest.dataset.read import SplitReader, read_rows

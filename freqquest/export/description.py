@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqquest.cnn.model_file import ModelCard
+from freqquest.cnn.model_card import ModelCard
 
 if TYPE_CHECKING:
     from freqquest.cgan.generator_file import GeneratorCard

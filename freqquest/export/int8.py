@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freqquest.cnn.model_file import ModelCard
-from freqquest.cnn.network import split_at_logits
+from freqquest.cnn.average import split_at_logits
+from freqquest.cnn.model_card import ModelCard
 from freqquest.export.classifier_graph import to_bytes, with_front_end
 from freqquest.export.litert_join import join
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freqquest.cnn.model_file import ModelCard, read_card
+from freqquest.cnn.model_card import ModelCard
+from freqquest.cnn.model_file import read_card
 from freqquest.dataset.load_clip import measure_file
 from freqquest.dataset.windows import WindowConfig
 from freqquest.detection.config import DetectConfig
@@ -62,6 +63,7 @@ def hearing_of(model_file: Location) -> Hearing:
         UserError: The model cannot be used.
     """
     card = read_card(model_file)
+    card.require_no_embedding(f"`model={model_file}`", "the service does not run")
     defaults = DetectConfig(model=str(model_file), audio_dir="uploads", output="events.json")
     try:
         grid = Grid(clip=card.clip, view=card.view, hop_s=defaults.hop)

@@ -13,7 +13,7 @@ import numpy as np
 from freqquest.audio.unreadable import UnreadableClipError
 from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.model_file import load_model
-from freqquest.cnn.network import predict_probabilities
+from freqquest.cnn.network import on_spectrograms
 from freqquest.serving.answers import Answer, Hearing, Upload, answer
 from freqquest.serving.config import REQUESTS_AT_ONCE
 from freqquest.serving.sharing import SharedNetwork
@@ -37,7 +37,7 @@ class Replica:
     def __init__(self, settings: ReplicaSettings) -> None:
         prepare(settings.device)
         self._settings = settings
-        network = partial(predict_probabilities, load_model(settings.model_file))
+        network = on_spectrograms(load_model(settings.model_file))
         view = settings.hearing.card.view
         for count in (1, 2):  # Keras compiles it for one window, and then for any number
             network(np.zeros((count, view.num_mels, view.num_frames), np.float32))

@@ -15,7 +15,7 @@ class SharedNetwork:
     What comes while it computes is its next batch, so that nothing waits for a batch to fill.
 
     ```python
-    predict = SharedNetwork(partial(predict_probabilities, model), max_batch=8)
+    predict = SharedNetwork(on_spectrograms(model), max_batch=8)
     probabilities = predict(spectrograms)  # in any thread
     ```
     """

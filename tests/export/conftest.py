@@ -8,7 +8,8 @@ import pytest
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW
-from freqquest.cnn.model_file import ModelCard, add_card, load_model, to_bytes
+from freqquest.cnn.model_card import ModelCard
+from freqquest.cnn.model_file import add_card, load_model, to_bytes
 from freqquest.cnn.network import average, build_model, predict_probabilities
 from freqquest.dataset.manifest import Normalization
 from freqquest.dataset.views import make_view

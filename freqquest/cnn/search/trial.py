@@ -30,6 +30,7 @@ from freqquest.cnn.search.outcome import (
     TrialReport,
 )
 from freqquest.cnn.search.space import cnn_config_of
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.runs.metrics import Settings
 from freqquest.storage import Location
 
@@ -86,7 +87,7 @@ def run_trial(params: Settings, task: TrialTask) -> None:
                     device=task.device,
                 )
                 predictions.append(
-                    predict_probabilities(model, clips.spectrograms[split.validation])
+                    predict_probabilities(model, Inputs(clips.spectrograms[split.validation]))
                 )
                 reporter.log_predictions(predictions[-1])
                 reporter.end_split()
