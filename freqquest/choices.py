@@ -1,5 +1,6 @@
-"""Checks of settings that have a fixed set of values, or two numbers. Imports nothing heavy."""
+"""Checks of settings: fixed sets of values, two numbers, a pattern. Imports nothing heavy."""
 
+import re
 from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
@@ -39,3 +40,22 @@ def number_range(name: str, value: str | int) -> tuple[int, int]:
     if int(second) < int(first):
         raise ValueError(f"`{name}={value}` must give the minimum first: {second}:{first}")
     return int(first), int(second)
+
+
+def check_pattern(pattern: str) -> None:
+    """Check the regular expression that finds recordings in file names.
+
+    Raises:
+        ValueError: It is none, or has not exactly one group.
+    """
+    try:
+        num_groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(
+            f"`recording_pattern={pattern}` is not a regular expression: {error}"
+        ) from error
+    if num_groups != 1:
+        raise ValueError(
+            f"`recording_pattern={pattern}` has {num_groups} groups: it needs exactly one, around "
+            "the recording's name"
+        )

@@ -15,6 +15,7 @@ _AUGMENTATION = "num_augmented_copies augmentations"
 _SPECTROGRAMS = (
     "num_mels min_frequency max_frequency cnn_n_fft cnn_hop_length cgan_n_fft cgan_hop_length"
 )
+_EMBEDDING = "embedding embedding_rate embedding_tensor"
 _COLUMNS = "path_column label_column label_separator recording_column fold_column split_column"
 """Groups of the dataset's settings, which the pipeline has too."""
 
@@ -25,6 +26,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "split": _SPLIT,
         "augmentation": _AUGMENTATION,
         "spectrograms": _SPECTROGRAMS,
+        "pretrained network": _EMBEDDING,
         "columns of the table": _COLUMNS,
         ADVANCED: "max_quarantined_fraction clips_per_shard seed",
     },
@@ -74,6 +76,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "split": _SPLIT,
         "augmentation": _AUGMENTATION,
         "spectrograms": _SPECTROGRAMS,
+        "pretrained network": _EMBEDDING,
         "columns of the table": _COLUMNS,
         "cluster": "use_gpu num_workers",
         ADVANCED: "max_quarantined_fraction clips_per_shard seed",
@@ -95,6 +98,9 @@ _PLACEHOLDERS: Mapping[str, str] = {
     "metadata": "CSV",
     "annotations": "PATH",
     "sample_rate": "HZ",
+    "embedding": "FILE",
+    "embedding_rate": "HZ",
+    "embedding_tensor": "NAME",
     "min_frequency": "HZ",
     "max_frequency": "HZ",
     "duration": "SECONDS",

@@ -28,7 +28,7 @@ _DEMO_TRAINING = {"sample_every": 10, "judge_every": 15}
 _MAX_JUDGE_CLIPS, _MAX_DEMO_JUDGE_CLIPS = 8, 4
 """Largest number of clips of each class for an evaluation while the generator trains."""
 
-PATHS = ("audio_dir", "metadata", "annotations", "test_dir", "sample_submission")
+PATHS = ("audio_dir", "metadata", "annotations", "test_dir", "sample_submission", "embedding")
 """Settings that name the user's files and folders."""
 
 
@@ -82,7 +82,8 @@ class PipelineConfig(DatasetSettings):
 
     def __post_init__(self) -> None:
         DatasetSettings.__post_init__(self)
-        given = [name for name in PATHS if name != "audio_dir" and getattr(self, name)]
+        of_clips = set(PATHS) - {"audio_dir", "embedding"}
+        given = [name for name in PATHS if name in of_clips and getattr(self, name)]
         if self.is_demo and given:
             raise ValueError(f"`{given[0]}` needs `audio_dir`: the demo brings its own clips")
         if self.sample_submission and not self.test_dir:

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "audio": SHARED,
     "cluster": SHARED | {"audio"},
     "runs": SHARED | {"audio", "cluster"},
-    "embedding": SHARED,
+    "embedding": SHARED | {"audio"},
     "dataset": SHARED | {"audio", "cluster", "runs", "embedding"},
     "cnn": SHARED | {"audio", "cluster", "runs", "embedding", "dataset"},
     "cgan": SHARED | {"audio", "cluster", "runs", "embedding", "dataset"},

@@ -9,15 +9,16 @@ from typing import Literal
 from freqquest.audio.augment import AugmentationName
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
-from freqquest.choices import check_choices
+from freqquest.choices import check_choices, check_pattern
 from freqquest.cluster.requirements import Requirements
 from freqquest.dataset.quarantine import check_quarantined_fraction
 from freqquest.dataset.views import RECIPE_VIEWS, make_view
 from freqquest.dataset.windows import WindowConfig, WindowsKind, choose_windows
+from freqquest.embedding.settings import EmbeddingSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DatasetSettings:
+class DatasetSettings(EmbeddingSettings):
     """Settings of a dataset: the preprocess job and the pipeline share them."""
 
     metadata: str | None = None
@@ -130,6 +131,7 @@ class DatasetSettings:
     """Seed of all random choices."""
 
     def __post_init__(self) -> None:
+        EmbeddingSettings.__post_init__(self)
         check_choices(self)
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
@@ -152,7 +154,7 @@ class DatasetSettings:
             if value is not None and value < 1:
                 raise ValueError(f"`{name}={value}` must be 1 or more")
         if self.recording_pattern is not None:
-            _check_pattern(self.recording_pattern)
+            check_pattern(self.recording_pattern)
         self._check_tables()
         self._check_windows()
         _ = self.views  # checks its own settings
@@ -290,19 +292,6 @@ class PreprocessConfig(DatasetSettings):
             "metadata": self.metadata,
             "annotations": self.annotations,
             "test_dir": self.test_dir,
+            "embedding": self.embedding,
         }
         return Requirements(reads=reads, writes={"dataset_dir": self.dataset_dir})
-
-
-def _check_pattern(pattern: str) -> None:
-    try:
-        num_groups = re.compile(pattern).groups
-    except re.error as error:
-        raise ValueError(
-            f"`recording_pattern={pattern}` is not a regular expression: {error}"
-        ) from error
-    if num_groups != 1:
-        raise ValueError(
-            f"`recording_pattern={pattern}` has {num_groups} groups: it needs exactly one, around "
-            "the recording's name"
-        )

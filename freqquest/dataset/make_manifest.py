@@ -47,6 +47,7 @@ def make_manifest(
         sources_sha256=plan.sources_sha256,
         classes=plan.classes,
         background_label=plan.background_label,
+        embedding=plan.embedding,
         clip=config.clip,
         windows=config.window_config,
         views=config.views,

@@ -59,7 +59,7 @@ EMBEDDING_COLUMN = "embedding"
 
 DATASET_FILES = re.compile(
     r"manifest\.json|unfinished\.json|quarantine\.csv|warnings\.csv|figures(/\w+\.png)?|"
-    r"(train|validation|test)(/part-\d{5,}\.parquet)?"
+    r"(train|validation|test)(/part-\d{5,}\.parquet)?|embedding\.(tflite|onnx)"
 )
 """Pattern of every path that a dataset folder may contain."""
 

@@ -17,13 +17,18 @@ import pyarrow as pa
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.labels import class_names, have_several, label_indices
 from freqquest.dataset.manifest import SPLITS
+from freqquest.dataset.planned_order import planned_order
 from freqquest.dataset.shard import PlannedClip, ShardPlan
 from freqquest.dataset.sources import CLIP_COLUMNS, digest, find_labeled, find_unlabeled
 from freqquest.dataset.split import assign_splits
+from freqquest.embedding.config import EmbeddingConfig
+from freqquest.embedding.network import read_network
+from freqquest.embedding.settings import EmbeddingSettings
 from freqquest.errors import UserError
 from freqquest.storage import locate
 
 _NOT_COMPARED = {
+    *EmbeddingSettings.__dataclass_fields__,
     "audio_dir",
     "dataset_dir",
     "metadata",
@@ -33,17 +38,8 @@ _NOT_COMPARED = {
     "overwrite",
     "verify",
 }
-"""Settings that do not change the dataset; the hash of the sources covers the folders."""
-
-_RUN = 16
-"""Windows of a file that stay together: each shard that has some of them must open the file, and
-decode or count what precedes them.
-"""
-
-_MAX_RUNS = 32
-"""Largest number of runs of a file. Those of very long files are longer, so that the time to read a
-file stays proportional to its length.
-"""
+"""Settings that do not change the dataset; the hash of the sources covers the folders, and the
+network is compared by its own hash."""
 
 _SCHEMA = pa.schema(
     [
@@ -87,12 +83,18 @@ class DatasetPlan:
     notes: list[str]
     """Lines about the sources for the summary."""
 
+    embedding: EmbeddingConfig | None
+    """Pretrained network whose vectors the clips get, if there is one."""
+
+    network: bytes
+    """Its file."""
+
 
 def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     """Find the clips and split them.
 
     Raises:
-        UserError: The sources cannot make a dataset.
+        UserError: The sources cannot make a dataset, or the pretrained network is not usable.
     """
     assert config.audio_dir is not None
     if locate(config.dataset_dir).is_below(locate(config.audio_dir)):
@@ -100,6 +102,7 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
             f"`dataset_dir={config.dataset_dir}` is inside `audio_dir={config.audio_dir}`: "
             "choose a folder outside the clips"
         )
+    embedding, network = _read_network(config)
     labeled = find_labeled(config, config.audio_dir)
     splits, split_description = assign_splits(labeled.clips, config)
     tables, rejected, notes = [labeled.clips], [labeled.rejected], [*labeled.notes]
@@ -122,7 +125,7 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
     all_splits = pd.concat([splits, clips["split"][len(splits) :]])
     clips = clips.assign(split=all_splits.array)
     return DatasetPlan(
-        settings=compared_settings(config),
+        settings=compared_settings(config) | (embedding.identity if embedding else {}),
         sources_sha256=sources_sha256,
         split_description=split_description,
         classes=class_names(clips["label"][clips["split"] != "test"]),
@@ -130,7 +133,16 @@ def plan_dataset(config: PreprocessConfig) -> DatasetPlan:
         clips=clips,
         rejected=pd.concat(rejected, ignore_index=True),
         notes=notes,
+        embedding=embedding,
+        network=network,
     )
+
+
+def _read_network(config: PreprocessConfig) -> tuple[EmbeddingConfig | None, bytes]:
+    if config.embedding is None:
+        return None, b""
+    file = locate(config.embedding)
+    return read_network(file, config.embedding_rate, config.embedding_tensor)
 
 
 _PANDAS_TYPES = {pa.string(): pd.StringDtype(na_value=np.nan), pa.int64(): pd.Int64Dtype()}
@@ -142,7 +154,10 @@ def _to_arrow(clips: pd.DataFrame) -> pa.Table:
 
 
 def compared_settings(config: PreprocessConfig) -> dict[str, object]:
-    """Return the settings that shape the dataset, with JSON's types, as a manifest has them."""
+    """Return the settings that shape the dataset, with JSON's types, as a manifest has them.
+
+    Those of a pretrained network are not among them.
+    """
     settings = {
         name: value
         for name, value in dataclasses.asdict(config).items()
@@ -173,6 +188,7 @@ class ShardPlans:
         classes: list[str],
         config: PreprocessConfig,
         background_label: str | None = None,
+        embedding: EmbeddingConfig | None = None,
     ) -> None:
         """Divide a table of clips, with their splits, into shards.
 
@@ -181,8 +197,9 @@ class ShardPlans:
             classes: Class names, in the order of `class_index`.
             config: Settings of the dataset.
             background_label: Class that is the background, if there is one.
+            embedding: Pretrained network whose vectors the clips get, if there is one.
         """
-        self._background_label = background_label
+        self._background_label, self._embedding = background_label, embedding
         self._seed, self._augmentations = config.seed, config.augmentations
         self._clip, self._views = config.clip, config.views
         self._shards: list[_ShardRows] = []
@@ -228,6 +245,7 @@ class ShardPlans:
             clip=self._clip,
             views=self._views,
             background_label=self._background_label,
+            embedding=self._embedding,
             clips=cast(
                 list[PlannedClip], self._rows.slice(shard.start, shard.num_rows).to_pylist()
             ),
@@ -241,7 +259,7 @@ def _planned_rows(
     num_versions = 1 + (config.num_augmented_copies if split == "train" else 0)
     # Shuffled once, so that every shard mixes classes and recordings.
     rng = np.random.default_rng([config.seed, zlib.crc32(split.encode())])
-    order = _shuffle(_runs(clips), num_versions, rng)
+    order = planned_order(clips, num_versions, rng)
     indices = label_indices.reindex(clips["label"].fillna(""))
     rows = order // num_versions
     return (
@@ -255,33 +273,3 @@ def _planned_rows(
         )
         .append_column("copy", pa.array(order % num_versions))
     )
-
-
-def _shuffle(runs: np.ndarray, num_versions: int, rng: np.random.Generator) -> np.ndarray:
-    """Return an order of `num_versions` versions of each row, in which runs are shuffled.
-
-    Args:
-        runs: Number of each row's run, from 0 on.
-        num_versions: Versions of each row; the runs of one version stay together.
-        rng: Generator.
-
-    Returns:
-        Numbers of the versions: row `number // num_versions`, version `number % num_versions`.
-    """
-    num_runs = int(runs.max(initial=-1)) + 1
-    places = np.empty(num_runs * num_versions, np.int64)
-    places[rng.permutation(len(places))] = np.arange(len(places))
-    return np.argsort(places.reshape(-1, num_versions)[runs].ravel(), kind="stable")
-
-
-def _runs(clips: pd.DataFrame) -> np.ndarray:
-    """Return the number of each row's run: neighboring windows of a file, or one row."""
-    files, paths = pd.factorize(clips["path"])
-    if len(paths) == len(clips):
-        return files
-    by_file = clips["start_s"].groupby(files)
-    num_windows = by_file.transform("size").to_numpy()
-    run_lengths = np.maximum(_RUN, -(-num_windows // _MAX_RUNS))
-    within = (by_file.rank("first").to_numpy(np.int64) - 1) // run_lengths
-    runs: np.ndarray = pd.factorize(files * _MAX_RUNS + within)[0]
-    return runs

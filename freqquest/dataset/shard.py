@@ -1,4 +1,4 @@
-"""One shard: decode its clips, compute every view, write one Parquet file.
+"""One shard: decode its clips, compute views and vectors, write one Parquet file.
 
 No Ray: a Ray Data task, a test and a notebook run the same function.
 """
@@ -6,6 +6,7 @@ No Ray: a Ray Data task, a test and a notebook run the same function.
 import json
 import zlib
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TypedDict
@@ -18,9 +19,18 @@ from freqquest.audio.augment import AugmentationName, augment_waveform
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import Clip
 from freqquest.audio.spectrogram import SpectrogramConfig
+from freqquest.dataset.collected_vectors import CollectedVectors
 from freqquest.dataset.collected_view import CollectedView
 from freqquest.dataset.load_clip import open_clips
-from freqquest.dataset.manifest import LABEL_SEPARATOR, NOT_AUGMENTED, ROW_COLUMNS, Shard, sha256
+from freqquest.dataset.manifest import (
+    EMBEDDING_COLUMN,
+    LABEL_SEPARATOR,
+    NOT_AUGMENTED,
+    ROW_COLUMNS,
+    Shard,
+    sha256,
+)
+from freqquest.embedding.config import EmbeddingConfig
 from freqquest.storage import Location
 
 _SHARD_VERSION = 4
@@ -87,6 +97,9 @@ class ShardPlan:
     background_label: str | None = None
     """Class whose clips are windows of whole files, so that they leave out nothing."""
 
+    embedding: EmbeddingConfig | None = None
+    """Pretrained network whose vectors the clips get, if there is one."""
+
     @property
     def path(self) -> str:
         """Path relative to the dataset's folder."""
@@ -104,6 +117,8 @@ class ShardPlan:
             repr(self.clip),
             repr(self.views),
         ]
+        if self.embedding is not None:
+            content.append(self.embedding.identity)
         return sha256(json.dumps(content).encode())
 
 
@@ -147,7 +162,7 @@ class WrittenShard:
 
 
 def write_shard(plan: ShardPlan, dataset: Location) -> WrittenShard:
-    """Decode a shard's clips, compute their views, and write them.
+    """Decode a shard's clips, compute their views and vectors, and write them.
 
     Rejected clips are listed in the statistics. A finished shard of an interrupted run is kept,
     unless it lacks clips: they may be readable now.
@@ -156,7 +171,7 @@ def write_shard(plan: ShardPlan, dataset: Location) -> WrittenShard:
     finished = _load_finished(plan, path)
     if finished is not None:
         return finished
-    table, statistics = _make_table(plan)
+    table, statistics = _make_table(plan, dataset)
     if table.num_rows == 0:
         path.remove_file()
         return WrittenShard(statistics=statistics, entry=None)
@@ -208,7 +223,7 @@ def _entry(plan: ShardPlan, num_rows: int, content: memoryview) -> Shard:
     )
 
 
-def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
+def _make_table(plan: ShardPlan, dataset: Location) -> tuple[pa.Table, ShardStatistics]:
     kept: list[PlannedClip] = []
     quarantined, warnings, num_cut, num_padded = [], [], 0, 0
     seconds: defaultdict[str, float] = defaultdict(float)
@@ -216,6 +231,9 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
     views = {
         name: CollectedView(view, plan.clip, len(plan.clips)) for name, view in plan.views.items()
     }
+    columns: dict[str, CollectedView | CollectedVectors] = dict(views)
+    if plan.embedding is not None:
+        columns[EMBEDDING_COLUMN] = CollectedVectors(plan.embedding, dataset, plan.clip)
     places = [(clip["path"], (clip["start_s"], clip["end_s"])) for clip in plan.clips]
     for clip, audio in zip(plan.clips, open_clips(places, plan.clip), strict=True):
         if isinstance(audio, str):
@@ -223,8 +241,8 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
             quarantined.append(names | {"reason": audio})
             continue
         waveform = _waveform(audio, clip, plan)
-        for view in views.values():
-            view.add(waveform)
+        for column in columns.values():
+            column.add(waveform)
         kept.append(clip)
         if clip["copy"] > 0:
             continue
@@ -248,7 +266,7 @@ def _make_table(plan: ShardPlan) -> tuple[pa.Table, ShardStatistics]:
         num_cut=num_cut,
         sample_rates=dict(sample_rates),
     )
-    return _to_table(kept, views, plan, statistics), statistics
+    return _to_table(kept, columns, plan, statistics), statistics
 
 
 def _waveform(audio: Clip, clip: PlannedClip, plan: ShardPlan) -> np.ndarray:
@@ -261,7 +279,7 @@ def _waveform(audio: Clip, clip: PlannedClip, plan: ShardPlan) -> np.ndarray:
 
 def _to_table(
     clips: list[PlannedClip],
-    views: dict[str, CollectedView],
+    arrays: Mapping[str, CollectedView | CollectedVectors],
     plan: ShardPlan,
     statistics: ShardStatistics,
 ) -> pa.Table:
@@ -271,7 +289,7 @@ def _to_table(
         for clip in clips
     ]
     columns = {name: pa.array([row[name] for row in rows], _TYPES[name]) for name in ROW_COLUMNS}
-    tensors = {name: view.to_arrow() for name, view in views.items()} if rows else {}
+    tensors = {name: array.to_arrow() for name, array in arrays.items()} if rows else {}
     footer = json.dumps(asdict(statistics)).encode()
     return pa.table(columns | tensors).replace_schema_metadata(
         {_FOOTER_KEY: footer, _FOOTER_HASH_KEY: sha256(footer)}

@@ -1,6 +1,7 @@
 """Text about a dataset for users: its clips by class and split, its sources, and oddities."""
 
 from freqquest.dataset.manifest import SPLITS, Manifest
+from freqquest.embedding.known import KNOWN
 from freqquest.runs.layout import FIGURES_DIR, QUARANTINE_NAME, WARNINGS_NAME
 
 _FEW_RECORDINGS = 5
@@ -19,6 +20,7 @@ def summarize(manifest: Manifest, dataset_dir: str) -> str:
             *_table(manifest),
             *manifest.notes,
             *_background(manifest),
+            *_embedding(manifest),
             f"rows: {', '.join(num_rows)}",
             f"sample rates: {', '.join(f'{count} at {rate} Hz' for rate, count in rates)}",
             *_oddities(manifest, dataset_dir),
@@ -40,6 +42,16 @@ def _background(manifest: Manifest) -> list[str]:
         recordings = "a single recording" if num_recordings == 1 else f"{num_recordings} recordings"
         line += f"; its validation rests on {recordings}, as windows of a file are never divided"
     return [line]
+
+
+def _embedding(manifest: Manifest) -> list[str]:
+    """Return a line about the pretrained network, if there is one."""
+    config = manifest.embedding
+    if config is None:
+        return []
+    known = KNOWN.get(config.sha256)
+    network = f"{known.title}, license {known.license}" if known else config.name
+    return [f"embedding: {network}; vectors of {config.num_values:,} values"]
 
 
 def _oddities(manifest: Manifest, dataset_dir: str) -> list[str]:

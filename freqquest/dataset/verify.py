@@ -1,31 +1,35 @@
-"""Verification of a dataset: the hash of every shard is computed again."""
+"""Verification of a dataset: the hash of every file is computed again."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 from freqquest.dataset.manifest import Manifest, Shard, load_manifest, sha256
+from freqquest.embedding.network import read_again
 from freqquest.errors import UserError
 from freqquest.storage import Location, locate
 
 
 def verify_dataset(dataset_dir: str) -> str:
-    """Verify every shard, and return a line for users.
+    """Verify every file, and return a line for users.
 
     Raises:
-        UserError: Shards are missing or corrupt; the text names all of them.
+        UserError: Files are missing or corrupt; the text names all of them.
     """
     dataset = locate(dataset_dir)
     manifest = load_manifest(dataset)
     verify_shards(dataset, manifest)
     num_bytes = sum(shard.num_bytes for shard in manifest.shards)
-    num_shards = len(manifest.shards)
-    return f"{dataset}: all {num_shards} shards match their SHA-256 ({num_bytes / 1e6:.0f} MB)"
+    num_shards, network = len(manifest.shards), " and the network" if manifest.embedding else ""
+    return (
+        f"{dataset}: all {num_shards} shards{network} match their SHA-256 "
+        f"({num_bytes / 1e6:.0f} MB)"
+    )
 
 
 def verify_shards(dataset: Location, manifest: Manifest) -> None:
-    """Verify every shard of a dataset.
+    """Verify every shard of a dataset, and its pretrained network.
 
     Raises:
-        UserError: Shards are missing or corrupt; the text names all of them.
+        UserError: Files are missing or corrupt; the text names all of them.
     """
 
     def problem_of(shard: Shard) -> str | None:
@@ -37,8 +41,15 @@ def verify_shards(dataset: Location, manifest: Manifest) -> None:
 
     with ThreadPoolExecutor() as threads:  # reading and hashing release Python's lock
         problems = [problem for problem in threads.map(problem_of, manifest.shards) if problem]
+    num_files, kind = len(manifest.shards), "shards"
+    if manifest.embedding is not None:
+        num_files, kind = num_files + 1, "files"
+        try:
+            read_again(manifest.embedding, dataset / manifest.embedding.file_name)
+        except (UserError, OSError) as error:
+            problems.append(str(error))
     if problems:
-        summary = f"{len(problems)} of {len(manifest.shards)} shards are missing or corrupt:"
+        summary = f"{len(problems)} of {num_files} {kind} are missing or corrupt:"
         raise UserError("\n".join([summary, *problems]))
 
 

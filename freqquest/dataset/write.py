@@ -22,6 +22,7 @@ from freqquest.dataset.plan import DatasetPlan, ShardPlans, plan_dataset
 from freqquest.dataset.quarantine import are_too_many
 from freqquest.dataset.shard import WrittenShard, write_shard
 from freqquest.dataset.survey import find_windows
+from freqquest.embedding.config import FILE_NAMES
 from freqquest.errors import UserError
 from freqquest.progress import Progress
 from freqquest.runs.layout import QUARANTINE_NAME, WARNINGS_NAME
@@ -67,14 +68,19 @@ def write_dataset(
     plan = plan or plan_dataset(config)
     existing = existing_shards(dataset)
     earlier = None if config.overwrite else earlier_dataset(dataset, config, plan, existing)
-    if earlier is not None and existing == {
-        shard.path: shard.num_bytes for shard in earlier.shards
-    }:
+    if earlier is not None and _is_complete(dataset, earlier, existing):
         (dataset / UNFINISHED_NAME).remove_file()  # left by a kill after the manifest
         return earlier
     if not is_checked:
         preflight.connect(config.requirements)
     return _make_dataset(dataset, config, plan, existing)
+
+
+def _is_complete(dataset: Location, manifest: Manifest, existing: dict[str, int]) -> bool:
+    """Return whether no file of a dataset is missing."""
+    embedding = manifest.embedding
+    has_network = embedding is None or (dataset / embedding.file_name).is_file()
+    return has_network and existing == {shard.path: shard.num_bytes for shard in manifest.shards}
 
 
 def _make_dataset(
@@ -88,7 +94,7 @@ def _make_dataset(
             f"none of the {plan.clips['path'].nunique()} files can be read; the first is {path} "
             f"({reason}): repair them, or give other files"
         )
-    shards = ShardPlans(clips, plan.classes, config, plan.background_label)
+    shards = ShardPlans(clips, plan.classes, config, plan.background_label, plan.embedding)
     run_mark = _begin(dataset, config, plan, existing.keys() - shards.paths)
     found = pd.concat([plan.rejected, without_windows], ignore_index=True)
     num_sources = len(plan.clips) + len(plan.rejected)
@@ -112,13 +118,18 @@ def _make_dataset(
 
 
 def _begin(dataset: Location, config: PreprocessConfig, plan: DatasetPlan, unused: set[str]) -> str:
-    """Mark the folder as unfinished, remove shards that this run will not use, return the mark."""
+    """Mark the folder as unfinished, remove what this run will not use, and return the mark.
+
+    The pretrained network is written for the workers.
+    """
     run_mark = json.dumps({"settings": run_settings(config, plan), "run": uuid.uuid4().hex})
     (dataset / UNFINISHED_NAME).write_text(run_mark)
     (dataset / MANIFEST_NAME).remove_file()
     dataset.remove_staged()
-    for path in unused:
+    for path in [*unused, *FILE_NAMES]:
         (dataset / path).remove_file()
+    if plan.embedding is not None:
+        (dataset / plan.embedding.file_name).write_bytes(plan.network)
     return run_mark
 
 
@@ -176,6 +187,8 @@ def _write_planned(
             result["written"] = write_shard(plan, dataset)
         except OSError as error:
             result["problem"] = error.strerror or str(error)
+        except UserError as error:  # this node has no runtime of the pretrained network
+            result["problem"] = str(error)
         yield result
         if result["problem"]:
             return

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+FILE_NAMES = ("embedding.tflite", "embedding.onnx")
+"""Names of a network's file in the folder of a dataset and in the archive of a model."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmbeddingConfig:
@@ -31,6 +34,15 @@ class EmbeddingConfig:
         return self.name.endswith(".onnx")
 
     @property
+    def identity(self) -> dict[str, object]:
+        """Settings that two networks with the same vectors share, by their names."""
+        return {
+            "embedding_sha256": self.sha256,
+            "embedding_tensor": self.tensor,
+            "embedding_rate": self.sample_rate_hz,
+        }
+
+    @property
     def file_name(self) -> str:
         """Name of its file in the folder of a dataset and in the archive of a model."""
-        return "embedding.onnx" if self.is_onnx else "embedding.tflite"
+        return FILE_NAMES[self.is_onnx]

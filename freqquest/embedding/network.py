@@ -104,8 +104,9 @@ def read_again(config: EmbeddingConfig, file: Location) -> bytes:
         file: Its file, or a model file that holds it.
 
     Raises:
-        UserError: It is missing, or is another one.
+        UserError: It is missing, is another one, or its runtime is not installed.
     """
+    require_packages(config.name)
     if not file.is_file():
         raise UserError(f"{file}, the network {config.name}, is missing: put it back")
     content = _read(file, config.file_name)
