@@ -5,11 +5,12 @@ import pytest
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW
+from freqquest.cnn.average import average
 from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips, dataset_split
 from freqquest.cnn.model_card import ModelCard
 from freqquest.cnn.model_file import add_card, to_bytes
-from freqquest.cnn.network import average, build_model
+from freqquest.cnn.network import build_model
 from freqquest.dataset.manifest import Normalization
 from freqquest.storage import locate
 

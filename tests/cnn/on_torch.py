@@ -13,6 +13,7 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.model_file import load_model, to_bytes
 from freqquest.cnn.network import predict_probabilities
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.storage import locate
 from tests.cnn.conftest import EASY, make_clips, train_easily
 
@@ -24,7 +25,7 @@ def main(folder: Path) -> None:
 
     clips = np.load(folder / "clips.npy")
     for file in folder.glob("*_before.keras"):
-        probabilities = predict_probabilities(load_model(locate(file)), clips)
+        probabilities = predict_probabilities(load_model(locate(file)), Inputs(clips))
         np.save(folder / file.name.replace("_before.keras", "_on_torch.npy"), probabilities)
     accuracies = []
     for seed in range(2):
@@ -34,7 +35,7 @@ def main(folder: Path) -> None:
     weights = zip(model.get_weights(), again.get_weights(), strict=True)
     difference = max(float(np.abs(first - second).max()) for first, second in weights)
     (folder / "trained.keras").write_bytes(to_bytes(model))
-    np.save(folder / "trained.npy", predict_probabilities(model, make_clips().spectrograms))
+    np.save(folder / "trained.npy", predict_probabilities(model, Inputs(make_clips().spectrograms)))
     mixed = Device(gpu_backend="torch", num_threads=1, mixed_precision=True)
     logs = TrialLogs(locate(folder / "logs"))
     logs.log_config(EASY, "trial")
@@ -43,7 +44,7 @@ def main(folder: Path) -> None:
     logs.close()
     model, mixed_epochs = train_easily(mixed, 0)
     (folder / "mixed.keras").write_bytes(to_bytes(model))
-    np.save(folder / "mixed.npy", predict_probabilities(model, make_clips().spectrograms))
+    np.save(folder / "mixed.npy", predict_probabilities(model, Inputs(make_clips().spectrograms)))
     report = {
         "accuracies": accuracies,
         "mixed_accuracy": mixed_epochs[-1]["validation/accuracy"],

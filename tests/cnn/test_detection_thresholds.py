@@ -3,8 +3,9 @@ import pytest
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW
-from freqquest.cnn.detection_thresholds import detection_thresholds, negative_spectrograms
+from freqquest.cnn.detection_thresholds import detection_thresholds, negative_inputs
 from freqquest.cnn.scores import best_threshold
+from freqquest.dataset.clip_inputs import Analysis
 from tests.sizes import ALL_SIZES
 
 PROBABILITIES = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8], [0.1, 0.9]])
@@ -34,7 +35,7 @@ def test_without_negative_clips_they_are_the_thresholds_of_best_f1():
 @ALL_SIZES
 def test_negative_clips_become_inputs_of_any_size(size):
     view = size.views["cnn"]
-    spectrograms = negative_spectrograms(size.clip, view)
+    spectrograms = negative_inputs(Analysis(size.clip, view)).spectrograms
     assert spectrograms.shape[1:] == (view.num_mels, view.num_frames)
     assert spectrograms.dtype == np.float16
     assert np.isfinite(spectrograms).all()
@@ -43,7 +44,7 @@ def test_negative_clips_become_inputs_of_any_size(size):
 def test_long_clips_have_fewer_negatives():
     def count(duration_s):
         clip = ClipConfig(sample_rate_hz=1_000, duration_s=duration_s)
-        return len(negative_spectrograms(clip, CNN_VIEW))
+        return len(negative_inputs(Analysis(clip, CNN_VIEW)).spectrograms)
 
     assert count(4.0) == 81
     assert count(30.0) == 41

@@ -14,6 +14,7 @@ from freqquest.cnn.devices import Device
 from freqquest.cnn.frameworks import choose_backend
 from freqquest.cnn.model_file import load_model, to_bytes
 from freqquest.cnn.network import build_model, predict_probabilities
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.cnn.conftest import CLIP_NORMALIZATION, make_clips, train_easily
@@ -88,7 +89,7 @@ def on_torch(tmp_path_factory):
     for name, config in NETWORKS.items():
         model = random_network(config)
         (folder / f"{name}_before.keras").write_bytes(to_bytes(model))
-        np.save(folder / f"{name}_on_tensorflow.npy", predict_probabilities(model, clips))
+        np.save(folder / f"{name}_on_tensorflow.npy", predict_probabilities(model, Inputs(clips)))
     subprocess.run(
         [sys.executable, "-m", "tests.cnn.on_torch", str(folder)],
         check=True,
@@ -117,7 +118,7 @@ def test_a_network_trained_on_torch_predicts_the_same_on_tensorflow_in_float32(o
     folder, _ = on_torch
     model = load_model(locate(folder / f"{name}.keras"))
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
-    probabilities = predict_probabilities(model, make_clips().spectrograms)
+    probabilities = predict_probabilities(model, Inputs(make_clips().spectrograms))
     np.testing.assert_allclose(probabilities, np.load(folder / f"{name}.npy"), atol=1e-4)
 
 

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 
 from freqquest.audio.clip import ClipConfig
+from freqquest.cnn.candidates import cnn_candidate
 from freqquest.cnn.held_out_clips import write_held_out_clips
 from freqquest.runs import layout
 from freqquest.runs.clip_files import read_clips
@@ -24,7 +25,7 @@ def test_the_chosen_trials_predictions_are_written_with_the_clips_behind_them(tm
     clips = replace(clips, paths=np.array(["nowhere.wav"] * 5 + [str(file)] * 27))
     run = locate(tmp_path)
     best = make_outcome("best", np.arange(32) % 5 != 0)
-    write_held_out_clips(best, clips, {"temperature": 1.0}, CLIP, run)
+    write_held_out_clips(cnn_candidate(best), clips, {"temperature": 1.0}, CLIP, run)
     predictions = read_predictions(run, has_several_labels=False)
     assert np.flatnonzero(predictions.are_wrong).tolist() == list(range(0, 32, 5))
     assert (predictions.labels == clips.labels).all()
@@ -46,7 +47,7 @@ def test_answers_of_several_labels_are_those_of_the_thresholds(tmp_path):
         "by_class": {"tones": {"threshold": 0.25}, "clicks": {"threshold": 0.75}},
     }
     best = make_outcome_of_several_labels("best", probabilities)
-    write_held_out_clips(best, clips, metrics, CLIP, locate(tmp_path))
+    write_held_out_clips(cnn_candidate(best), clips, metrics, CLIP, locate(tmp_path))
     predictions = read_predictions(locate(tmp_path), has_several_labels=True)
     assert (predictions.answers == (probabilities >= [0.25, 0.75])).all()
     assert (predictions.labels == clips.labels).all()

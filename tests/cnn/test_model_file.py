@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from freqquest.cnn.abstention import CoverageCurve, Point
+from freqquest.cnn.average import average
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
-from freqquest.cnn.network import average, build_model
+from freqquest.cnn.network import build_model
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.cnn.conftest import CLIP_NORMALIZATION, make_card

@@ -5,16 +5,9 @@ import numpy as np
 import pytest
 
 from freqquest.cnn.config import PRESETS, CnnConfig
-from freqquest.cnn.model_file import load_model
-from freqquest.cnn.network import (
-    average,
-    build_model,
-    input_batches,
-    split_at_logits,
-    with_features,
-)
+from freqquest.cnn.network import build_model, input_batches
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.dataset.manifest import Normalization
-from freqquest.storage import locate
 from tests.cnn.conftest import CLIP_NORMALIZATION, SMALLEST
 
 SHAPE = (128, 173)
@@ -165,77 +158,14 @@ def test_the_default_needs_less_than_a_third_of_the_references_multiplications()
     )
 
 
-def test_an_average_is_the_geometric_mean_divided_by_the_temperature():
-    members = [build(replace(PRESETS["default"], num_filters=4)) for _ in range(2)]
-    clips = random_clips()
-    logs = np.mean([np.log(np.array(member(clips))) for member in members], axis=0)
-    for temperature in (1.0, 2.0):
-        powers = np.exp(logs / temperature)
-        expected = powers / powers.sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(
-            np.array(average(members, temperature)(clips)), expected, atol=1e-4
-        )
-
-
-def several_labels(**changes: object) -> keras.Model:
-    config = replace(SMALLEST, **changes)
-    return build_model(config, 3, SHAPE, CLIP_NORMALIZATION, several_labels=True)
-
-
 def test_several_labels_have_probabilities_that_are_independent():
-    model = several_labels(normalization="dataset")
+    config = replace(SMALLEST, normalization="dataset")
+    model = build_model(config, 3, SHAPE, CLIP_NORMALIZATION, several_labels=True)
     head = next(layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
     logits = np.array(keras.Model(model.input, head.output)(random_clips()))
     np.testing.assert_allclose(
         np.array(model(random_clips())), 1 / (1 + np.exp(-logits)), atol=1e-5
     )
-
-
-def test_members_of_several_labels_average_logits_divided_by_each_classs_temperature(tmp_path):
-    members, temperatures = [several_labels() for _ in range(2)], [0.5, 1.0, 2.0]
-    for member in members:
-        for layer in (each for each in member.layers if isinstance(each, keras.layers.Dense)):
-            layer.bias.assign([-2.0, 0.5, 3.0])
-    model = average(members, temperatures, several_labels=True)
-    clips = random_clips()
-    each = [np.array(member(clips)) for member in members]
-    logits = np.mean([np.log(p / (1 - p)) for p in each], axis=0) / temperatures
-    expected = 1 / (1 + np.exp(-logits))
-    np.testing.assert_allclose(np.array(model(clips)), expected, atol=1e-4)
-    model.save(tmp_path / "model.keras")
-    loaded = load_model(locate(tmp_path / "model.keras"))
-    np.testing.assert_allclose(np.array(loaded(clips)), expected, atol=1e-4)
-    probabilities, features = with_features(
-        loaded, temperatures, several_labels=True
-    ).predict_on_batch(clips)
-    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
-    assert features.shape == (3, 2 * 2 * 8)
-
-
-def test_features_are_the_inputs_of_the_last_dense_layers(model_file):
-    model = load_model(model_file)
-    clips = np.random.default_rng(0).uniform(-60, 0, (4, 128, 173, 1)).astype(np.float32)
-    probabilities, features = with_features(model, 0.7).predict_on_batch(clips)
-    np.testing.assert_allclose(probabilities, model.predict_on_batch(clips), atol=1e-5)
-    members = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    logits, inputs = [], np.split(features, 4, axis=1)
-    for member in members:
-        for head in (layer for layer in member.layers if isinstance(layer, keras.layers.Dense)):
-            logits.append(inputs[len(logits)] @ head.kernel.numpy() + head.bias.numpy())
-    logs = [
-        np.log(np.array(keras.ops.softmax((logits[i] + logits[i + 1]) / 2)) + 1e-7) for i in (0, 2)
-    ]
-    expected = np.array(keras.ops.softmax(np.mean(logs, axis=0) / 0.7))
-    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
-
-
-def test_features_come_after_a_hidden_dense_layer():
-    config = replace(SMALLEST, normalization="dataset", dense_units=5)
-    model = average([build_model(config, 3, (128, 173), CLIP_NORMALIZATION)], temperature=1.0)
-    clips = np.zeros((2, 128, 173, 1), np.float32)
-    probabilities, features = with_features(model, 1.0).predict_on_batch(clips)
-    assert features.shape == (2, 5)
-    np.testing.assert_allclose(probabilities, model.predict_on_batch(clips), atol=1e-5)
 
 
 def test_mixed_precision_spares_the_input_and_the_softmax():
@@ -275,21 +205,9 @@ def test_clips_of_any_size_have_a_network_of_the_most_blocks(preset, sides):
 )
 def test_inputs_of_a_batch_hold_no_more_than_64_of_the_recipes_clips(sides, sizes):
     spectrograms = np.broadcast_to(np.arange(70, dtype=np.float16)[:, None, None], (70, *sides))
-    batches = [(len(batch), batch[0, 0, 0, 0]) for batch in input_batches(spectrograms)]
-    assert [size for size, _ in batches] == sizes
-    assert [first for _, first in batches] == [sum(sizes[:n]) for n in range(len(sizes))]
-
-
-@pytest.mark.parametrize("several_labels", [False, True])
-def test_a_model_divided_at_its_logits_gives_the_same_probabilities(several_labels):
-    temperature = [0.5, 1.0, 2.0] if several_labels else 0.7
-    members = [
-        build_model(SMALLEST, 3, (128, 173), CLIP_NORMALIZATION, several_labels=several_labels)
-        for _ in range(2)
-    ]
-    model = average(members, temperature, several_labels=several_labels)
-    body, last = split_at_logits(model, temperature, several_labels=several_labels)
-    logits = body.predict_on_batch(random_clips())["logits"]
-    assert logits.shape == (3, 6)
-    probabilities = last.predict_on_batch(logits)["probabilities"]
-    np.testing.assert_allclose(probabilities, model.predict_on_batch(random_clips()), atol=1e-6)
+    vectors = np.arange(70, dtype=np.float32)[:, None]
+    batches = list(input_batches(Inputs(spectrograms, vectors)))
+    assert [len(batch.spectrograms) for batch in batches] == sizes
+    first = [sum(sizes[:n]) for n in range(len(sizes))]
+    assert [batch.spectrograms[0, 0, 0] for batch in batches] == first
+    assert [batch.vectors[0, 0] for batch in batches] == first

@@ -10,6 +10,7 @@ from freqquest.cnn.labeled_clips import SplitRows, all_clips, dataset_split
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.training import DivergedError, compile_model, fit, recipe_callbacks
 from freqquest.cnn.tune_config import MAX_EPOCHS
+from freqquest.dataset.clip_inputs import Inputs
 from tests.cnn.conftest import EASY, make_clips, make_clips_of_several_labels
 from tests.sizes import SIZES
 
@@ -100,7 +101,7 @@ def test_mixed_precision_trains_a_model_that_computes_in_float32(clips):
     assert set(precisions) == {"float32"}  # the process's own is left alone
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
     validation = dataset_split(clips).validation
-    predicted = predict_probabilities(model, clips.spectrograms[validation]).argmax(axis=1)
+    predicted = predict_probabilities(model, Inputs(clips.spectrograms[validation])).argmax(axis=1)
     assert (predicted == clips.class_indices[validation]).mean() > 0.8
 
 
@@ -153,7 +154,7 @@ def test_clips_of_any_size_are_learned(name):
         on_epoch=lambda _, metrics: epochs.append(metrics),
     )
     assert np.isfinite(epochs[0]["validation/loss"])
-    probabilities = predict_probabilities(model, clips.spectrograms[:2])
+    probabilities = predict_probabilities(model, Inputs(clips.spectrograms[:2]))
     assert probabilities.shape == (2, 2)
 
 
@@ -173,7 +174,7 @@ def test_clips_with_several_labels_are_learned_label_by_label(config):
         *("train/loss", "train/learning_rate", "train/seconds"),
         *("validation/loss", "validation/mean_average_precision"),
     }
-    probabilities = predict_probabilities(model, clips.spectrograms[split.validation])
+    probabilities = predict_probabilities(model, Inputs(clips.spectrograms[split.validation]))
     labels = clips.labels[split.validation]
     assert labels.all(axis=1).any()
     if config.schedule == "one_cycle":  # the best ranking may be that of an early epoch

@@ -8,9 +8,11 @@ import pytest
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW
+from freqquest.cnn.average import average
 from freqquest.cnn.model_card import ModelCard
 from freqquest.cnn.model_file import add_card, load_model, to_bytes
-from freqquest.cnn.network import average, build_model, predict_probabilities
+from freqquest.cnn.network import build_model, predict_probabilities
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.dataset.manifest import Normalization
 from freqquest.dataset.views import make_view
 from freqquest.storage import Location, locate
@@ -85,7 +87,7 @@ def probabilities(file: Location, card: ModelCard, clips: np.ndarray) -> np.ndar
     """Return the probabilities `[N, K]` of a classifier's file for clips `[N, S]`."""
     rate_hz = card.clip.sample_rate_hz
     spectrograms = np.stack([card.spectrogram(clip, rate_hz) for clip in clips])
-    return predict_probabilities(load_model(file), spectrograms)
+    return predict_probabilities(load_model(file), Inputs(spectrograms))
 
 
 @pytest.fixture(scope="session")

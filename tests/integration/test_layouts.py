@@ -18,6 +18,7 @@ from freqquest.cnn.labeled_clips import LabeledClips, dataset_split, load_labele
 from freqquest.cnn.model_file import add_card, to_bytes
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.training import fit
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.dataset.config import PreprocessConfig
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.write import write_dataset
@@ -60,7 +61,7 @@ def train(audio_dir, folder, **settings):
 
 def accuracy(model, clips: LabeledClips) -> float:
     """Return the accuracy on all rows of a dataset."""
-    found = predict_probabilities(model, clips.spectrograms).argmax(axis=1)
+    found = predict_probabilities(model, Inputs(clips.spectrograms)).argmax(axis=1)
     return float((found == clips.class_indices).mean())
 
 

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from freqquest.cnn.candidates import cnn_candidate
 from freqquest.cnn.search.selection import choose, draw, evaluate, importance
 from freqquest.runs import layout
 from tests.cnn.conftest import make_clips, make_clips_of_several_labels
@@ -53,7 +54,7 @@ def test_a_search_over_several_labels_is_measured_by_mean_average_precision_and_
     preset = make_outcome_of_several_labels("preset", rng.uniform(size=(32, 2)))
     better = make_outcome_of_several_labels("better", good)
     assert choose([preset, better], clips) is better
-    metrics = evaluate([preset, better], better, clips, "split")
+    metrics = evaluate([preset, better], better, cnn_candidate(better), clips, "split")
     assert metrics["mean_average_precision"] == pytest.approx(1)
     assert metrics["mean_average_precision_by_fold"] == [better.score]
     assert "accuracy" not in metrics
@@ -68,7 +69,7 @@ def test_a_search_over_several_labels_is_measured_by_mean_average_precision_and_
     assert max(thresholds) < 0.5
     error = metrics["calibration_error"]
     assert error["after"] < error["before"]
-    pictures = draw([preset, better], better, clips, metrics)
+    pictures = draw([preset, better], cnn_candidate(better), clips, metrics)
     assert layout.CLASS_SCORES_NAME in pictures
     assert layout.CONFUSION_MATRIX_NAME not in pictures
 
@@ -80,19 +81,22 @@ def test_the_coverage_of_each_precision_is_reported_and_drawn_for_one_label_a_cl
     rows, certain = trial.predictions
     shares = np.where(is_right, 0.9, 0.6)[:, None]  # sure where it is right
     trial.__dict__["predictions"] = rows, certain * shares + (1 - certain) * (1 - shares)
-    metrics = evaluate([trial], trial, clips, "split")
+    metrics = evaluate([trial], trial, cnn_candidate(trial), clips, "split")
     assert metrics["coverage_at_precision"] == {
         "0.8": 0.75,
         "0.9": 0.75,
         "0.95": 0.75,
         "0.99": 0.75,
     }
-    assert layout.COVERAGE_NAME in draw([trial], trial, clips, metrics)
+    assert layout.COVERAGE_NAME in draw([trial], cnn_candidate(trial), clips, metrics)
 
 
 def test_the_metrics_name_the_background_that_counts_as_a_class():
     clips = make_clips()
     trial = make_outcome("preset", np.ones(32, bool))
-    assert "background_label" not in evaluate([trial], trial, clips, "split")
+    assert "background_label" not in evaluate([trial], trial, cnn_candidate(trial), clips, "split")
     clips = dataclasses.replace(clips, background_label="tones")
-    assert evaluate([trial], trial, clips, "split")["background_label"] == "tones"
+    assert (
+        evaluate([trial], trial, cnn_candidate(trial), clips, "split")["background_label"]
+        == "tones"
+    )
