@@ -131,6 +131,29 @@ def dataset_dir(local_ray: str, make_once: MakeOnce, audio_dir: Path, unlabeled_
 
 
 @pytest.fixture(scope="session")
+def embedded_dataset_dir(local_ray: str, make_once: MakeOnce, audio_dir: Path) -> Path:
+    """A dataset with vectors of a tiny network, which lies beside it as network.onnx; read only."""
+    from freqquest.dataset.config import PreprocessConfig
+    from freqquest.dataset.write import write_dataset
+    from tests.embedding.tiny_networks import write_onnx
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        write_dataset(
+            PreprocessConfig(
+                audio_dir=str(audio_dir),
+                dataset_dir=str(folder / "dataset"),
+                num_augmented_copies=1,
+                clips_per_shard=7,
+                embedding=str(write_onnx(folder / "network.onnx", 8_000)),
+                embedding_rate=16_000,
+            )
+        )
+
+    return make_once("embedded", make) / "dataset"
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real clips (UrbanSound8K's layout), which no clone contains."""
     folder = os.environ.get("FREQQUEST_REAL_DATA")

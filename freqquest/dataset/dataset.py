@@ -1,6 +1,6 @@
 """The Python API of datasets: open one, look at its clips, read its splits.
 
-pyarrow and pandas; no Ray. Shapes: M mel bands, T frames.
+pyarrow and pandas; no Ray. Shapes: M mel bands, T frames, D values of a vector.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 
 from freqquest.dataset.manifest import ROW_COLUMNS, SPLITS, Manifest, load_manifest
-from freqquest.dataset.read import ClipArrays, SplitReader, read_rows, read_table, to_array
+from freqquest.dataset.read import (
+    ClipArrays,
+    SplitReader,
+    read_rows,
+    read_table,
+    to_array,
+    vector_columns,
+    vectors_in,
+)
 from freqquest.dataset.verify import verify_shards
 from freqquest.dataset.views import ViewName
 from freqquest.errors import UserError
@@ -61,6 +69,10 @@ class DatasetClip:
 
     augmentation: str
     """"none", or the augmentations of a copy and its number."""
+
+    vector: np.ndarray | None = None
+    """Vector of the dataset's pretrained network, `[D]`, float32, with the view `cnn`; None without
+    one."""
 
 
 class Dataset:
@@ -161,11 +173,14 @@ class DatasetSplit:
         """
         for shard in self._manifest.shards:
             if shard.split == self.name:
-                table = read_table(self._dataset, shard, [*ROW_COLUMNS, self._view])
+                columns = [*ROW_COLUMNS, self._view, *vector_columns(self._manifest, self._view)]
+                table = read_table(self._dataset, shard, columns)
                 rows = table.select(list(ROW_COLUMNS)).to_pylist()
                 spectrograms = to_array(table[self._view], self._manifest.views[self._view])
-                for row, spectrogram in zip(rows, spectrograms, strict=True):
-                    yield DatasetClip(spectrogram=spectrogram, **row)
+                vectors = vectors_in(table)
+                for number, row in enumerate(rows):
+                    vector = None if vectors is None else vectors[number]
+                    yield DatasetClip(spectrogram=spectrograms[number], vector=vector, **row)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row per clip, without the spectrograms.

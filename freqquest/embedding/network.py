@@ -5,8 +5,8 @@ NumPy, soxr and the network's runtime; no Ray. Shapes: S samples, W windows, D v
 
 import dataclasses
 import zipfile
-from functools import lru_cache
 from hashlib import sha256
+from threading import Lock
 
 import numpy as np
 import soxr
@@ -82,7 +82,12 @@ class EmbeddingNetwork:
         return vector
 
 
-@lru_cache(maxsize=1)
+_loaded: dict[EmbeddingConfig, EmbeddingNetwork] = {}
+"""The network that this process has loaded."""
+
+_loading = Lock()
+
+
 def cached_network(config: EmbeddingConfig, file: Location) -> EmbeddingNetwork:
     """Return a network, which a process loads once.
 
@@ -93,7 +98,12 @@ def cached_network(config: EmbeddingConfig, file: Location) -> EmbeddingNetwork:
     Raises:
         UserError: The file is missing or is another one, or its runtime is not installed.
     """
-    return EmbeddingNetwork(config, read_again(config, file))
+    with _loading:
+        if config not in _loaded:
+            network = EmbeddingNetwork(config, read_again(config, file))
+            _loaded.clear()
+            _loaded[config] = network
+        return _loaded[config]
 
 
 def read_again(config: EmbeddingConfig, file: Location) -> bytes:
@@ -240,14 +250,16 @@ def _list(tensors: list[Tensor]) -> str:
 
 
 def _with_length(config: EmbeddingConfig, content: bytes) -> EmbeddingConfig:
-    """Add the length of the vector, found by embedding two seconds of noise.
+    """Add the length of the vector, found by embedding two seconds of noise, and of silence.
 
     Raises:
         UserError: The network fails, or its vector is none.
     """
     noise = np.random.default_rng(0).normal(0, 0.1, 2 * config.sample_rate_hz).astype(np.float32)
     try:
-        vector = EmbeddingNetwork(config, content).embed(noise, config.sample_rate_hz)
+        network = EmbeddingNetwork(config, content)
+        vector = network.embed(noise, config.sample_rate_hz)
+        of_silence = network.embed(np.zeros_like(noise), config.sample_rate_hz)
     except Exception as error:  # runtimes raise many kinds
         problem = str(error).strip().partition("\n")[0]
         raise UserError(
@@ -258,5 +270,10 @@ def _with_length(config: EmbeddingConfig, content: bytes) -> EmbeddingConfig:
         raise UserError(
             f"`embedding_tensor={config.tensor}` gives no vector for two seconds of noise: name "
             "another tensor"
+        )
+    if not np.isfinite(of_silence).all():
+        raise UserError(
+            f"`embedding_tensor={config.tensor}` is infinite or NaN for silence, which clips may "
+            "have: name another tensor"
         )
     return dataclasses.replace(config, num_values=len(vector))

@@ -5,6 +5,7 @@ They are imported inside the functions; no Ray. Shapes: S samples.
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -85,14 +86,16 @@ def open_litert(content: bytes) -> OpenNetwork:
         (wanted,) = [each for each in runner.get_tensor_details() if each["name"] == name]
 
         runner.allocate_tensors()
+        lock = Lock()  # a runner has one set of tensors, and threads share it
 
         def run(samples: np.ndarray) -> np.ndarray:
-            if tuple(runner.get_input_details()[0]["shape"]) != samples.shape:
-                runner.resize_tensor_input(given["index"], samples.shape)
-                runner.allocate_tensors()
-            runner.set_tensor(given["index"], samples)
-            runner.invoke()
-            return np.array(runner.get_tensor(wanted["index"]))
+            with lock:
+                if tuple(runner.get_input_details()[0]["shape"]) != samples.shape:
+                    runner.resize_tensor_input(given["index"], samples.shape)
+                    runner.allocate_tensors()
+                runner.set_tensor(given["index"], samples)
+                runner.invoke()
+                return np.array(runner.get_tensor(wanted["index"]))
 
         return run
 

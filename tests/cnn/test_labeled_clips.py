@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,6 +43,26 @@ def test_a_dataset_is_read_with_the_columns_of_its_clips(dataset_dir):
     np.testing.assert_array_equal(clips.groups, clips.recordings)  # there are no folds
     np.testing.assert_array_equal(clips.labels, np.eye(2, dtype=bool)[clips.class_indices])
     assert not clips.has_several_labels
+
+
+def test_vectors_are_read_in_the_order_of_the_clips(embedded_dataset_dir):
+    dataset = locate(embedded_dataset_dir)
+    manifest = load_manifest(dataset)
+    clips = load_labeled(dataset, manifest)
+    splits = [read_split(dataset, manifest, split, "cnn") for split in ("train", "validation")]
+    np.testing.assert_array_equal(clips.vectors, np.concatenate([s.vectors for s in splits]))
+    assert (clips.vectors.shape, clips.vectors.dtype) == ((36, 3), np.float32)
+
+
+def test_extra_clips_bring_their_vectors(clips):
+    num_clips = len(clips.class_indices)
+    clips = replace(clips, vectors=np.zeros((num_clips, 4), np.float32))
+    extra = pd.DataFrame({"path": ["/made/0.wav"], "label": ["clicks"]})
+    inputs = Inputs(np.zeros((1, 16, 20), np.float32), np.ones((1, 4), np.float32))
+    joined = add_extra(clips, extra, inputs)
+    assert joined.vectors.shape == (num_clips + 1, 4)
+    assert joined.vectors[-1].tolist() == [1] * 4
+    assert with_extra(make_clips()).vectors is None
 
 
 def test_cross_validation_holds_out_every_clip_once_and_divides_no_recording():

@@ -34,3 +34,13 @@ def test_a_storage_outage_reaches_the_driver_as_itself(dataset_dir, tmp_path):
     analysis = dataset_analysis(locate(dataset_dir), load_manifest(locate(dataset_dir)))
     with pytest.raises(FileNotFoundError, match="gone/x.wav"):
         load_inputs([str(tmp_path / "gone" / "x.wav")], analysis)
+
+
+def test_extra_clips_get_the_same_vectors_as_the_datasets_clips(embedded_dataset_dir):
+    dataset = locate(embedded_dataset_dir)
+    manifest = load_manifest(dataset)
+    paths = read_rows(dataset, manifest, "validation")["path"].tolist()
+    vectors = load_inputs(paths, dataset_analysis(dataset, manifest)).vectors
+    stored = read_split(dataset, manifest, "validation", "cnn").vectors
+    assert (vectors.dtype, vectors.shape) == (np.float32, (4, 3))
+    np.testing.assert_array_equal(vectors, stored)
