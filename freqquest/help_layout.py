@@ -198,6 +198,10 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
         "--dataset-dir data/clips --extra-clips sounds",
         "--dataset-dir data/clips --extra-clips sounds --num-seeds 5",
     ),
+    "benchmark few-clips": (
+        "--dataset-dir data/clips",
+        "--dataset-dir data/clips --sizes 5 20 --num-draws 1",
+    ),
     "benchmark unknown": (
         "--dataset-dir data/clips",
         "--dataset-dir data/clips --num-classes 3 --max-epochs 5",

@@ -168,12 +168,20 @@ def curves(
     x_label: str,
     y_label: str,
     highlight: str | None = None,
+    x: Sequence[float] | None = None,
 ) -> np.ndarray:
-    """Draw one line per name over 1, 2, 3, ...; if one is highlighted, the others are pale."""
+    """Draw one line per name over 1, 2, 3, ...; if one is highlighted, the others are pale.
+
+    With `x`, draw them over its values, on a logarithmic axis.
+    """
     figure, panel = _panel((7, 3.6), title, x_label, y_label)
+    if x is not None:
+        panel.set_xscale("log")
+        panel.set_xticks(x, [f"{value:g}" for value in x])
+        panel.minorticks_off()
     for name, values in series.items():
         panel.plot(
-            range(1, len(values) + 1),
+            x or range(1, len(values) + 1),
             values,
             label=name,
             marker="." if len(values) < 30 else None,

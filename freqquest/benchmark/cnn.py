@@ -142,11 +142,11 @@ def _train_and_test(
     test_rows = np.flatnonzero((clips.groups == fold) & ~clips.is_training_only)
     split = hold_out(clips, test_rows)
     if cnn_config.schedule == "plateau":
-        split = _recipe_split(clips, split, seed)
+        split = recipe_split(clips, split, seed)
     return train_and_test(clips, cnn_config, split, test_rows, seed, max_epochs)
 
 
-def _recipe_split(clips: LabeledClips, split: SplitRows, seed: int) -> SplitRows:
+def recipe_split(clips: LabeledClips, split: SplitRows, seed: int) -> SplitRows:
     """Split the training rows at random, as the recipe does."""
     train, validation = train_test_split(
         split.train,

@@ -14,6 +14,7 @@ from freqquest.benchmark.detect_config import DetectBenchmark
 from freqquest.benchmark.events_config import EventsBenchmark
 from freqquest.benchmark.export_config import ExportBenchmark
 from freqquest.benchmark.extra_config import ExtraBenchmark
+from freqquest.benchmark.few_clips_config import FewClipsBenchmark
 from freqquest.benchmark.inversion_config import InversionBenchmark
 from freqquest.benchmark.preprocess_config import PreprocessBenchmark
 from freqquest.benchmark.scale_config import ScaleBenchmark
@@ -57,6 +58,7 @@ BENCHMARKS = {
     "preprocess": _benchmark("preprocess", PreprocessBenchmark),
     "cnn": _benchmark("cnn", CnnBenchmark, on_ray=True),
     "extra": _benchmark("extra", ExtraBenchmark, on_ray=True),
+    "few-clips": _benchmark("few_clips", FewClipsBenchmark, on_ray=True),
     "unknown": _benchmark("unknown", UnknownBenchmark, on_ray=True),
     "tune": _benchmark("tune", TuneBenchmark, on_ray=True),
     "detect": _benchmark("detect", DetectBenchmark),

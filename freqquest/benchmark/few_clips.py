@@ -1,0 +1,179 @@
+"""Benchmark of classifiers that learn from few clips of each class: a learning curve.
+
+Shapes: N clips, K classes.
+"""
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import ray
+
+from freqquest import plots
+from freqquest.benchmark.cnn import find_folds, recipe_split
+from freqquest.benchmark.cnn_training import train_and_test, train_in_parallel
+from freqquest.benchmark.few_clips_config import FewClipsBenchmark
+from freqquest.benchmark.result import BenchmarkResult
+from freqquest.cnn.config import PRESETS
+from freqquest.cnn.heads import fit_head
+from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, load_labeled
+from freqquest.cnn.tune_config import MAX_EPOCHS
+from freqquest.dataset.manifest import load_manifest
+from freqquest.presets import Preset
+from freqquest.storage import locate
+
+_PRESETS: tuple[Preset, ...] = ("reference", "default")
+_HEAD, _FUSION = "embedding", "default with embedding"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draw:
+    """Training clips of one size, and the fold that is tested."""
+
+    size: int
+    number: int
+    fold: str
+    split: SplitRows
+
+
+def benchmark_few_clips(config: FewClipsBenchmark) -> str:
+    """Train on few clips of each class, write the results, and return them as a table.
+
+    Larger draws contain the smaller ones. Needs an initialized Ray. Each training has one core, and
+    as many run in parallel as there are cores.
+
+    Raises:
+        UserError: The dataset is not usable, or lacks one of the folds.
+    """
+    dataset = locate(config.dataset_dir)
+    manifest = load_manifest(dataset)
+    manifest.require_one_label(config.dataset_dir, "this benchmark", "give another dataset")
+    clips = load_labeled(dataset, manifest)
+    folds = find_folds(config.dataset_dir, config.folds, clips)
+    draws = [
+        Draw(
+            size=size,
+            number=number,
+            fold=(fold := folds[number % len(folds)]),
+            split=draw_clips(clips, fold, size, seed=number),
+        )
+        for size in config.sizes
+        for number in range(config.num_draws)
+    ]
+    accuracies = _accuracies(clips, draws, config.max_epochs)
+    means = {
+        name: {
+            size: statistics.mean(
+                accuracy
+                for draw, accuracy in zip(draws, of_draws, strict=True)
+                if draw.size == size
+            )
+            for size in config.sizes
+        }
+        for name, of_draws in accuracies.items()
+    }
+    output = locate(config.output)
+    curves = {name: list(by_size.values()) for name, by_size in means.items()}
+    title = f"{config.num_draws} draws each, on folds {', '.join(folds)}"
+    plot = plots.curves(curves, title, "clips of each class", "accuracy", x=config.sizes)
+    (output.parent / f"{Path(output.name).stem}.png").write_bytes(plots.png(plot))
+    return BenchmarkResult(
+        name="few_clips",
+        settings={"folds": folds, "num_draws": config.num_draws, "max_epochs": config.max_epochs},
+        about=f"accuracy on folds {', '.join(folds)}, each held out in turn, after training on few "
+        f"clips of each class; mean and range of {config.num_draws} draws"
+        + (f"; embedding by {manifest.embedding.name}" if manifest.embedding else ""),
+        measurements={
+            "means": means,
+            "runs": [
+                {
+                    "size": draw.size,
+                    "draw": draw.number,
+                    "fold": draw.fold,
+                    "num_recordings": len(set(clips.recordings[draw.split.train])),
+                    "accuracy": {name: values[index] for name, values in accuracies.items()},
+                }
+                for index, draw in enumerate(draws)
+            ],
+        },
+        header=("clips of each class", *accuracies),
+        rows=[
+            (str(size), *(_cell(draws, of_draws, size) for of_draws in accuracies.values()))
+            for size in config.sizes
+        ],
+    ).write(output)
+
+
+def draw_clips(clips: LabeledClips, fold: str, size: int, seed: int) -> SplitRows:
+    """Draw training clips of each class from the other folds, of as many recordings as possible.
+
+    Args:
+        clips: Clips with one label each.
+        fold: Fold to test on.
+        size: Clips of each class; all of them if there are fewer.
+        seed: Seed of the draw; a larger draw contains a smaller one of the same seed.
+    """
+    random, chosen = np.random.default_rng(seed), []
+    originals = ~clips.is_training_only
+    for index in range(len(clips.classes)):
+        rows = np.flatnonzero(originals & (clips.groups != fold) & clips.labels[:, index])
+        rows = random.permutation(rows)
+        _, recordings = np.unique(clips.recordings[rows], return_inverse=True)
+        turns = np.zeros(len(rows), int)
+        for recording in np.unique(recordings):
+            members = np.flatnonzero(recordings == recording)
+            turns[members] = np.arange(len(members))
+        chosen.append(rows[np.argsort(turns, kind="stable")][:size])
+    return SplitRows(
+        train=np.concatenate(chosen),
+        validation=np.flatnonzero(originals & (clips.groups == fold)),
+    )
+
+
+def _accuracies(
+    clips: LabeledClips, draws: list[Draw], max_epochs: int | None
+) -> dict[str, list[float]]:
+    """Return the accuracy of each kind of classifier after each draw."""
+    shared = ray.put(clips)
+    arguments = [
+        (
+            shared,
+            PRESETS[preset],
+            # The recipe chooses its epoch by a part of its clips.
+            recipe_split(clips, draw.split, draw.number) if preset == "reference" else draw.split,
+            draw.split.validation,
+            draw.number,
+            max_epochs or MAX_EPOCHS[preset],
+        )
+        for preset in _PRESETS
+        for draw in draws
+    ]
+    trained = train_in_parallel(train_and_test, arguments)
+    predictions = {
+        preset: [run.probabilities for run in trained[start : start + len(draws)]]
+        for preset, start in zip(_PRESETS, (0, len(draws)), strict=True)
+    }
+    if clips.vectors is not None:
+        predictions[_HEAD] = [
+            fit_head(clips, draw.split.train).probabilities(clips.vectors[draw.split.validation])
+            for draw in draws
+        ]
+        predictions[_FUSION] = [
+            clips.score.mean(pair)
+            for pair in zip(predictions["default"], predictions[_HEAD], strict=True)
+        ]
+    return {
+        name: [
+            clips.score.compute(probabilities, clips.labels[draw.split.validation])
+            for probabilities, draw in zip(of_draws, draws, strict=True)
+        ]
+        for name, of_draws in predictions.items()
+    }
+
+
+def _cell(draws: list[Draw], accuracies: list[float], size: int) -> str:
+    of_size = [
+        accuracy for draw, accuracy in zip(draws, accuracies, strict=True) if draw.size == size
+    ]
+    return f"{statistics.mean(of_size):.3f} ({min(of_size):.3f} to {max(of_size):.3f})"
