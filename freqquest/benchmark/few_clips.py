@@ -150,7 +150,7 @@ def _accuracies(
         for draw in draws
     ]
     trained = train_in_parallel(train_and_test, arguments)
-    predictions = {
+    predictions: dict[str, list[np.ndarray]] = {
         preset: [run.probabilities for run in trained[start : start + len(draws)]]
         for preset, start in zip(_PRESETS, (0, len(draws)), strict=True)
     }
