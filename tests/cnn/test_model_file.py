@@ -23,6 +23,14 @@ from tests.embedding.tiny_networks import write_onnx
 from tests.sizes import ALL_SIZES
 
 CARD = make_card(["a", "b"])
+YAMNET = EmbeddingConfig(
+    name="yamnet.tflite",
+    sha256="0",
+    sample_rate_hz=16_000,
+    tensor="vector",
+    num_samples=None,
+    num_values=3,
+)
 VERSION_3 = Path(__file__).parent / "model_card_version_3.json"
 """Card of the default configuration, as freqquest wrote it when shifts were counted in bands."""
 
@@ -68,6 +76,13 @@ def test_a_model_with_vectors_carries_its_pretrained_network(tmp_path):
     np.testing.assert_array_equal(vector, expected)
 
 
+def test_a_model_whose_networks_packages_are_missing_is_refused_before_it_is_used(monkeypatch):
+    monkeypatch.setattr("freqquest.embedding.runtime.find_spec", lambda name: None)
+    card = replace(CARD, embedding=YAMNET)
+    with pytest.raises(UserError, match=r"yamnet.tflite` needs packages that are not installed"):
+        card.analysis(locate("best_model.keras"))
+
+
 def test_a_model_of_spectrograms_alone_has_no_field_that_an_earlier_freqquest_would_refuse(
     tmp_path,
 ):
@@ -80,20 +95,12 @@ def test_a_model_of_spectrograms_alone_has_no_field_that_an_earlier_freqquest_wo
 
 def test_what_cannot_use_a_pretrained_network_refuses_it_by_name():
     CARD.require_no_embedding("`model=a.keras`", "the export cannot convert")
-    embedding = EmbeddingConfig(
-        name="yamnet.tflite",
-        sha256="0",
-        sample_rate_hz=16_000,
-        tensor="vector",
-        num_samples=None,
-        num_values=3,
-    )
     with pytest.raises(
         UserError,
         match="`model=a.keras` uses the network yamnet.tflite, which the export cannot convert: "
         "give a model trained with `classifier=cnn`",
     ):
-        replace(CARD, embedding=embedding).require_no_embedding(
+        replace(CARD, embedding=YAMNET).require_no_embedding(
             "`model=a.keras`", "the export cannot convert"
         )
 
