@@ -32,7 +32,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "TuneConfig": {
         "input and output": "dataset_dir run_dir extra_clips",
-        "search": "preset num_trials max_epochs num_folds only",
+        "search": "preset classifier num_trials max_epochs num_folds only",
         "final model": "num_members audit_leakage",
         "cluster": "use_gpu trials_per_gpu mixed_precision cpus_per_trial",
         ADVANCED: "seed",

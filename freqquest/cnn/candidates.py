@@ -77,12 +77,21 @@ def fuse(
     return score.mean([of_cnn, score.apply_temperature(of_head, head_temperature)])
 
 
-def choose_candidate(candidates: Sequence[Candidate], clips: LabeledClips) -> Candidate:
-    """Return the candidate with the best score; of equal ones, the first."""
-    return max(
-        candidates,
-        key=lambda each: clips.score.compute(each.probabilities, clips.labels[each.rows]),
-    )
+def choose_candidate(
+    cnn: Candidate, head: Candidate, fusion: Candidate, clips: LabeledClips
+) -> Candidate:
+    """Return the fusion if its parts are equally good, as far as recordings can tell.
+
+    That is, if their scores differ by no more than one standard error, where recordings, not clips,
+    count as independent: then they make different mistakes, or one is as good as the other. Else,
+    return the candidate with the best score; of equal ones, the first.
+    """
+    score, rows = clips.score, cnn.rows
+    labels = clips.labels[rows]
+    lead, chance = score.lead(cnn.probabilities, head.probabilities, labels, clips.recordings[rows])
+    if abs(lead) <= chance:
+        return fusion
+    return max((cnn, head, fusion), key=lambda each: score.compute(each.probabilities, labels))
 
 
 def _fold_scores(

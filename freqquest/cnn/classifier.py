@@ -57,8 +57,9 @@ class Classifier:
         """Load the best_model.keras of a run from a path or a URI.
 
         Raises:
-            UserError: The file is missing, not a freqquest model, or of an unknown version, or this
-                process has loaded Keras with another backend than TensorFlow.
+            UserError: The file is missing, not a freqquest model, of an unknown version, packages
+                that run its pretrained network are missing, or this process has loaded Keras with
+                another backend than TensorFlow.
         """
         model_file = locate(path)
         card = read_card(model_file, "path")

@@ -19,10 +19,10 @@ from freqquest.cnn.network import SMALLEST_PROBABILITY, Temperature
 if TYPE_CHECKING:
     import keras
 
-_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """Strengths to choose from: the inverse of the regularization, `C` in scikit-learn."""
 
-_USUAL_STRENGTH = 1e-2
+_USUAL_STRENGTH = 1e-1
 """Strength where there are too few recordings to choose one."""
 
 _NUM_PARTS = 4
@@ -86,11 +86,14 @@ def fit_head(clips: LabeledClips, rows: np.ndarray) -> Head:
     """
     assert clips.vectors is not None
     vectors, recordings = clips.vectors[rows], clips.recordings[rows]
-    mean, scale = vectors.mean(axis=0), float(np.sqrt(vectors.var(axis=0).mean())) or 1.0
+    weights = _equal_weights(recordings)
+    mean = np.average(vectors, axis=0, weights=weights)
+    variances = np.average(np.square(vectors - mean), axis=0, weights=weights)
+    scale = float(np.sqrt(variances.mean())) or 1.0
     examples = _Examples(
         vectors=(vectors - mean) / scale,
         labels=clips.labels[rows],
-        weights=_equal_weights(recordings),
+        weights=weights,
         has_several_labels=clips.has_several_labels,
     )
     with threadpool_limits(1):  # with more threads, matrices this small take longer
@@ -143,10 +146,9 @@ class _Examples(NamedTuple):
 
 
 def _equal_weights(recordings: np.ndarray) -> np.ndarray:
-    """Return weights of clips `[N]` by which all recordings count the same; their mean is 1."""
+    """Return weights of clips `[N]` that sum to 1 for each recording."""
     _, numbers, counts = np.unique(recordings, return_inverse=True, return_counts=True)
     weights: np.ndarray = 1 / counts[numbers]
-    weights /= weights.mean()
     return weights
 
 

@@ -16,6 +16,7 @@ from freqquest.dataset.clip_inputs import Analysis
 from freqquest.dataset.manifest import LABEL_SEPARATOR, Normalization
 from freqquest.dataset.windows import WindowConfig
 from freqquest.embedding.config import EmbeddingConfig
+from freqquest.embedding.runtime import require_packages
 from freqquest.errors import UserError
 from freqquest.runs.metrics import Settings
 from freqquest.storage import Location
@@ -103,7 +104,12 @@ class ModelCard:
 
         Args:
             model_file: File of the model, which has the pretrained network in it if there is one.
+
+        Raises:
+            UserError: The packages that run the pretrained network are not installed.
         """
+        if self.embedding is not None:
+            require_packages(self.embedding.name)
         return Analysis(self.clip, self.view, self.embedding, model_file)
 
     def require_no_embedding(self, name: str, reason: str) -> None:

@@ -33,6 +33,7 @@ from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.dataset.sources import digest, find_extra
 from freqquest.dataset.spectrogram_stream import load_inputs
 from freqquest.dataset.views import require_recipe_views
+from freqquest.embedding.runtime import require_packages
 from freqquest.errors import UserError
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
@@ -108,7 +109,8 @@ def _choice(config: TuneConfig, manifest: Manifest) -> ClassifierChoice:
     """Return the classifier to keep; a dataset without an embedding, and the recipe, have a CNN.
 
     Raises:
-        UserError: The settings name a classifier that the dataset cannot have.
+        UserError: The settings name a classifier that the dataset cannot have, or the packages that
+            run the pretrained network are not installed.
     """
     if manifest.embedding is None and config.classifier in ("embedding", "fusion"):
         raise UserError(
@@ -118,6 +120,8 @@ def _choice(config: TuneConfig, manifest: Manifest) -> ClassifierChoice:
         )
     if manifest.embedding is None or config.preset == "reference":
         return "cnn"
+    if config.classifier != "cnn":
+        require_packages(manifest.embedding.name)  # the final model needs them, hours later
     return config.classifier
 
 

@@ -13,7 +13,14 @@ SCORE_TITLES: Final[dict[ScoreName, str]] = {
 
 
 ClassifierKind = Literal["cnn", "embedding", "fusion"]
-"""A CNN on spectrograms, a linear classifier (head) on the dataset's embedding, or both."""
+"""A CNN on spectrograms, a head (linear classifier) on the vectors of the dataset, or both."""
+
+CLASSIFIER_TITLES: Final[dict[ClassifierKind, str]] = {
+    "cnn": "CNN on spectrograms",
+    "embedding": "head on the embedding",
+    "fusion": "fusion of both",
+}
+"""Names of the classifiers in sentences and tables."""
 
 
 class DatasetMetrics(TypedDict):

@@ -5,24 +5,21 @@ import json
 import re
 import shlex
 from concurrent.futures import ThreadPoolExecutor
-from statistics import pstdev
 from typing import cast
 
 import pandas as pd
 
 from freqquest import plots
 from freqquest.runs import layout
+from freqquest.runs.classifier_lines import class_table, classifier_lines
 from freqquest.runs.folder import read_sections
 from freqquest.runs.inline_files import inline_files
 from freqquest.runs.metrics import (
-    SCORE_TITLES,
-    ClassMetrics,
-    CnnMetrics,
+    CLASSIFIER_TITLES,
     EvaluationMetrics,
     GeneratorMetrics,
     HardwareMetrics,
     RunMetrics,
-    search_score,
 )
 from freqquest.runs.page import render_page
 from freqquest.runs.report_clips import LINK, Files, generated_pairs, held_out_clips
@@ -74,6 +71,7 @@ def write_report(run_dir: str, limit_bytes: int = MAX_PAGE_BYTES) -> None:
         "freqquest.runs",
         "report_template.html",
         layout=layout,
+        titles=CLASSIFIER_TITLES,
         name=run.name,
         headlines=headlines(metrics),
         config=json.dumps(read_sections(run, layout.CONFIG_NAME), indent=1),
@@ -103,7 +101,7 @@ def summarize(run_dir: str) -> str:
     """Return the closing summary: results, where they are, and how to look at them."""
     run = locate(run_dir)
     metrics = cast(RunMetrics, read_sections(run, layout.METRICS_NAME))
-    lines = ["", *_class_table(metrics), *headlines(metrics)]
+    lines = ["", *class_table(metrics), *headlines(metrics)]
     if "dataset" in metrics and (rejected := metrics["dataset"]["num_quarantined"]):
         table = run / layout.DATASET_DIR / layout.QUARANTINE_NAME
         lines.append(f"rejected clips: {rejected}, listed in {table}")
@@ -115,7 +113,7 @@ def summarize(run_dir: str) -> str:
 
 def headlines(metrics: RunMetrics) -> list[str]:
     """Return the run's main results, each with the data it was measured on."""
-    lines = _classifier_lines(metrics["cnn"]) if "cnn" in metrics else []
+    lines = classifier_lines(metrics["cnn"]) if "cnn" in metrics else []
     submission = metrics.get("submission")
     if submission is not None and "accuracy" in submission:
         lines.append(
@@ -130,24 +128,6 @@ def headlines(metrics: RunMetrics) -> list[str]:
             "(in generated/) are classified as the class they were made for"
         )
     return lines
-
-
-def _classifier_lines(cnn: CnnMetrics) -> list[str]:
-    name, score, by_fold = search_score(cnn)
-    folds = ""
-    if len(by_fold) > 1:
-        each = ", ".join(f"{of_fold:.3f}" for of_fold in by_fold)
-        folds = f"; {each} on each fold, spread {pstdev(by_fold):.3f}"
-    choices = ["configuration"] * (cnn["num_trials"] > 1)
-    choices += ["epoch"] * (cnn["cnn_config"]["schedule"] == "plateau")
-    chosen = f"; the same clips chose the {' and the '.join(choices)}" if choices else ""
-    num_extra = cnn.get("num_extra_clips")
-    extra = f"; trained on {num_extra} extra clips too" if num_extra else ""
-    line = (
-        f"classifier's {SCORE_TITLES[name]}: {score:.3f} on {cnn['num_clips']} validation clips of "
-        f"{cnn['num_recordings']} recordings ({cnn['split']}{folds}){chosen}{extra}"
-    )
-    return [line, cnn["audit"]["sentence"]] if "audit" in cnn else [line]
 
 
 def _generator_lines(cgan: GeneratorMetrics) -> list[str]:
@@ -238,30 +218,6 @@ def _draw_generator_plots(run: Location, cgan: GeneratorMetrics) -> None:
         series, title, "epoch", "real clips", judged["epoch"].tolist()
     )
     (run / layout.FIGURES_DIR / layout.EVALUATIONS_NAME).write_bytes(plots.png(picture))
-
-
-def _class_table(metrics: RunMetrics) -> list[str]:
-    """Return the lines of the classification report of the validation clips."""
-    if "cnn" not in metrics:
-        return []
-    by_class = metrics["cnn"]["by_class"]
-    rows = [
-        f"{label:<24}{row['precision']:>10.2f}{row['recall']:>10.2f}{row['support']:>8.0f}"
-        f"{_label_cells(row)}"
-        for label, row in by_class.items()
-    ]
-    header = f"{'class':<24}{'precision':>10}{'recall':>10}{'clips':>8}"
-    if any("threshold" in row for row in by_class.values()):
-        header += f"{'average precision':>19}{'threshold':>11}"
-    return [header, *rows, ""]
-
-
-def _label_cells(row: ClassMetrics) -> str:
-    """Return the cells that a class has only if clips have several labels."""
-    if "threshold" not in row:
-        return ""
-    average = row["average_precision"]
-    return f"{'-' if average is None else f'{average:.2f}':>19}{row['threshold']:>11.2f}"
 
 
 def _tensorboard_command(run: Location) -> str:

@@ -161,3 +161,10 @@ def train_easily(device, seed):
         device=device,
     )
     return model, epochs
+
+
+def with_vectors(clips: LabeledClips, separation: float) -> LabeledClips:
+    """The same clips with vectors of noise, whose first values differ by this between classes."""
+    vectors = np.random.default_rng(1).normal(size=(len(clips.labels), 6))
+    vectors[:, : clips.labels.shape[1]] += separation * clips.labels
+    return replace(clips, vectors=vectors.astype(np.float32))

@@ -3,11 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from freqquest.cnn.detection_thresholds import detection_thresholds, negative_spectrograms
+from freqquest.cnn.detection_thresholds import detection_thresholds, negative_inputs
 from freqquest.cnn.final_model_worker import save_final_model
 from freqquest.cnn.model_file import load_model, read_card, to_bytes
 from freqquest.cnn.network import build_model, predict_probabilities
 from freqquest.cnn.search.outcome import HeldOut
+from freqquest.dataset.clip_inputs import Analysis
 from freqquest.storage import locate
 from tests.cnn.conftest import CLASSES, CLIP_NORMALIZATION, SMALLEST, make_card
 
@@ -28,7 +29,8 @@ def test_a_final_model_has_thresholds_of_detection_on_held_out_and_negative_clip
     member.write_bytes(to_bytes(network))
     rng = np.random.default_rng(0)
     held_out = HeldOut(rng.dirichlet([1, 1, 1], 30), np.eye(3, dtype=bool)[np.arange(30) % 3])
-    save_final_model([member], card, held_out, file)
-    negatives = predict_probabilities(load_model(file), negative_spectrograms(card.clip, card.view))
+    analysis = Analysis(card.clip, card.view)
+    save_final_model([member], None, card, analysis, held_out, file)
+    negatives = predict_probabilities(load_model(file), negative_inputs(analysis))
     thresholds = detection_thresholds(*held_out, negatives)
     assert read_card(file) == replace(card, detection_thresholds=thresholds)

@@ -11,14 +11,26 @@ import pytest
 from freqquest.cnn.abstention import CoverageCurve, Point
 from freqquest.cnn.average import average
 from freqquest.cnn.config import PRESETS
+from freqquest.cnn.heads import Head, build_head
 from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
 from freqquest.cnn.network import build_model
+from freqquest.embedding.config import EmbeddingConfig
+from freqquest.embedding.network import EmbeddingNetwork, read_network
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.cnn.conftest import CLIP_NORMALIZATION, make_card
+from tests.embedding.tiny_networks import write_onnx
 from tests.sizes import ALL_SIZES
 
 CARD = make_card(["a", "b"])
+YAMNET = EmbeddingConfig(
+    name="yamnet.tflite",
+    sha256="0",
+    sample_rate_hz=16_000,
+    tensor="vector",
+    num_samples=None,
+    num_values=3,
+)
 VERSION_3 = Path(__file__).parent / "model_card_version_3.json"
 """Card of the default configuration, as freqquest wrote it when shifts were counted in bands."""
 
@@ -44,6 +56,53 @@ def test_a_saved_model_carries_its_card_and_loads_in_safe_mode(tmp_path):
         np.array(load_model(model_file)(clips)), np.array(model(clips)), atol=1e-6
     )
     assert keras.models.load_model(model_file.path, safe_mode=True) is not None
+
+
+def test_a_model_with_vectors_carries_its_pretrained_network(tmp_path):
+    network_file = locate(write_onnx(tmp_path / "tiny.onnx"))
+    embedding, network = read_network(network_file, 16_000, "vector")
+    card = replace(CARD, embedding=embedding)
+    head = build_head(Head(np.ones((3, 2)), np.zeros(2), False))
+    model_file = locate(tmp_path / "best_model.keras")
+    model_file.write_bytes(add_card(to_bytes(average([head], 1.0)), card, network_file))
+    network_file.remove_file()
+    assert read_card(model_file) == card
+    assert keras.models.load_model(model_file.path, safe_mode=True).input_shape == (None, 3)
+    with zipfile.ZipFile(model_file.path) as archive:
+        assert archive.read("embedding.onnx") == network
+    waveform = np.random.default_rng(0).normal(0, 0.1, 88_200).astype(np.float32)
+    (vector,) = card.analysis(model_file).analyze(waveform).vectors
+    expected = EmbeddingNetwork(embedding, network).embed(waveform, 22_050)
+    np.testing.assert_array_equal(vector, expected)
+
+
+def test_a_model_whose_networks_packages_are_missing_is_refused_before_it_is_used(monkeypatch):
+    monkeypatch.setattr("freqquest.embedding.runtime.find_spec", lambda name: None)
+    card = replace(CARD, embedding=YAMNET)
+    with pytest.raises(UserError, match=r"yamnet.tflite` needs packages that are not installed"):
+        card.analysis(locate("best_model.keras"))
+
+
+def test_a_model_of_spectrograms_alone_has_no_field_that_an_earlier_freqquest_would_refuse(
+    tmp_path,
+):
+    model_file = tmp_path / "best_model.keras"
+    write_archive(model_file, {})
+    model_file.write_bytes(add_card(model_file.read_bytes(), CARD))
+    with zipfile.ZipFile(model_file) as archive:
+        assert "embedding" not in archive.read("freqquest.json").decode()
+
+
+def test_what_cannot_use_a_pretrained_network_refuses_it_by_name():
+    CARD.require_no_embedding("`model=a.keras`", "the export cannot convert")
+    with pytest.raises(
+        UserError,
+        match="`model=a.keras` uses the network yamnet.tflite, which the export cannot convert: "
+        "give a model trained with `classifier=cnn`",
+    ):
+        replace(CARD, embedding=YAMNET).require_no_embedding(
+            "`model=a.keras`", "the export cannot convert"
+        )
 
 
 def test_code_inside_a_model_is_refused(tmp_path):

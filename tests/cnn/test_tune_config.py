@@ -21,6 +21,16 @@ def config(**settings):
             {"preset": "reference", "only": ("dropout=0.5",)},
             "`only` has no effect with `preset=reference`",
         ),
+        (
+            {"preset": "reference", "classifier": "fusion"},
+            "`classifier=fusion` is not in the published recipe: leave it out, or use "
+            "`preset=default`",
+        ),
+        (
+            {"classifier": "embedding", "num_trials": 3},
+            "`num_trials` has no effect with `classifier=embedding`, which trains no CNN",
+        ),
+        ({"classifier": "svm"}, "`classifier=svm` must be one of: auto, cnn, embedding, fusion"),
     ],
 )
 def test_invalid_settings_of_the_search_are_refused(settings, message):

@@ -5,15 +5,17 @@ import shutil
 import signal
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 
+from freqquest.cnn.classifier import Classifier
 from freqquest.cnn.model_file import read_card
 from freqquest.cnn.tune import tune_cnn
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.errors import UserError
-from freqquest.runs.report import summarize
+from freqquest.runs.report import summarize, write_report
 from freqquest.storage import locate
 from tests.conftest import RATE_HZ, tone
 from tests.integration.conftest import SAVE_EVERY_EVENT, TINY, ended_trials, start
@@ -184,3 +186,26 @@ def test_trials_that_fail_are_named_with_their_configuration_and_another_one_win
     metrics = json.loads((run / "metrics.json").read_text())["cnn"]
     assert metrics["trial"] == sound["trial"]
     assert metrics["num_failed_trials"] == 2
+
+
+@pytest.mark.slow
+def test_a_fusion_is_trained_saved_and_used(
+    embedded_dataset_dir, small_networks, tmp_path, audio_dir
+):
+    config = TuneConfig(
+        dataset_dir=str(embedded_dataset_dir),
+        run_dir=str(tmp_path / "run"),
+        classifier="fusion",
+        num_trials=1,
+        max_epochs=1,
+        num_members=1,
+    )
+    metrics = tune_cnn(config)
+    assert set(metrics["classifiers"]["scores"]) == {"cnn", "embedding", "fusion"}
+    assert metrics["classifiers"]["scores"]["fusion"] == metrics["accuracy"]
+    classifier = Classifier.load(tmp_path / "run" / "best_model.keras")
+    paths = [str(path) for path in sorted(audio_dir.glob("*/*.wav"))][:4]
+    assert np.isfinite(classifier.predict(paths)["probability"]).all()
+    write_report(config.run_dir)
+    assert "fusion of both (kept)" in (tmp_path / "run" / "report.html").read_text()
+    assert tune_cnn(config) == metrics
