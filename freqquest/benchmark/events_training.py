@@ -22,7 +22,7 @@ from freqquest.benchmark.events_recordings import Sound, make_recordings
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.detection_thresholds import detection_thresholds, negative_inputs
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, hold_out
-from freqquest.dataset.clip_inputs import Analysis
+from freqquest.dataset.clip_inputs import Analysis, Inputs
 from freqquest.dataset.load_clip import open_clip
 from freqquest.dataset.stratify import count_labels, divide_groups
 from freqquest.detection.grid import Grid
@@ -98,7 +98,7 @@ def train_and_listen(
     """
     from freqquest.cnn.average import average
     from freqquest.cnn.devices import Device, prepare
-    from freqquest.cnn.network import on_spectrograms
+    from freqquest.cnn.network import predict_probabilities
     from freqquest.cnn.training import fit
 
     prepare(Device())
@@ -110,22 +110,27 @@ def train_and_listen(
     outer = replace(outer, validation=outer.validation[:0])
     inner = _inner_split(clips, outer.train, seed)
     train = partial(fit, cnn_config, clips, max_epochs=max_epochs, seed=seed)
-    predicted = on_spectrograms(train(split=inner))(clips.spectrograms[inner.validation])
+    predicted = predict_probabilities(
+        train(split=inner), Inputs(clips.spectrograms[inner.validation])
+    )
     truth, score = clips.labels[inner.validation], clips.score
     temperature = score.fit_temperature(predicted, truth)
     assert isinstance(temperature, float)
     model = average([train(split=outer)], temperature)
-    predict = on_spectrograms(model)
+    predict = partial(predict_probabilities, model)
+    tested = predict(Inputs(clips.spectrograms[test_rows]))
     return Listening(
         fold=fold,
         seed=seed,
         classes=clips.classes,
-        accuracy=score.compute(predict(clips.spectrograms[test_rows]), clips.labels[test_rows]),
+        accuracy=score.compute(
+            predict(Inputs(clips.spectrograms[test_rows])), clips.labels[test_rows]
+        ),
         temperature=temperature,
         thresholds=detection_thresholds(
             score.apply_temperature(predicted, temperature),
             truth,
-            predict(negative_inputs(Analysis(grid.clip, grid.view)).spectrograms),
+            predict(negative_inputs(Analysis(grid.clip, grid.view))),
         ),
         recordings=list(_listen(sounds, grid, predict, _RECORDINGS_SEED + seed)),
     )
@@ -199,14 +204,14 @@ def _listen(
     sounds: list[Sound], grid: Grid, predict: Predict, seed: int
 ) -> Iterator[HeardRecording]:
     """Make recordings, and yield each with what the model hears in its file."""
-    rate_hz = grid.clip.sample_rate_hz
+    rate_hz, analysis = grid.clip.sample_rate_hz, Analysis(grid.clip, grid.view)
     with tempfile.TemporaryDirectory() as folder:
         for made in make_recordings(sounds, rate_hz, seed):
             file = Path(folder) / made.name
             soundfile.write(file, made.waveform, rate_hz, subtype="PCM_16")
             duration_s = len(made.waveform) / rate_hz
             units = range(grid.num_units(duration_s))
-            heard = join(list(listen(str(file), duration_s, units, grid, predict)))
+            heard = join(list(listen(str(file), duration_s, units, grid, predict, analysis)))
             yield HeardRecording(
                 name=made.name,
                 color=made.color,

@@ -4,7 +4,7 @@ Keras is imported inside the functions; no Ray.
 Shapes: N clips, M mel bands, T frames, K classes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -186,11 +186,6 @@ def predict_probabilities(model: "keras.Model", inputs: Inputs) -> np.ndarray:
     return np.concatenate(
         [model.predict_on_batch(model_inputs(model, batch)) for batch in input_batches(inputs)]
     )
-
-
-def on_spectrograms(model: "keras.Model") -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function from spectrograms `[N, M, T]` to a model's probabilities `[N, K]`."""
-    return lambda spectrograms: predict_probabilities(model, Inputs(spectrograms))
 
 
 def input_name(shape: tuple[int | None, ...]) -> str:

@@ -4,7 +4,7 @@ NumPy and the network's runtime; no Ray. Shapes: N clips, S samples, M mel bands
 of a vector.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,13 +61,16 @@ class Analysis:
             UserError: The pretrained network is missing or is another one, or its runtime is not
                 installed.
         """
-        rate = self.clip.sample_rate_hz
-        spectrograms = log_mel(waveform, self.view, rate)[None]
+        spectrograms = log_mel(waveform, self.view, self.clip.sample_rate_hz)[None]
+        return Inputs(spectrograms, self.vectors([waveform]))
+
+    def vectors(self, waveforms: Sequence[np.ndarray]) -> np.ndarray | None:
+        """Return the vectors of some clips, given as for `analyze`; None without a network."""
         if self.embedding is None:
-            return Inputs(spectrograms)
+            return None
         assert self.network_file is not None
         network = cached_network(self.embedding, self.network_file)
-        return Inputs(spectrograms, network.embed(waveform, rate)[None])
+        return np.stack([network.embed(each, self.clip.sample_rate_hz) for each in waveforms])
 
     def zeros(self, num_clips: int = 1) -> Inputs:
         """Return inputs of zeros, for clips that cannot be read."""

@@ -68,7 +68,7 @@ def check_request(config: DetectConfig) -> Request:
                 f"`{name}={path}` exists: choose another path, or pass `overwrite=True`"
             )
     card = read_card(locate(config.model))
-    card.require_no_embedding(f"`model={config.model}`", "detection does not run")
+    card.analysis(locate(config.model))  # refuses a network whose runtime is not installed
     try:
         grid = Grid(clip=card.clip, view=card.view, hop_s=config.hop)
     except ValueError as error:

@@ -12,6 +12,8 @@ import numpy as np
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.overlapping import frame_power, window_log_mels
+from freqquest.audio.waveform import fit_length
+from freqquest.dataset.clip_inputs import Analysis, Inputs
 from freqquest.dataset.load_clip import AudioFile, open_waveforms
 from freqquest.detection import frames as of_frames
 from freqquest.detection.grid import Grid
@@ -19,8 +21,8 @@ from freqquest.detection.grid import Grid
 _SPECTROGRAM_VALUES = 64 * 128 * 173
 """Most values of the spectrograms that are in memory together: 64 windows of 4 seconds."""
 
-Predict = Callable[[np.ndarray], np.ndarray]
-"""Function from spectrograms `[N, M, T]` to class probabilities `[N, K]`."""
+Predict = Callable[[Inputs], np.ndarray]
+"""Function from the inputs of windows to class probabilities `[N, K]`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +47,7 @@ def listen(
     units: range,
     grid: Grid,
     predict: Predict,
+    analysis: Analysis,
 ) -> Iterator[Heard]:
     """Yield each of some units of a recording; one is in memory at a time.
 
@@ -54,6 +57,7 @@ def listen(
         units: Numbers of the units.
         grid: Windows and frames.
         predict: The model.
+        analysis: The analysis of its inputs, for the vectors of windows.
 
     Raises:
         UnreadableClipError: The file is corrupt, missing or not permitted.
@@ -66,7 +70,7 @@ def listen(
     part = ClipConfig(sample_rate_hz=grid.clip.sample_rate_hz, duration_s=length_s)
     waveforms = open_waveforms(file, part, [begin * grid.frame_s for begin in begins])
     for unit, begin, waveform in zip(units, begins, waveforms, strict=True):
-        yield _hear(waveform, begin, unit, duration_s, grid, predict)
+        yield _hear(waveform, begin, unit, duration_s, grid, predict, analysis)
 
 
 def _margin(grid: Grid) -> int:
@@ -85,6 +89,7 @@ def _hear(
     duration_s: float,
     grid: Grid,
     predict: Predict,
+    analysis: Analysis,
 ) -> Heard:
     """Return a unit, given the waveform `[S]` that begins at a frame of the recording."""
     view, rate, num_frames = grid.view, grid.clip.sample_rate_hz, grid.num_frames(duration_s)
@@ -97,10 +102,12 @@ def _hear(
     waveform = waveform[: last * view.hop_length]
     power = frame_power(waveform, view, rate)
     step = max(1, _SPECTROGRAM_VALUES // (view.num_mels * view.num_frames))
-    probabilities = [
-        predict(window_log_mels(waveform, power, some, grid.clip.num_samples, view, rate))
-        for some in np.split(starts, range(step, len(starts), step))
-    ]
+    length = grid.clip.num_samples
+    probabilities = []
+    for some in np.split(starts, range(step, len(starts), step)):
+        spectrograms = window_log_mels(waveform, power, some, length, view, rate)
+        alone = [fit_length(waveform[start:], length) for start in some * view.hop_length]
+        probabilities.append(predict(Inputs(spectrograms, analysis.vectors(alone))))
     frames = range(own.start - begin, own.stop - begin)
     known = power[:, : num_frames - begin]
     per_column = of_frames.frames_per_column(num_frames, grid.frame_s)

@@ -4,12 +4,13 @@ Keras is loaded in the actor only.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TypedDict
 
 from freqquest.audio.unreadable import UnreadableClipError
 from freqquest.cnn.devices import Device, prepare
-from freqquest.cnn.model_file import load_model
-from freqquest.cnn.network import on_spectrograms
+from freqquest.cnn.model_file import load_model, read_card
+from freqquest.cnn.network import predict_probabilities
 from freqquest.detection.grid import Grid
 from freqquest.detection.listen import listen
 from freqquest.detection.parts import has_part, write_part
@@ -57,7 +58,8 @@ class ListeningActor:
     def __init__(self, settings: Listener) -> None:
         prepare(settings.device)
         self._settings = settings
-        self._predict = on_spectrograms(load_model(settings.model_file))
+        self._predict = partial(predict_probabilities, load_model(settings.model_file))
+        self._analysis = read_card(settings.model_file).analysis(settings.model_file)
 
     def __call__(self, piece: Piece) -> Done:
         grid = self._settings.grid
@@ -71,8 +73,9 @@ class ListeningActor:
         try:
             # A task that lost its node is repeated, though some of its pieces may be done.
             if not has_part(self._settings.parts, piece["key"], units):
-                heard = list(listen(piece["path"], piece["duration_s"], units, grid, self._predict))
-                write_part(self._settings.parts, piece["key"], units, heard)
+                path, duration_s = piece["path"], piece["duration_s"]
+                heard = listen(path, duration_s, units, grid, self._predict, self._analysis)
+                write_part(self._settings.parts, piece["key"], units, list(heard))
         except UnreadableClipError as error:
             done["unreadable"] = str(error)
         except OSError as error:

@@ -15,6 +15,7 @@ import numpy as np
 
 from freqquest.cnn.model_card import ModelCard
 from freqquest.cnn.model_file import read_card
+from freqquest.dataset.clip_inputs import Analysis, Inputs
 from freqquest.dataset.load_clip import measure_file
 from freqquest.dataset.windows import WindowConfig
 from freqquest.detection.config import DetectConfig
@@ -41,6 +42,7 @@ class Hearing:
 
     card: ModelCard
     grid: Grid
+    analysis: Analysis
     events: EventSettings
 
 
@@ -63,13 +65,17 @@ def hearing_of(model_file: Location) -> Hearing:
         UserError: The model cannot be used.
     """
     card = read_card(model_file)
-    card.require_no_embedding(f"`model={model_file}`", "the service does not run")
     defaults = DetectConfig(model=str(model_file), audio_dir="uploads", output="events.json")
     try:
         grid = Grid(clip=card.clip, view=card.view, hop_s=defaults.hop)
     except ValueError as error:
         raise UserError(f"`model={model_file}`: {error}") from error
-    return Hearing(card=card, grid=grid, events=event_settings(defaults, card))
+    return Hearing(
+        card=card,
+        grid=grid,
+        analysis=card.analysis(model_file),
+        events=event_settings(defaults, card),
+    )
 
 
 class Upload(io.BytesIO):
@@ -116,15 +122,15 @@ def answer(
         TimeoutError: The time is over.
     """
 
-    def predict_in_time(spectrograms: np.ndarray) -> np.ndarray:
+    def predict_in_time(inputs: Inputs) -> np.ndarray:
         upload.check_time()
-        return predict(spectrograms)
+        return predict(inputs)
 
     card, grid = hearing.card, hearing.grid
     measured_s, _ = measure_file(upload, WindowConfig())
     duration_s = max(measured_s, _LEAST_S)
     units = range(grid.num_units(duration_s))
-    heard = join(list(listen(upload, duration_s, units, grid, predict_in_time)))
+    heard = join(list(listen(upload, duration_s, units, grid, predict_in_time, hearing.analysis)))
     mean = heard.probabilities.mean(axis=0, dtype=np.float32)
     (label,), (probability,) = card.predict(mean[None])
     content: dict[str, object] = {

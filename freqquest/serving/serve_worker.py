@@ -8,12 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from freqquest.audio.unreadable import UnreadableClipError
 from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.model_file import load_model
-from freqquest.cnn.network import on_spectrograms
+from freqquest.cnn.network import predict_probabilities
 from freqquest.serving.answers import Answer, Hearing, Upload, answer
 from freqquest.serving.config import REQUESTS_AT_ONCE
 from freqquest.serving.sharing import SharedNetwork
@@ -37,10 +35,9 @@ class Replica:
     def __init__(self, settings: ReplicaSettings) -> None:
         prepare(settings.device)
         self._settings = settings
-        network = on_spectrograms(load_model(settings.model_file))
-        view = settings.hearing.card.view
+        network = partial(predict_probabilities, load_model(settings.model_file))
         for count in (1, 2):  # Keras compiles it for one window, and then for any number
-            network(np.zeros((count, view.num_mels, view.num_frames), np.float32))
+            network(settings.hearing.analysis.zeros(count))
         self._predict = SharedNetwork(network, settings.max_batch)
         self._threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="hear")
 

@@ -1,4 +1,4 @@
-"""A network that several threads share. NumPy only. Shapes: N windows, M mel bands, T frames."""
+"""A network that several threads share. NumPy only. Shapes: N windows, K classes."""
 
 import queue
 import threading
@@ -6,6 +6,7 @@ from concurrent.futures import Future
 
 import numpy as np
 
+from freqquest.dataset.clip_inputs import Inputs, join
 from freqquest.detection.listen import Predict
 
 
@@ -15,8 +16,8 @@ class SharedNetwork:
     What comes while it computes is its next batch, so that nothing waits for a batch to fill.
 
     ```python
-    predict = SharedNetwork(on_spectrograms(model), max_batch=8)
-    probabilities = predict(spectrograms)  # in any thread
+    predict = SharedNetwork(partial(predict_probabilities, model), max_batch=8)
+    probabilities = predict(inputs)  # in any thread
     ```
     """
 
@@ -24,19 +25,17 @@ class SharedNetwork:
         """Start the thread that computes.
 
         Args:
-            predict: The network: from `[N, M, T]` to `[N, K]`.
+            predict: The network.
             max_batch: Most calls that are computed together.
         """
         self._predict, self._max_batch = predict, max_batch
-        self._waiting: queue.SimpleQueue[tuple[np.ndarray, Future[np.ndarray]]] = (
-            queue.SimpleQueue()
-        )
+        self._waiting: queue.SimpleQueue[tuple[Inputs, Future[np.ndarray]]] = queue.SimpleQueue()
         threading.Thread(target=self._run, daemon=True, name="network").start()
 
-    def __call__(self, spectrograms: np.ndarray) -> np.ndarray:
-        """Return the probabilities `[N, K]` of spectrograms `[N, M, T]`."""
+    def __call__(self, inputs: Inputs) -> np.ndarray:
+        """Return the probabilities `[N, K]` of windows."""
         result: Future[np.ndarray] = Future()
-        self._waiting.put((spectrograms, result))
+        self._waiting.put((inputs, result))
         return result.result()
 
     def _run(self) -> None:
@@ -46,11 +45,11 @@ class SharedNetwork:
                 batch.append(self._waiting.get())
             calls, results = zip(*batch, strict=True)
             try:
-                probabilities = self._predict(np.concatenate(calls))
+                probabilities = self._predict(join(calls))
             except Exception as error:
                 for result in results:
                     result.set_exception(error)
                 continue
-            ends = np.cumsum([len(call) for call in calls])
+            ends = np.cumsum([len(call.spectrograms) for call in calls])
             for result, of_call in zip(results, np.split(probabilities, ends[:-1]), strict=True):
                 result.set_result(of_call)

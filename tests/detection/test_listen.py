@@ -4,6 +4,7 @@ import soundfile
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW, log_mel
+from freqquest.dataset.clip_inputs import Analysis, Inputs
 from freqquest.dataset.load_clip import measure_file, open_waveforms
 from freqquest.dataset.windows import WindowConfig
 from freqquest.detection.grid import Grid
@@ -13,11 +14,12 @@ from tests.audio.encode import encode
 from tests.conftest import RATE_HZ
 
 GRID = Grid(clip=ClipConfig(), view=CNN_VIEW, hop_s=1.0)
+ANALYSIS = Analysis(GRID.clip, GRID.view)
 
 
-def band_means(spectrograms):
+def band_means(inputs):
     """In place of a model: values that tell windows apart."""
-    return spectrograms[:, ::40].mean(axis=2)
+    return inputs.spectrograms[:, ::40].mean(axis=2)
 
 
 def write_recording(file, seconds, rate_hz=RATE_HZ):
@@ -30,10 +32,10 @@ def write_recording(file, seconds, rate_hz=RATE_HZ):
     return str(file)
 
 
-def hear(path, units=None):
+def hear(path, units=None, analysis=ANALYSIS):
     duration_s, _ = measure_file(path, WindowConfig())
     units = units or range(GRID.num_units(duration_s))
-    return list(listen(path, duration_s, units, GRID, band_means)), duration_s
+    return list(listen(path, duration_s, units, GRID, band_means, analysis)), duration_s
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def test_each_window_is_heard_as_if_it_were_alone(recording):
     probabilities = np.concatenate([unit.probabilities for unit in heard])
     starts = GRID.starts(0, GRID.num_windows(duration_s))[::10]
     waveforms = open_waveforms(recording, GRID.clip, (starts * GRID.frame_s).tolist())
-    alone = band_means(np.stack([log_mel(wave, CNN_VIEW, RATE_HZ) for wave in waveforms]))
+    alone = band_means(Inputs(np.stack([log_mel(wave, CNN_VIEW, RATE_HZ) for wave in waveforms])))
     np.testing.assert_allclose(probabilities[::10], alone, atol=2e-3)
 
 
@@ -96,3 +98,25 @@ def test_a_recording_that_is_shorter_than_a_window_is_padded_with_silence(tmp_pa
     (waveform,) = open_waveforms(path, GRID.clip, [0.0])
     expected = band_means(log_mel(waveform, CNN_VIEW, RATE_HZ)[None])
     np.testing.assert_allclose(heard.probabilities, expected, atol=1e-4)
+
+
+def test_windows_have_the_vectors_that_they_would_have_alone(recording, monkeypatch):
+    heard = []
+
+    class Ears:
+        def vectors(self, waveforms):
+            heard.extend(waveforms)
+            return np.array([[wave.std()] for wave in waveforms])
+
+    vectors = []
+
+    def predict(inputs):
+        vectors.append(inputs.vectors)
+        return band_means(inputs)
+
+    monkeypatch.setattr("tests.detection.test_listen.band_means", predict)
+    _, duration_s = hear(recording, analysis=Ears())
+    starts = GRID.starts(0, GRID.num_windows(duration_s)) * GRID.frame_s
+    alone = list(open_waveforms(recording, GRID.clip, starts.tolist()))
+    assert len(heard) == len(alone) == len(np.concatenate(vectors))
+    np.testing.assert_allclose(heard, alone, atol=2e-3)

@@ -29,6 +29,7 @@ def make_actor(tmp_path, monkeypatch):
         for name, stand_in in {
             "prepare": lambda device: None,
             "load_model": lambda file: None,
+            "read_card": lambda file: SimpleNamespace(analysis=lambda file: None),
             "listen": listen,
             "write_part": lambda folder, key, units, heard: (
                 folder / f"{key}-{units.start}-{units.stop}.npz"

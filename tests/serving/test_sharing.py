@@ -4,13 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.serving.sharing import SharedNetwork
 
 
 def test_what_waits_while_the_network_computes_goes_through_it_together():
     sizes, may_go, has_begun = [], threading.Event(), threading.Event()
 
-    def predict(spectrograms):
+    def predict(inputs):
+        spectrograms = inputs.spectrograms
         sizes.append(len(spectrograms))
         has_begun.set()
         assert may_go.wait(60)
@@ -19,9 +21,9 @@ def test_what_waits_while_the_network_computes_goes_through_it_together():
     shared = SharedNetwork(predict, max_batch=4)
     calls = [np.full((1 + number % 2, 2, 3), number, float) for number in range(10)]
     with ThreadPoolExecutor(10) as threads:
-        results = [threads.submit(shared, calls[0])]
+        results = [threads.submit(shared, Inputs(calls[0]))]
         assert has_begun.wait(60)
-        results += [threads.submit(shared, call) for call in calls[1:]]
+        results += [threads.submit(shared, Inputs(call)) for call in calls[1:]]
         while shared._waiting.qsize() < 9:
             pass
         may_go.set()
@@ -32,18 +34,18 @@ def test_what_waits_while_the_network_computes_goes_through_it_together():
 
 
 def test_a_failure_reaches_all_that_wait_and_the_network_goes_on():
-    def predict(spectrograms):
-        if spectrograms[0, 0, 0]:
+    def predict(inputs):
+        if inputs.spectrograms[0, 0, 0]:
             raise ValueError("no memory")
-        return spectrograms[:, 0]
+        return inputs.spectrograms[:, 0]
 
     shared = SharedNetwork(predict, max_batch=4)
     with pytest.raises(ValueError, match="no memory"):
-        shared(np.ones((1, 1, 1)))
-    assert shared(np.zeros((2, 1, 1))).tolist() == [[0], [0]]
+        shared(Inputs(np.ones((1, 1, 1))))
+    assert shared(Inputs(np.zeros((2, 1, 1)))).tolist() == [[0], [0]]
 
 
 def test_probabilities_do_not_depend_on_the_batch(network):
     windows = np.random.default_rng(0).normal(-40, 10, (9, 128, 173)).astype(np.float32)
-    alone = np.concatenate([network(window[None]) for window in windows])
-    assert np.abs(network(windows) - alone).max() < 1e-5
+    alone = np.concatenate([network(Inputs(window[None])) for window in windows])
+    assert np.abs(network(Inputs(windows)) - alone).max() < 1e-5
