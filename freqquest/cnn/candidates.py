@@ -77,21 +77,22 @@ def fuse(
     return score.mean([of_cnn, score.apply_temperature(of_head, head_temperature)])
 
 
-def choose_candidate(
-    cnn: Candidate, head: Candidate, fusion: Candidate, clips: LabeledClips
-) -> Candidate:
+def choose_candidate(candidates: Sequence[Candidate], clips: LabeledClips) -> Candidate:
     """Return the fusion if its parts are equally good, as far as recordings can tell.
 
     That is, if their scores differ by no more than one standard error, where recordings, not clips,
-    count as independent: then they make different mistakes, or one is as good as the other. Else,
-    return the candidate with the best score; of equal ones, the first.
+    count as independent. Else return the candidate with the best score; of equal ones, the first.
+
+    Args:
+        candidates: CNN, head and fusion.
+        clips: Clips that their rows refer to.
     """
-    score, rows = clips.score, cnn.rows
-    labels = clips.labels[rows]
-    lead, chance = score.lead(cnn.probabilities, head.probabilities, labels, clips.recordings[rows])
+    cnn, head, fusion = candidates
+    score, labels, recordings = clips.score, clips.labels[cnn.rows], clips.recordings[cnn.rows]
+    lead, chance = score.lead(cnn.probabilities, head.probabilities, labels, recordings)
     if abs(lead) <= chance:
         return fusion
-    return max((cnn, head, fusion), key=lambda each: score.compute(each.probabilities, labels))
+    return max(candidates, key=lambda each: score.compute(each.probabilities, labels))
 
 
 def _fold_scores(

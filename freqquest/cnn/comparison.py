@@ -58,7 +58,7 @@ def compare(
     head = head_candidate([each.probabilities for each in fitted], splits, clips)
     candidates += [head, *(fused_candidate(cnn, head, splits, clips) for cnn in candidates)]
     wanted = [each for each in candidates if each.kind == choice]
-    kept = wanted[0] if wanted else choose_candidate(*candidates, clips)
+    kept = wanted[0] if wanted else choose_candidate(candidates, clips)
     scores = {
         each.kind: clips.score.compute(each.probabilities, clips.labels[each.rows])
         for each in candidates

@@ -91,4 +91,4 @@ def test_the_fusion_is_kept_if_chance_explains_which_part_is_better_else_the_bes
         candidate(kind, clips, is_right)
         for kind, is_right in zip(("cnn", "embedding", "fusion"), are_right, strict=True)
     ]
-    assert choose_candidate(*candidates, clips).kind == kept
+    assert choose_candidate(candidates, clips).kind == kept

@@ -327,3 +327,12 @@ def test_the_run_folder_is_named_for_the_clips(tmp_path, monkeypatch):
     assert PipelineConfig().effective_run_dir == "results/demo"
     assert PipelineConfig(audio_dir="sounds/train/").effective_run_dir == "results/train"
     assert PipelineConfig(audio_dir=".").effective_run_dir == f"results/{tmp_path.name}"
+
+
+def test_the_demo_may_have_a_pretrained_network():
+    config = PipelineConfig(embedding="a.onnx", embedding_rate=16_000)
+    assert config.is_demo
+    assert config.requirements.reads["embedding"] == "a.onnx"
+    dataset = config.preprocess_config
+    assert (dataset.embedding, dataset.embedding_rate) == ("a.onnx", 16_000)
+    assert dataset.requirements.reads["embedding"] == "a.onnx"
