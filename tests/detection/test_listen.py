@@ -32,10 +32,10 @@ def write_recording(file, seconds, rate_hz=RATE_HZ):
     return str(file)
 
 
-def hear(path, units=None, analysis=ANALYSIS):
+def hear(path, units=None, predict=band_means, analysis=ANALYSIS):
     duration_s, _ = measure_file(path, WindowConfig())
     units = units or range(GRID.num_units(duration_s))
-    return list(listen(path, duration_s, units, GRID, band_means, analysis)), duration_s
+    return list(listen(path, duration_s, units, GRID, predict, analysis)), duration_s
 
 
 @pytest.fixture(scope="module")
@@ -96,26 +96,23 @@ def test_a_recording_that_is_shorter_than_a_window_is_padded_with_silence(tmp_pa
     path = write_recording(tmp_path / "short.wav", seconds)
     (heard,), _ = hear(path)
     (waveform,) = open_waveforms(path, GRID.clip, [0.0])
-    expected = band_means(log_mel(waveform, CNN_VIEW, RATE_HZ)[None])
+    expected = band_means(Inputs(log_mel(waveform, CNN_VIEW, RATE_HZ)[None]))
     np.testing.assert_allclose(heard.probabilities, expected, atol=1e-4)
 
 
-def test_windows_have_the_vectors_that_they_would_have_alone(recording, monkeypatch):
-    heard = []
+def test_windows_have_the_vectors_that_they_would_have_alone(recording):
+    heard, vectors = [], []
 
     class Ears:
         def vectors(self, waveforms):
             heard.extend(waveforms)
             return np.array([[wave.std()] for wave in waveforms])
 
-    vectors = []
-
     def predict(inputs):
         vectors.append(inputs.vectors)
         return band_means(inputs)
 
-    monkeypatch.setattr("tests.detection.test_listen.band_means", predict)
-    _, duration_s = hear(recording, analysis=Ears())
+    _, duration_s = hear(recording, predict=predict, analysis=Ears())
     starts = GRID.starts(0, GRID.num_windows(duration_s)) * GRID.frame_s
     alone = list(open_waveforms(recording, GRID.clip, starts.tolist()))
     assert len(heard) == len(alone) == len(np.concatenate(vectors))

@@ -34,7 +34,7 @@ def test_a_clip_has_the_classes_that_the_classifier_predicts(hearing, network, t
     (tmp_path / "clip.wav").write_bytes(wav(tone(200.0)))
     content = heard((tmp_path / "clip.wav").read_bytes(), hearing, network)
     assert len(content["windows"]) == 1
-    require_equal(content, Classifier(_Model(network), hearing.card), tmp_path / "clip.wav")
+    require_equal(content, Classifier(network.args[0], hearing.card), tmp_path / "clip.wav")
 
 
 def test_a_recording_has_the_average_of_windows_each_second(hearing, network, recording):
@@ -46,7 +46,7 @@ def test_a_recording_has_the_average_of_windows_each_second(hearing, network, re
         of_windows = [window["probabilities"][name] for window in content["windows"]]
         assert probability == pytest.approx(np.mean(of_windows), abs=1e-5)
     card = replace(hearing.card, windows=WindowConfig(kind="all", hop_s=1.0))
-    require_equal(content, Classifier(_Model(network), card), recording, tolerance=0.01)
+    require_equal(content, Classifier(network.args[0], card), recording, tolerance=0.01)
 
 
 def require_equal(content, classifier, file, tolerance=1e-5):
@@ -55,16 +55,6 @@ def require_equal(content, classifier, file, tolerance=1e-5):
     assert content["probability"] == pytest.approx(row["probability"], abs=tolerance)
     for name, probability in content["probabilities"].items():
         assert probability == pytest.approx(row[f"probability_{name}"], abs=tolerance)
-
-
-class _Model:
-    """A network as Keras' models are called."""
-
-    def __init__(self, network):
-        self._network = network
-
-    def predict_on_batch(self, batch):
-        return self._network(batch[..., 0])
 
 
 def test_a_clip_shorter_than_a_window_is_heard_to_its_end(hearing, network):
