@@ -76,14 +76,15 @@ class TrainedGenerator:
     card: GeneratorCard
 
     @torch.no_grad()
-    def spectrograms(self, noise: Tensor, labels: Tensor) -> Tensor:
+    def spectrograms(self, noise: Tensor, labels: Tensor, shifts: Tensor | None = None) -> Tensor:
         """Return spectrograms `[B, M, T]`, ln(1 + power), float32.
 
         Args:
             noise: `[B, Z]`.
             labels: Class indices `[B]`.
+            shifts: Frames `[B]` of `draw_timing`; None for clips as the network makes them.
         """
-        return self.card.scale.decode(self.network(noise, labels))
+        return self.card.scale.decode(self.network(noise, labels), shifts)
 
 
 def generator_bytes(weights: dict[str, Tensor], card: GeneratorCard) -> bytes:

@@ -20,7 +20,13 @@ from freqquest.cgan.devices import copy_to_host
 from freqquest.cgan.distributed import Worker, from_first_worker
 from freqquest.cgan.epoch import EpochMetrics
 from freqquest.cgan.final_judging import GeneratedClips, judge_finally
-from freqquest.cgan.generator import GPU_CLIPS_AT_ONCE, ClipKey, draw_noise, to_waveforms
+from freqquest.cgan.generator import (
+    GPU_CLIPS_AT_ONCE,
+    ClipKey,
+    draw_noise,
+    draw_timing,
+    to_waveforms,
+)
 from freqquest.cgan.generator_file import GeneratorCard, generator_bytes
 from freqquest.cgan.hardware import HardwareMonitor, describe_hardware
 from freqquest.cgan.judging import Judge, RealismEvaluator, RealSpectrograms, read_real_clips
@@ -239,12 +245,12 @@ class Recorder:
     def _generate(self, clips: list[ClipKey], seed: int) -> tuple[torch.Tensor, np.ndarray]:
         """Return spectrograms `[N, M, T]` and waveforms `[N, S]`.
 
-        The noise of a clip is the same in every epoch, so that progress can be followed.
+        Noise and timing of a clip are the same in every epoch, so that progress can be followed.
         """
         noise = draw_noise(self._job.cgan_config.noise_dim, seed, clips)
         labels = torch.tensor([index for index, _ in clips])
-        spectrograms = self._trainer.generate(noise, labels)
         card, device = self._card(len(self._history)), self._trainer.device
+        spectrograms = self._trainer.generate(noise, labels, draw_timing(card, seed, clips))
         return spectrograms, to_waveforms(spectrograms, card, seed, clips, device)
 
     def _save(self, epoch: int, trainer: TrainerState, evaluation: RealismMetrics | None) -> None:
