@@ -74,6 +74,12 @@ class Generator:
         """Sample rate of the waveforms."""
         return self._card.sample_rate_hz
 
+    @property
+    def duration_s(self) -> float:
+        """Length of the waveforms."""
+        between_frames = (self._card.scale.audible_frames - 1) * self._card.view.hop_length
+        return (self._card.num_samples or between_frames) / self._card.sample_rate_hz
+
     def generate(self, label: str, num_clips: int = 8, seed: int = 0) -> np.ndarray:
         """Return new clips of a class.
 

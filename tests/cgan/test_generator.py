@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from freqquest.audio.spectrogram import log_mel
-from freqquest.cgan.config import GenerateConfig
+from freqquest.cgan.generate_config import GenerateConfig
 from freqquest.cgan.generate_worker import synthesize
 from freqquest.cgan.generator import Generator, draw_noise, draw_timing, to_waveforms
 from freqquest.cgan.generator_file import generator_bytes, load_generator, read_generator
