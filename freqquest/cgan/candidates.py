@@ -35,7 +35,7 @@ class Candidates:
 
         Those that the judge does not recognize come last, by the probability of their class. Among
         the others, each choice is the one that brings all of them closest to a chosen one, by the
-        judge's features: so the chosen clips differ, and none is an exception. (Greedy medoids;
+        judge's features: so the chosen clips differ, and stand for many others. (Greedy medoids;
         Kaufman and Rousseeuw, "Finding groups in data", 1990, chapter 2.)
 
         Args:

@@ -15,7 +15,7 @@ def candidates(probabilities, features, thresholds=None):
     )
 
 
-def test_one_of_each_group_is_chosen_and_no_exception():
+def test_one_of_each_group_is_chosen_and_not_an_exception():
     features = [0, 0.1, 0.2, 5, 5.1, 5.2, 5.3, 5.4, 12]
     chosen = candidates([0.9] * 9, features).choose(2)
     assert features[chosen[0]] < 1
