@@ -120,7 +120,7 @@ def _choose(
             "kept": is_kept,
         }
     )
-    return [clips[row] for row in np.flatnonzero(is_kept)], table
+    return [clip for clip, keep in zip(clips, is_kept, strict=True) if keep], table
 
 
 def _name(clip: ClipKey, classes: list[str], config: GenerateConfig) -> str:
