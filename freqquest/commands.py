@@ -19,7 +19,8 @@ from freqquest.terminal import tolerant_output
 if TYPE_CHECKING:
     from freqquest.benchmark.base_config import BenchmarkConfig
     from freqquest.benchmark.registry import Benchmark
-    from freqquest.cgan.config import GenerateConfig, TrainConfig
+    from freqquest.cgan.config import TrainConfig
+    from freqquest.cgan.generate_config import GenerateConfig
     from freqquest.cnn.predict_config import PredictConfig
     from freqquest.cnn.tune_config import TuneConfig
     from freqquest.dataset.config import PreprocessConfig
@@ -98,9 +99,15 @@ def train_cgan(config: "TrainConfig") -> None:
 def generate(config: "GenerateConfig") -> None:
     """Generate new clips of a class with a trained generator."""
     preflight.connect(config.requirements)
-    from freqquest.cgan.generate import generate_clips
+    from freqquest.pipeline import generate_with_judge
 
-    clips = generate_clips(config)
+    generation = generate_with_judge(config)
+    clips = generation.clips
+    if generation.num_recognized is not None:
+        print(
+            f"chosen among {generation.num_candidates} candidates, of which the judge recognizes "
+            f"{generation.num_recognized}: see {config.candidates_name}"
+        )
     print(f"{len(clips)} clips in {config.output_dir}, the first is {clips[0].name}")
 
 
@@ -172,7 +179,7 @@ JOBS = {
     "predict": Job("freqquest.cnn.predict_config:PredictConfig", predict),
     "detect": Job("freqquest.detection.config:DetectConfig", detect),
     "train_cgan": Job("freqquest.cgan.config:TrainConfig", train_cgan),
-    "generate": Job("freqquest.cgan.config:GenerateConfig", generate),
+    "generate": Job("freqquest.cgan.generate_config:GenerateConfig", generate),
     "export": Job("freqquest.export.config:ExportConfig", export),
     "pipeline": Job("freqquest.pipeline_config:PipelineConfig", pipeline),
     "serve": Job("freqquest.serving.config:ServeConfig", serve),

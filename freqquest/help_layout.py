@@ -62,6 +62,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "GenerateConfig": {
         "input and output": "generator output_dir overwrite",
         "clips": "label num_clips seed",
+        "candidates": "oversample judge",
         "cluster": "use_gpu",
     },
     "ExportConfig": {
@@ -169,7 +170,7 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
     "generate": (
         "--generator results/cgan/generator.safetensors --label siren --output-dir sounds",
         "--generator results/cgan/generator.safetensors --label all --num-clips 100 --seed 1 "
-        "--output-dir sounds",
+        "--output-dir sounds --oversample 4 --judge results/cnn/best_model.keras",
     ),
     "export": (
         "--model results/cnn/best_model.keras --format onnx --output classifier.onnx",

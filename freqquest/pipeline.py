@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freqquest.cgan.config import TrainConfig
+from freqquest.cgan.generate_config import GenerateConfig
+from freqquest.cgan.train_job import Generation
 from freqquest.cluster import capacity
 from freqquest.cluster.tasks import release_on_interrupt
 from freqquest.cnn.predict_config import PredictConfig
@@ -81,6 +83,20 @@ def train_with_judge(config: TrainConfig) -> GeneratorMetrics:
         return train_cgan(config)
     with release_on_interrupt():  # the judge
         return train_cgan(config, partial(start_judge, locate(config.judge)))
+
+
+def generate_with_judge(config: GenerateConfig) -> Generation:
+    """Generate clips, chosen by a classifier if the settings name one.
+
+    This is done here, as neither stage knows the other. Needs an initialized Ray; returns and
+    raises as freqquest.cgan.generate.generate_clips does.
+    """
+    from freqquest.cgan.generate import generate_clips
+    from freqquest.cnn.judge import start_judge_of_sounds
+
+    if config.judge is None:
+        return generate_clips(config)
+    return generate_clips(config, partial(start_judge_of_sounds, locate(config.judge)))
 
 
 def _settings(config: PipelineConfig) -> dict[str, object]:
@@ -209,7 +225,7 @@ def _generate_and_classify(config: PipelineConfig) -> None:
     run = RunFolder(config.effective_run_dir, "generated", settings)
     if run.finished() is not None:
         return
-    clips = generate_clips(config.generate_config)
+    clips = generate_clips(config.generate_config).clips
     model = locate(config.model_path)
     card = read_card(model)
     predictions = predict_clips(model, card, [clip.path for clip in clips])

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from freqquest.audio import demo_folder
-from freqquest.cgan.config import GenerateConfig, TrainConfig
+from freqquest.cgan.config import TrainConfig
+from freqquest.cgan.generate_config import GenerateConfig
 from freqquest.cluster.requirements import Requirements
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.cnn.tune_config import TuneConfig

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from freqquest.cgan.images import SILENCE
+from freqquest.cgan.timing import rotate
 
 _MASKED_SHARE = 0.5
 """Share of the clips that get a mask, for each of the two kinds of mask."""
@@ -57,13 +58,7 @@ class Augmentation:
         Frames behind the clip, which are silent, are made anew.
         """
         shift, gain, *masks = (column[:, None] for column in changes.unbind(dim=1))
-        frames = torch.arange(self.num_frames, device=images.device)
-        rotated = (
-            ((frames - shift) % self.num_frames)
-            .long()[:, None, None]
-            .expand(-1, 1, images.shape[2], -1)
-        )
-        filled = torch.gather(images[..., : self.num_frames], 3, rotated)
+        filled = rotate(images, shift[:, 0], self.num_frames)
         behind = images.shape[3] - self.num_frames
         images = functional.pad(filled, (0, behind), value=SILENCE)
         images = images + gain[..., None, None] * (images > SILENCE)

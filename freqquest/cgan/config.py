@@ -1,4 +1,4 @@
-"""Settings of the generator and of its two stages, train_cgan and generate.
+"""Settings of the generator and of its training.
 
 Light to import, because `--help` reads it.
 """
@@ -239,48 +239,5 @@ class TrainConfig:
             num_workers=min_workers,
             max_workers=max_workers if max_workers > min_workers else None,
             cpus_per_worker=self.cpus_per_worker,
-            use_gpu=self.use_gpu,
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GenerateConfig:
-    """Generate new clips of a class."""
-
-    generator: str
-    """Generator (generator.safetensors of a train_cgan run); it holds its classes and spectrogram
-    settings."""
-
-    label: str
-    """Class to generate, or all."""
-
-    output_dir: str
-    """Folder for the WAV files, which are named LABEL_SEED_INDEX.wav."""
-
-    num_clips: int = 8
-    """Number of clips of each class."""
-
-    seed: int = 0
-    """Seed of the noise; the same seed gives the same clips, within rounding."""
-
-    use_gpu: bool = False
-    """Compute on a GPU."""
-
-    overwrite: bool = False
-    """Replace files of the same name."""
-
-    def __post_init__(self) -> None:
-        if self.num_clips < 1:
-            raise ValueError(f"`num_clips={self.num_clips}` must be 1 or more")
-        if self.seed < 0:
-            raise ValueError(f"`seed={self.seed}` must be 0 or more")
-
-    @property
-    def requirements(self) -> Requirements:
-        """Requirements on cluster and storage."""
-        return Requirements(
-            reads={"generator": self.generator},
-            writes={"output_dir": self.output_dir},
-            cpus_per_worker=1,
             use_gpu=self.use_gpu,
         )

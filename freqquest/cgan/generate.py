@@ -2,8 +2,8 @@
 
 import ray
 
-from freqquest.cgan.config import GenerateConfig
-from freqquest.cgan.train_job import GeneratedClip, ProgressChannel
+from freqquest.cgan.generate_config import GenerateConfig
+from freqquest.cgan.train_job import Generation, JudgeStarter, ProgressChannel
 from freqquest.cluster import capacity
 from freqquest.cluster.remote_progress import ProgressReporter, remote_progress
 from freqquest.cluster.tasks import cancel_on_error
@@ -11,17 +11,20 @@ from freqquest.cluster.torch_environment import torch_environment
 from freqquest.storage import locate
 
 
-def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
+def generate_clips(config: GenerateConfig, start_judge: JudgeStarter | None = None) -> Generation:
     """Write WAV files of the requested classes; the same settings write the same files.
 
     Needs an initialized Ray.
 
+    Args:
+        config: Settings of the job.
+        start_judge: Starts the judge of candidates, in the process that generates them.
+
     Returns:
-        The files, by class and index.
+        The files, and how they were chosen.
 
     Raises:
-        UserError: The generator is unusable or does not know the label, or the output folder is
-            a file or holds files of the same names.
+        UserError: As in `freqquest.cgan.generate_worker.synthesize`.
     """
     capacity.worker_resources(config.requirements)
     with remote_progress("generate", None, "clips") as progress:
@@ -33,11 +36,12 @@ def generate_clips(config: GenerateConfig) -> list[GeneratedClip]:
             runtime_env=torch_environment(),
         )(_synthesize)
         existing = _names_in(config.output_dir)
-        task = run.remote(config, existing, progress)
+        task = run.remote(config, existing, progress, start_judge)
         with cancel_on_error([task]):
-            clips: list[GeneratedClip] = ray.get(task)
-        progress.put((len(clips), ""))  # the reporter may have skipped its last message
-    return clips
+            generation: Generation = ray.get(task)
+        # The reporter may have skipped its last message.
+        progress.put((len(generation.clips), ""))
+    return generation
 
 
 def _names_in(output_dir: str) -> frozenset[str]:
@@ -46,8 +50,11 @@ def _names_in(output_dir: str) -> frozenset[str]:
 
 
 def _synthesize(
-    config: GenerateConfig, existing_names: frozenset[str], progress: ProgressChannel
-) -> list[GeneratedClip]:
+    config: GenerateConfig,
+    existing_names: frozenset[str],
+    progress: ProgressChannel,
+    start_judge: JudgeStarter | None,
+) -> Generation:
     from freqquest.cgan.generate_worker import synthesize
 
-    return synthesize(config, existing_names, ProgressReporter(progress))
+    return synthesize(config, existing_names, ProgressReporter(progress), start_judge)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from freqquest.audio.invert import invert
 from freqquest.cgan.generator_file import GeneratorCard, TrainedGenerator, load_generator
+from freqquest.cgan.timing import draw_shifts
 from freqquest.errors import UserError
 
 CLIPS_AT_ONCE = 16
@@ -23,7 +24,8 @@ GPU_CLIPS_AT_ONCE = 64
 """The same on a GPU, which 16 clips do not keep busy."""
 
 ClipKey = tuple[int, int]
-"""Class index of a clip, and its number in the class; with a seed, they determine its noise."""
+"""Class index of a clip, and its number in the class; with a seed, they determine its noise and
+timing."""
 
 
 class Generator:
@@ -72,6 +74,12 @@ class Generator:
         """Sample rate of the waveforms."""
         return self._card.sample_rate_hz
 
+    @property
+    def duration_s(self) -> float:
+        """Length of the waveforms."""
+        between_frames = (self._card.scale.audible_frames - 1) * self._card.view.hop_length
+        return (self._card.num_samples or between_frames) / self._card.sample_rate_hz
+
     def generate(self, label: str, num_clips: int = 8, seed: int = 0) -> np.ndarray:
         """Return new clips of a class.
 
@@ -107,7 +115,10 @@ class Generator:
         """Return the waveforms `[N, S]` of some clips, computed together."""
         noise = draw_noise(self._card.cgan_config.noise_dim, seed, clips).to(self._device)
         labels = torch.tensor([class_index for class_index, _ in clips], device=self._device)
-        spectrograms = self._trained.spectrograms(noise, labels)
+        shifts = draw_timing(self._card, seed, clips)
+        if shifts is not None:
+            shifts = shifts.to(self._device)
+        spectrograms = self._trained.spectrograms(noise, labels, shifts)
         return to_waveforms(spectrograms, self._card, seed, clips, self._device)
 
 
@@ -117,6 +128,13 @@ def draw_noise(noise_dim: int, seed: int, clips: Sequence[ClipKey]) -> Tensor:
     return torch.from_numpy(
         np.stack([rng.standard_normal(noise_dim, dtype=np.float32) for rng in rngs])
     )
+
+
+def draw_timing(card: GeneratorCard, seed: int, clips: Sequence[ClipKey]) -> Tensor | None:
+    """Return the frames `[N]` by which clips are rotated, or None if their timing was learned."""
+    if not card.cgan_config.augment:
+        return None
+    return draw_shifts(seed, clips, card.scale.filled_frames)
 
 
 def to_waveforms(

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 _CARD_NAME = "freqquest"
 """Key of the card in the header's metadata."""
 
-_CARD_VERSION = 4
-"""Version 3 is read too, which has neither `num_samples` nor `image_mels` of the scale, and version
-2, which named the configuration `networks`, and its architecture likewise."""
+_CARD_VERSION = 5
+"""Earlier versions are read too: 4, which has no `gains_db`; 3, which has neither `num_samples` nor
+`image_mels` of the scale; and 2, which named the configuration `networks`, and its architecture
+likewise."""
 
 _RENAMED_WEIGHTS = ".normalise.", ".normalize."
 """Part of the weights' names in version 2, and its replacement since version 3."""
@@ -59,6 +60,9 @@ class GeneratorCard:
     """Number of training epochs."""
     dataset_sha256: str
     """Hash of the training dataset's content."""
+    gains_db: list[float] | None = None
+    """Gain of each class, which brings its clips to the level of the training clips; None in the
+    recipe and in files before version 5."""
     version: int = _CARD_VERSION
     """Version of the card's format."""
 
@@ -76,14 +80,23 @@ class TrainedGenerator:
     card: GeneratorCard
 
     @torch.no_grad()
-    def spectrograms(self, noise: Tensor, labels: Tensor) -> Tensor:
+    def spectrograms(self, noise: Tensor, labels: Tensor, shifts: Tensor | None = None) -> Tensor:
         """Return spectrograms `[B, M, T]`, ln(1 + power), float32.
 
         Args:
             noise: `[B, Z]`.
             labels: Class indices `[B]`.
+            shifts: Frames `[B]` of `draw_timing`; None for the timing of the network.
         """
-        return self.card.scale.decode(self.network(noise, labels))
+        return self.decode(self.network(noise, labels), labels, shifts)
+
+    def decode(self, images: Tensor, labels: Tensor, shifts: Tensor | None = None) -> Tensor:
+        """Convert the network's images `[B, 1, H, W]` to spectrograms `[B, M, T]`."""
+        spectrograms = self.card.scale.decode(images, shifts)
+        if self.card.gains_db is None:
+            return spectrograms
+        gains = 10 ** (torch.tensor(self.card.gains_db, device=labels.device)[labels] / 10)
+        return torch.log1p(torch.expm1(spectrograms) * gains[:, None, None])
 
 
 def generator_bytes(weights: dict[str, Tensor], card: GeneratorCard) -> bytes:
@@ -147,7 +160,7 @@ def _read_card(content: bytes, source: str) -> GeneratorCard:
     fields = json.loads(json.loads(content[8 : 8 + header_size])["__metadata__"][_CARD_NAME])
     if fields["version"] == 2:
         fields = _from_version_2(fields)
-    if fields["version"] not in (3, _CARD_VERSION):
+    if fields["version"] not in (3, 4, _CARD_VERSION):
         raise UserError(
             f"{source} has version {fields['version']}, but this freqquest reads 2 to "
             f"{_CARD_VERSION}: train again, or use the freqquest that made it"

@@ -15,6 +15,7 @@ from torch.nn import functional
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CGAN_VIEW, SpectrogramConfig
 from freqquest.cgan.networks.projection import DOWNSCALE
+from freqquest.cgan.timing import join_ends, rotate
 
 _SCALE = 10.0
 """Nepers of power per unit of an image."""
@@ -63,13 +64,21 @@ class ImageScale:
             return images
         return self._pad(torch.log1p(torch.expm1(images) / self.floor) / _SCALE - 1)
 
-    def decode(self, images: Tensor) -> Tensor:
-        """Convert images `[B, 1, H, W]` to spectrograms `[B, M, T]`, at least 0, float32."""
-        values = images[:, 0, : self.num_mels, : self.audible_frames].float()
+    def decode(self, images: Tensor, shifts: Tensor | None = None) -> Tensor:
+        """Convert images `[B, 1, H, W]` to spectrograms `[B, M, T]`, at least 0, float32.
+
+        Args:
+            images: Images; only those with a floor can be rotated.
+            shifts: Numbers of frames `[B]` by which the clips are rotated in time; None for none.
+        """
+        images = images.float()
         if self.floor > 0:
-            values = torch.log1p(
-                torch.expm1((values.clamp(SILENCE, MAX_LEVEL) + 1) * _SCALE) * self.floor
-            )
+            images = images.clamp(SILENCE, MAX_LEVEL)
+        if shifts is not None:
+            images = rotate(join_ends(images, self.filled_frames), shifts, self.filled_frames)
+        values = images[:, 0, : self.num_mels, : self.audible_frames]
+        if self.floor > 0:
+            values = torch.log1p(torch.expm1((values + 1) * _SCALE) * self.floor)
         return functional.pad(values, (0, self.num_frames - self.audible_frames))
 
     def silence_padding(self, images: Tensor) -> Tensor:

@@ -20,15 +20,22 @@ from freqquest.cgan.devices import copy_to_host
 from freqquest.cgan.distributed import Worker, from_first_worker
 from freqquest.cgan.epoch import EpochMetrics
 from freqquest.cgan.final_judging import GeneratedClips, judge_finally
-from freqquest.cgan.generator import GPU_CLIPS_AT_ONCE, ClipKey, draw_noise, to_waveforms
-from freqquest.cgan.generator_file import GeneratorCard, generator_bytes
+from freqquest.cgan.finished_generator import finished_generator, generator_card
+from freqquest.cgan.generator import (
+    GPU_CLIPS_AT_ONCE,
+    ClipKey,
+    Generator,
+    draw_noise,
+    draw_timing,
+    to_waveforms,
+)
+from freqquest.cgan.generator_file import read_generator
 from freqquest.cgan.hardware import HardwareMonitor, describe_hardware
 from freqquest.cgan.judging import Judge, RealismEvaluator, RealSpectrograms, read_real_clips
 from freqquest.cgan.realism import RealismMetrics
 from freqquest.cgan.tensorboard_logs import CganLogs
 from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.trainer import CganTrainer, TrainerState
-from freqquest.dataset.views import RECIPE_CLIP, RECIPE_VIEWS
 from freqquest.errors import UserError
 from freqquest.runs import layout
 from freqquest.runs.checkpoints import Checkpoints
@@ -144,7 +151,9 @@ class Recorder:
             state = copy_to_host(self._trainer.state_dict())
             self._last_save = time.monotonic()
         if is_judged:
-            clips = self._generate_of_each_class(config.judge_clips, config.seed)
+            clips = self._generate_of_each_class(
+                config.judge_clips, config.seed, lambda keys, seed: self._generate(keys, seed)[1]
+            )
         kind = _EPOCH if state is None else _CHECKPOINT
         self._background.submit(partial(self._record, epoch, clips, state), kind)
 
@@ -162,16 +171,18 @@ class Recorder:
         assert content is not None
         state = _load(content, self._trainer.device)
         epoch, weights = len(state["history"]), state["trainer"]["averaged_generator"]
-        file = self._job.run / layout.GENERATOR_NAME
-        file.write_bytes(generator_bytes(weights, self._card(epoch)))
+        file, device = self._job.run / layout.GENERATOR_NAME, self._trainer.device
+        content = finished_generator(self._job, self._trainer.scale, weights, epoch, device)
+        file.write_bytes(content)
         metrics: dict[str, object] = {**self._history[-1], "generator_epoch": epoch}
         metrics["hardware"] = describe_hardware(self._history, self._trainer.device)
         evaluation = None
         if self._evaluator is not None:
-            self._trainer.averaged_generator.load_state_dict(weights)
             config, num_clips = self._job.config, self._job.config.final_judge_clips
             on_note(f"judging {num_clips} clips of each class by epoch {epoch}")
-            clips = self._generate_of_each_class(num_clips, config.seed + _FINAL_SEED)
+            seed = config.seed + _FINAL_SEED
+            generator = Generator(read_generator(content), device)
+            clips = self._generate_of_each_class(num_clips, seed, generator.generate_clips)
             evaluation, judged = judge_finally(
                 self._evaluator, clips, self._job.manifest, self._job.run
             )
@@ -216,8 +227,10 @@ class Recorder:
         if state is not None:
             self._save(epoch, state, evaluation)
 
-    def _generate_of_each_class(self, clips_per_class: int, seed: int) -> GeneratedClips:
-        """Return clips of the averaged generator."""
+    def _generate_of_each_class(
+        self, clips_per_class: int, seed: int, generate: Callable[[list[ClipKey], int], np.ndarray]
+    ) -> GeneratedClips:
+        """Return clips made by a function of some clips and a seed."""
         num_classes = len(self._job.manifest.classes)
         clips = [
             (index, number) for index in range(num_classes) for number in range(clips_per_class)
@@ -225,7 +238,7 @@ class Recorder:
         step = _CLIPS_AT_ONCE if self._trainer.device.type == "cpu" else GPU_CLIPS_AT_ONCE
         chunks = [clips[start : start + step] for start in range(0, len(clips), step)]
         return {
-            "waveforms": np.concatenate([self._generate(chunk, seed)[1] for chunk in chunks]),
+            "waveforms": np.concatenate([generate(chunk, seed) for chunk in chunks]),
             "class_indices": np.array([index for index, _ in clips]),
         }
 
@@ -239,13 +252,13 @@ class Recorder:
     def _generate(self, clips: list[ClipKey], seed: int) -> tuple[torch.Tensor, np.ndarray]:
         """Return spectrograms `[N, M, T]` and waveforms `[N, S]`.
 
-        The noise of a clip is the same in every epoch, so that progress can be followed.
+        Noise and timing of a clip are the same in every epoch, so that progress can be followed.
         """
         noise = draw_noise(self._job.cgan_config.noise_dim, seed, clips)
         labels = torch.tensor([index for index, _ in clips])
-        spectrograms = self._trainer.generate(noise, labels)
-        card, device = self._card(len(self._history)), self._trainer.device
-        return spectrograms, to_waveforms(spectrograms, card, seed, clips, device)
+        card = generator_card(self._job, self._trainer.scale, len(self._history))
+        spectrograms = self._trainer.generate(noise, labels, draw_timing(card, seed, clips))
+        return spectrograms, to_waveforms(spectrograms, card, seed, clips, self._trainer.device)
 
     def _save(self, epoch: int, trainer: TrainerState, evaluation: RealismMetrics | None) -> None:
         state: _State = {
@@ -258,22 +271,6 @@ class Recorder:
         kernel = evaluation.overall["kernel"] if evaluation is not None else None
         score = None if kernel is None else -kernel
         self._checkpoints.save(epoch, buffer.getvalue(), score)
-
-    def _card(self, epochs: int) -> GeneratorCard:
-        manifest = self._job.manifest
-        clip, view = manifest.clip, manifest.views["cgan"]
-        is_recipe = (clip, view) == (RECIPE_CLIP, RECIPE_VIEWS["cgan"])
-        return GeneratorCard(
-            classes=manifest.classes,
-            sample_rate_hz=clip.sample_rate_hz,
-            num_samples=None if is_recipe else clip.num_samples,
-            view=view,
-            scale=self._trainer.scale,
-            cgan_config=self._job.cgan_config,
-            preset=self._job.config.preset,
-            epochs=epochs,
-            dataset_sha256=manifest.content_sha256,
-        )
 
 
 def _checkpoints(job: TrainJob) -> Checkpoints:

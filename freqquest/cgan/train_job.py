@@ -1,5 +1,6 @@
 """Data that drivers and workers exchange. Imports neither torch nor Ray."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,6 +10,10 @@ from freqquest.storage import Location
 
 if TYPE_CHECKING:
     from freqquest.cgan.judging import Judge
+
+
+JudgeStarter = Callable[[list[str], float], "Judge"]
+"""Starts a judge, given the classes and the length of the clips in seconds."""
 
 
 class ProgressChannel(Protocol):
@@ -55,3 +60,15 @@ class GeneratedClip:
     """Path or URI of the file."""
     name: str
     """Name of the file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """Result of the generate job."""
+
+    clips: list[GeneratedClip]
+    """The files, by class and index."""
+    num_candidates: int
+    """Number of clips that they were chosen from."""
+    num_recognized: int | None
+    """Candidates that the judge recognizes; None without a judge."""

@@ -227,11 +227,10 @@ class CganTrainer:
         return both[: len(real)], both[len(real) :]
 
     @torch.no_grad()
-    def generate(self, noise: Tensor, labels: Tensor) -> Tensor:
-        """Return spectrograms `[B, M, T]`, float32, of the averaged generator."""
-        return self.scale.decode(
-            self.averaged_generator(noise.to(self.device), labels.to(self.device))
-        )
+    def generate(self, noise: Tensor, labels: Tensor, shifts: Tensor | None = None) -> Tensor:
+        """Return the averaged generator's spectrograms, as `TrainedGenerator.spectrograms` does."""
+        images = self.averaged_generator(noise.to(self.device), labels.to(self.device))
+        return self.scale.decode(images, None if shifts is None else shifts.to(self.device))
 
     def autocast(self) -> torch.autocast:
         """Return a context in which networks use the configured precision, if the device has it."""

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _BATCH = 64
 """Waveforms whose spectrograms are in memory together."""
 
+_LENGTH_TOLERANCE = 0.02
+"""Relative difference in length that does not matter; clips of the recipe's spectrograms are 0.2 %
+shorter than the dataset's."""
+
 
 def start_judge(
     model_file: Location, manifest: Manifest, parameter: str = "judge"
@@ -42,21 +46,47 @@ def start_judge(
         UserError: The file is missing or corrupt, or the classifier has other classes, clips or
             spectrograms than the dataset.
     """
-    import ray
-
     card, name = read_card(model_file, parameter), f"`{parameter}={model_file}`"
     card.require_no_embedding(name, "the judge does not run")
     require_classes(card, manifest.classes, name)
     require_view(card, manifest, name)
+    return _start(model_file, card, manifest.classes)
+
+
+def start_judge_of_sounds(
+    model_file: Location, classes: list[str], duration_s: float
+) -> "RemoteJudge":
+    """Start a `Judge` of waveforms alone, whose spectrograms it computes itself.
+
+    Args:
+        model_file: The best_model.keras of a run; errors call it `judge`.
+        classes: Classes, which set the order of the probabilities.
+        duration_s: Length of the waveforms.
+
+    Raises:
+        UserError: The file is missing or corrupt, or the classifier has other classes or clips of
+            another length.
+    """
+    card, name = read_card(model_file, "judge"), f"`judge={model_file}`"
+    require_classes(card, classes, name)
+    if abs(card.clip.duration_s - duration_s) > _LENGTH_TOLERANCE * duration_s:
+        raise UserError(
+            f"{name} classifies clips of {card.clip.duration_s:g} s, but those of the generator "
+            f"last {duration_s:.3g} s: give a classifier of clips of that length"
+        )
+    return _start(model_file, card, classes)
+
+
+def _start(model_file: Location, card: ModelCard, classes: list[str]) -> "RemoteJudge":
+    import ray
+
     actor = ray.remote(
         num_cpus=0,
         max_restarts=-1,
         max_task_retries=3,
         scheduling_strategy=connection.on_driver_node(),
     )(Judge)
-    return RemoteJudge(
-        actor.remote(model_file, manifest.classes), thresholds_of(card, manifest.classes)
-    )
+    return RemoteJudge(actor.remote(model_file, classes), thresholds_of(card, classes))
 
 
 def thresholds_of(card: ModelCard, classes: list[str]) -> np.ndarray | None:

@@ -50,7 +50,10 @@ def describe_generator(card: "GeneratorCard") -> Description:
         "input": "noise [N, Z], float32, normally distributed, and label [N], int64, positions in "
         "classes",
         "output": "spectrogram [N, M, T], float32, ln(1 + power) in the bands and frames of view; "
-        "the first audible_frames become sound, by inversion outside of this file",
+        "the first audible_frames become sound, by inversion outside of this file. If "
+        "needs_rotation, rotate them in time by a random number of frames first: the network puts "
+        "the sounds of all clips of a class at about the same moment",
+        "needs_rotation": card.cgan_config.augment,
         "classes": card.classes,
         "noise_dim": card.cgan_config.noise_dim,
         "sample_rate_hz": card.sample_rate_hz,

@@ -91,7 +91,7 @@ def _to_onnx(trained: "TrainedGenerator") -> bytes:
             self.network = trained.network
 
         def forward(self, noise: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-            return trained.card.scale.decode(self.network(noise, label))
+            return trained.decode(self.network(noise, label), label)
 
     examples = tuple(torch.from_numpy(each) for each in draw_inputs(trained, 2).values())
     num_clips = torch.export.Dim("N")

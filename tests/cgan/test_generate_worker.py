@@ -1,8 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
-from freqquest.cgan.config import GenerateConfig
+from freqquest.cgan.generate_config import GenerateConfig
 from freqquest.cgan.generate_worker import synthesize
 from freqquest.cgan.generator_file import generator_bytes
 from freqquest.errors import UserError
@@ -30,7 +31,7 @@ def config(generator_file, folder, **settings):
 
 
 def test_audible_clips_are_named_by_label_seed_and_index(generator_file, preset, tmp_path):
-    clips = synthesize(config(generator_file, tmp_path, label="all", num_clips=2, seed=4))
+    clips = synthesize(config(generator_file, tmp_path, label="all", num_clips=2, seed=4)).clips
     assert [clip.name for clip in clips] == [
         "bark_4_000.wav",
         "bark_4_001.wav",
@@ -62,7 +63,9 @@ def test_a_seed_gives_the_same_clip_for_any_number_of_clips(generator_file, tmp_
 
 def test_progress_counts_the_clips(generator_file, tmp_path):
     counts = []
-    synthesize(config(generator_file, tmp_path, num_clips=2), on_clips=counts.append)
+    synthesize(
+        config(generator_file, tmp_path, num_clips=2), on_clips=lambda done, _: counts.append(done)
+    )
     assert counts == [0, 2]
 
 
@@ -87,6 +90,55 @@ def test_existing_clips_are_kept_except_those_of_a_lost_attempt(generator_file, 
         synthesize(config(generator_file, tmp_path), existing_names=names)
     assert synthesize(config(generator_file, tmp_path), existing_names=[]) == clips
     assert synthesize(config(generator_file, tmp_path, overwrite=True), names) == clips
+
+
+class LateJudge:
+    """Judge that recognizes all candidates of a class but the first, and tells them apart."""
+
+    thresholds = None
+
+    def __init__(self, classes, duration_s):
+        self.classes, self.duration_s, self.num_heard = classes, duration_s, 0
+
+    def classify_waveforms(self, waveforms, sample_rate_hz):
+        assert waveforms.shape[1] == round(self.duration_s * sample_rate_hz)
+        numbers = self.num_heard + np.arange(len(waveforms))
+        self.num_heard += len(waveforms)
+        labels, numbers = numbers // 4, numbers % 4  # of two clips, oversampled twice
+        wrong = numbers == 0
+        probabilities = np.where(np.eye(2)[labels ^ wrong], 0.75, 0.25)
+        return probabilities, np.array([0.0, 9.0, 1.0, 8.0])[numbers, None]
+
+
+def test_the_judge_chooses_among_candidates_and_a_table_tells_of_all(tmp_path, generator_file):
+    notes = []
+    generation = synthesize(
+        config(generator_file, tmp_path / "a", label="all", num_clips=2, oversample=2, judge="j"),
+        on_clips=lambda done, note: notes.append((done, note)),
+        start_judge=LateJudge,
+    )
+    names = ["bark_0_002.wav", "bark_0_003.wav", "siren_0_002.wav", "siren_0_003.wav"]
+    assert [clip.name for clip in generation.clips] == names
+    assert (generation.num_candidates, generation.num_recognized) == (8, 6)
+    assert (0, "judged 8 of 8 candidates") in notes
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {*names, "all_0_candidates.csv"}
+    table = pd.read_csv(tmp_path / "a" / "all_0_candidates.csv")
+    assert table.columns.tolist() == [
+        *("path", "label", "Class", "probability", "recognized", "kept")
+    ]
+    assert table["path"][table["kept"]].tolist() == names
+    assert table["Class"].tolist() == ["siren", *["bark"] * 4, *["siren"] * 3]
+    assert table["probability"].tolist() == [0.25, 0.75, 0.75, 0.75] * 2
+    synthesize(config(generator_file, tmp_path / "b", num_clips=4))
+    samples = [soundfile.read(tmp_path / run / "siren_0_002.wav")[0] for run in ("a", "b")]
+    np.testing.assert_allclose(*samples, atol=1e-3)  # a candidate is the clip of its number
+
+
+def test_an_existing_table_of_candidates_is_kept(generator_file, tmp_path):
+    with pytest.raises(UserError, match="siren_0_candidates.csv exists: choose another"):
+        synthesize(
+            config(generator_file, tmp_path, oversample=2, judge="j"), {"siren_0_candidates.csv"}
+        )
 
 
 def test_a_missing_generator_is_named_by_the_jobs_parameter(tmp_path):

@@ -11,14 +11,15 @@ import soundfile
 import torch
 
 from freqquest.audio.spectrogram import log_mel
-from freqquest.cgan.config import GenerateConfig
+from freqquest.cgan.generate_config import GenerateConfig
 from freqquest.cgan.generate_worker import synthesize
-from freqquest.cgan.generator import Generator, to_waveforms
-from freqquest.cgan.generator_file import generator_bytes, read_generator
+from freqquest.cgan.generator import Generator, draw_noise, draw_timing, to_waveforms
+from freqquest.cgan.generator_file import generator_bytes, load_generator, read_generator
 from freqquest.cgan.images import image_scale
 from freqquest.cgan.networks.build import build_generator
 from freqquest.dataset.config import DatasetSettings
 from freqquest.errors import UserError
+from freqquest.storage import locate
 from tests.cgan.conftest import BOTH_PRESETS, card, loud_weights, small
 from tests.sizes import ALL_SIZES
 
@@ -85,6 +86,27 @@ def test_another_number_of_clips_changes_a_clip_by_its_rounding_only(files, pres
     generator = Generator.load(files[preset])
     alone, among_others = (generator.generate("siren", num_clips=number) for number in (1, 4))
     np.testing.assert_allclose(alone[0], among_others[0], rtol=0, atol=20 / 2**15)
+
+
+def spectrograms(path, clips):
+    """Return spectrograms of clips as the network makes them, and as they become sound."""
+    trained = load_generator(locate(path), "path")
+    noise = draw_noise(trained.card.cgan_config.noise_dim, 0, clips)
+    labels = torch.tensor([label for label, _ in clips])
+    shifts = draw_timing(trained.card, 0, clips)
+    return trained.spectrograms(noise, labels), trained.spectrograms(noise, labels, shifts), shifts
+
+
+def test_clips_are_rotated_in_time_and_those_of_the_recipe_are_not(files):
+    clips = [(1, number) for number in range(4)]
+    made, sounding, shifts = spectrograms(files["default"], clips)
+    for before, after, shift in zip(made, sounding, shifts, strict=True):
+        inner = after[:, :345].roll(-int(shift), dims=1)[:, 16:-16]  # without the joined ends
+        torch.testing.assert_close(inner, before[:, 16:329])
+    assert len(set(shifts.tolist())) > 1
+    made, sounding, shifts = spectrograms(files["reference"], clips)
+    assert shifts is None
+    assert torch.equal(made, sounding)
 
 
 def test_threads_generate_the_same_clips_and_so_does_a_pickled_copy(files):

@@ -51,10 +51,17 @@ def test_a_file_of_version_2_is_read(preset):
 
 
 @BOTH_PRESETS
-def test_a_file_of_version_3_is_read(preset):
+def test_files_of_versions_3_and_4_are_read(preset):
+    def as_version_4(fields):
+        del fields["gains_db"]
+        return fields | {"version": 4}
+
+    version_4 = with_card(generator_bytes(loud_weights(preset), card(preset)), as_version_4)
+    assert read_generator(version_4).card == card(preset)
+
     def as_version_3(fields):
         del fields["num_samples"], fields["scale"]["image_mels"]
-        return fields | {"version": 3}
+        return as_version_4(fields) | {"version": 3}
 
     old = with_card(generator_bytes(loud_weights(preset), card(preset)), as_version_3)
     assert read_generator(old).card == card(preset)
@@ -62,13 +69,29 @@ def test_a_file_of_version_3_is_read(preset):
     assert read_generator(version_2).card == card(preset)
 
 
-@pytest.mark.parametrize("version", [1, 5])
+def test_the_gain_of_a_class_amplifies_its_clips_alone():
+    plain = card("default")
+    louder = dataclasses.replace(plain, gains_db=[0.0, 6.0])
+    noise, labels = torch.randn(2, 128), torch.tensor([0, 1])
+    power, amplified = (
+        torch.expm1(
+            read_generator(generator_bytes(loud_weights("default"), each)).spectrograms(
+                noise, labels
+            )
+        )
+        for each in (plain, louder)
+    )
+    torch.testing.assert_close(amplified[0], power[0])
+    torch.testing.assert_close(amplified[1], power[1] * 10**0.6)
+
+
+@pytest.mark.parametrize("version", [1, 6])
 def test_files_of_other_versions_are_refused_by_name(version):
     content = generator_bytes(loud_weights("default"), card("default"))
     other = with_card(content, lambda fields: fields | {"version": version})
     with pytest.raises(
         UserError,
-        match=f"^g.safetensors has version {version}, but this freqquest reads 2 to 4: train",
+        match=f"^g.safetensors has version {version}, but this freqquest reads 2 to 5: train",
     ):
         read_generator(other, "g.safetensors")
 

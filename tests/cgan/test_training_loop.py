@@ -12,6 +12,7 @@ import torch
 from freqquest.cgan import config as cgan_config
 from freqquest.cgan import recorder
 from freqquest.cgan.distributed import Worker
+from freqquest.cgan.generator import Generator
 from freqquest.cgan.generator_file import read_generator
 from freqquest.cgan.training_loop import StartError, run_training
 from freqquest.errors import UserError
@@ -82,6 +83,9 @@ def test_a_training_writes_a_generator_metrics_sounds_and_pictures(make_job, tmp
     generator = generator_of(tmp_path)
     assert generator.card.classes == ["high", "low"]
     assert generator.spectrograms(torch.zeros(2, 128), torch.tensor([0, 1])).shape == (2, 128, 512)
+    again = Generator(generator).generate("low", num_clips=1, seed=0)[0]
+    assert np.corrcoef(sound, again)[0, 1] > 0.99  # the same clip, but for the class's gain
+    assert len(generator.card.gains_db) == 2
 
 
 def test_the_recipe_trains_and_its_sounds_have_the_published_length(make_job, tmp_path):
@@ -93,7 +97,8 @@ def test_the_recipe_trains_and_its_sounds_have_the_published_length(make_job, tm
     )
     assert np.isfinite([metrics["loss_D"], metrics["loss_G"]]).all()
     assert soundfile.info(tmp_path / "samples" / "low_ep1.wav").frames == 511 * 256
-    assert generator_of(tmp_path).card.preset == "reference"
+    card = generator_of(tmp_path).card
+    assert (card.preset, card.gains_db) == ("reference", None)
 
 
 def test_an_interrupted_training_continues_from_its_last_intact_checkpoint_to_the_same_weights(

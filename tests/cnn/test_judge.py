@@ -8,7 +8,13 @@ import ray
 import soundfile
 
 from freqquest.audio.spectrogram import CNN_VIEW, log_mel
-from freqquest.cnn.judge import Judge, RemoteJudge, start_judge, thresholds_of
+from freqquest.cnn.judge import (
+    Judge,
+    RemoteJudge,
+    start_judge,
+    start_judge_of_sounds,
+    thresholds_of,
+)
 from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
 from freqquest.cnn.predict import predict_clips
 from freqquest.dataset.config import DatasetSettings
@@ -62,6 +68,15 @@ def test_the_judge_and_its_actor_agree_with_the_predict_job(local_ray, model_fil
     with pytest.raises(ValueError, match="the classifier needs"):
         remote.classify_spectrograms(spectrograms[:, :5])
     ray.kill(remote._actor)
+
+
+def test_a_judge_of_sounds_needs_the_classes_and_clips_of_its_length(model_file, monkeypatch):
+    monkeypatch.setattr("freqquest.cnn.judge._start", lambda *_: "started")
+    assert start_judge_of_sounds(model_file, CLASSES, 3.994) == "started"
+    with pytest.raises(UserError, match="`judge=.* of 4 s, but those of the generator last 2 s: g"):
+        start_judge_of_sounds(model_file, CLASSES, 2.0)
+    with pytest.raises(UserError, match="`judge=.*does not know cat: give a classifier"):
+        start_judge_of_sounds(model_file, [*CLASSES, "cat"], 4.0)
 
 
 def test_a_remote_judge_can_be_pickled():

@@ -1,5 +1,6 @@
 """Generators as ONNX files, in ONNX Runtime."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -18,7 +19,9 @@ from tests.cgan.conftest import card, loud_weights
 @pytest.fixture(params=["reference", "default"])
 def generator(request, tmp_path):
     file = locate(tmp_path / "generator.safetensors")
-    file.write_bytes(generator_bytes(loud_weights(request.param), card(request.param)))
+    gains_db = [1.0, -2.0] if request.param == "default" else None
+    about = dataclasses.replace(card(request.param), gains_db=gains_db)
+    file.write_bytes(generator_bytes(loud_weights(request.param), about))
     return file
 
 
@@ -43,6 +46,7 @@ def test_an_exported_generator_gives_the_same_spectrograms_for_any_number(genera
     assert about["classes"] == ["bark", "siren"]
     assert (about["noise_dim"], about["sample_rate_hz"]) == (noise.shape[1], 22_050)
     assert about["audible_frames"] == trained.card.scale.audible_frames
+    assert about["needs_rotation"] == (trained.card.preset == "default")
 
 
 def test_what_only_classifiers_have_is_refused(tmp_path):
