@@ -123,9 +123,7 @@ def train_and_listen(
         fold=fold,
         seed=seed,
         classes=clips.classes,
-        accuracy=score.compute(
-            predict(Inputs(clips.spectrograms[test_rows])), clips.labels[test_rows]
-        ),
+        accuracy=score.compute(tested, clips.labels[test_rows]),
         temperature=temperature,
         thresholds=detection_thresholds(
             score.apply_temperature(predicted, temperature),

@@ -17,6 +17,7 @@ from freqquest.cgan.realism import (
     measure_real_baseline,
     measure_realism,
 )
+from freqquest.dataset.clip_inputs import Inputs, join
 from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest
 from freqquest.dataset.read import SplitReader, read_rows
 from freqquest.storage import Location
@@ -41,15 +42,15 @@ class Judge(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Classify waveforms `[N, S]`."""
 
-    def classify_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Classify a dataset's clips in its view `cnn`, `[N, M, T]`."""
+    def classify_inputs(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """Classify a dataset's clips in its view `cnn`, with their vectors if it has any."""
 
 
-class RealSpectrograms(NamedTuple):
+class RealInputs(NamedTuple):
     """Original clips of a split, as the judge sees them."""
 
-    spectrograms: np.ndarray
-    """View `cnn` `[N, M, T]`."""
+    inputs: Inputs
+    """View `cnn` and vectors."""
     clip_numbers: np.ndarray
     """Clip of each label, `[L]`: a clip with several labels is a real clip of each."""
     class_indices: np.ndarray
@@ -67,9 +68,7 @@ class NearestClips(NamedTuple):
     """Distances `[N]`, relative to those that held-out clips of the class usually have."""
 
 
-def read_real_clips(
-    dataset: Location, manifest: Manifest
-) -> tuple[RealSpectrograms, RealSpectrograms]:
+def read_real_clips(dataset: Location, manifest: Manifest) -> tuple[RealInputs, RealInputs]:
     """Read the clips that generated ones are compared with, without augmented copies.
 
     Returns:
@@ -81,21 +80,22 @@ def read_real_clips(
     return _read_split(dataset, manifest, "validation"), _read_split(dataset, manifest, "train")
 
 
-def _read_split(dataset: Location, manifest: Manifest, split: str) -> RealSpectrograms:
+def _read_split(dataset: Location, manifest: Manifest, split: str) -> RealInputs:
     table = read_rows(dataset, manifest, split)
     is_original = (table["augmentation"] == NOT_AUGMENTED).to_numpy()
     clips, labels, num_seen, num_kept = [], [], 0, 0
     for shard in SplitReader(dataset, manifest, split, "cnn").shards():
         num_clips = len(shard.class_indices)
         rows = np.flatnonzero(is_original[num_seen : num_seen + num_clips])
-        clips.append(shard.spectrograms[rows])
+        vectors = None if shard.vectors is None else shard.vectors[rows]
+        clips.append(Inputs(shard.spectrograms[rows], vectors))
         labels.append(shard.labels[rows])
         num_seen, num_kept = num_seen + num_clips, num_kept + len(rows)
         if num_kept >= _MAX_REAL_CLIPS:
             break
     numbers, class_indices = np.nonzero(np.concatenate(labels))
     originals = table[is_original].iloc[:num_kept]
-    return RealSpectrograms(np.concatenate(clips), numbers, class_indices, originals)
+    return RealInputs(join(clips), numbers, class_indices, originals)
 
 
 class RealismEvaluator:
@@ -105,8 +105,8 @@ class RealismEvaluator:
         self,
         judge: Judge,
         manifest: Manifest,
-        held_out: RealSpectrograms,
-        training: RealSpectrograms,
+        held_out: RealInputs,
+        training: RealInputs,
     ) -> None:
         """Have the judge classify the real clips, those of `read_real_clips`."""
         self._judge, self._sample_rate_hz = judge, manifest.clip.sample_rate_hz
@@ -137,11 +137,11 @@ class RealismEvaluator:
         """Return the same metrics of real clips, for comparison with `num_clips` of each class."""
         return measure_real_baseline(self._real, num_clips)
 
-    def _classify(self, clips: RealSpectrograms) -> ClassifierOutputs:
-        probabilities, features = self._judge.classify_spectrograms(clips.spectrograms)
+    def _classify(self, clips: RealInputs) -> ClassifierOutputs:
+        probabilities, features = self._judge.classify_inputs(clips.inputs)
         numbers = clips.clip_numbers
         outputs = self._outputs(probabilities[numbers], features[numbers], clips.class_indices)
-        are_several = len(numbers) > len(clips.spectrograms)
+        are_several = len(numbers) > len(clips.inputs.spectrograms)
         return replace(outputs, clip_numbers=numbers) if are_several else outputs
 
     def _outputs(

@@ -31,7 +31,7 @@ from freqquest.cgan.generator import (
 )
 from freqquest.cgan.generator_file import read_generator
 from freqquest.cgan.hardware import HardwareMonitor, describe_hardware
-from freqquest.cgan.judging import Judge, RealismEvaluator, RealSpectrograms, read_real_clips
+from freqquest.cgan.judging import Judge, RealInputs, RealismEvaluator, read_real_clips
 from freqquest.cgan.realism import RealismMetrics
 from freqquest.cgan.tensorboard_logs import CganLogs
 from freqquest.cgan.train_job import TrainJob
@@ -196,7 +196,7 @@ class Recorder:
     def _start_evaluator(
         self,
         judge: Judge,
-        real_clips: tuple[RealSpectrograms, RealSpectrograms],
+        real_clips: tuple[RealInputs, RealInputs],
         is_first: bool,
     ) -> None:
         """Have the judge classify the real clips. Runs in the background, before all else."""

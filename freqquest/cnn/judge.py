@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from freqquest.audio.waveform import fit_waveform
 from freqquest.cluster import connection
 from freqquest.cnn.model_card import ModelCard
 from freqquest.cnn.model_file import load_model, read_card
 from freqquest.cnn.network import input_batches, model_inputs
-from freqquest.dataset.clip_inputs import Inputs
+from freqquest.dataset.clip_inputs import Inputs, join
 from freqquest.dataset.manifest import Manifest
 from freqquest.errors import UserError
 from freqquest.storage import Location
@@ -47,9 +48,9 @@ def start_judge(
             spectrograms than the dataset.
     """
     card, name = read_card(model_file, parameter), f"`{parameter}={model_file}`"
-    card.require_no_embedding(name, "the judge does not run")
     require_classes(card, manifest.classes, name)
     require_view(card, manifest, name)
+    require_vectors(card, manifest, name)
     return _start(model_file, card, manifest.classes)
 
 
@@ -132,6 +133,19 @@ def require_view(card: ModelCard, manifest: Manifest, name: str) -> None:
         )
 
 
+def require_vectors(card: ModelCard, manifest: Manifest, name: str) -> None:
+    """Refuse a classifier of vectors that the dataset does not have.
+
+    Raises:
+        UserError: The dataset has no embedding, or another one.
+    """
+    if card.embedding not in (None, manifest.embedding):
+        raise UserError(
+            f"{name} needs vectors by {card.embedding.name}, which the dataset does not have: give "
+            "a classifier that tune_cnn made from this dataset"
+        )
+
+
 class RemoteJudge:
     """A `Judge` in another process, called like an object in this one.
 
@@ -154,9 +168,9 @@ class RemoteJudge:
         """Return the result of `Judge.classify_waveforms`."""
         return _fetch(self._actor.classify_waveforms.remote(waveforms, sample_rate_hz))
 
-    def classify_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the result of `Judge.classify_spectrograms`."""
-        return _fetch(self._actor.classify_spectrograms.remote(spectrograms))
+    def classify_inputs(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """Return the result of `Judge.classify_inputs`."""
+        return _fetch(self._actor.classify_inputs.remote(inputs))
 
 
 def _fetch(result: object) -> tuple[np.ndarray, np.ndarray]:
@@ -176,6 +190,7 @@ class Judge:
         prepare(Device(num_threads=num_threads))
         self._card = read_card(model_file)
         require_classes(self._card, classes, str(model_file))
+        self._analysis = self._card.analysis(model_file)
         self._model = with_features(
             load_model(model_file),
             self._card.temperature,
@@ -205,12 +220,12 @@ class Judge:
             bad = np.flatnonzero(~np.isfinite(batch).all(axis=1))
             if len(bad):
                 raise ValueError(f"waveform {start + bad[0]} has NaN or infinite samples")
-            spectrograms = [self._card.spectrogram(clip, sample_rate_hz) for clip in batch]
-            outputs.append(self.classify_spectrograms(np.stack(spectrograms)))
+            fitted = [fit_waveform(clip, sample_rate_hz, self._card.clip) for clip in batch]
+            outputs.append(self.classify_inputs(join(map(self._analysis.analyze, fitted))))
         return _concatenate(outputs)
 
-    def classify_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Classify clips of a dataset in its view `cnn`, `[N, M, T]`.
+    def classify_inputs(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """Classify clips of a dataset: those in its view `cnn`, and their vectors if it has any.
 
         Returns:
             Probabilities `[N, K]` and features `[N, D]`, as `classify_waveforms` does.
@@ -219,15 +234,15 @@ class Judge:
             ValueError: The shape differs from that of the classifier's training clips.
         """
         expected = (self._card.view.num_mels, self._card.view.num_frames)
-        if spectrograms.shape[1:] != expected:
+        if inputs.spectrograms.shape[1:] != expected:
             raise ValueError(
-                f"spectrograms have shape {spectrograms.shape}, but the classifier needs "
+                f"spectrograms have shape {inputs.spectrograms.shape}, but the classifier needs "
                 f"[N, *{expected}]"
             )
         probabilities, features = _concatenate(
             [
                 self._model.predict_on_batch(model_inputs(self._model, batch))
-                for batch in input_batches(Inputs(spectrograms))
+                for batch in input_batches(inputs)
             ]
         )
         return probabilities[:, self._order], features

@@ -8,6 +8,7 @@ from freqquest.audio.spectrogram import log_mel
 from freqquest.cgan import final_judging
 from freqquest.cgan.final_judging import judge_finally
 from freqquest.cgan.judging import RealismEvaluator, read_real_clips
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.dataset.load_clip import open_clip
 from freqquest.dataset.manifest import NOT_AUGMENTED, load_manifest
 from freqquest.dataset.read import read_rows
@@ -26,12 +27,11 @@ class HearingJudge(FakeJudge):
 
     def classify_waveforms(self, waveforms, sample_rate_hz):
         spectrograms = [log_mel(waveform, self.view, sample_rate_hz) for waveform in waveforms]
-        return self.classify_spectrograms(np.stack(spectrograms))
+        return self.classify_inputs(Inputs(np.stack(spectrograms)))
 
-    def classify_spectrograms(self, spectrograms):
-        return super().classify_spectrograms(spectrograms)[0], spectrograms.mean(
-            axis=2, dtype=np.float32
-        )
+    def classify_inputs(self, inputs):
+        features = inputs.spectrograms.mean(axis=2, dtype=np.float32)
+        return super().classify_inputs(inputs)[0], features
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ import pytest
 
 from freqquest.cgan import judging
 from freqquest.cgan.judging import RealismEvaluator, read_real_clips
+from freqquest.dataset.clip_inputs import Inputs
 from freqquest.dataset.manifest import load_manifest
 from freqquest.storage import locate
 
@@ -15,9 +16,10 @@ class FakeJudge:
 
     def classify_waveforms(self, waveforms, sample_rate_hz):
         assert sample_rate_hz == 22_050
-        return self.classify_spectrograms(waveforms)
+        return self.classify_inputs(Inputs(waveforms))
 
-    def classify_spectrograms(self, spectrograms):
+    def classify_inputs(self, inputs):
+        spectrograms = inputs.spectrograms
         assert len(spectrograms), "the classifier cannot predict an empty batch"
         self.num_clips += len(spectrograms)
         values = spectrograms.reshape(len(spectrograms), -1).astype(np.float32)
@@ -58,7 +60,7 @@ def test_a_shard_may_hold_only_augmented_copies(dataset_dir, manifest, monkeypat
 
     monkeypatch.setattr(judging, "read_rows", copies_first)
     held_out, training = read_real_clips(locate(dataset_dir), manifest)
-    assert (len(held_out.class_indices), len(training.spectrograms)) == (4, 25)
+    assert (len(held_out.class_indices), len(training.inputs.spectrograms)) == (4, 25)
 
 
 def test_a_clip_with_several_labels_is_a_real_clip_of_each(dataset_dir, manifest, monkeypatch):
@@ -70,7 +72,7 @@ def test_a_clip_with_several_labels_is_a_real_clip_of_each(dataset_dir, manifest
 
     monkeypatch.setattr(judging, "SplitReader", Reader)
     held_out, training = read_real_clips(locate(dataset_dir), manifest)
-    assert len(held_out.spectrograms) == 4
+    assert len(held_out.inputs.spectrograms) == 4
     assert held_out.clip_numbers.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert held_out.class_indices.tolist() == [0, 1] * 4
     judge = FakeJudge(thresholds=np.array([0.95, 0.05]))

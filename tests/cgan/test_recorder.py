@@ -184,9 +184,9 @@ class LateJudge(FakeJudge):
         if done:
             self.has_begun.set()
 
-    def classify_spectrograms(self, spectrograms):
+    def classify_inputs(self, inputs):
         assert self.has_begun.wait(LIMIT_S), "the training waits for the judge"
-        return super().classify_spectrograms(spectrograms)
+        return super().classify_inputs(inputs)
 
 
 def test_the_training_begins_while_the_judge_classifies_the_real_clips(

@@ -8,6 +8,8 @@ import ray
 import soundfile
 
 from freqquest.audio.spectrogram import CNN_VIEW, log_mel
+from freqquest.cnn.average import average
+from freqquest.cnn.heads import Head, build_head
 from freqquest.cnn.judge import (
     Judge,
     RemoteJudge,
@@ -17,11 +19,14 @@ from freqquest.cnn.judge import (
 )
 from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
 from freqquest.cnn.predict import predict_clips
+from freqquest.dataset.clip_inputs import Inputs, join
 from freqquest.dataset.config import DatasetSettings
+from freqquest.embedding.network import read_network
 from freqquest.errors import UserError
 from freqquest.storage import locate
-from tests.cnn.conftest import CLASSES
+from tests.cnn.conftest import CLASSES, write_classifier
 from tests.conftest import RATE_HZ, tone
+from tests.embedding.tiny_networks import write_onnx
 from tests.sizes import SIZES
 
 
@@ -40,7 +45,9 @@ def make_judge(model_file, classes) -> Judge:
 def a_dataset(classes, settings=None):
     """What the judge reads of a manifest."""
     settings = settings or DatasetSettings()
-    return SimpleNamespace(classes=classes, clip=settings.clip, views=settings.views)
+    return SimpleNamespace(
+        classes=classes, clip=settings.clip, views=settings.views, embedding=None
+    )
 
 
 def waveforms() -> np.ndarray:
@@ -64,9 +71,9 @@ def test_the_judge_and_its_actor_agree_with_the_predict_job(local_ray, model_fil
     np.testing.assert_allclose(outputs[0], probabilities, atol=1e-5)
     np.testing.assert_allclose(outputs[1], features, atol=1e-4)
     spectrograms = np.zeros((1, 128, 173), np.float16)
-    assert remote.classify_spectrograms(spectrograms)[0].shape == (1, 3)
+    assert remote.classify_inputs(Inputs(spectrograms))[0].shape == (1, 3)
     with pytest.raises(ValueError, match="the classifier needs"):
-        remote.classify_spectrograms(spectrograms[:, :5])
+        remote.classify_inputs(Inputs(spectrograms[:, :5]))
     ray.kill(remote._actor)
 
 
@@ -104,7 +111,7 @@ def test_a_datasets_spectrograms_are_classified_like_their_waveforms(judge):
     spectrograms = np.stack(
         [log_mel(clip[: 4 * RATE_HZ], CNN_VIEW, RATE_HZ) for clip in waveforms()]
     )
-    stored = judge.classify_spectrograms(spectrograms.astype(np.float16))
+    stored = judge.classify_inputs(Inputs(spectrograms.astype(np.float16)))
     np.testing.assert_allclose(
         stored[0], judge.classify_waveforms(waveforms(), RATE_HZ)[0], atol=0.01
     )
@@ -114,7 +121,7 @@ def test_spectrograms_of_another_shape_are_refused(judge):
     with pytest.raises(
         ValueError, match=r"shape \(3, 128, 172\), but the classifier needs \[N, \*\(128, 173\)\]"
     ):
-        judge.classify_spectrograms(np.zeros((3, 128, 172)))
+        judge.classify_inputs(Inputs(np.zeros((3, 128, 172))))
 
 
 def test_long_waveforms_are_cut_and_short_ones_padded(judge):
@@ -139,9 +146,11 @@ def test_waveforms_of_another_rate_are_resampled(judge):
 
 def test_batches_are_joined_in_order(judge):
     many = np.random.default_rng(0).uniform(-60, 0, (70, 128, 173)).astype(np.float32)
-    probabilities, features = judge.classify_spectrograms(many)
+    probabilities, features = judge.classify_inputs(Inputs(many))
     assert (probabilities.shape, features.shape) == ((70, 3), (70, 32))
-    np.testing.assert_allclose(judge.classify_spectrograms(many[64:])[1], features[64:], atol=1e-4)
+    np.testing.assert_allclose(
+        judge.classify_inputs(Inputs(many[64:]))[1], features[64:], atol=1e-4
+    )
 
 
 def test_waveforms_with_nan_are_refused(judge):
@@ -186,3 +195,28 @@ def test_a_background_of_the_judge_is_ignored(tmp_path, model_file, judge):
     np.testing.assert_allclose(outputs[0], expected[0][:, [2, 0]], atol=1e-5)
     with pytest.raises(UserError, match="also knows high"):
         make_judge(file, ["low"])
+
+
+def test_a_judge_with_a_pretrained_network_hears_waveforms_as_it_does_the_datasets_vectors(
+    tmp_path,
+):
+    network_file = locate(write_onnx(tmp_path / "tiny.onnx"))
+    embedding, _ = read_network(network_file, 16_000, "vector")
+    card = read_card(write_classifier(locate(tmp_path / "plain.keras"), CLASSES))
+    kernel = np.random.default_rng(0).normal(size=(3, 3))
+    model = average([build_head(Head(kernel, np.zeros(3), False))], 1.0)
+    file = locate(tmp_path / "best_model.keras")
+    card = replace(card, embedding=embedding, temperature=1.0)
+    file.write_bytes(add_card(to_bytes(model), card, network_file))
+
+    judge = Judge(file, CLASSES)
+    inputs = [card.analysis(file).analyze(clip[:88_200]) for clip in waveforms()]
+    heard, of_dataset = (
+        judge.classify_waveforms(waveforms(), RATE_HZ),
+        judge.classify_inputs(join(inputs)),
+    )
+    np.testing.assert_array_equal(heard[0], of_dataset[0])
+    np.testing.assert_array_equal(heard[1], join(inputs).vectors)
+
+    with pytest.raises(UserError, match="needs vectors by tiny.onnx, which the dataset does not"):
+        start_judge(file, a_dataset(CLASSES))
