@@ -79,11 +79,9 @@ def _howl(axes: Axes, pitch_hz: float, length_s: float, harmonics: Signal) -> Si
     """Return a howl: a voice that rises, holds its pitch and falls."""
     part = axes.time_s[: int(length_s * axes.sample_rate_hz)] / length_s
     arch = np.sin(np.pi * part)
-    return (
-        0.5
-        * np.sqrt(arch)
-        * unit_level(oscillator(axes, pitch_hz * (0.6 + 0.4 * np.sqrt(arch)), harmonics))
-    )
+    voice = oscillator(axes, pitch_hz * (0.6 + 0.4 * np.sqrt(arch)), harmonics)
+    howl: Signal = 0.5 * np.sqrt(arch) * unit_level(voice)
+    return howl
 
 
 def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
