@@ -40,13 +40,13 @@ FIRST_TEST_RECORDING = 5_000
 class DemoConfig:
     """Number, length and seed of the demo clips. Saved in the folder's `demo.json`."""
 
-    num_recordings: int = 12
+    num_recordings: int = 15
     """Training recordings per class."""
 
     clips_per_recording: int = 4
     """Clips cut from each training recording."""
 
-    num_test_recordings: int = 4
+    num_test_recordings: int = 8
     """Test recordings per class."""
 
     clips_per_test_recording: int = 2

@@ -36,14 +36,15 @@ Sound = Callable[[Generator, Generator, Axes], Signal]
 
 
 def dog_bark(traits: Generator, moment: Generator, axes: Axes) -> Signal:
-    """Synthesize groups of barks: short, harsh bursts of harmonics with a rising, falling pitch."""
+    """Synthesize groups of barks: short, harsh bursts of harmonics with a rising, falling pitch.
+
+    Some dogs also howl, almost as a siren wails.
+    """
     pitch_hz, length_s = log_uniform(traits, 230, 1100), log_uniform(traits, 0.1, 0.3)
     depth, harshness = traits.uniform(0.3, 0.65), traits.uniform(0.05, 0.6)
-    group, gap_s, pause_s = (
-        traits.integers(1, 5),
-        traits.uniform(0.08, 0.35),
-        traits.uniform(0.4, 1.5),
-    )
+    group, gap_s = traits.integers(1, 5), traits.uniform(0.08, 0.35)
+    pause_s = traits.uniform(0.4, 1.5)
+    howls, howl_hz, howl_s = traits.random() < 0.3, 0.8 * pitch_hz, traits.uniform(0.7, 1.6)
     # Small dogs bark higher and, with their shorter muzzles, brighter.
     muzzle = (pitch_hz / 500) ** 0.4 * traits.uniform(0.8, 1.25)
     formants = resonances(
@@ -66,14 +67,27 @@ def dog_bark(traits: Generator, moment: Generator, axes: Axes) -> Signal:
             bark = swell * ((1 - harshness) * voice + harshness * breath)
             add_event(clip, bark, int(start_s * axes.sample_rate_hz))
             start_s += bark_s + gap_s * moment.uniform(0.8, 1.3)
+        if howls:
+            howl = _howl(axes, howl_hz * moment.uniform(0.9, 1.1), howl_s, harmonics)
+            add_event(clip, howl, int(start_s * axes.sample_rate_hz))
+            start_s += howl_s
         start_s += pause_s * moment.uniform(0.6, 1.4)
     return filtered(clip, formants)
+
+
+def _howl(axes: Axes, pitch_hz: float, length_s: float, harmonics: Signal) -> Signal:
+    """Return a howl: a voice that rises, holds its pitch and falls."""
+    part = axes.time_s[: int(length_s * axes.sample_rate_hz)] / length_s
+    arch = np.sin(np.pi * part)
+    voice = oscillator(axes, pitch_hz * (0.6 + 0.4 * np.sqrt(arch)), harmonics)
+    howl: Signal = 0.5 * np.sqrt(arch) * unit_level(voice)
+    return howl
 
 
 def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     """Synthesize a hammer drill's blows or a rotary drill's whine, in noise, often in bursts."""
     hammers, in_bursts = traits.random(2) < (0.6, 0.5)
-    rate_hz = log_uniform(traits, 15, 40) if hammers else log_uniform(traits, 250, 1400)
+    rate_hz = log_uniform(traits, 10, 40) if hammers else log_uniform(traits, 250, 1400)
     steadiness, burst_s = traits.uniform(0.01, 0.06), log_uniform(traits, 0.4, 2)
     metal = resonances(
         axes, [log_uniform(traits, 700, 7500) for _ in range(5)], traits.uniform(4, 20)
@@ -100,7 +114,10 @@ def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
 
 
 def engine_idling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
-    """Synthesize 10 to 40 uneven explosions a second through an exhaust, rumble, some revs."""
+    """Synthesize 10 to 40 uneven explosions a second through an exhaust, rumble, some revs.
+
+    Some whine, as a rotary drill does.
+    """
     rate_hz, roughness = log_uniform(traits, 10, 40), traits.uniform(0.01, 0.06)
     cylinders = [traits.uniform(0.5, 1) for _ in range(traits.integers(2, 7))]
     pipe = resonances(
@@ -111,7 +128,8 @@ def engine_idling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     air = power_law(axes, traits.uniform(1, 2), 100) + traits.uniform(0, 0.04) * power_law(
         axes, 1, 2000
     )
-    revs = traits.random() < 0.3
+    revs, whines = traits.random(2) < (0.3, 0.35)
+    whine, whine_hz = gain(traits.uniform(-12, 3)), log_uniform(traits, 200, 1200)
 
     rate = rate_hz * (1 + roughness * wander(moment, axes, 0.3))
     if revs:
@@ -119,6 +137,11 @@ def engine_idling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
         rate *= 1 + moment.uniform(0.5, 2) * np.exp(-(((axes.time_s - peak_s) / width_s) ** 2))
     explosions = beats(moment, axes, rate, cylinders, jitter=roughness)
     clip = unit_level(filtered(explosions, pipe + clatter * block))
+    if whines:  # of a gearbox, a fan or a turbocharger, in step with the engine
+        pitch_hz = whine_hz * rate / rate_hz
+        clip += whine * unit_level(
+            oscillator(axes, pitch_hz, falling_harmonics(axes, 3 * whine_hz, 1.2))
+        )
     clip += rumble * colored_noise(moment, axes, air)
     clip *= np.sqrt(rate / rate_hz)
     return clip
@@ -179,6 +202,8 @@ def _instrument(traits: Generator, axes: Axes) -> Callable[[float, float], Signa
     exponent, loudness = traits.uniform(0.8, 2), traits.uniform(0.4, 1)
     attack_s = traits.uniform(0.02, 0.08)
     vibrato_hz, depth = traits.uniform(4, 7), traits.uniform(0, 0.015)
+    # Some slide into each note, as on a trombone, a fiddle or a saw.
+    slide = traits.uniform(0.2, 0.8) if traits.random() < 0.4 else 0.0
 
     def play(pitch_hz: float, length_s: float) -> Signal:
         time_s = axes.time_s[: int(length_s * axes.sample_rate_hz)]
@@ -188,6 +213,7 @@ def _instrument(traits: Generator, axes: Axes) -> Callable[[float, float], Signa
         else:
             envelope = np.minimum(1, np.minimum(time_s, length_s - time_s) / attack_s)
             pitch = pitch_hz * (1 + depth * np.sin(2 * np.pi * vibrato_hz * time_s))
+            pitch *= 2 ** (-slide * np.exp(-4 * time_s / length_s))
         note = oscillator(axes, pitch, falling_harmonics(axes, pitch_hz, exponent))
         note *= loudness * envelope
         return note
