@@ -18,7 +18,7 @@ from freqquest.cnn.predict import (
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.errors import UserError
 from freqquest.storage import locate
-from tests.cnn.conftest import make_card
+from tests.cnn.conftest import CLASSES, make_card
 from tests.conftest import RATE_HZ, tone
 
 
@@ -178,6 +178,25 @@ def test_a_sample_with_a_column_for_each_class_gets_probabilities_in_its_order(
         assert written[label].tolist() == pytest.approx(
             expected[f"probability_{label}"].tolist(), abs=1e-5
         )
+
+
+def test_without_a_sample_probabilities_are_rounded_and_formulas_escaped(
+    predicting_here, tmp_path, model_file
+):
+    for name in ("=1.wav", "a.wav"):
+        soundfile.write(tmp_path / name, tone(200.0), RATE_HZ)
+    (tmp_path / "broken.wav").write_bytes(b"no audio at all")
+    output = tmp_path / "out.csv"
+    output.write_text("from before")
+    paths = {"model": str(model_file), "audio_dir": str(tmp_path), "output": str(output)}
+    config = PredictConfig(**paths, probabilities=True, overwrite=True)
+    predict_submission(config, check_request(config))
+    table = pd.read_csv(output).set_index("ID")
+    assert table.columns.tolist() == ["Class", *(f"probability_{label}" for label in CLASSES)]
+    cells = output.read_text().replace("\n", ",").split(",")
+    assert max(map(len, cells)) <= max(map(len, table.columns))  # rounded
+    sums = table.drop(columns="Class").sum(axis=1).round(3)
+    assert sums.to_dict() == {"'=1.wav": 1.0, "a.wav": 1.0, "broken.wav": 0.0}
 
 
 def test_classes_may_have_the_names_of_other_columns(tmp_path):

@@ -220,15 +220,6 @@ def test_predict_writes_the_samples_rows_in_its_order(job, pipeline, unlabeled_d
     assert pd.read_csv(f"{output}.unreadable.csv")["ID"].tolist() == ["broken.wav"]
     refused = job("predict", *arguments, expect=2)
     assert "exists: choose another path, or pass --overwrite" in refused.stderr
-    job("predict", *arguments, "--probabilities", "--overwrite")
-    table = pd.read_csv(output).set_index("ID")
-    assert table.columns.tolist() == ["Class", *(f"probability_{label}" for label in CLASSES)]
-    cells = output.read_text().replace("\n", ",").split(",")
-    assert max(map(len, cells)) <= max(map(len, table.columns))  # rounded
-    sums = table.drop(columns="Class").sum(axis=1).round(3)
-    assert sums.to_dict() == {
-        name.replace("=1", "'=1"): float(name != "broken.wav") for name in names
-    }
 
 
 def test_generate_makes_clips_and_lists_the_labels_it_knows(job, pipeline, tmp_path):
