@@ -1,6 +1,7 @@
 """Fixtures that all tests share: synthesized clips, a dataset of them, one Ray, real clips."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,11 +14,19 @@ RATE_HZ = 22_050
 
 # Threads that wait for work by spinning would take the cores from the other xdist worker.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Started in a shell's background, tests ignore SIGINT, and so would the servers that it ends.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+LONG_FILES = {"test_docs.py", "test_notebook.py"}
+"""Files that take as long as the integration tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the integration tests first, so that the many short files fill the gap at the end."""
-    items.sort(key=lambda item: "integration" not in item.path.parts)
+    """Run the long files first, so that the many short ones fill the gap at the end."""
+    items.sort(
+        key=lambda item: "integration" not in item.path.parts and item.path.name not in LONG_FILES
+    )
 
 
 def tone(pitch_hz: float, duration_s: float = 4.0, seed: int = 0) -> np.ndarray:

@@ -118,8 +118,6 @@ def test_a_search_over_folds_that_ctrl_c_ended_keeps_its_finished_trials(
     # One trial after the other: the second has hardly begun when the first has ended.
     budget = ["--dataset-dir", dataset_dir, "--max-epochs", 1, "--cpus-per-trial", 2]
     monkeypatch.setenv(*SAVE_EVERY_EVENT)
-    # The job inherits it; without, it would ignore the signal as the jobs of a background shell do.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     with start(local_ray, "tune_cnn", *budget, *arguments) as first:
         finished = wait_until(first, lambda: ended_trials(run))
         first.send_signal(signal.SIGINT)
