@@ -10,6 +10,8 @@ import pytest
 import soundfile
 from filelock import FileLock
 
+from freqquest.storage import Location, locate
+
 RATE_HZ = 22_050
 
 # Threads that wait for work by spinning would take the cores from the other xdist worker.
@@ -90,9 +92,21 @@ def unlabeled_dir(make_once: MakeOnce) -> Path:
 
 
 @pytest.fixture(scope="session")
+def model_file(make_once: MakeOnce) -> Location:
+    """The file of an untrained classifier whose predictions differ between clips; read only."""
+    from tests.cnn.conftest import CLASSES, write_classifier
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        write_classifier(locate(folder / "best_model.keras"), CLASSES)
+
+    return locate(make_once("model", make) / "best_model.keras")
+
+
+@pytest.fixture(scope="session")
 def s3_clips(audio_dir: Path) -> Iterator[str]:
     """URI of the same clips on an S3 server; the environment names the server."""
-    from freqquest.storage import locate, upload_dir
+    from freqquest.storage import upload_dir
     from tests.servers import s3_server
 
     with s3_server("bucket") as env, pytest.MonkeyPatch.context() as patch:

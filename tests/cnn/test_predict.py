@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 import soundfile
 
-from freqquest.cnn import predict
 from freqquest.cnn.abstention import CoverageCurve, Point
 from freqquest.cnn.classifier import Classifier
 from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
@@ -18,21 +17,13 @@ from freqquest.cnn.predict import (
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.errors import UserError
 from freqquest.storage import locate
-from tests.cnn.conftest import CLASSES, make_card
+from tests.cnn.conftest import CLASSES, make_card, predict_here
 from tests.conftest import RATE_HZ, tone
 
 
 @pytest.fixture
 def predicting_here(local_ray, monkeypatch):
-    """Let this process predict; `test_classifier.py` compares it with actors."""
-
-    def predict_here(model_file, card, paths, reasons, *, unknown_below, **_):
-        table = Classifier.load(model_file.path).predict(paths)
-        results = pd.DataFrame({"path": paths, "reason": table["reason"]})
-        probabilities = table[card.probability_columns].to_numpy()
-        return predict._add_predictions(results, probabilities, card, unknown_below)
-
-    monkeypatch.setattr(predict, "predict_clips", predict_here)
+    predict_here(monkeypatch)
 
 
 @pytest.fixture

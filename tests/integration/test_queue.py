@@ -24,7 +24,6 @@ from freqquest.cgan.generate_worker import synthesize
 from freqquest.cnn.model_file import read_card
 from freqquest.runs.tensorboard_server import follow
 from freqquest.storage import locate
-from tests.cnn.conftest import CLASSES, write_classifier
 from tests.conftest import RATE_HZ, tone
 from tests.integration.conftest import ROOT, TINY, events_of, start
 from tests.integration.test_serve import Service, replica_processes
@@ -217,18 +216,17 @@ def test_work_that_failed_is_a_failed_job_with_one_line_that_says_why(queue):
     assert not locate("s3://bucket/other").exists()
 
 
-def test_a_submitted_service_answers_until_it_is_stopped(queue, tmp_path):
-    model = write_classifier(locate(tmp_path / "best_model.keras"), CLASSES)
+def test_a_submitted_service_answers_until_it_is_stopped(queue, model_file, tmp_path):
     soundfile.write(tmp_path / "short.wav", tone(300.0, 1.5), RATE_HZ)
     port = free_port()
-    command = ["python", "jobs/serve.py", "--model", model, "--port", port]
+    command = ["python", "jobs/serve.py", "--model", model_file, "--port", port]
     submitted = submit(queue, *command, options=["--no-wait", "--submission-id", "service"])
     assert submitted.code == 0, submitted.text
     wait_until(queue.process, lambda: answers(port))
     service = Service(queue.process, f"http://127.0.0.1:{port}")
     assert service.classify((tmp_path / "short.wav").read_bytes())[0] == 200
     assert replica_processes(port)
-    assert f"serving {model} at {service.address}" in queue.ray("logs", "service").text
+    assert f"serving {model_file} at {service.address}" in queue.ray("logs", "service").text
     assert queue.ray("stop", "service").code == 0
     wait_until(queue.process, lambda: not replica_processes(port))
     assert not answers(port)
