@@ -160,9 +160,7 @@ def test_trials_that_fail_are_named_with_their_configuration_and_another_one_win
     # The preset gets the first rate and the recipe the first filter; the third trial is drawn.
     rates, filters = "1e30,11e-4,12e-4,13e-4,14e-4,15e-4,16e-4,17e-4,18e-4", "1e308,6,1,2,3,4,5,7,8"
     only = [
-        "num_filters=4",
-        "num_blocks=1",
-        "min_steps=1",
+        *TINY[1:],
         f"learning_rate={rates}",
         f"equalizer_db={filters}",
     ]

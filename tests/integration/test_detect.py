@@ -17,7 +17,7 @@ from tests.detection.conftest import listen_here
 from tests.integration.conftest import start
 
 REAL_F1 = 0.3
-"""Three seeds reach 0.38 to 0.42; the same events with shuffled labels 0.16 on average."""
+"""0.54 was measured, and 0.18 on average with the labels of the events shuffled."""
 
 
 def write_noise(file, seconds):
@@ -105,7 +105,7 @@ def test_events_of_real_clips_in_noise_are_found(job, real_data, tmp_path, monke
     job(
         "tune_cnn",
         *("--dataset-dir", tmp_path / "dataset", "--run-dir", tmp_path / "run"),
-        *("--num-trials", 1, "--num-members", 0, "--max-epochs", 8),
+        *("--num-trials", 1, "--num-members", 0, "--max-epochs", 5),
         *("--only", "num_filters=16"),
     )
     detect = ["--model", tmp_path / "run" / "best_model.keras"]
