@@ -32,9 +32,9 @@ def test_a_killed_job_goes_on_with_the_same_command(
     job, local_ray, tmp_path, model_file, monkeypatch
 ):
     (tmp_path / "in").mkdir()
-    write_noise(tmp_path / "in" / "long.wav", 600)
+    write_noise(tmp_path / "in" / "long.wav", 1200)
     arguments = ["--model", model_file, "--audio-dir", tmp_path / "in", "--min-confidence", "0.3"]
-    arguments += ["--piece-length", "20", "--output"]
+    arguments += ["--piece-length", "40", "--output"]
     parts = tmp_path / "events.csv.parts"
     with start(local_ray, "detect", *arguments, tmp_path / "events.csv") as process:
         deadline = time.monotonic() + 120
