@@ -1,6 +1,7 @@
 """Fixtures that all tests share: synthesized clips, a dataset of them, one Ray, real clips."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,15 +10,25 @@ import pytest
 import soundfile
 from filelock import FileLock
 
+from freqquest.storage import Location, locate
+
 RATE_HZ = 22_050
 
 # Threads that wait for work by spinning would take the cores from the other xdist worker.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Started in a shell's background, tests ignore SIGINT, and so would the servers that it ends.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+LONG_FILES = {"test_docs.py", "test_notebook.py"}
+"""Files that take as long as the integration tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the integration tests first, so that the many short files fill the gap at the end."""
-    items.sort(key=lambda item: "integration" not in item.path.parts)
+    """Run the long files first, so that the many short ones fill the gap at the end."""
+    items.sort(
+        key=lambda item: "integration" not in item.path.parts and item.path.name not in LONG_FILES
+    )
 
 
 def tone(pitch_hz: float, duration_s: float = 4.0, seed: int = 0) -> np.ndarray:
@@ -81,9 +92,21 @@ def unlabeled_dir(make_once: MakeOnce) -> Path:
 
 
 @pytest.fixture(scope="session")
+def model_file(make_once: MakeOnce) -> Location:
+    """The file of an untrained classifier whose predictions differ between clips; read only."""
+    from tests.cnn.conftest import CLASSES, write_classifier
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        write_classifier(locate(folder / "best_model.keras"), CLASSES)
+
+    return locate(make_once("model", make) / "best_model.keras")
+
+
+@pytest.fixture(scope="session")
 def s3_clips(audio_dir: Path) -> Iterator[str]:
     """URI of the same clips on an S3 server; the environment names the server."""
-    from freqquest.storage import locate, upload_dir
+    from freqquest.storage import upload_dir
     from tests.servers import s3_server
 
     with s3_server("bucket") as env, pytest.MonkeyPatch.context() as patch:

@@ -57,7 +57,7 @@ def running(
             process.send_signal(signal.SIGINT)  # Ray takes half a minute to end by SIGTERM
             try:
                 process.wait(timeout=20)
-            except subprocess.TimeoutExpired:  # it was started where SIGINT is ignored
+            except subprocess.TimeoutExpired:  # the machine is very busy
                 process.terminate()
                 try:
                     process.wait(timeout=60)

@@ -135,7 +135,7 @@ def test_the_examples_of_the_dataset_page_run(dataset_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_python_api_page_runs_from_top_to_bottom(tmp_path):
+def test_the_python_api_page_runs_from_top_to_bottom(local_ray, tmp_path, monkeypatch):
     from freqquest.audio.demo_clips import DemoConfig, write_demo_clips
 
     write_demo_clips(
@@ -147,6 +147,7 @@ def test_the_python_api_page_runs_from_top_to_bottom(tmp_path):
             clips_per_test_recording=1,
         ),
     )
+    monkeypatch.setenv("RAY_ADDRESS", local_ray)  # to start its own takes longer
     for number in (1, 2):
         (tmp_path / "test" / f"clip_00{number}.wav").rename(tmp_path / "test" / f"{number}.wav")
     examples = blocks(ROOT / "docs" / "python-api.md", "python")

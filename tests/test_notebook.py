@@ -11,6 +11,7 @@ FOLDER = "quickstart"
 NUM_RECORDINGS = 3
 CNN_EPOCHS = 1
 NUM_MEMBERS = 0
+JUDGE_CLIPS = 1
 GENERATOR_EPOCHS = 1
 """
 
@@ -27,9 +28,10 @@ def test_the_notebook_is_committed_without_outputs():
 
 
 @pytest.mark.slow
-def test_the_notebook_runs_and_shows_players_and_pictures(tmp_path):
+def test_the_notebook_runs_and_shows_players_and_pictures(local_ray, tmp_path, monkeypatch):
     from nbclient import NotebookClient
 
+    monkeypatch.setenv("RAY_ADDRESS", local_ray)  # to start its own takes longer
     notebook = read_notebook()
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):

@@ -4,8 +4,6 @@ import pytest
 
 from freqquest.benchmark.serve import benchmark_serve
 from freqquest.benchmark.serve_config import ServeBenchmark
-from freqquest.storage import locate
-from tests.cnn.conftest import CLASSES, write_classifier
 
 
 def test_numbers_below_one_are_refused():
@@ -14,12 +12,12 @@ def test_numbers_below_one_are_refused():
 
 
 @pytest.mark.slow
-def test_each_number_of_clients_has_a_line(tmp_path, monkeypatch):
+def test_each_number_of_clients_has_a_line(model_file, tmp_path, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     output = tmp_path / "serve.json"
     table = benchmark_serve(
         ServeBenchmark(
-            model=str(write_classifier(locate(tmp_path / "best_model.keras"), CLASSES)),
+            model=str(model_file),
             num_clients=(1, 3),
             num_requests=6,
             max_batch=(2,),

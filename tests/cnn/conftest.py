@@ -1,11 +1,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import CNN_VIEW
+from freqquest.cnn import predict
 from freqquest.cnn.average import average
+from freqquest.cnn.classifier import Classifier
 from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips, dataset_split
 from freqquest.cnn.model_card import ModelCard
@@ -126,16 +129,22 @@ def write_classifier(model_file, classes, thresholds=None):
 
 
 @pytest.fixture(scope="session")
-def model_file(tmp_path_factory):
-    """The file of a classifier of CLASSES."""
-    return write_classifier(locate(tmp_path_factory.mktemp("model") / "best_model.keras"), CLASSES)
-
-
-@pytest.fixture(scope="session")
 def labels_file(tmp_path_factory):
     """The file of a classifier of CLASSES of which clips have several: the last two are certain."""
     file = locate(tmp_path_factory.mktemp("labels") / "best_model.keras")
     return write_classifier(file, CLASSES, thresholds=[1.1, 0.0, 0.0])
+
+
+def predict_here(monkeypatch):
+    """Let this process predict; `test_classifier.py` compares it with actors."""
+
+    def predict_clips(model_file, card, paths, reasons=None, *, unknown_below=None, **_):
+        table = Classifier.load(model_file.path).predict(paths)
+        results = pd.DataFrame({"path": paths, "reason": table["reason"]})
+        probabilities = table[card.probability_columns].to_numpy()
+        return predict._add_predictions(results, probabilities, card, unknown_below)
+
+    monkeypatch.setattr(predict, "predict_clips", predict_clips)
 
 
 EASY = CnnConfig(

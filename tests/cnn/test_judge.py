@@ -9,6 +9,7 @@ import soundfile
 
 from freqquest.audio.spectrogram import CNN_VIEW, log_mel
 from freqquest.cnn.average import average
+from freqquest.cnn.classifier import Classifier
 from freqquest.cnn.heads import Head, build_head
 from freqquest.cnn.judge import (
     Judge,
@@ -18,7 +19,6 @@ from freqquest.cnn.judge import (
     thresholds_of,
 )
 from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
-from freqquest.cnn.predict import predict_clips
 from freqquest.dataset.clip_inputs import Inputs, join
 from freqquest.dataset.config import DatasetSettings
 from freqquest.embedding.network import read_network
@@ -54,12 +54,12 @@ def waveforms() -> np.ndarray:
     return np.stack([tone(pitch_hz, duration_s=5.0) for pitch_hz in (200.0, 800.0, 3000.0)])
 
 
-def test_the_judge_and_its_actor_agree_with_the_predict_job(local_ray, model_file, judge, tmp_path):
+def test_the_judge_and_its_actor_agree_with_the_classifier(local_ray, model_file, judge, tmp_path):
     paths = [str(tmp_path / f"{number}.wav") for number in range(3)]
     for path, waveform in zip(paths, waveforms(), strict=True):
         soundfile.write(path, waveform, RATE_HZ, subtype="FLOAT")
-    card = read_card(model_file)
-    expected = predict_clips(model_file, card, paths)[card.probability_columns].to_numpy()
+    columns = read_card(model_file).probability_columns
+    expected = Classifier.load(model_file.path).predict(paths)[columns].to_numpy()
     assert np.abs(np.diff(expected, axis=0)).max() > 1e-3
     probabilities, features = judge.classify_waveforms(waveforms(), RATE_HZ)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
@@ -209,7 +209,7 @@ def test_a_judge_with_a_pretrained_network_hears_waveforms_as_it_does_the_datase
     card = replace(card, embedding=embedding, temperature=1.0)
     file.write_bytes(add_card(to_bytes(model), card, network_file))
 
-    judge = Judge(file, CLASSES)
+    judge = make_judge(file, CLASSES)
     inputs = [card.analysis(file).analyze(clip[:88_200]) for clip in waveforms()]
     heard, of_dataset = (
         judge.classify_waveforms(waveforms(), RATE_HZ),

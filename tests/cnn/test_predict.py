@@ -5,20 +5,25 @@ import pytest
 import soundfile
 
 from freqquest.cnn.abstention import CoverageCurve, Point
+from freqquest.cnn.classifier import Classifier
 from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
 from freqquest.cnn.predict import (
     check_request,
     class_columns,
     list_requested_clips,
-    predict_clips,
     predict_submission,
     submission_of,
 )
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.errors import UserError
 from freqquest.storage import locate
-from tests.cnn.conftest import make_card
+from tests.cnn.conftest import CLASSES, make_card, predict_here
 from tests.conftest import RATE_HZ, tone
+
+
+@pytest.fixture
+def predicting_here(local_ray, monkeypatch):
+    predict_here(monkeypatch)
 
 
 @pytest.fixture
@@ -125,7 +130,9 @@ def test_an_output_that_exists_is_refused_before_ray_starts(clips, model_file):
         check_request(config)
 
 
-def test_too_many_unreadable_clips_stop_the_job_without_an_output(local_ray, clips, model_file):
+def test_too_many_unreadable_clips_stop_the_job_without_an_output(
+    predicting_here, clips, model_file
+):
     config = PredictConfig(
         model=str(model_file), audio_dir=str(clips), output=str(clips / "out.csv")
     )
@@ -149,7 +156,7 @@ def a_request(folder, model, sample):
 
 
 def test_a_sample_with_a_column_for_each_class_gets_probabilities_in_its_order(
-    local_ray, tmp_path, labels_file
+    predicting_here, tmp_path, labels_file
 ):
     config = a_request(tmp_path, labels_file, "ID,high,low,middle\nb.wav,0,0,0\na,0,0,0\n")
     predict_submission(config, check_request(config))
@@ -157,11 +164,30 @@ def test_a_sample_with_a_column_for_each_class_gets_probabilities_in_its_order(
     assert written.columns.tolist() == ["ID", "high", "low", "middle"]
     assert written["ID"].tolist() == ["b.wav", "a"]
     paths = [str(tmp_path / name) for name in ("b.wav", "a.wav")]
-    expected = predict_clips(labels_file, read_card(labels_file), paths)
+    expected = Classifier.load(labels_file.path).predict(paths)
     for label in ("high", "low", "middle"):
         assert written[label].tolist() == pytest.approx(
             expected[f"probability_{label}"].tolist(), abs=1e-5
         )
+
+
+def test_without_a_sample_probabilities_are_rounded_and_formulas_escaped(
+    predicting_here, tmp_path, model_file
+):
+    for name in ("=1.wav", "a.wav"):
+        soundfile.write(tmp_path / name, tone(200.0), RATE_HZ)
+    (tmp_path / "broken.wav").write_bytes(b"no audio at all")
+    output = tmp_path / "out.csv"
+    output.write_text("from before")
+    paths = {"model": str(model_file), "audio_dir": str(tmp_path), "output": str(output)}
+    config = PredictConfig(**paths, probabilities=True, overwrite=True)
+    predict_submission(config, check_request(config))
+    table = pd.read_csv(output).set_index("ID")
+    assert table.columns.tolist() == ["Class", *(f"probability_{label}" for label in CLASSES)]
+    cells = output.read_text().replace("\n", ",").split(",")
+    assert max(map(len, cells)) <= max(map(len, table.columns))  # rounded
+    sums = table.drop(columns="Class").sum(axis=1).round(3)
+    assert sums.to_dict() == {"'=1.wav": 1.0, "a.wav": 1.0, "broken.wav": 0.0}
 
 
 def test_classes_may_have_the_names_of_other_columns(tmp_path):
@@ -176,7 +202,7 @@ def test_classes_may_have_the_names_of_other_columns(tmp_path):
     ]
 
 
-def test_several_labels_stand_in_one_cell_of_a_submission(local_ray, tmp_path, labels_file):
+def test_several_labels_stand_in_one_cell_of_a_submission(predicting_here, tmp_path, labels_file):
     config = a_request(tmp_path, labels_file, "ID,Class\na.wav,x\n")
     predict_submission(config, check_request(config))
     assert (tmp_path / "out.csv").read_text() == "ID,Class\na.wav,high;middle\n"
@@ -229,7 +255,7 @@ def unsure_file(model_file, folder):
 
 
 def test_clips_of_which_the_classifier_is_not_sure_are_unknown_if_that_is_asked(
-    local_ray, tmp_path, model_file
+    predicting_here, tmp_path, model_file
 ):
     config = a_request(tmp_path, unsure_file(model_file, tmp_path), "ID,Class\nb.wav,\na.wav,\n")
     config = replace(config, unknown=True, precision=0.9)

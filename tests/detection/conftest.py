@@ -5,29 +5,26 @@ import soundfile
 from freqquest.cnn.devices import Device
 from freqquest.detection.scan import Scan
 from freqquest.detection.scan_worker import Listener, ListeningActor
-from freqquest.storage import locate
-from tests.cnn.conftest import CLASSES, write_classifier
 from tests.conftest import RATE_HZ
 
 
-@pytest.fixture(scope="session")
-def model_file(tmp_path_factory):
-    """The file of an untrained classifier whose predictions differ between windows."""
-    return write_classifier(locate(tmp_path_factory.mktemp("model") / "best_model.keras"), CLASSES)
+def listen_here(monkeypatch):
+    """Let scans run their actor in this process; a slow test has Ray's."""
 
-
-@pytest.fixture
-def listening_here(monkeypatch):
-    """Let scans run their actor in this process; the slow tests have Ray's."""
-
-    def listen_here(scan, pieces):
+    def listen(scan, pieces):
         settings = Listener(
             model_file=scan.model_file, device=Device(), grid=scan.grid, parts=scan.parts
         )
         yield from map(ListeningActor(settings), pieces)
 
     monkeypatch.setattr("freqquest.detection.scan_worker.prepare", lambda device: None)
-    monkeypatch.setattr(Scan, "_listen", listen_here)
+    monkeypatch.setattr(Scan, "_listen", listen)
+
+
+@pytest.fixture
+def listening_here(monkeypatch):
+    """`listen_here` for one test."""
+    listen_here(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -120,8 +120,6 @@ def test_a_search_over_folds_that_ctrl_c_ended_keeps_its_finished_trials(
     # One trial after the other: the second has hardly begun when the first has ended.
     budget = ["--dataset-dir", dataset_dir, "--max-epochs", 1, "--cpus-per-trial", 2]
     monkeypatch.setenv(*SAVE_EVERY_EVENT)
-    # The job inherits it; without, it would ignore the signal as the jobs of a background shell do.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     with start(local_ray, "tune_cnn", *budget, *arguments) as first:
         finished = wait_until(first, lambda: ended_trials(run))
         first.send_signal(signal.SIGINT)
@@ -164,9 +162,7 @@ def test_trials_that_fail_are_named_with_their_configuration_and_another_one_win
     # The preset gets the first rate and the recipe the first filter; the third trial is drawn.
     rates, filters = "1e30,11e-4,12e-4,13e-4,14e-4,15e-4,16e-4,17e-4,18e-4", "1e308,6,1,2,3,4,5,7,8"
     only = [
-        "num_filters=4",
-        "num_blocks=1",
-        "min_steps=1",
+        *TINY[1:],
         f"learning_rate={rates}",
         f"equalizer_db={filters}",
     ]

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from freqquest.cnn.classifier import Classifier
 from freqquest.cnn.model_file import read_card
-from freqquest.cnn.predict import predict_clips
 from freqquest.storage import locate
 from tests.integration.conftest import ROOT
 
@@ -31,7 +31,7 @@ ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, logging_level
 search = TuneConfig(
     dataset_dir=dataset_dir,
     run_dir=f"{folder}/run",
-    num_trials=2,
+    num_trials=1,
     max_epochs=1,
     num_members=2,
     use_gpu=True,
@@ -57,7 +57,7 @@ ray.shutdown()
 
 @pytest.mark.slow
 def test_a_search_and_a_submission_on_torch_give_a_model_for_tensorflow(
-    local_ray, dataset_dir, audio_dir, tmp_path
+    dataset_dir, audio_dir, tmp_path
 ):
     subprocess.run(
         [sys.executable, "-c", CODE, str(dataset_dir), str(audio_dir), str(tmp_path)],
@@ -73,5 +73,5 @@ def test_a_search_and_a_submission_on_torch_give_a_model_for_tensorflow(
     assert card.num_members == 2
     submission = pd.read_csv(tmp_path / "submission.csv")
     paths = [str(audio_dir / clip_id) for clip_id in submission["ID"]]
-    expected = predict_clips(model, card, paths)[card.probability_columns]
+    expected = Classifier.load(model.path).predict(paths)[card.probability_columns]
     np.testing.assert_allclose(submission[card.probability_columns], expected, atol=1e-4)

@@ -12,19 +12,12 @@ import soundfile
 
 from freqquest.benchmark.events_recordings import Sound, make_recordings
 from freqquest.detection.parts import read_part
-from freqquest.storage import locate
-from tests.cnn.conftest import CLASSES, write_classifier
 from tests.conftest import RATE_HZ
+from tests.detection.conftest import listen_here
 from tests.integration.conftest import start
 
 REAL_F1 = 0.3
-"""Three seeds reach 0.38 to 0.42; the same events with shuffled labels 0.16 on average."""
-
-
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory):
-    """An untrained classifier whose predictions differ between windows."""
-    return write_classifier(locate(tmp_path_factory.mktemp("model") / "best_model.keras"), CLASSES)
+"""0.54 was measured, and 0.18 on average with the labels of the events shuffled."""
 
 
 def write_noise(file, seconds):
@@ -35,11 +28,13 @@ def write_noise(file, seconds):
 
 
 @pytest.mark.slow
-def test_a_killed_job_goes_on_with_the_same_command(job, local_ray, tmp_path, model_file):
+def test_a_killed_job_goes_on_with_the_same_command(
+    job, local_ray, tmp_path, model_file, monkeypatch
+):
     (tmp_path / "in").mkdir()
-    write_noise(tmp_path / "in" / "long.wav", 1800)
+    write_noise(tmp_path / "in" / "long.wav", 1200)
     arguments = ["--model", model_file, "--audio-dir", tmp_path / "in", "--min-confidence", "0.3"]
-    arguments += ["--piece-length", "60", "--output"]
+    arguments += ["--piece-length", "40", "--output"]
     parts = tmp_path / "events.csv.parts"
     with start(local_ray, "detect", *arguments, tmp_path / "events.csv") as process:
         deadline = time.monotonic() + 120
@@ -53,8 +48,9 @@ def test_a_killed_job_goes_on_with_the_same_command(job, local_ray, tmp_path, mo
     assert len(kept) < 29, "the job had nearly finished"
     assert not (tmp_path / "events.csv").exists()
 
+    listen_here(monkeypatch)
     read = []
-    with pytest.MonkeyPatch.context() as patch:
+    with monkeypatch.context() as patch:
         patch.setattr(
             "freqquest.detection.scan.read_part",
             lambda file: read.append((file.name, mtime_of(file))) or read_part(file),
@@ -98,7 +94,7 @@ def write_recordings(real_data, folder, seed):
 
 
 @pytest.mark.slow
-def test_events_of_real_clips_in_noise_are_found(job, real_data, tmp_path):
+def test_events_of_real_clips_in_noise_are_found(job, real_data, tmp_path, monkeypatch):
     copy_training_clips(real_data, tmp_path / "train")
     write_recordings(real_data, tmp_path / "recordings", seed=0)
     job(
@@ -109,11 +105,12 @@ def test_events_of_real_clips_in_noise_are_found(job, real_data, tmp_path):
     job(
         "tune_cnn",
         *("--dataset-dir", tmp_path / "dataset", "--run-dir", tmp_path / "run"),
-        *("--num-trials", 1, "--num-members", 1, "--max-epochs", 8),
+        *("--num-trials", 1, "--num-members", 0, "--max-epochs", 5),
         *("--only", "num_filters=16"),
     )
     detect = ["--model", tmp_path / "run" / "best_model.keras"]
     detect += ["--audio-dir", tmp_path / "recordings", "--annotations", tmp_path / "truth.csv"]
+    listen_here(monkeypatch)
     job("detect", *detect, "--output", tmp_path / "events.csv")
     scores = json.loads((tmp_path / "events.csv.scores.json").read_text())
     assert scores["event_based"]["micro"]["num_annotated"] > 80

@@ -14,8 +14,6 @@ from freqquest.cgan.label_order import LabelOrder
 from freqquest.cgan.training_loop import run_training
 from freqquest.cnn.classifier import Classifier
 from freqquest.cnn.model_file import read_card
-from freqquest.cnn.predict import check_request, predict_submission
-from freqquest.cnn.predict_config import PredictConfig
 from freqquest.cnn.tune import tune_cnn
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.config import PreprocessConfig
@@ -116,12 +114,6 @@ def test_predictions_join_the_labels_that_are_heard(run, tmp_path):
     for label, kind in zip(table["label"], KINDS, strict=True):
         assert set(kind.split(";")) <= set(label.split(";"))
     assert table["label"][2] == "high;low"
-    config = PredictConfig(
-        model=model, audio_dir=str(tmp_path), output=str(tmp_path / "predictions.csv")
-    )
-    predict_submission(config, check_request(config))
-    written = pd.read_csv(tmp_path / "predictions.csv")["Class"]
-    assert written.tolist() == table["label"].tolist()
 
 
 def test_a_generator_trains_on_such_clips(dataset, tmp_path, monkeypatch):

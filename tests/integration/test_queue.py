@@ -17,11 +17,16 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import soundfile
 
+from freqquest.cgan.config import GenerateConfig
+from freqquest.cgan.generate_worker import synthesize
 from freqquest.cnn.model_file import read_card
 from freqquest.runs.tensorboard_server import follow
 from freqquest.storage import locate
+from tests.conftest import RATE_HZ, tone
 from tests.integration.conftest import ROOT, TINY, events_of, start
+from tests.integration.test_serve import Service, replica_processes
 from tests.servers import DEADLINE_S, answers, free_port, running, wait_until
 
 pytestmark = pytest.mark.slow
@@ -163,11 +168,13 @@ def test_a_stopped_training_ends_by_itself_and_the_same_submit_continues_it_on_r
     shown = [event.step for event in events_of(tmp_path / "logs" / "cgan").Scalars("loss/loss_D")]
     assert shown == list(range(1, NUM_EPOCHS + 1))
 
-    new = ("--output-dir", "s3://bucket/new", "--label", "all", "--num-clips", 2)
-    done = submit(
-        queue, "python", "jobs/generate.py", "--generator", f"{RUN}/generator.safetensors", *new
+    config = GenerateConfig(
+        generator=f"{RUN}/generator.safetensors",
+        label="all",
+        output_dir="s3://bucket/new",
+        num_clips=2,
     )
-    assert done.code == 0, done.text
+    synthesize(config)
     assert len(locate("s3://bucket/new").list_dir()) == 4
 
 
@@ -207,6 +214,22 @@ def test_work_that_failed_is_a_failed_job_with_one_line_that_says_why(queue):
         in done.text
     )
     assert not locate("s3://bucket/other").exists()
+
+
+def test_a_submitted_service_answers_until_it_is_stopped(queue, model_file, tmp_path):
+    soundfile.write(tmp_path / "short.wav", tone(300.0, 1.5), RATE_HZ)
+    port = free_port()
+    command = ["python", "jobs/serve.py", "--model", model_file, "--port", port]
+    submitted = submit(queue, *command, options=["--no-wait", "--submission-id", "service"])
+    assert submitted.code == 0, submitted.text
+    wait_until(queue.process, lambda: answers(port))
+    service = Service(queue.process, f"http://127.0.0.1:{port}")
+    assert service.classify((tmp_path / "short.wav").read_bytes())[0] == 200
+    assert replica_processes(port)
+    assert f"serving {model_file} at {service.address}" in queue.ray("logs", "service").text
+    assert queue.ray("stop", "service").code == 0
+    wait_until(queue.process, lambda: not replica_processes(port))
+    assert not answers(port)
 
 
 NOT_ACCEPTED = "does not accept this job's token: set RAY_AUTH_MODE=token"

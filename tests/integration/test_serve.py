@@ -16,17 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import psutil
 import pytest
 import soundfile
 
+from freqquest.cnn.classifier import Classifier
 from freqquest.storage import locate
 from tests.cnn.conftest import CLASSES, write_classifier
 from tests.conftest import RATE_HZ, tone
+from tests.detection.conftest import listen_here
 from tests.integration.conftest import start
-from tests.integration.test_queue import queue, submit  # noqa: F401
-from tests.servers import answers, free_port, wait_until
 from tests.serving.test_access import make_certificate
 
 pytestmark = pytest.mark.slow
@@ -87,7 +86,7 @@ def serving(ray_address, *arguments, token="", context=None):
         yield Service(process, line.split()[-1], token, context)
         if process.poll() is None:
             process.terminate()
-            process.wait(60)
+            assert process.wait(60) == 0
 
 
 @pytest.fixture(scope="module")
@@ -112,30 +111,27 @@ def recordings_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def of_jobs(job, model_file, recordings_dir, tmp_path_factory):
-    """Predictions and events by the predict and the detect job, before the service takes a core."""
-    folder = tmp_path_factory.mktemp("jobs")
-    inputs = ["--model", model_file, "--audio-dir", recordings_dir, "--output"]
-    job("predict", *inputs, folder / "predictions.csv", "--probabilities")
-    job("detect", *inputs, folder / "events.json")
-    events = json.loads((folder / "events.json").read_text())["recordings"]
-    predictions = pd.read_csv(folder / "predictions.csv").set_index("ID")
-    return predictions, {each["path"]: each for each in events}
-
-
-@pytest.fixture(scope="module")
-def service(of_jobs, local_ray, model_file):
+def service(local_ray, model_file):
     """The job on the Ray of the tests, on one core."""
     limits = ["--max-size-mb", "20", "--time-limit-s", "30"]
     with serving(local_ray, "--model", model_file, *limits) as running:
         yield running
 
 
-def test_answers_are_those_of_the_predict_and_the_detect_job(service, of_jobs, recordings_dir):
-    predictions, recordings = of_jobs
+def test_answers_are_those_of_the_classifier_and_the_detect_job(
+    job, service, model_file, recordings_dir, tmp_path, monkeypatch
+):
+    names = ["long.flac", "short.wav"]
+    paths = [str(recordings_dir / name) for name in names]
+    predictions = Classifier.load(model_file.path).predict(paths).set_axis(names)
+    listen_here(monkeypatch)
+    inputs = ["--model", model_file, "--audio-dir", recordings_dir]
+    job("detect", *inputs, "--output", tmp_path / "events.json")
+    events = json.loads((tmp_path / "events.json").read_text())["recordings"]
+    recordings = {each["path"]: each for each in events}
     assert service.get("/healthz") == (200, b'{"status":"ok"}')
     assert json.loads(service.get("/model")[1])["classes"] == CLASSES
-    for name in ("long.flac", "short.wav"):
+    for name in names:
         status, answer = service.classify((recordings_dir / name).read_bytes())
         assert status == 200
         assert answer["duration_s"] == recordings[name]["duration_s"]
@@ -143,12 +139,12 @@ def test_answers_are_those_of_the_predict_and_the_detect_job(service, of_jobs, r
             event | {"confidence": pytest.approx(event["confidence"], abs=2e-4)}
             for event in recordings[name]["events"]
         ]
-        # Of a longer one, the predict job hears the first window alone.
+        # Of a longer one, the classifier hears the first window alone.
         assert answer["windows"][0]["probabilities"] == {
             label: pytest.approx(predictions.loc[name, f"probability_{label}"], abs=2e-6)
             for label in CLASSES
         }
-    assert answer["label"] == predictions.loc["short.wav", "Class"]
+    assert answer["label"] == predictions.loc["short.wav", "label"]
     assert recordings["long.flac"]["events"]
 
 
@@ -245,9 +241,8 @@ def test_a_lost_replica_is_replaced_and_requests_get_json_errors_until_then(
     assert replica_processes(service.port) != {pid}
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_https_with_a_token_and_an_end_that_leaves_no_process(
-    tmp_path, model_file, recordings_dir, end
+def test_https_with_a_token_and_a_ctrl_c_that_leaves_no_process(
+    tmp_path, model_file, recordings_dir
 ):
     (tmp_path / "token").write_text(TOKEN + "\n")
     (tmp_path / "token").chmod(0o600)
@@ -265,26 +260,9 @@ def test_https_with_a_token_and_an_end_that_leaves_no_process(
         assert service.get("/model")[0] == 401
         family = psutil.Process(service.process.pid).children(recursive=True)
         assert len(family) > 3
-        service.process.send_signal(end)
+        service.process.send_signal(signal.SIGINT)
         out, errors = service.process.communicate(timeout=60)
         assert (service.process.returncode, out) == (0, "the service has ended\n")
         assert errors == "starting (up to half a minute)\n"
         psutil.wait_procs(family, timeout=20)
         assert not [process for process in family if process.is_running()]
-
-
-def test_a_submitted_service_answers_until_it_is_stopped(queue, model_file, recordings_dir):  # noqa: F811
-    port = free_port()
-    command = ["python", "jobs/serve.py", "--model", model_file, "--port", port]
-    submitted = submit(queue, *command, options=["--no-wait", "--submission-id", "service"])
-    assert submitted.code == 0, submitted.text
-    wait_until(queue.process, lambda: answers(port))
-    service = Service(queue.process, f"http://127.0.0.1:{port}")
-    assert service.classify((recordings_dir / "short.wav").read_bytes())[0] == 200
-    assert replica_processes(port)
-    assert f"serving {model_file} at {service.address}" in queue.ray("logs", "service").text
-    begun = time.monotonic()
-    assert queue.ray("stop", "service").code == 0
-    print(f"stopped within {time.monotonic() - begun:.1f} s")
-    wait_until(queue.process, lambda: not replica_processes(port))
-    assert not answers(port)

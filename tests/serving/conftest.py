@@ -13,17 +13,9 @@ from freqquest.cnn.model_file import load_model
 from freqquest.cnn.network import predict_probabilities
 from freqquest.serving import schemas
 from freqquest.serving.answers import Answer, hearing_of
-from freqquest.storage import locate
-from tests.cnn.conftest import CLASSES, write_classifier
 from tests.conftest import RATE_HZ
 
 TOKEN = "a token of tests"
-
-
-@pytest.fixture(scope="session")
-def model_file(tmp_path_factory):
-    """The file of an untrained classifier whose predictions differ between windows."""
-    return write_classifier(locate(tmp_path_factory.mktemp("model") / "best_model.keras"), CLASSES)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from freqquest.serving.answers import Upload, answer, hearing_of
 from freqquest.serving.config import ServeConfig
 from freqquest.serving.errors import RequestError
 from freqquest.serving.replicas import Replicas
+from freqquest.storage import locate
 
 
 class FakeHandle:
@@ -133,8 +134,8 @@ def test_replicas_answer_with_the_model_in_its_file(
 
 
 @pytest.mark.slow
-def test_a_model_that_keras_does_not_load_is_refused_in_one_line(local_ray, model_file):
-    file = model_file.parent / "broken.keras"
+def test_a_model_that_keras_does_not_load_is_refused_in_one_line(local_ray, model_file, tmp_path):
+    file = locate(tmp_path / "broken.keras")
     empty = io.BytesIO()
     zipfile.ZipFile(empty, "w").close()
     file.write_bytes(add_card(empty.getvalue(), read_card(model_file)))
