@@ -62,6 +62,7 @@ class _Model:
 
     def __init__(self, network):
         self._network = network
+        self.inputs = [np.zeros((0, 128, 173, 1))]
 
     def predict_on_batch(self, batch):
         return self._network(batch[..., 0])
