@@ -199,7 +199,7 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
         "--dataset-dir data/clips --extra-clips sounds",
         "--dataset-dir data/clips --extra-clips sounds --num-seeds 5",
     ),
-    "benchmark few-clips": (
+    "benchmark few_clips": (
         "--dataset-dir data/clips",
         "--dataset-dir data/clips --sizes 5 20 --num-draws 1",
     ),

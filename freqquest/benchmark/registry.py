@@ -58,7 +58,7 @@ BENCHMARKS = {
     "preprocess": _benchmark("preprocess", PreprocessBenchmark),
     "cnn": _benchmark("cnn", CnnBenchmark, on_ray=True),
     "extra": _benchmark("extra", ExtraBenchmark, on_ray=True),
-    "few-clips": _benchmark("few_clips", FewClipsBenchmark, on_ray=True),
+    "few_clips": _benchmark("few_clips", FewClipsBenchmark, on_ray=True),
     "unknown": _benchmark("unknown", UnknownBenchmark, on_ray=True),
     "tune": _benchmark("tune", TuneBenchmark, on_ray=True),
     "detect": _benchmark("detect", DetectBenchmark),

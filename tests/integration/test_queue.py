@@ -19,7 +19,7 @@ import psutil
 import pytest
 import soundfile
 
-from freqquest.cgan.config import GenerateConfig
+from freqquest.cgan.generate_config import GenerateConfig
 from freqquest.cgan.generate_worker import synthesize
 from freqquest.cnn.model_file import read_card
 from freqquest.runs.tensorboard_server import follow

@@ -3,13 +3,14 @@
 import asyncio
 import json
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
 import soundfile
 
 from freqquest.cnn.model_file import load_model
-from freqquest.cnn.network import on_spectrograms
+from freqquest.cnn.network import predict_probabilities
 from freqquest.serving import schemas
 from freqquest.serving.answers import Answer, hearing_of
 from tests.conftest import RATE_HZ
@@ -26,7 +27,7 @@ def hearing(model_file):
 @pytest.fixture(scope="session")
 def network(model_file):
     """The function of its network."""
-    return on_spectrograms(load_model(model_file))
+    return partial(predict_probabilities, load_model(model_file))
 
 
 @pytest.fixture(scope="session")
