@@ -40,10 +40,10 @@ FIRST_TEST_RECORDING = 5_000
 class DemoConfig:
     """Number, length and seed of the demo clips. Saved in the folder's `demo.json`."""
 
-    num_recordings: int = 15
+    num_recordings: int = 10
     """Training recordings per class."""
 
-    clips_per_recording: int = 4
+    clips_per_recording: int = 6
     """Clips cut from each training recording."""
 
     num_test_recordings: int = 8

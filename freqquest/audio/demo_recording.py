@@ -38,7 +38,7 @@ def record(class_name: str, traits: Generator, moment: Generator, axes: Axes) ->
     background = _background(traits, moment, axes, microphone, class_name)
     sound = filtered(SOUNDS[class_name](traits, moment, axes), room * microphone)
 
-    mix = unit_level(sound) + gain(background_db + moment.uniform(-4, 4)) * background
+    mix = unit_level(sound) + gain(background_db + moment.uniform(-1, 1)) * background
     mix = unit_level(mix[: round(axes.sample_rate_hz * axes.duration_s)])
     mix *= gain(level_db + moment.uniform(-2, 2))
     return mix * min(1.0, 0.95 / float(np.abs(mix).max()))

@@ -87,7 +87,7 @@ def _howl(axes: Axes, pitch_hz: float, length_s: float, harmonics: Signal) -> Si
 def drilling(traits: Generator, moment: Generator, axes: Axes) -> Signal:
     """Synthesize a hammer drill's blows or a rotary drill's whine, in noise, often in bursts."""
     hammers, in_bursts = traits.random(2) < (0.6, 0.5)
-    rate_hz = log_uniform(traits, 10, 40) if hammers else log_uniform(traits, 250, 1400)
+    rate_hz = log_uniform(traits, 15, 40) if hammers else log_uniform(traits, 250, 1400)
     steadiness, burst_s = traits.uniform(0.01, 0.06), log_uniform(traits, 0.4, 2)
     metal = resonances(
         axes, [log_uniform(traits, 700, 7500) for _ in range(5)], traits.uniform(4, 20)
