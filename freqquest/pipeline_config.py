@@ -18,12 +18,12 @@ from freqquest.dataset.views import RECIPE_VIEWS, require_recipe_views
 from freqquest.presets import Preset
 from freqquest.runs import layout
 
-_DEMO_BUDGET = {"num_trials": 2, "max_epochs": 6, "num_members": 1, "epochs": 30}
+_DEMO_BUDGET = {"num_trials": 2, "max_epochs": 6, "num_members": 1, "epochs": 24}
 """Settings that run every stage of the demo in a few minutes on two cores.
 
 The generator has only begun to learn by then."""
 
-_DEMO_TRAINING = {"sample_every": 10, "judge_every": 15}
+_DEMO_TRAINING = {"sample_every": 8, "judge_every": 12}
 """Settings of the generator's training in the demo."""
 
 _MAX_JUDGE_CLIPS, _MAX_DEMO_JUDGE_CLIPS = 8, 4
@@ -64,7 +64,7 @@ class PipelineConfig(DatasetSettings):
     """Networks in the final classifier; by default 1 in the demo, else as in the tune_cnn job."""
 
     epochs: int | None = None
-    """Epochs of the generator's training; by default 30 in the demo, else as in the train_cgan
+    """Epochs of the generator's training; by default 24 in the demo, else as in the train_cgan
     job."""
 
     batch_size: str | int | None = None

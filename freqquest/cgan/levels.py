@@ -18,9 +18,9 @@ from freqquest.storage import Location
 _MAX_REAL_CLIPS = 4_000
 """Training clips whose levels are measured, at most."""
 
-_NUM_GENERATED = 128
+_NUM_GENERATED = 64
 """Generated clips of each class whose levels are measured. If levels vary by 8 dB (standard
-deviation), the median of so many is exact to 0.9 dB."""
+deviation), the median of so many is exact to 1.3 dB."""
 
 _CLIPS_AT_ONCE = 32
 
