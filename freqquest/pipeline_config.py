@@ -18,13 +18,17 @@ from freqquest.dataset.views import RECIPE_VIEWS, require_recipe_views
 from freqquest.presets import Preset
 from freqquest.runs import layout
 
-_DEMO_BUDGET = {"num_trials": 2, "max_epochs": 6, "num_members": 1, "epochs": 24}
+_DEMO_BUDGET = {"num_trials": 2, "max_epochs": 6, "num_members": 1, "epochs": 30}
 """Settings that run every stage of the demo in a few minutes on two cores.
 
 The generator has only begun to learn by then."""
 
-_DEMO_TRAINING = {"sample_every": 8, "judge_every": 12}
+_DEMO_TRAINING = {"sample_every": 10, "judge_every": 15}
 """Settings of the generator's training in the demo."""
+
+_DEMO_VALIDATION_FRACTION = 0.4
+"""Share of the demo's clips for validation, unless the user gives another one than the default:
+four recordings of each class, so that there are mistakes to listen to."""
 
 _MAX_JUDGE_CLIPS, _MAX_DEMO_JUDGE_CLIPS = 8, 4
 """Largest number of clips of each class for an evaluation while the generator trains."""
@@ -64,7 +68,7 @@ class PipelineConfig(DatasetSettings):
     """Networks in the final classifier; by default 1 in the demo, else as in the tune_cnn job."""
 
     epochs: int | None = None
-    """Epochs of the generator's training; by default 24 in the demo, else as in the train_cgan
+    """Epochs of the generator's training; by default 30 in the demo, else as in the train_cgan
     job."""
 
     batch_size: str | int | None = None
@@ -119,7 +123,11 @@ class PipelineConfig(DatasetSettings):
     @property
     def preprocess_config(self) -> PreprocessConfig:
         """Settings of the dataset."""
-        shared = {name: getattr(self, name) for name in DatasetSettings.__dataclass_fields__}
+        fields = DatasetSettings.__dataclass_fields__
+        shared = {name: getattr(self, name) for name in fields}
+        name = "validation_fraction"
+        if self.is_demo and shared[name] == fields[name].default:
+            shared[name] = _DEMO_VALIDATION_FRACTION
         return PreprocessConfig(
             audio_dir=self.audio_dir or self._in_demo(demo_folder.TRAIN_DIR),
             dataset_dir=self._in_run(layout.DATASET_DIR),
