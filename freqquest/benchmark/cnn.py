@@ -25,13 +25,12 @@ from freqquest.benchmark.cnn_training import (
     train_and_test,
     train_in_parallel,
 )
+from freqquest.benchmark.folds import load_folds
 from freqquest.benchmark.result import BenchmarkResult
 from freqquest.cnn.config import PRESETS, CnnConfig
-from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, hold_out, load_labeled
+from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, hold_out
 from freqquest.cnn.network import SMALLEST_PROBABILITY
 from freqquest.cnn.tune_config import MAX_EPOCHS
-from freqquest.dataset.manifest import load_manifest
-from freqquest.errors import UserError
 from freqquest.presets import Preset
 from freqquest.storage import Location, locate
 
@@ -81,11 +80,7 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     Raises:
         UserError: The dataset is not usable, or lacks one of the folds.
     """
-    dataset = locate(config.dataset_dir)
-    manifest = load_manifest(dataset)
-    manifest.require_one_label(config.dataset_dir, "this benchmark", "give another dataset")
-    clips = load_labeled(dataset, manifest)
-    folds = find_folds(config.dataset_dir, config.folds, clips)
+    _, clips, folds = load_folds(config.dataset_dir, config.folds)
     runs = _train(config, clips, folds)
     scores = {preset: _score_preset(preset, runs, clips, folds) for preset in _PRESETS}
     time = _time_to_reference(runs)
@@ -103,22 +98,6 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
         rows=_rows([scores[preset] for preset in _PRESETS], time, folds),
         header=("what", *_PRESETS),
     ).write(output)
-
-
-def find_folds(dataset_dir: str, folds: tuple[str, ...], clips: LabeledClips) -> tuple[str, ...]:
-    """Return the folds to test on: those that the user names, or all of the dataset.
-
-    Raises:
-        UserError: The dataset lacks one of them, or has none at all and none is named.
-    """
-    known = set(clips.groups)
-    if not folds and (clips.groups == clips.recordings).all():
-        raise UserError(f"`dataset_dir={dataset_dir}` has no folds: name recordings with `folds`")
-    if unknown := set(folds) - known:
-        raise UserError(
-            f"`folds={' '.join(sorted(unknown))}`: `dataset_dir={dataset_dir}` has no such folds"
-        )
-    return folds or tuple(sorted(known))
 
 
 def _train(config: CnnBenchmark, clips: LabeledClips, folds: tuple[str, ...]) -> list[FoldRun]:

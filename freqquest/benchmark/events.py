@@ -11,16 +11,14 @@ from typing import TypedDict
 
 import ray
 
-from freqquest.benchmark.cnn import find_folds
 from freqquest.benchmark.cnn_training import Row, train_in_parallel
 from freqquest.benchmark.events_config import EventsBenchmark
 from freqquest.benchmark.events_scores import COLUMNS, Variant, score
 from freqquest.benchmark.events_training import UNSEEN_COLOR, Listening, train_and_listen
+from freqquest.benchmark.folds import load_folds
 from freqquest.benchmark.result import BenchmarkResult
 from freqquest.cnn.config import PRESETS
-from freqquest.cnn.labeled_clips import load_labeled
 from freqquest.cnn.tune_config import MAX_EPOCHS
-from freqquest.dataset.manifest import load_manifest
 from freqquest.detection.grid import Grid
 from freqquest.storage import locate
 
@@ -82,11 +80,7 @@ def benchmark_events(config: EventsBenchmark) -> str:
         UserError: The dataset is not usable, or lacks one of the folds.
         UnreadableClipError: An audio file of the dataset is not readable any more.
     """
-    dataset = locate(config.dataset_dir)
-    manifest = load_manifest(dataset)
-    manifest.require_one_label(config.dataset_dir, "this benchmark", "give another dataset")
-    clips = load_labeled(dataset, manifest)
-    folds = find_folds(config.dataset_dir, config.folds, clips)
+    manifest, clips, folds = load_folds(config.dataset_dir, config.folds)
     grid = Grid(clip=manifest.clip, view=manifest.views["cnn"], hop_s=_HOP_S)
     max_epochs = config.max_epochs or MAX_EPOCHS["default"]
     shared = ray.put(clips)

@@ -11,15 +11,15 @@ import numpy as np
 import ray
 
 from freqquest import plots
-from freqquest.benchmark.cnn import find_folds, recipe_split
+from freqquest.benchmark.cnn import recipe_split
 from freqquest.benchmark.cnn_training import train_and_test, train_in_parallel
 from freqquest.benchmark.few_clips_config import FewClipsBenchmark
+from freqquest.benchmark.folds import load_folds
 from freqquest.benchmark.result import BenchmarkResult
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.heads import fit_head
-from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, load_labeled
+from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.tune_config import MAX_EPOCHS
-from freqquest.dataset.manifest import load_manifest
 from freqquest.presets import Preset
 from freqquest.storage import locate
 
@@ -46,11 +46,7 @@ def benchmark_few_clips(config: FewClipsBenchmark) -> str:
     Raises:
         UserError: The dataset is not usable, or lacks one of the folds.
     """
-    dataset = locate(config.dataset_dir)
-    manifest = load_manifest(dataset)
-    manifest.require_one_label(config.dataset_dir, "this benchmark", "give another dataset")
-    clips = load_labeled(dataset, manifest)
-    folds = find_folds(config.dataset_dir, config.folds, clips)
+    manifest, clips, folds = load_folds(config.dataset_dir, config.folds)
     draws = [
         Draw(
             size=size,
@@ -62,19 +58,19 @@ def benchmark_few_clips(config: FewClipsBenchmark) -> str:
         for number in range(config.num_draws)
     ]
     accuracies = _accuracies(clips, draws, config.max_epochs)
-    means = {
+    by_size = {
         name: {
-            size: statistics.mean(
-                accuracy
-                for draw, accuracy in zip(draws, of_draws, strict=True)
-                if draw.size == size
-            )
+            size: [of_draws[index] for index, draw in enumerate(draws) if draw.size == size]
             for size in config.sizes
         }
         for name, of_draws in accuracies.items()
     }
+    means = {
+        name: {size: statistics.mean(values) for size, values in sizes.items()}
+        for name, sizes in by_size.items()
+    }
     output = locate(config.output)
-    curves = {name: list(by_size.values()) for name, by_size in means.items()}
+    curves = {name: list(sizes.values()) for name, sizes in means.items()}
     title = f"{config.num_draws} draws each, on folds {', '.join(folds)}"
     plot = plots.curves(curves, title, "clips of each class", "accuracy", x=config.sizes)
     (output.parent / f"{Path(output.name).stem}.png").write_bytes(plots.png(plot))
@@ -99,7 +95,7 @@ def benchmark_few_clips(config: FewClipsBenchmark) -> str:
         },
         header=("clips of each class", *accuracies),
         rows=[
-            (str(size), *(_cell(draws, of_draws, size) for of_draws in accuracies.values()))
+            (str(size), *(_cell(sizes[size]) for sizes in by_size.values()))
             for size in config.sizes
         ],
     ).write(output)
@@ -172,8 +168,5 @@ def _accuracies(
     }
 
 
-def _cell(draws: list[Draw], accuracies: list[float], size: int) -> str:
-    of_size = [
-        accuracy for draw, accuracy in zip(draws, accuracies, strict=True) if draw.size == size
-    ]
-    return f"{statistics.mean(of_size):.3f} ({min(of_size):.3f} to {max(of_size):.3f})"
+def _cell(accuracies: list[float]) -> str:
+    return f"{statistics.mean(accuracies):.3f} ({min(accuracies):.3f} to {max(accuracies):.3f})"

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pandas as pd
 
-from freqquest.audio.waveform import fit_waveform
 from freqquest.cnn.devices import grow_gpu_memory
 from freqquest.cnn.model_card import ModelCard
 from freqquest.cnn.model_file import load_model, read_card
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.window_means import WindowMeans
-from freqquest.dataset.clip_inputs import Analysis, Inputs, join
+from freqquest.dataset.clip_inputs import Analysis, join
 from freqquest.dataset.load_clip import window_inputs
 from freqquest.storage import locate
 
@@ -156,13 +155,12 @@ class Classifier:
         probabilities = self._no_probabilities(len(waveforms))
         for start in range(0, len(waveforms), _BATCH):
             batch = waveforms[start : start + _BATCH]
-            inputs = join(self._analyze(waveform, sample_rate_hz) for waveform in batch)
+            inputs = join(
+                self._analysis.fit(waveform.astype(np.float32), sample_rate_hz)
+                for waveform in batch
+            )
             probabilities[start : start + _BATCH] = predict_probabilities(self._model, inputs)
         return self._table(probabilities, unknown_below)
-
-    def _analyze(self, waveform: np.ndarray, sample_rate_hz: int) -> Inputs:
-        clip = fit_waveform(waveform.astype(np.float32), sample_rate_hz, self.card.clip)
-        return self._analysis.analyze(clip)
 
     def _no_probabilities(self, num_clips: int) -> np.ndarray:
         return np.full((num_clips, len(self.classes)), np.nan, np.float32)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freqquest.audio.waveform import fit_waveform
 from freqquest.cluster import connection
 from freqquest.cnn.model_card import ModelCard
 from freqquest.cnn.model_file import load_model, read_card
@@ -220,8 +219,8 @@ class Judge:
             bad = np.flatnonzero(~np.isfinite(batch).all(axis=1))
             if len(bad):
                 raise ValueError(f"waveform {start + bad[0]} has NaN or infinite samples")
-            fitted = [fit_waveform(clip, sample_rate_hz, self._card.clip) for clip in batch]
-            outputs.append(self.classify_inputs(join(map(self._analysis.analyze, fitted))))
+            inputs = join(self._analysis.fit(clip, sample_rate_hz) for clip in batch)
+            outputs.append(self.classify_inputs(inputs))
         return _concatenate(outputs)
 
     def classify_inputs(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig, log_mel
+from freqquest.audio.waveform import fit_waveform
 from freqquest.dataset.manifest import Manifest
 from freqquest.embedding.config import EmbeddingConfig
 from freqquest.embedding.network import cached_network
@@ -50,6 +51,14 @@ class Analysis:
 
     network_file: Location | None = None
     """File of the pretrained network, or a model file that holds it."""
+
+    def fit(self, waveform: np.ndarray, sample_rate_hz: int) -> Inputs:
+        """Return the inputs of a mono waveform `[S]` of any rate, padded or cut to length.
+
+        Raises:
+            UserError: As `analyze` does.
+        """
+        return self.analyze(fit_waveform(waveform, sample_rate_hz, self.clip))
 
     def analyze(self, waveform: np.ndarray) -> Inputs:
         """Return the inputs of one clip, N = 1.

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from freqquest.benchmark import few_clips
+from freqquest.benchmark import few_clips, folds
 from freqquest.benchmark.few_clips import draw_clips
 from freqquest.benchmark.few_clips_config import FewClipsBenchmark
 from freqquest.embedding.config import EmbeddingConfig
@@ -55,8 +55,8 @@ def test_all_kinds_of_classifiers_are_compared(local_ray, tmp_path, monkeypatch)
         num_values=4,
     )
     manifest = SimpleNamespace(embedding=network, require_one_label=lambda *_: None)
-    monkeypatch.setattr(few_clips, "load_manifest", lambda _: manifest)
-    monkeypatch.setattr(few_clips, "load_labeled", lambda *_: clips)
+    monkeypatch.setattr(folds, "load_manifest", lambda _: manifest)
+    monkeypatch.setattr(folds, "load_labeled", lambda *_: clips)
     output = tmp_path / "few.json"
     table = few_clips.benchmark_few_clips(
         FewClipsBenchmark(

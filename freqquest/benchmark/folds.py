@@ -1,0 +1,45 @@
+"""The dataset of a benchmark that tests on folds."""
+
+from typing import NamedTuple
+
+from freqquest.cnn.labeled_clips import LabeledClips, load_labeled
+from freqquest.dataset.manifest import Manifest, load_manifest
+from freqquest.errors import UserError
+from freqquest.storage import locate
+
+
+class FoldedClips(NamedTuple):
+    """Clips with one label each, and the folds to test on."""
+
+    manifest: Manifest
+    clips: LabeledClips
+    folds: tuple[str, ...]
+
+
+def load_folds(dataset_dir: str, folds: tuple[str, ...]) -> FoldedClips:
+    """Read a dataset's labeled clips, and check the folds that the user names.
+
+    Raises:
+        UserError: The dataset is not usable, or lacks one of the folds.
+    """
+    dataset = locate(dataset_dir)
+    manifest = load_manifest(dataset)
+    manifest.require_one_label(dataset_dir, "this benchmark", "give another dataset")
+    clips = load_labeled(dataset, manifest)
+    return FoldedClips(manifest, clips, find_folds(dataset_dir, folds, clips))
+
+
+def find_folds(dataset_dir: str, folds: tuple[str, ...], clips: LabeledClips) -> tuple[str, ...]:
+    """Return the folds to test on: those that the user names, or all of the dataset.
+
+    Raises:
+        UserError: The dataset lacks one of them, or has none at all and none is named.
+    """
+    known = set(clips.groups)
+    if not folds and (clips.groups == clips.recordings).all():
+        raise UserError(f"`dataset_dir={dataset_dir}` has no folds: name recordings with `folds`")
+    if unknown := set(folds) - known:
+        raise UserError(
+            f"`folds={' '.join(sorted(unknown))}`: `dataset_dir={dataset_dir}` has no such folds"
+        )
+    return folds or tuple(sorted(known))
