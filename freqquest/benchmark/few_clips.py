@@ -69,36 +69,40 @@ def benchmark_few_clips(config: FewClipsBenchmark) -> str:
         name: {size: statistics.mean(values) for size, values in sizes.items()}
         for name, sizes in by_size.items()
     }
-    output = locate(config.output)
+    output, of_folds = locate(config.output), f"folds {', '.join(folds)}"
     curves = {name: list(sizes.values()) for name, sizes in means.items()}
-    title = f"{config.num_draws} draws each, on folds {', '.join(folds)}"
+    title = f"{config.num_draws} draws each, on {of_folds}"
     plot = plots.curves(curves, title, "clips of each class", "accuracy", x=config.sizes)
     (output.parent / f"{Path(output.name).stem}.png").write_bytes(plots.png(plot))
     return BenchmarkResult(
         name="few_clips",
         settings={"folds": folds, "num_draws": config.num_draws, "max_epochs": config.max_epochs},
-        about=f"accuracy on folds {', '.join(folds)}, each held out in turn, after training on few "
-        f"clips of each class; mean and range of {config.num_draws} draws"
+        about=f"accuracy on {of_folds}, each held out in turn, after training on few clips of each "
+        f"class; mean and range of {config.num_draws} draws"
         + (f"; embedding by {manifest.embedding.name}" if manifest.embedding else ""),
-        measurements={
-            "means": means,
-            "runs": [
-                {
-                    "size": draw.size,
-                    "draw": draw.number,
-                    "fold": draw.fold,
-                    "num_recordings": len(set(clips.recordings[draw.split.train])),
-                    "accuracy": {name: values[index] for name, values in accuracies.items()},
-                }
-                for index, draw in enumerate(draws)
-            ],
-        },
+        measurements={"means": means, "runs": _runs(clips, draws, accuracies)},
         header=("clips of each class", *accuracies),
         rows=[
             (str(size), *(_cell(sizes[size]) for sizes in by_size.values()))
             for size in config.sizes
         ],
     ).write(output)
+
+
+def _runs(
+    clips: LabeledClips, draws: list[Draw], accuracies: dict[str, list[float]]
+) -> list[dict[str, object]]:
+    """Return the accuracies of each draw, for JSON."""
+    return [
+        {
+            "size": draw.size,
+            "draw": draw.number,
+            "fold": draw.fold,
+            "num_recordings": len(set(clips.recordings[draw.split.train])),
+            "accuracy": {name: values[index] for name, values in accuracies.items()},
+        }
+        for index, draw in enumerate(draws)
+    ]
 
 
 def draw_clips(clips: LabeledClips, fold: str, size: int, seed: int) -> SplitRows:

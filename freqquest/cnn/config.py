@@ -108,8 +108,10 @@ class CnnConfig:
     label_smoothing: float = 0.1
     """Share of each target that is spread over all classes; unused if clips have several labels."""
 
-    weight_average: float = 0.99
-    """Momentum of the weights' running average, which is kept (Polyak averaging); 0 for none."""
+    weight_average: float = 1 / 3
+    """Share of the steps, counted from the last one, that the kept average of the weights spans; 0
+    for the last weights. Step t of a share s counts as t^(1/s - 1) (polynomial-decay averaging,
+    Shamir and Zhang, 2013)."""
 
     batch_size: int = 32
     """Clips in one training step."""

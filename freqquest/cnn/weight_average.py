@@ -9,26 +9,31 @@ _Move = Callable[[float], None]
 
 
 class AveragedWeights(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
-    """Keeps a second model with exponential averages of the first one's weights and statistics."""
+    """Keeps a second model with averages of the first one's weights and statistics.
 
-    def __init__(self, averaged: keras.Model, trained: keras.Model, momentum: float) -> None:
+    Source: Shamir and Zhang, "Stochastic gradient descent for non-smooth optimization", 2013
+    (polynomial-decay averaging), which needs neither the number of steps nor their weights.
+    """
+
+    def __init__(self, averaged: keras.Model, trained: keras.Model, share: float) -> None:
         """Begin with the weights of `trained`.
 
         Args:
             averaged: Model of the same layers, which gets the averages.
             trained: Model that is trained.
-            momentum: Share of the earlier average after many steps; 0 copies the weights.
+            share: Share of the steps so far, counted from the last one, that the average spans: 1
+                weighs all alike, 0 copies the weights.
         """
         super().__init__()
         averaged.set_weights(trained.get_weights())
         move = {"tensorflow": _move_in_tensorflow, "torch": _move_in_torch}
         self._move: _Move = move[keras.config.backend()](averaged, trained)
-        self._momentum, self._step = momentum, 0
+        self._share, self._step = share, 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Move towards the trained weights; faster at first, to forget the initial ones."""
+        """Move towards the trained weights, more slowly the more steps there were."""
         self._step += 1
-        self._move(1 - min(self._momentum, self._step / (9 + self._step)))
+        self._move(1 / (1 + self._share * (self._step - 1)))
 
 
 def _move_in_tensorflow(averaged: keras.Model, trained: keras.Model) -> _Move:

@@ -150,7 +150,7 @@ def predict_here(monkeypatch):
 EASY = CnnConfig(
     num_blocks=2, num_filters=8, input_pooling=1, batch_size=8, min_steps=8, learning_rate=0.01
 )
-EASY = replace(EASY, normalization="dataset", weight_average=0.9, batch_norm_momentum=0.5)
+EASY = replace(EASY, normalization="dataset", weight_average=1 / 9, batch_norm_momentum=0.5)
 EASY = replace(EASY, mixup=0.0, equalizer_db=0.0, num_masks=0)
 """A small network that learns the two classes of `make_clips` in a few epochs."""
 

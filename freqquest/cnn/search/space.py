@@ -66,7 +66,7 @@ SPACE: Space = {
     "dropout": Choice((0.2, 0.3, 0.5)),
     "block_dropout": Choice((0.0, 0.1, 0.2)),
     "label_smoothing": Choice((0.0, 0.1)),
-    "weight_average": Choice((0.0, 0.99)),
+    "weight_average": Choice((0.0, 1 / 3)),
 }
 
 
