@@ -5,6 +5,7 @@ Shapes: N clips, K classes.
 
 import itertools
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,39 +23,43 @@ from freqquest.benchmark.cnn_training import (
     TrainedRun,
     score,
     score_rows,
+    tested,
     train_and_test,
     train_in_parallel,
 )
 from freqquest.benchmark.folds import load_folds
 from freqquest.benchmark.result import BenchmarkResult
 from freqquest.cnn.config import PRESETS, CnnConfig
+from freqquest.cnn.heads import fit_head
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, hold_out
 from freqquest.cnn.network import SMALLEST_PROBABILITY
 from freqquest.cnn.tune_config import MAX_EPOCHS
-from freqquest.presets import Preset
 from freqquest.storage import Location, locate
 
-_PRESETS: tuple[Preset, ...] = ("reference", "default")
+HEAD, FUSION = "embedding", "default with embedding"
+"""Names of a head on the vectors of a pretrained network, and of its mean with the CNN."""
+
 _RECIPE_SPLIT = 0.2
 """Share of the training clips by which the recipe chooses its epoch, split without regard to
 recordings."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class FoldRun:
     """One training and the fold that it was tested on."""
 
-    preset: Preset
+    kind: str
+    """Preset, `HEAD` or `FUSION`."""
     fold: str
     trained: TrainedRun
 
     def to_json(self) -> dict[str, object]:
         """Return everything but the predictions."""
-        return {"preset": self.preset, "fold": self.fold, **self.trained.to_json()}
+        return {"kind": self.kind, "fold": self.fold, **self.trained.to_json()}
 
 
-class PresetScores(Scores):
-    """Scores of one preset."""
+class KindScores(Scores):
+    """Scores of one kind of classifier."""
 
     by_fold: dict[str, float]
     averaged_over_seeds: float
@@ -72,43 +77,49 @@ class TimeToReference(TypedDict):
 
 
 def benchmark_cnn(config: CnnBenchmark) -> str:
-    """Train both presets for each fold and seed, write the results, and return them as a table.
+    """Train presets for each fold and seed, write the results, and return them as a table.
 
     Each training leaves out one fold and is tested on it. Needs an initialized Ray. Each training
-    has one core, and as many run in parallel as there are cores.
+    has one core, and as many run in parallel as there are cores. If the dataset has an embedding, a
+    head is fitted for each fold, and fused with each training of `default`.
 
     Raises:
         UserError: The dataset is not usable, or lacks one of the folds.
     """
-    _, clips, folds = load_folds(config.dataset_dir, config.folds)
+    manifest, clips, folds = load_folds(config.dataset_dir, config.folds)
     runs = _train(config, clips, folds)
-    scores = {preset: _score_preset(preset, runs, clips, folds) for preset in _PRESETS}
-    time = _time_to_reference(runs)
+    if clips.vectors is not None:
+        runs += _with_embedding(runs, clips, folds)
+    scores = {
+        kind: _score_kind(kind, runs, clips, folds)
+        for kind in dict.fromkeys(run.kind for run in runs)
+    }
+    to_reference = _time_to_reference(runs) if {"reference", "default"} <= set(scores) else None
     output = locate(config.output)
     _draw(output, runs, clips, folds, config.num_seeds)
     return BenchmarkResult(
         name="cnn",
         settings={"folds": folds, "num_seeds": config.num_seeds, "max_epochs": config.max_epochs},
         about=f"{int((~clips.is_training_only).sum())} clips; trained on all folds but one, tested "
-        "on that one",
+        "on that one" + (f"; embedding by {manifest.embedding.name}" if manifest.embedding else ""),
         measurements={
-            "summary": scores | {"time_to_reference": time},
+            "summary": scores | {"time_to_reference": to_reference},
             "runs": [run.to_json() for run in runs],
         },
-        rows=_rows([scores[preset] for preset in _PRESETS], time, folds),
-        header=("what", *_PRESETS),
+        rows=_rows(list(scores.values()), to_reference, folds),
+        header=("what", *scores),
     ).write(output)
 
 
 def _train(config: CnnBenchmark, clips: LabeledClips, folds: tuple[str, ...]) -> list[FoldRun]:
     shared = ray.put(clips)
-    choices = list(itertools.product(range(config.num_seeds), _PRESETS, folds))
+    choices = list(itertools.product(range(config.num_seeds), config.presets, folds))
     arguments = [
         (shared, PRESETS[preset], fold, seed, config.max_epochs or MAX_EPOCHS[preset])
         for seed, preset, fold in choices
     ]
     return [
-        FoldRun(preset=preset, fold=fold, trained=trained)
+        FoldRun(kind=preset, fold=fold, trained=trained)
         for (_, preset, fold), trained in zip(
             choices, train_in_parallel(_train_and_test, arguments), strict=True
         )
@@ -136,16 +147,38 @@ def recipe_split(clips: LabeledClips, split: SplitRows, seed: int) -> SplitRows:
     return SplitRows(train=train, validation=validation)
 
 
-def _score_preset(
-    preset: Preset, runs: list[FoldRun], clips: LabeledClips, folds: tuple[str, ...]
-) -> PresetScores:
+def _with_embedding(
+    runs: list[FoldRun], clips: LabeledClips, folds: tuple[str, ...]
+) -> list[FoldRun]:
+    """Fit and test a head for each fold, and its mean with each training of `default`."""
+    assert clips.vectors is not None
+    heads, fused = [], []
+    for fold in folds:
+        rows = np.flatnonzero((clips.groups == fold) & ~clips.is_training_only)
+        start = time.perf_counter()
+        head = fit_head(clips, hold_out(clips, rows).train)
+        seconds = [time.perf_counter() - start]
+        of_head = head.probabilities(clips.vectors[rows])
+        heads.append(FoldRun(HEAD, fold, tested(clips, rows, of_head, 0, seconds, [])))
+        for run in runs:
+            if (run.kind, run.fold) == ("default", fold):
+                both = clips.score.mean([run.trained.probabilities, of_head])
+                total = [run.trained.seconds[-1] + seconds[0]]
+                result = tested(clips, rows, both, run.trained.seed, total, [])
+                fused.append(FoldRun(FUSION, fold, result))
+    return heads + fused
+
+
+def _score_kind(
+    kind: str, runs: list[FoldRun], clips: LabeledClips, folds: tuple[str, ...]
+) -> KindScores:
     by_fold = {
-        fold: [run.trained for run in runs if (run.preset, run.fold) == (preset, fold)]
+        fold: [run.trained for run in runs if (run.kind, run.fold) == (kind, fold)]
         for fold in folds
     }
     averaged = [_averaged_accuracy(trained, clips) for trained in by_fold.values()]
     return {
-        **score([run.trained for run in runs if run.preset == preset], clips.classes),
+        **score([run.trained for run in runs if run.kind == kind], clips.classes),
         "by_fold": {
             fold: statistics.mean(run.accuracy for run in trained)
             for fold, trained in by_fold.items()
@@ -163,11 +196,11 @@ def _averaged_accuracy(runs: list[TrainedRun], clips: LabeledClips) -> float:
 def _time_to_reference(runs: list[FoldRun]) -> TimeToReference:
     """Compare times, early stopping of `reference` included."""
     references = {
-        (run.fold, run.trained.seed): run.trained for run in runs if run.preset == "reference"
+        (run.fold, run.trained.seed): run.trained for run in runs if run.kind == "reference"
     }
     shares: list[float | None] = []
     for run in runs:
-        if run.preset == "default":
+        if run.kind == "default":
             trained, reference = run.trained, references[run.fold, run.trained.seed]
             worse = [
                 epoch
@@ -194,11 +227,12 @@ def _draw(
 ) -> None:
     """Write plots beside the results."""
     stem = Path(output.name).stem
-    for preset in _PRESETS:
-        counts = np.sum([run.trained.confusions for run in runs if run.preset == preset], axis=0)
-        title = f"{preset}: folds {', '.join(folds)}, {num_seeds} seeds"
+    for kind in dict.fromkeys(run.kind for run in runs):
+        counts = np.sum([run.trained.confusions for run in runs if run.kind == kind], axis=0)
+        title = f"{kind}: folds {', '.join(folds)}, {num_seeds} seeds"
         plot = plots.confusion_matrix(counts, clips.classes, title)
-        (output.parent / f"{stem}_confusion_{preset}.png").write_bytes(plots.png(plot))
+        name = f"{stem}_confusion_{kind.replace(' ', '_')}.png"
+        (output.parent / name).write_bytes(plots.png(plot))
     curves = {
         f"fold {run.fold}, seed {run.trained.seed}": run.trained.accuracies
         for run in runs
@@ -209,10 +243,10 @@ def _draw(
 
 
 def _rows(
-    columns: Sequence[PresetScores], time: TimeToReference, folds: tuple[str, ...]
+    columns: Sequence[KindScores], to_reference: TimeToReference | None, folds: tuple[str, ...]
 ) -> list[Row]:
     accuracy, *others = score_rows(columns)
-    return [
+    rows = [
         accuracy,
         *(
             (f"accuracy on fold {fold}", *(f"{scores['by_fold'][fold]:.3f}" for scores in columns))
@@ -223,10 +257,12 @@ def _rows(
             *(f"{scores['averaged_over_seeds']:.3f}" for scores in columns),
         ),
         *others,
-        (
-            "share of the reference's time until it stays as good as the reference's end",
-            "",
-            f"{time['median'] or float('nan'):.2f} "
-            f"(median; {time['num_reached']} of {len(time['shares'])} runs get there)",
-        ),
     ]
+    if to_reference is None:
+        return rows
+    reached = (
+        f"{to_reference['median'] or float('nan'):.2f} "
+        f"(median; {to_reference['num_reached']} of {len(to_reference['shares'])} runs get there)"
+    )
+    what = "`default`'s share of the reference's time until it stays as good as that ends"
+    return [*rows, (what, "", reached, *[""] * (len(columns) - 2))]

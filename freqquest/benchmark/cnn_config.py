@@ -3,14 +3,19 @@
 from dataclasses import dataclass
 
 from freqquest.benchmark.base_config import BenchmarkConfig
+from freqquest.presets import Preset
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CnnBenchmark(BenchmarkConfig):
-    """Compare the classifier's presets on held-out folds."""
+    """Compare the classifier's presets, and a pretrained network, on held-out folds."""
 
     dataset_dir: str
-    """Dataset with folds, made by the preprocess job with `metadata`."""
+    """Dataset with folds, made by the preprocess job with `metadata`; if it has an embedding, heads
+    on its vectors are compared too."""
+
+    presets: tuple[Preset, ...] = ("reference", "default")
+    """Presets to train."""
 
     folds: tuple[str, ...] = ()
     """Folds to test on, each after training on all others. All folds by default. In a dataset

@@ -104,8 +104,23 @@ def train_and_test(
 
     model = fit(cnn_config, clips, split, max_epochs=max_epochs, seed=seed, on_epoch=record)
     probabilities = predict_probabilities(model, Inputs(clips.spectrograms[test_rows]))
+    return tested(clips, test_rows, probabilities, seed, seconds, accuracies)
+
+
+def tested(
+    clips: LabeledClips,
+    rows: np.ndarray,
+    probabilities: np.ndarray,
+    seed: int,
+    seconds: list[float],
+    accuracies: list[float],
+) -> TrainedRun:
+    """Return the result of a training whose predictions `[N, K]` of the test rows `[N]` are known.
+
+    The other arguments are fields of the result.
+    """
     confusions = plots.count_confusions(
-        clips.class_indices[test_rows], probabilities.argmax(axis=1), len(clips.classes)
+        clips.class_indices[rows], probabilities.argmax(axis=1), len(clips.classes)
     )
     return TrainedRun(
         seed=seed,
@@ -113,7 +128,7 @@ def train_and_test(
         confusions=confusions.tolist(),
         seconds=seconds,
         accuracies=accuracies,
-        rows=test_rows,
+        rows=rows,
         probabilities=probabilities,
     )
 

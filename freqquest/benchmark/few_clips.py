@@ -11,7 +11,7 @@ import numpy as np
 import ray
 
 from freqquest import plots
-from freqquest.benchmark.cnn import recipe_split
+from freqquest.benchmark.cnn import FUSION, HEAD, recipe_split
 from freqquest.benchmark.cnn_training import train_and_test, train_in_parallel
 from freqquest.benchmark.few_clips_config import FewClipsBenchmark
 from freqquest.benchmark.folds import load_folds
@@ -24,7 +24,6 @@ from freqquest.presets import Preset
 from freqquest.storage import locate
 
 _PRESETS: tuple[Preset, ...] = ("reference", "default")
-_HEAD, _FUSION = "embedding", "default with embedding"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,13 +154,13 @@ def _accuracies(
         for preset, start in zip(_PRESETS, (0, len(draws)), strict=True)
     }
     if clips.vectors is not None:
-        predictions[_HEAD] = [
+        predictions[HEAD] = [
             fit_head(clips, draw.split.train).probabilities(clips.vectors[draw.split.validation])
             for draw in draws
         ]
-        predictions[_FUSION] = [
+        predictions[FUSION] = [
             clips.score.mean(pair)
-            for pair in zip(predictions["default"], predictions[_HEAD], strict=True)
+            for pair in zip(predictions["default"], predictions[HEAD], strict=True)
         ]
     return {
         name: [

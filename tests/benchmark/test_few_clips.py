@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from freqquest.benchmark import few_clips, folds
+from freqquest.benchmark.cnn import benchmark_cnn
+from freqquest.benchmark.cnn_config import CnnBenchmark
 from freqquest.benchmark.few_clips import draw_clips
 from freqquest.benchmark.few_clips_config import FewClipsBenchmark
 from freqquest.embedding.config import EmbeddingConfig
@@ -43,8 +45,9 @@ def test_a_draw_takes_many_recordings_of_the_other_folds_and_grows_with_its_size
     assert len({tuple(draw_clips(clips, "2", 6, seed=seed).train) for seed in range(4)}) > 1
 
 
-@pytest.mark.slow
-def test_all_kinds_of_classifiers_are_compared(local_ray, tmp_path, monkeypatch):
+@pytest.fixture
+def with_vectors(monkeypatch):
+    """A dataset of two folds with vectors, whatever its folder."""
     clips = replace(make_clips(folds=2), vectors=np.random.default_rng(0).normal(size=(32, 4)))
     network = EmbeddingConfig(
         name="ears.onnx",
@@ -57,6 +60,10 @@ def test_all_kinds_of_classifiers_are_compared(local_ray, tmp_path, monkeypatch)
     manifest = SimpleNamespace(embedding=network, require_one_label=lambda *_: None)
     monkeypatch.setattr(folds, "load_manifest", lambda _: manifest)
     monkeypatch.setattr(folds, "load_labeled", lambda *_: clips)
+
+
+@pytest.mark.slow
+def test_all_kinds_of_classifiers_are_compared(local_ray, with_vectors, tmp_path):
     output = tmp_path / "few.json"
     table = few_clips.benchmark_few_clips(
         FewClipsBenchmark(
@@ -70,3 +77,19 @@ def test_all_kinds_of_classifiers_are_compared(local_ray, tmp_path, monkeypatch)
     assert (run["size"], run["fold"], run["num_recordings"]) == (6, "1", 4)
     assert list(run["accuracy"]) == ["reference", "default", "embedding", "default with embedding"]
     assert all(0 <= accuracy <= 1 for accuracy in run["accuracy"].values())
+
+
+@pytest.mark.slow
+def test_whole_folds_have_the_same_kinds(local_ray, with_vectors, tmp_path):
+    output = tmp_path / "cnn.json"
+    config = CnnBenchmark(
+        dataset_dir="none", presets=("default",), num_seeds=2, max_epochs=1, output=str(output)
+    )
+    table = benchmark_cnn(config)
+    assert "| what | default | embedding | default with embedding |" in table
+    content = json.loads(output.read_text())
+    assert [run["kind"] for run in content["runs"]] == (
+        4 * ["default"] + 2 * ["embedding"] + 4 * ["default with embedding"]
+    )
+    assert content["summary"]["time_to_reference"] is None
+    assert (tmp_path / "cnn_confusion_default_with_embedding.png").stat().st_size > 0
