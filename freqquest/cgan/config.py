@@ -28,6 +28,10 @@ class CganConfig:
     generator_channels: int = 128
     """Channels of the generator's smallest map (projection only)."""
 
+    overlapping: bool = True
+    """Let the squares of 8 x 8 values overlap that the generator's last layer writes; else squares
+    of 4 x 4 leave a grid in the images (projection only)."""
+
     discriminator_channels: int = 128
     """Channels of the discriminator's smallest map (projection only)."""
 
@@ -105,6 +109,7 @@ PRESETS: dict[Preset, CganConfig] = {
     "reference": CganConfig(
         architecture="recipe",
         noise_dim=100,
+        overlapping=False,
         floor=0.0,
         augment=False,
         r1=0.0,

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 _CARD_NAME = "freqquest"
 """Key of the card in the header's metadata."""
 
-_CARD_VERSION = 5
-"""Earlier versions are read too: 4, which has no `gains_db`; 3, which has neither `num_samples` nor
+_CARD_VERSION = 6
+"""Earlier versions are read too: 5, whose networks never have `overlapping` squares; 4, which has
+no `gains_db`; 3, which has neither `num_samples` nor
 `image_mels` of the scale; and 2, which named the configuration `networks`, and its architecture
 likewise."""
 
@@ -160,12 +161,12 @@ def _read_card(content: bytes, source: str) -> GeneratorCard:
     fields = json.loads(json.loads(content[8 : 8 + header_size])["__metadata__"][_CARD_NAME])
     if fields["version"] == 2:
         fields = _from_version_2(fields)
-    if fields["version"] not in (3, 4, _CARD_VERSION):
+    if fields["version"] not in (3, 4, 5, _CARD_VERSION):
         raise UserError(
             f"{source} has version {fields['version']}, but this freqquest reads 2 to "
             f"{_CARD_VERSION}: train again, or use the freqquest that made it"
         )
-    cgan_config = fields["cgan_config"]
+    cgan_config = {"overlapping": False} | fields["cgan_config"]
     cgan_config["adam_betas"] = tuple(cgan_config["adam_betas"])  # JSON has only lists
     parts = {
         "view": SpectrogramConfig(**fields["view"]),

@@ -115,8 +115,8 @@ def weights(model: CganTrainer) -> torch.Tensor:
     )
 
 
-def card(preset: str) -> GeneratorCard:
-    cgan_config = small(preset)
+def card(preset: str, **changes: object) -> GeneratorCard:
+    cgan_config = small(preset, **changes)
     return GeneratorCard(
         classes=["bark", "siren"],
         sample_rate_hz=22_050,
@@ -129,11 +129,11 @@ def card(preset: str) -> GeneratorCard:
     )
 
 
-def loud_weights(preset: str) -> dict[str, torch.Tensor]:
+def loud_weights(preset: str, **changes: object) -> dict[str, torch.Tensor]:
     """Return untrained weights with the last layer amplified until clips are audible."""
     torch.manual_seed(0)
-    untrained = build_generator(small(preset), 2, card(preset).scale).state_dict()
-    last = "upsample.9.weight" if preset == "reference" else "patches.weight"
+    untrained = build_generator(small(preset, **changes), 2, card(preset).scale).state_dict()
+    last = [name for name in untrained if name.endswith(".weight")][-1]
     return untrained | {last: untrained[last] * (500 if preset == "reference" else 5)}
 
 

@@ -17,7 +17,11 @@ def build_generator(cgan_config: CganConfig, num_classes: int, scale: ImageScale
         return RecipeGenerator(num_classes, cgan_config.noise_dim)
     image = scale.image_mels, scale.image_frames
     return ModulatedGenerator(
-        num_classes, cgan_config.noise_dim, cgan_config.generator_channels, image
+        num_classes,
+        cgan_config.noise_dim,
+        cgan_config.generator_channels,
+        image,
+        overlapping=cgan_config.overlapping,
     )
 
 

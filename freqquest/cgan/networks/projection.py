@@ -19,15 +19,28 @@ DOWNSCALE = 16
 _FEATURE_GAIN = 22.0
 """Gain of the averaged features, which are so small that the last layers would learn slowly."""
 
+_HEIGHT_GAIN = 8.0
+"""The same for features that are averaged over time alone."""
+
+_NUM_HEIGHTS = 8
+"""Parts of the frequency range whose features the discriminator compares with the class."""
+
 _PATCH = 4
-"""Side of the squares that the generator's last layer writes; the discriminator's first stride."""
+"""Distance of the squares that the generator's last layer writes; the discriminator's first
+stride."""
 
 
 class ModulatedGenerator(nn.Module):
     """Network that turns noise and a class into an image."""
 
     def __init__(
-        self, num_classes: int, noise_dim: int, num_channels: int, image: tuple[int, int]
+        self,
+        num_classes: int,
+        noise_dim: int,
+        num_channels: int,
+        image: tuple[int, int],
+        *,
+        overlapping: bool = True,
     ) -> None:
         """Build the layers.
 
@@ -36,6 +49,7 @@ class ModulatedGenerator(nn.Module):
             noise_dim: Z.
             num_channels: Channels of the smallest map; each doubling of the sides halves them.
             image: M and T, multiples of DOWNSCALE.
+            overlapping: Write squares that overlap by half, so that their edges do not show.
         """
         super().__init__()
         self.start = num_channels, image[0] // DOWNSCALE, image[1] // DOWNSCALE
@@ -48,7 +62,16 @@ class ModulatedGenerator(nn.Module):
             nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
             for before, after in itertools.pairwise(widths)
         )
-        self.patches = nn.Conv2d(widths[-1], _PATCH**2, 3, padding=1)
+        self.patches = (
+            nn.Sequential(
+                nn.Conv2d(widths[-1], widths[-1], 3, padding=1),
+                nn.LeakyReLU(0.2),
+                nn.ConvTranspose2d(widths[-1], 1, 2 * _PATCH, stride=_PATCH, padding=_PATCH // 2),
+            )
+            if overlapping
+            else nn.Conv2d(widths[-1], _PATCH**2, 3, padding=1)
+        )
+        self.overlapping = overlapping
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
         """Map noise `[B, Z]` and class indices `[B]` to unbounded images `[B, 1, M, T]`."""
@@ -61,7 +84,8 @@ class ModulatedGenerator(nn.Module):
         maps = functional.relu(self.modulations[0](maps, condition))
         for upsample, modulate in zip(self.upsamplings, self.modulations[1:], strict=True):
             maps = functional.relu(modulate(upsample(maps), condition))
-        return functional.pixel_shuffle(self.patches(maps), _PATCH)
+        images: Tensor = self.patches(maps)
+        return images if self.overlapping else functional.pixel_shuffle(images, _PATCH)
 
 
 class _Modulation(nn.Module):
@@ -108,6 +132,9 @@ class ProjectionDiscriminator(nn.Module):
         )
         self.score = nn.Linear(num_channels, 1)
         self.embedding = nn.Embedding(num_classes, num_channels)
+        self.score_by_height = nn.Linear(_NUM_HEIGHTS * num_channels, 1)
+        self.embedding_by_height = nn.Embedding(num_classes, _NUM_HEIGHTS * num_channels)
+        nn.init.normal_(self.embedding_by_height.weight, std=0.05)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Map images `[B, 1, M, T]` and class indices `[B]` to logits `[B]`, float32."""
@@ -115,7 +142,16 @@ class ProjectionDiscriminator(nn.Module):
         both = torch.cat([images, height[:, None].expand_as(images)], dim=1)
         maps = self.downsample(both.contiguous(memory_format=torch.channels_last))
         with torch.autocast(images.device.type, enabled=False):
-            features = maps.float().mean(dim=(2, 3)) * _FEATURE_GAIN
-            by_class = (self.embedding(labels) * features).sum(dim=1)
-            logits: Tensor = self.score(features)[:, 0] + by_class
+            maps = maps.float()
+            features = maps.mean(dim=(2, 3)) * _FEATURE_GAIN
+            by_height = functional.adaptive_avg_pool2d(maps, (_NUM_HEIGHTS, 1)).flatten(1)
+            logits: Tensor = _compare(features, self.score, self.embedding(labels)) + _compare(
+                by_height * _HEIGHT_GAIN, self.score_by_height, self.embedding_by_height(labels)
+            )
         return logits
+
+
+def _compare(features: Tensor, score: nn.Linear, of_class: Tensor) -> Tensor:
+    """Return the scores `[B]` of features `[B, D]`, by themselves and for a class `[B, D]`."""
+    scores: Tensor = score(features)[:, 0] + (of_class * features).sum(dim=1)
+    return scores

@@ -1,11 +1,14 @@
+import pytest
 import torch
 
 from freqquest.cgan.networks.projection import ModulatedGenerator, ProjectionDiscriminator
 
 
-def test_outputs_have_the_documented_shapes_for_any_image():
+@pytest.mark.parametrize("overlapping", [True, False])
+def test_outputs_have_the_documented_shapes_for_any_image(overlapping):
     labels = torch.tensor([0, 1, 2, 0])
-    images = ModulatedGenerator(3, 8, 16, (64, 96))(torch.randn(4, 8), labels)
+    generator = ModulatedGenerator(3, 8, 16, (64, 96), overlapping=overlapping)
+    images = generator(torch.randn(4, 8), labels)
     assert images.shape == (4, 1, 64, 96)
     assert ProjectionDiscriminator(3, 16)(images, labels).shape == (4,)
 
@@ -23,4 +26,14 @@ def test_class_and_noise_change_images_and_the_class_changes_logits():
     assert (images[0] != images[2]).any()
     assert (images[0] != images[3]).any()
     logits = discriminator(images[:1].repeat(2, 1, 1, 1), torch.tensor([0, 1]))
+    assert logits[0] != logits[1]
+
+
+def test_a_class_may_differ_from_others_at_some_heights_alone():
+    torch.manual_seed(0)
+    discriminator = ProjectionDiscriminator(2, 16)
+    for parameter in (*discriminator.score.parameters(), *discriminator.embedding.parameters()):
+        torch.nn.init.zeros_(parameter)
+    images = torch.randn(1, 1, 128, 64)
+    logits = discriminator(torch.cat([images, images.flip(2)]), torch.tensor([0, 0]))
     assert logits[0] != logits[1]
