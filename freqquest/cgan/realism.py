@@ -19,8 +19,11 @@ _MIN_FOR_FRECHET = 5
 """Minimum number of clips for a Frechet distance."""
 _NUM_DRAWS = 10
 """Draws of training clips that the baseline averages."""
-_MEANS = ("copying", "diversity", "density", "coverage")
-"""Metrics of single classes, of which all clips together have the mean."""
+_NAMES = (
+    *("accuracy", "kernel", "frechet", "diversity", "density", "coverage"),
+    *("nearest_ratio", "copying", "memorized"),
+)
+"""Names of the metrics, in the order of tables."""
 
 Metrics = dict[str, float | None]
 """Metrics by name; None if there are too few clips."""
@@ -36,13 +39,13 @@ class RealismMetrics:
     """Metrics over all classes:
 
     - `accuracy`: share of clips that are classified as intended;
-    - `frechet` (on principal axes only), `kernel`: distances to the held-out real clips;
+    - `kernel`, `frechet` (on principal axes only): distances to the held-out real clips;
     - `diversity`: distances within a class, relative to training clips; the mean over classes;
     - `density`, `coverage`: see `density_and_coverage`, by held-out clips; the mean over classes;
-    - `copying`: share of pairs of a generated and a held-out clip of a class of which the generated
-      one is nearer to a training clip; the mean over classes; 0.5 is usual;
     - `nearest_ratio`: median distance to the nearest training clip, relative to held-out clips of
       the class; 1 is usual, 0 is a copy;
+    - `copying`: probability that a generated clip is nearer to a training clip than a held-out clip
+      of its class is, see `copying`; the mean over classes; 0.5 is usual;
     - `memorized`: share of clips closer to a training clip than 99 % of held-out clips are. It
       finds three in four training clips that were converted to the generator's view and back to
       sound (44 of 60, UrbanSound8K), and no held-out clip treated likewise (of 55); their
@@ -108,8 +111,9 @@ def measure_real_baseline(real: RealClips, num_clips: int) -> RealismMetrics:
 def _combine(
     clips: Points, by_class: dict[str, Metrics], distances: Metrics, real: RealClips
 ) -> RealismMetrics:
-    means = _mean(list(by_class.values()))
-    overall = _basic_metrics(clips, real) | {name: means[name] for name in _MEANS} | distances
+    # Those that are not measured of all clips together are means over classes.
+    values = _mean(list(by_class.values())) | _basic_metrics(clips, real) | distances
+    overall = {name: values[name] for name in _NAMES if name in values}
     return RealismMetrics(
         num_clips=len(clips), overall=overall, by_class=by_class, space=real.space
     )

@@ -131,7 +131,10 @@ class IdleJudges:
 
 
 def test_a_remote_judge_can_be_pickled():
-    assert pickle.loads(pickle.dumps(RemoteJudge("handle")))._actor == "handle"
+    judge = RemoteJudge("handle")
+    judge.by_embedding = RemoteJudge("handle", number=1)
+    copied = pickle.loads(pickle.dumps(judge))
+    assert copied._actor == copied.by_embedding._actor == "handle"
 
 
 def test_probabilities_come_in_the_order_of_the_given_classes(model_file, judge):
