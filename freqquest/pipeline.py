@@ -82,7 +82,8 @@ def train_with_judge(config: TrainConfig) -> GeneratorMetrics:
     if config.judge is None:
         return train_cgan(config)
     with release_on_interrupt():  # the judge
-        return train_cgan(config, partial(start_judge, locate(config.judge)))
+        dataset = locate(config.dataset_dir)
+        return train_cgan(config, partial(start_judge, locate(config.judge), dataset))
 
 
 def generate_with_judge(config: GenerateConfig) -> Generation:

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 _DOTS_PER_INCH = 100
 _MAX_LEGEND_ENTRIES = 10
+_MAX_PANELS_IN_ROW = 5
 
 _TIME_UNITS = {"h": (3_600, 10_800), "min": (60, 600), "s": (1, 0)}
 """Seconds in each unit of a time axis, and the length from which on it is the axis' unit."""
@@ -200,9 +201,14 @@ def curves_with_references(
     x: Sequence[int],
 ) -> np.ndarray:
     """Draw one panel per name: its values over `x`, and a dotted line at its reference value."""
-    figure = Figure(figsize=(max(5.2, 2.6 * len(series)), 2.8), layout="constrained")
-    panels = figure.subplots(1, len(series), squeeze=False)[0]
-    for panel, (name, (values, reference)) in zip(panels, series.items(), strict=True):
+    num_rows = -(-len(series) // _MAX_PANELS_IN_ROW)
+    num_columns = -(-len(series) // num_rows)
+    size = max(5.2, 2.6 * num_columns), 2.4 * num_rows + 0.4
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(num_rows, num_columns, squeeze=False).flat
+    for panel in panels[len(series) :]:
+        panel.axis("off")
+    for panel, (name, (values, reference)) in zip(panels, series.items(), strict=False):
         panel.plot(x, values, marker=".")
         panel.axhline(reference, color="gray", linestyle=":")
         panel.set_ylim(bottom=min(0.0, reference, *values))

@@ -38,6 +38,15 @@ def test_plots_are_rgb_pictures_and_encode_as_png():
         )
 
 
+def test_many_curves_with_references_take_several_rows():
+    def shape_of(count):
+        series = {str(number): ([0.2, 0.8], 0.9) for number in range(count)}
+        return plots.curves_with_references(series, "title", "epoch", "real clips", [5, 10]).shape
+
+    assert shape_of(5)[1] > shape_of(4)[1] == shape_of(7)[1]
+    assert shape_of(7)[0] > shape_of(5)[0] == shape_of(4)[0]
+
+
 def test_confusions_are_counted_with_true_classes_as_rows():
     counts = plots.count_confusions(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]

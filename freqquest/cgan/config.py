@@ -155,7 +155,8 @@ class TrainConfig:
 
     judge: str | None = None
     """Classifier (best_model.keras of a tune_cnn run for the same classes) that scores generated
-    clips during the training. The epoch closest to real clips by its features is kept."""
+    clips during the training. The epoch closest to real clips is kept, by its features and by the
+    dataset's embedding, if it has one."""
 
     judge_every: int | None = None
     """Epochs between two evaluations by the judge. Default: a tenth of all epochs."""

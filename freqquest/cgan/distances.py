@@ -49,8 +49,8 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, width: float) -> float:
     """Return the unbiased squared maximum mean discrepancy of `[N, A]` and `[M, A]`.
 
     It is 0 on average, and sometimes negative, for clips of the same distribution, and at most 2.
-    With a Gaussian kernel as wide as the median distance of reference clips, it is the kernel audio
-    distance (Chung et al., 2025, "KAD: No More FAD!") without its scaling factor.
+    With a Gaussian kernel as wide as the median distance of the reference clips, 100 times of it is
+    the kernel audio distance (Chung et al., 2025, "KAD: No More FAD!"; their toolkit kadtk).
 
     Args:
         a: Two points or more.
@@ -77,7 +77,7 @@ def diversity(points: np.ndarray, reference: np.ndarray) -> float | None:
     return float(pdist(subsample(points)).mean() / usual) if usual > 0 else None
 
 
-def subsample(points: np.ndarray) -> np.ndarray:
-    """Return at most 2,000 of the points `[N, A]`, evenly spaced."""
-    rows = np.linspace(0, len(points) - 1, min(len(points), _MAX_PAIRED)).astype(int)
+def subsample(points: np.ndarray, max_points: int = _MAX_PAIRED) -> np.ndarray:
+    """Return some of the points `[N, A]`, evenly spaced, or all if there are not more."""
+    rows = np.linspace(0, len(points) - 1, min(len(points), max_points)).astype(int)
     return np.asarray(points[rows])

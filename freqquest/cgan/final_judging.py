@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from freqquest.audio.spectrogram import log_mel
+from freqquest.cgan.evaluation import Evaluation, format_evaluation
 from freqquest.cgan.judging import RealismEvaluator
-from freqquest.cgan.realism import RealismMetrics, as_dict, format_table
 from freqquest.dataset.load_clip import waveform_if_readable
 from freqquest.dataset.manifest import Manifest
 from freqquest.runs import layout
@@ -33,8 +33,8 @@ class GeneratedClips(TypedDict):
 
 def judge_finally(
     evaluator: RealismEvaluator, clips: GeneratedClips, manifest: Manifest, run: Location
-) -> tuple[RealismMetrics, dict[str, object]]:
-    """Evaluate clips of the kept generator, and write a table and some clips into the run folder.
+) -> tuple[Evaluation, Evaluation]:
+    """Evaluate clips of the kept generator, and write tables and some clips into the run folder.
 
     Args:
         evaluator: Evaluator that has seen the real clips.
@@ -43,14 +43,13 @@ def judge_finally(
         run: The run folder.
 
     Returns:
-        The metrics, and the same beside those of real clips, for metrics.json.
+        The metrics, and the same of as many real clips.
     """
     evaluation = evaluator.evaluate(**clips)
     baseline = evaluator.real_baseline(len(clips["waveforms"]) // len(manifest.classes))
-    table = format_table(evaluation, baseline)
-    (run / layout.JUDGE_TABLE_NAME).write_text(table + "\n")
+    (run / layout.JUDGE_TABLE_NAME).write_text(format_evaluation(evaluation, baseline) + "\n")
     _write_pairs(evaluator, clips, manifest, run)
-    return evaluation, {"judge": as_dict(evaluation), "baseline": as_dict(baseline)}
+    return evaluation, baseline
 
 
 def _write_pairs(

@@ -10,13 +10,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
+from freqquest.cgan.evaluation import Evaluation
 from freqquest.cgan.judged_clips import ClassifierOutputs
-from freqquest.cgan.realism import (
-    RealClips,
-    RealismMetrics,
-    measure_real_baseline,
-    measure_realism,
-)
+from freqquest.cgan.real_clips import CLASSIFIER, RealClips, Space, embedding_space
+from freqquest.cgan.realism import measure_real_baseline, measure_realism
 from freqquest.dataset.clip_inputs import Inputs, join
 from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest
 from freqquest.dataset.read import SplitReader, read_rows
@@ -36,6 +33,10 @@ class Judge(Protocol):
     @property
     def thresholds(self) -> np.ndarray | None:
         """Probability `[K]` from which a clip has a class; None if it has the most probable one."""
+
+    @property
+    def by_embedding(self) -> "Judge | None":
+        """A second judge, whose features are the dataset's vectors; None without an embedding."""
 
     def classify_waveforms(
         self, waveforms: np.ndarray, sample_rate_hz: int
@@ -109,47 +110,77 @@ class RealismEvaluator:
         training: RealInputs,
     ) -> None:
         """Have the judge classify the real clips, those of `read_real_clips`."""
-        self._judge, self._sample_rate_hz = judge, manifest.clip.sample_rate_hz
-        self._real = RealClips(self._classify(held_out), self._classify(training), manifest.classes)
+        rate_hz, classes = manifest.clip.sample_rate_hz, manifest.classes
+
+        def hear(judge: Judge, space: Space) -> _Listener:
+            outputs = _classify(judge, held_out), _classify(judge, training)
+            return _Listener(judge, RealClips(*outputs, classes, space), rate_hz)
+
+        self._listeners = [hear(judge, CLASSIFIER)]
+        if judge.by_embedding is not None:
+            assert manifest.embedding is not None
+            self._listeners.append(hear(judge.by_embedding, embedding_space(manifest.embedding)))
         self._training_rows = training.rows.iloc[training.clip_numbers]
 
-    def evaluate(self, waveforms: np.ndarray, class_indices: np.ndarray) -> RealismMetrics:
+    def evaluate(self, waveforms: np.ndarray, class_indices: np.ndarray) -> Evaluation:
         """Return the metrics of generated clips `[N, S]`, intended to be of the classes `[N]`."""
-        probabilities, features = self._judge.classify_waveforms(waveforms, self._sample_rate_hz)
-        outputs = self._outputs(probabilities, features, class_indices)
-        return measure_realism(outputs, self._real)
+        return Evaluation(
+            [
+                measure_realism(listener.hear(waveforms, class_indices), listener.real)
+                for listener in self._listeners
+            ]
+        )
+
+    def real_baseline(self, num_clips: int) -> Evaluation:
+        """Return the same metrics of real clips, for comparison with `num_clips` of each class."""
+        return Evaluation(
+            [measure_real_baseline(listener.real, num_clips) for listener in self._listeners]
+        )
 
     def find_nearest(
         self, waveforms: np.ndarray, class_indices: np.ndarray
     ) -> tuple[np.ndarray, NearestClips]:
         """Return probabilities `[N, K]` of generated clips, and the training clip nearest to each.
 
+        Both are by the classifier.
+
         Args:
             waveforms: `[N, S]`.
             class_indices: Classes `[N]` that they were made for.
         """
-        probabilities, features = self._judge.classify_waveforms(waveforms, self._sample_rate_hz)
-        points = self._real.points(self._outputs(probabilities, features, class_indices))
-        distances, numbers = self._real.nearest_ratios(points), self._real.nearest_numbers(points)
-        return probabilities, NearestClips(self._training_rows.iloc[numbers], distances)
+        listener = self._listeners[0]
+        outputs, real = listener.hear(waveforms, class_indices), listener.real
+        points = real.points(outputs)
+        distances, numbers = real.nearest_ratios(points), real.nearest_numbers(points)
+        return outputs.probabilities, NearestClips(self._training_rows.iloc[numbers], distances)
 
-    def real_baseline(self, num_clips: int) -> RealismMetrics:
-        """Return the same metrics of real clips, for comparison with `num_clips` of each class."""
-        return measure_real_baseline(self._real, num_clips)
 
-    def _classify(self, clips: RealInputs) -> ClassifierOutputs:
-        probabilities, features = self._judge.classify_inputs(clips.inputs)
-        numbers = clips.clip_numbers
-        outputs = self._outputs(probabilities[numbers], features[numbers], clips.class_indices)
-        are_several = len(numbers) > len(clips.inputs.spectrograms)
-        return replace(outputs, clip_numbers=numbers) if are_several else outputs
+class _Listener(NamedTuple):
+    """A judge, and the real clips as it hears them."""
 
-    def _outputs(
-        self, probabilities: np.ndarray, features: np.ndarray, class_indices: np.ndarray
-    ) -> ClassifierOutputs:
+    judge: Judge
+    real: RealClips
+    sample_rate_hz: int
+
+    def hear(self, waveforms: np.ndarray, class_indices: np.ndarray) -> ClassifierOutputs:
+        """Return the judge's outputs for generated clips `[N, S]` of the classes `[N]`."""
+        probabilities, features = self.judge.classify_waveforms(waveforms, self.sample_rate_hz)
         return ClassifierOutputs(
             probabilities=probabilities,
             features=features,
             class_indices=class_indices,
-            thresholds=self._judge.thresholds,
+            thresholds=self.judge.thresholds,
         )
+
+
+def _classify(judge: Judge, clips: RealInputs) -> ClassifierOutputs:
+    probabilities, features = judge.classify_inputs(clips.inputs)
+    numbers = clips.clip_numbers
+    outputs = ClassifierOutputs(
+        probabilities=probabilities[numbers],
+        features=features[numbers],
+        class_indices=clips.class_indices,
+        thresholds=judge.thresholds,
+    )
+    are_several = len(numbers) > len(clips.inputs.spectrograms)
+    return replace(outputs, clip_numbers=numbers) if are_several else outputs

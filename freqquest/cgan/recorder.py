@@ -19,6 +19,7 @@ from freqquest.cgan.background import Background
 from freqquest.cgan.devices import copy_to_host
 from freqquest.cgan.distributed import Worker, from_first_worker
 from freqquest.cgan.epoch import EpochMetrics
+from freqquest.cgan.evaluation import Evaluation, for_metrics
 from freqquest.cgan.final_judging import GeneratedClips, judge_finally
 from freqquest.cgan.finished_generator import finished_generator, generator_card
 from freqquest.cgan.generator import (
@@ -32,7 +33,6 @@ from freqquest.cgan.generator import (
 from freqquest.cgan.generator_file import read_generator
 from freqquest.cgan.hardware import HardwareMonitor, describe_hardware
 from freqquest.cgan.judging import Judge, RealInputs, RealismEvaluator, read_real_clips
-from freqquest.cgan.realism import RealismMetrics
 from freqquest.cgan.tensorboard_logs import CganLogs
 from freqquest.cgan.train_job import TrainJob
 from freqquest.cgan.trainer import CganTrainer, TrainerState
@@ -105,6 +105,7 @@ class Recorder:
         self._checkpoints = _checkpoints(job)
         self._last_save = float("-inf")
         self._evaluator: RealismEvaluator | None = None
+        self._baseline: Evaluation | None = None
         self._logs = CganLogs(job, first_epoch=len(history) + 1)
         self._hardware = HardwareMonitor(trainer.device)
         self._background = Background()
@@ -183,13 +184,11 @@ class Recorder:
             seed = config.seed + _FINAL_SEED
             generator = Generator(read_generator(content), device)
             clips = self._generate_of_each_class(num_clips, seed, generator.generate_clips)
-            evaluation, judged = judge_finally(
+            evaluation, baseline = judge_finally(
                 self._evaluator, clips, self._job.manifest, self._job.run
             )
-            metrics |= judged
-            # Distances depend on the number of clips, so epochs have a baseline of their own.
-            of_epochs = self._evaluator.real_baseline(config.judge_clips)
-            metrics["baseline_of_epochs"] = of_epochs.overall
+            assert self._baseline is not None
+            metrics |= for_metrics(evaluation, baseline, self._baseline)
         self._logs.close(self._history[-1], evaluation)
         return metrics
 
@@ -201,8 +200,9 @@ class Recorder:
     ) -> None:
         """Have the judge classify the real clips. Runs in the background, before all else."""
         self._evaluator = RealismEvaluator(judge, self._job.manifest, *real_clips)
+        self._baseline = self._evaluator.real_baseline(self._job.config.judge_clips)
         if is_first:
-            self._logs.add_baseline(self._evaluator.real_baseline(self._job.config.judge_clips))
+            self._logs.add_baseline(self._baseline)
 
     def _record(self, epoch: int, clips: GeneratedClips | None, state: TrainerState | None) -> None:
         """Evaluate an epoch's clips, log its metrics, and save its state. Runs in the background.
@@ -215,9 +215,11 @@ class Recorder:
         metrics, evaluation = self._history[epoch - 1], None
         if clips is not None:
             assert self._evaluator is not None
+            assert self._baseline is not None
             evaluation = self._evaluator.evaluate(**clips)
-            scalars = evaluation.scalars().items()
-            metrics |= {tag: value for tag, value in scalars if tag.startswith("judge/")}
+            metrics |= evaluation.overall()
+            if self._baseline.mixture is not None:
+                metrics["judge/mixture_real"] = self._baseline.mixture
         self._logs.add_epoch(epoch, metrics, evaluation)
         if state is not None or not self._background.is_behind():
             # Otherwise a later epoch writes the same rows.
@@ -260,7 +262,7 @@ class Recorder:
         spectrograms = self._trainer.generate(noise, labels, draw_timing(card, seed, clips))
         return spectrograms, to_waveforms(spectrograms, card, seed, clips, self._trainer.device)
 
-    def _save(self, epoch: int, trainer: TrainerState, evaluation: RealismMetrics | None) -> None:
+    def _save(self, epoch: int, trainer: TrainerState, evaluation: Evaluation | None) -> None:
         state: _State = {
             "trainer": trainer,
             "history": self._history[:epoch],
@@ -268,8 +270,8 @@ class Recorder:
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        kernel = evaluation.overall["kernel"] if evaluation is not None else None
-        score = None if kernel is None else -kernel
+        mixture = evaluation.mixture if evaluation is not None else None
+        score = None if mixture is None else -mixture
         self._checkpoints.save(epoch, buffer.getvalue(), score)
 
 

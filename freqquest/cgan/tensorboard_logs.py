@@ -16,8 +16,8 @@ import torch
 from freqquest import plots
 from freqquest.audio.decode import encode_wav
 from freqquest.cgan.epoch import EpochMetrics
+from freqquest.cgan.evaluation import Evaluation
 from freqquest.cgan.images import image_scale
-from freqquest.cgan.realism import NOTE, RealismMetrics
 from freqquest.cgan.train_job import TrainJob
 from freqquest.dataset.read import example_of_each_class
 from freqquest.runs.layout import (
@@ -49,8 +49,9 @@ _TAGS = {
     "gpu_power_w": "gpu/power_w",
     "gpu_mib": "memory/gpu_mib",
     "process_mib": "memory/process_mib",
+    "judge/mixture_real": "judge/mixture_real",
 }
-"""TensorBoard tags of an epoch's metrics, those of a GPU where there is one."""
+"""TensorBoard tags of an epoch's metrics, those of a GPU or a judge where there is one."""
 
 _MIN_POWER = 1e-4
 """Smallest power in pictures, hardly audible."""
@@ -69,14 +70,13 @@ class CganLogs:
             settings = json.dumps(dataclasses.asdict(self._cgan_config), indent=1)
             self._writer.add_text("config", f"```json\n{settings}\n```")
 
-    def add_baseline(self, baseline: RealismMetrics) -> None:
+    def add_baseline(self, baseline: Evaluation) -> None:
         """Write the metrics of real clips, for comparison with those of generated ones."""
-        known = {name: value for name, value in baseline.overall.items() if value is not None}
-        self._writer.add_text("judge", f"{NOTE}. Of real clips: `{json.dumps(known)}`")
+        notes = [f"{metrics.space.name}/ is {metrics.space.note}." for metrics in baseline.spaces]
+        of_real_clips = f"Of real clips: `{json.dumps(baseline.overall())}`"
+        self._writer.add_text("judge", "\n\n".join([*notes, of_real_clips]))
 
-    def add_epoch(
-        self, epoch: int, metrics: EpochMetrics, evaluation: RealismMetrics | None
-    ) -> None:
+    def add_epoch(self, epoch: int, metrics: EpochMetrics, evaluation: Evaluation | None) -> None:
         """Write an epoch's metrics."""
         scalars = {tag: metrics[name] for name, tag in _TAGS.items() if name in metrics}
         for tag, value in (scalars | (evaluation.scalars() if evaluation else {})).items():
@@ -119,7 +119,7 @@ class CganLogs:
         self._writer.flush()
         self._folder.sync()
 
-    def close(self, metrics: EpochMetrics, evaluation: RealismMetrics | None) -> None:
+    def close(self, metrics: EpochMetrics, evaluation: Evaluation | None) -> None:
         """Write the hyperparameters with the final metrics, and close the logs.
 
         Args:
@@ -133,9 +133,8 @@ class CganLogs:
         final = {f"final/{name}": metrics[name] for name in ("loss_D", "loss_G")}
         if evaluation is not None:
             final |= {
-                f"final/judge_{name}": value
-                for name, value in evaluation.overall.items()
-                if value is not None
+                f"final/{tag.replace('/', '_')}": value
+                for tag, value in evaluation.overall().items()
             }
         self._writer.add_hparams(hyperparameters, final, run_name=".")
         self._writer.close()

@@ -75,26 +75,39 @@ def fit_on_split(clips: LabeledClips, split: SplitRows) -> FittedHead:
 
 
 def fit_head(clips: LabeledClips, rows: np.ndarray) -> Head:
+    """Fit a head to some rows of clips with vectors, as `fit_vectors` does."""
+    assert clips.vectors is not None
+    return fit_vectors(
+        clips.vectors[rows],
+        clips.labels[rows],
+        clips.recordings[rows],
+        has_several_labels=clips.has_several_labels,
+    )
+
+
+def fit_vectors(
+    vectors: np.ndarray, labels: np.ndarray, recordings: np.ndarray, *, has_several_labels: bool
+) -> Head:
     """Fit a head by regularized logistic regression; of several labels, one for each class.
 
     All recordings have the same weight. The strength is the one with the lowest loss on recordings
     that are left out.
 
     Args:
-        clips: Clips with vectors.
-        rows: Rows to fit to.
+        vectors: `[N, D]`.
+        labels: `[N, K]`, bool.
+        recordings: `[N]`.
+        has_several_labels: Whether clips may have several labels.
     """
-    assert clips.vectors is not None
-    vectors, recordings = clips.vectors[rows], clips.recordings[rows]
     weights = _equal_weights(recordings)
     mean = np.average(vectors, axis=0, weights=weights)
     variances = np.average(np.square(vectors - mean), axis=0, weights=weights)
     scale = float(np.sqrt(variances.mean())) or 1.0
     examples = _Examples(
         vectors=(vectors - mean) / scale,
-        labels=clips.labels[rows],
+        labels=labels,
         weights=weights,
-        has_several_labels=clips.has_several_labels,
+        has_several_labels=has_several_labels,
     )
     with threadpool_limits(1):  # with more threads, matrices this small take longer
         head = _fit(examples, _choose_strength(examples, recordings))

@@ -1,5 +1,6 @@
 """The judge: a classifier in a process of its own that scores generated clips.
 
+Of a dataset with an embedding, the process holds a second judge, which hears by that network.
 Its caller loads no TensorFlow. No Ray is loaded until a judge is started or called.
 Shapes: N clips, S samples, M mel bands, T frames, K classes, D features.
 """
@@ -16,6 +17,7 @@ from freqquest.cnn.model_file import load_model, read_card
 from freqquest.cnn.network import input_batches, model_inputs
 from freqquest.dataset.clip_inputs import Inputs, join
 from freqquest.dataset.manifest import Manifest
+from freqquest.embedding.network import read_again
 from freqquest.errors import UserError
 from freqquest.storage import Location
 
@@ -29,9 +31,12 @@ _LENGTH_TOLERANCE = 0.02
 """Relative difference in length that does not matter; clips of the recipe's spectrograms are 0.2 %
 shorter than the dataset's."""
 
+_HEAD_THRESHOLD = 0.5
+"""Probability from which the second judge hears each of several labels."""
+
 
 def start_judge(
-    model_file: Location, manifest: Manifest, parameter: str = "judge"
+    model_file: Location, dataset: Location, manifest: Manifest, parameter: str = "judge"
 ) -> "RemoteJudge":
     """Start a `Judge` beside a training; it uses a core only while it is called.
 
@@ -39,18 +44,22 @@ def start_judge(
 
     Args:
         model_file: The best_model.keras of a run.
-        manifest: Dataset of the training, whose classes set the order of the probabilities.
+        dataset: Dataset of the training.
+        manifest: Its manifest, whose classes set the order of the probabilities.
         parameter: Name of the parameter that gave the path, for error messages.
 
     Raises:
-        UserError: The file is missing or corrupt, or the classifier has other classes, clips or
-            spectrograms than the dataset.
+        UserError: The file is missing or corrupt, the classifier has other classes, clips or
+            spectrograms than the dataset, or the dataset's pretrained network is not usable.
     """
     card, name = read_card(model_file, parameter), f"`{parameter}={model_file}`"
     require_classes(card, manifest.classes, name)
     require_view(card, manifest, name)
     require_vectors(card, manifest, name)
-    return _start(model_file, card, manifest.classes)
+    if manifest.embedding is None:
+        return _start(model_file, card, manifest.classes)
+    read_again(manifest.embedding, dataset / manifest.embedding.file_name)
+    return _start(model_file, card, manifest.classes, (dataset, manifest))
 
 
 def start_judge_of_sounds(
@@ -77,16 +86,28 @@ def start_judge_of_sounds(
     return _start(model_file, card, classes)
 
 
-def _start(model_file: Location, card: ModelCard, classes: list[str]) -> "RemoteJudge":
+def _start(
+    model_file: Location,
+    card: ModelCard,
+    classes: list[str],
+    embedded: tuple[Location, Manifest] | None = None,
+) -> "RemoteJudge":
     import ray
+
+    from freqquest.cnn.judge_worker import Judges
 
     actor = ray.remote(
         num_cpus=0,
         max_restarts=-1,
         max_task_retries=3,
         scheduling_strategy=connection.on_driver_node(),
-    )(Judge)
-    return RemoteJudge(actor.remote(model_file, classes), thresholds_of(card, classes))
+    )(Judges).remote(model_file, classes, embedded)
+    judge = RemoteJudge(actor, thresholds_of(card, classes))
+    if embedded is not None:
+        several = embedded[1].has_several_labels
+        thresholds = np.full(len(classes), _HEAD_THRESHOLD) if several else None
+        judge.by_embedding = RemoteJudge(actor, thresholds, number=1)
+    return judge
 
 
 def thresholds_of(card: ModelCard, classes: list[str]) -> np.ndarray | None:
@@ -151,25 +172,33 @@ class RemoteJudge:
     It can be pickled, for workers that share the judge.
     """
 
-    def __init__(self, actor: "ActorHandle", thresholds: np.ndarray | None = None) -> None:
+    by_embedding: "RemoteJudge | None" = None
+    """The second judge, if the dataset has an embedding."""
+
+    def __init__(
+        self, actor: "ActorHandle", thresholds: np.ndarray | None = None, number: int = 0
+    ) -> None:
         """Call an actor.
 
         Args:
-            actor: Handle of a `Judge`.
+            actor: Handle of `Judges`.
             thresholds: Probability `[K]` from which a clip has each class; None if clips have one
                 label, the most probable class.
+            number: Number of the judge in its process.
         """
-        self._actor, self.thresholds = actor, thresholds
+        self._actor, self.thresholds, self._number = actor, thresholds, number
 
     def classify_waveforms(
         self, waveforms: np.ndarray, sample_rate_hz: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the result of `Judge.classify_waveforms`."""
-        return _fetch(self._actor.classify_waveforms.remote(waveforms, sample_rate_hz))
+        return _fetch(
+            self._actor.classify_waveforms.remote(self._number, waveforms, sample_rate_hz)
+        )
 
     def classify_inputs(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
         """Return the result of `Judge.classify_inputs`."""
-        return _fetch(self._actor.classify_inputs.remote(inputs))
+        return _fetch(self._actor.classify_inputs.remote(self._number, inputs))
 
 
 def _fetch(result: object) -> tuple[np.ndarray, np.ndarray]:
@@ -180,7 +209,7 @@ def _fetch(result: object) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Judge:
-    """The actor, which holds the model."""
+    """A classifier that scores clips."""
 
     def __init__(self, model_file: Location, classes: list[str], num_threads: int = 1) -> None:
         from freqquest.cnn.average import with_features

@@ -184,8 +184,30 @@ class HardwareMetrics(TypedDict):
     """Advice, if more memory or larger batches would be faster."""
 
 
-class GeneratorMetrics(TypedDict):
-    """Metrics of the generator's training, beside those of the last epoch."""
+class JudgedMetrics(TypedDict):
+    """Metrics of generated clips in one space: the features of one network."""
+
+    judge: NotRequired[EvaluationMetrics]
+    """Missing if there was no judge, like the others."""
+    baseline: NotRequired[EvaluationMetrics]
+    """The same metrics of as many real clips."""
+    baseline_of_epochs: NotRequired[dict[str, float | None]]
+    """The same for as many real clips as an evaluation within the training takes."""
+
+
+class MixtureMetrics(TypedDict):
+    """The value that chooses the epoch, of the same clips as in `JudgedMetrics`."""
+
+    judge: float | None
+    baseline: float | None
+    baseline_of_epochs: float | None
+
+
+class GeneratorMetrics(JudgedMetrics):
+    """Metrics of the generator's training, beside those of the last epoch.
+
+    Those that it inherits are by the judge's features.
+    """
 
     epoch: int
     """Number of the last epoch."""
@@ -193,11 +215,11 @@ class GeneratorMetrics(TypedDict):
     """Epoch of the saved generator."""
     loss_D: float
     loss_G: float
-    judge: NotRequired[EvaluationMetrics]
-    baseline: NotRequired[EvaluationMetrics]
-    """The judge's metrics of as many real clips."""
-    baseline_of_epochs: NotRequired[dict[str, float | None]]
-    """The same for as many real clips as an evaluation within the training takes."""
+    embedding: NotRequired[JudgedMetrics]
+    """By the vectors of the dataset's pretrained network; missing without one, or without a judge.
+    """
+    mixture: NotRequired[MixtureMetrics]
+    """Missing in runs of earlier versions."""
     hardware: NotRequired[HardwareMetrics]
     machine: str
     """Description of the machine, added when the run folder records the metrics."""

@@ -19,6 +19,7 @@ from freqquest.runs.metrics import (
     EvaluationMetrics,
     GeneratorMetrics,
     HardwareMetrics,
+    JudgedMetrics,
     RunMetrics,
 )
 from freqquest.runs.page import render_page
@@ -136,10 +137,15 @@ def _generator_lines(cgan: GeneratorMetrics) -> list[str]:
         f"loss_D {cgan['loss_D']:.3f}, loss_G {cgan['loss_G']:.3f}"
     )
     lines = [line]
-    if "judge" in cgan:
-        lines.append(_judge_line(cgan["judge"], cgan["baseline"]))
+    lines += [_judge_line(space["judge"], space["baseline"]) for space in _spaces(cgan).values()]
     hint = cgan["hardware"]["hint"] if "hardware" in cgan else None
     return [*lines, f"generator's training: {hint}"] if hint is not None else lines
+
+
+def _spaces(cgan: GeneratorMetrics) -> dict[str, JudgedMetrics]:
+    """Return the judge's metrics in each space, by the first part of their tags."""
+    spaces: dict[str, JudgedMetrics] = {"judge": cgan} if "judge" in cgan else {}
+    return spaces | ({"embedding": cgan["embedding"]} if "embedding" in cgan else {})
 
 
 def _judge_line(judge: EvaluationMetrics, baseline: EvaluationMetrics) -> str:
@@ -147,7 +153,7 @@ def _judge_line(judge: EvaluationMetrics, baseline: EvaluationMetrics) -> str:
     distances = [
         f"{name} {generated[name]:.3f} ({real[name]:.3f})"
         for name in _DISTANCES
-        if None not in (generated[name], real[name])
+        if None not in (generated.get(name), real.get(name))
     ]
     return (
         f"generator's clips: {generated['accuracy']:.3f} of {judge['num_clips']} are classified "
@@ -206,16 +212,22 @@ def _draw_generator_plots(run: Location, cgan: GeneratorMetrics) -> None:
     if "judge" not in cgan:
         return
     judged = epochs.dropna(subset="judge/accuracy")
-    real = cgan["baseline_of_epochs"]
-    series = {
-        name: (judged[f"judge/{name}"].tolist(), baseline)
-        for name in ("accuracy", *_DISTANCES)
-        # With few clips, a distance cannot be computed.
-        if f"judge/{name}" in judged and (baseline := real[name]) is not None
+    real = {
+        f"{space}/{name}": baseline
+        for space, metrics in _spaces(cgan).items()
+        for name, baseline in metrics["baseline_of_epochs"].items()
+        if name in ("accuracy", *_DISTANCES)
     }
-    title = "generated clips, by freqquest's own classifier"
+    if "mixture" in cgan:
+        real = {"judge/mixture": cgan["mixture"]["baseline_of_epochs"]} | real
+    series = {
+        tag.removeprefix("judge/"): (judged[tag].tolist(), baseline)
+        # With few clips, a distance cannot be computed.
+        for tag, baseline in real.items()
+        if tag in judged and baseline is not None
+    }
     picture = plots.curves_with_references(
-        series, title, "epoch", "real clips", judged["epoch"].tolist()
+        series, "generated clips, by the judge", "epoch", "real clips", judged["epoch"].tolist()
     )
     (run / layout.FIGURES_DIR / layout.EVALUATIONS_NAME).write_bytes(plots.png(picture))
 

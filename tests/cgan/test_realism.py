@@ -1,19 +1,11 @@
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from freqquest.cgan.judged_clips import ClassifierOutputs
-from freqquest.cgan.realism import (
-    NOTE,
-    RealClips,
-    RealismMetrics,
-    as_dict,
-    format_table,
-    measure_real_baseline,
-    measure_realism,
-)
+from freqquest.cgan.real_clips import RealClips
+from freqquest.cgan.realism import RealismMetrics, measure_real_baseline, measure_realism
 
 CLASSES = ["bark", "drill", "siren"]
 NUM_FEATURES = 60
@@ -169,38 +161,6 @@ def test_metrics_ignore_the_features_scale_and_the_order_of_clips(real):
         )
 
 
-def test_metrics_have_tags_for_logs_and_a_note_in_json(real):
-    metrics = measure_realism(clips(1, seed=3), real)
-    scalars = metrics.scalars()
-    assert {"judge/accuracy", "judge/nearest_ratio", "judge_memorized/siren"} <= set(scalars)
-    assert "judge_frechet/siren" not in scalars
-    content = json.loads(json.dumps(as_dict(metrics)))
-    assert content["by_class"]["siren"]["frechet"] is None
-    assert content["overall"]["accuracy"] == 1.0
-    assert content["note"] == NOTE
-    assert NOTE == (
-        "distances on the features of freqquest's own classifier; not comparable with published FAD"
-    )
-
-
-def test_the_table_has_generated_clips_beside_the_baseline(real):
-    lines = format_table(
-        measure_realism(clips(1, seed=3), real), measure_real_baseline(real, 1)
-    ).splitlines()
-    assert [line.split()[0] for line in lines[1:-1]] == ["overall", *CLASSES]
-    assert lines[0].split()[3:] == [
-        "accuracy",
-        "nearest_ratio",
-        "memorized",
-        "diversity",
-        "frechet",
-        "kernel",
-    ]
-    assert lines[1].split()[1:4] == ["1.000", "|", "0.875"]
-    assert lines[2].split()[-6:-3] == ["-", "|", "-"]
-    assert lines[-1] == NOTE
-
-
 def test_a_real_clip_of_several_classes_counts_once_in_the_distances_over_all_classes(real):
     held_out, training = clips(16, seed=1), clips(16, seed=2)
 
@@ -230,3 +190,24 @@ def test_with_thresholds_a_clip_is_recognized_if_its_own_class_reaches_them(real
     assert accuracies == [1, 1, 0]
     without = measure_realism(replace(outputs, thresholds=None), real)
     assert [without.by_class[label]["accuracy"] for label in CLASSES] == [1, 0, 0]
+
+
+def test_unseen_clips_copy_and_cover_as_real_ones_do_and_far_clips_do_neither(real):
+    usual, unseen = measure_real_baseline(real, 32), measure_realism(clips(32, seed=3), real)
+    assert usual.overall["copying"] == 0.5
+    assert unseen.overall["copying"] == pytest.approx(0.5, abs=0.1)
+    assert unseen.overall["density"] == pytest.approx(usual.overall["density"], abs=0.2)
+    assert unseen.overall["coverage"] == pytest.approx(usual.overall["coverage"], abs=0.1)
+    copies = measure_realism(rows(clips(100, seed=2), np.arange(0, 300, 5)), real)
+    assert copies.overall["copying"] == 1
+    far = measure_realism(clips(32, seed=3, shift=2.0), real)
+    assert far.overall["copying"] == far.overall["coverage"] == far.overall["density"] == 0
+
+
+def test_all_clips_together_have_the_mean_of_the_classes_coverage(real):
+    outputs = clips(32, seed=3)
+    outputs.features[outputs.class_indices == 1] += 5
+    metrics = measure_realism(outputs, real)
+    by_class = [metrics.by_class[label]["coverage"] for label in CLASSES]
+    assert by_class[1] == 0
+    assert metrics.overall["coverage"] == pytest.approx(np.mean(by_class))

@@ -12,32 +12,44 @@ from freqquest.cgan import config as cgan_config
 from freqquest.cgan import devices, recorder
 from freqquest.cgan.background import Background
 from freqquest.cgan.distributed import Worker
+from freqquest.cgan.evaluation import Evaluation
 from freqquest.cgan.generator_file import read_generator
 from freqquest.cgan.judging import NearestClips
+from freqquest.cgan.real_clips import CLASSIFIER
 from freqquest.cgan.realism import RealismMetrics
 from freqquest.cgan.training_loop import run_training
 from tests.cgan.conftest import CPU, small, threads, train_job
 from tests.cgan.test_judging import FakeJudge
 
 
-def realism(kernel):
-    metrics = {"accuracy": 0.5, "kernel": kernel}
-    return RealismMetrics(num_clips=4, overall=metrics, by_class={"high": metrics, "low": metrics})
+def realism(kernel, by_embedding):
+    spaces = []
+    for value, space in (
+        (kernel, CLASSIFIER),
+        (by_embedding, CLASSIFIER._replace(name="embedding")),
+    ):
+        metrics = {"accuracy": 0.5, "kernel": value}
+        by_class = {"high": metrics, "low": metrics}
+        spaces.append(RealismMetrics(num_clips=4, overall=metrics, by_class=by_class, space=space))
+    return Evaluation(spaces)
 
 
 class FakeEvaluator:
-    """Evaluator of four epochs, of which the second is best, and of the final generator."""
+    """Evaluator of four epochs and of the final generator.
+
+    The last epoch is best by the classifier, the first by the embedding, the second by both.
+    """
 
     def __init__(self, *_):
-        self.kernels = iter([0.4, 0.1, 0.3, 0.2, 0.15])
+        self.kernels = iter([(0.4, 0.1), (0.2, 0.15), (0.3, 0.2), (0.1, 0.6), (0.15, 0.25)])
 
     def real_baseline(self, num_clips):
-        return realism(0.0)
+        return realism(0.0, 0.05)
 
     def evaluate(self, waveforms, class_indices):
         assert len(waveforms) == len(class_indices)
         assert np.isfinite(waveforms).all()
-        return realism(next(self.kernels))
+        return realism(*next(self.kernels))
 
     def find_nearest(self, waveforms, class_indices):
         rows = {"path": "gone.wav", "start_s": 0.0, "end_s": np.nan, "recording": "1", "label": "a"}
@@ -60,7 +72,7 @@ def judged_run(dataset_dir, tmp_path_factory):
     return folder, metrics, notes
 
 
-def test_the_epoch_closest_to_real_clips_is_kept(judged_run):
+def test_the_epoch_closest_to_real_clips_in_all_spaces_is_kept(judged_run):
     folder, metrics, _ = judged_run
     assert metrics["generator_epoch"] == 2
     generator = read_generator((folder / "generator.safetensors").read_bytes())
@@ -69,12 +81,22 @@ def test_the_epoch_closest_to_real_clips_is_kept(judged_run):
 
 def test_metrics_hold_each_judgment_and_the_final_one_beside_the_baseline(judged_run):
     folder, metrics, _ = judged_run
-    kernels = pd.read_csv(folder / "cgan_epochs.csv")["judge/kernel"]
-    assert kernels.tolist() == [0.4, 0.1, 0.3, 0.2]
+    epochs = pd.read_csv(folder / "cgan_epochs.csv")
+    assert epochs["judge/kernel"].tolist() == [0.4, 0.2, 0.3, 0.1]
+    assert epochs["embedding/kernel"].tolist() == [0.1, 0.15, 0.2, 0.6]
+    assert epochs["judge/mixture"].tolist() == pytest.approx([0.25, 0.175, 0.25, 0.35])
+    assert epochs["judge/mixture_real"].tolist() == [0.025] * 4
     assert metrics["judge"]["overall"]["kernel"] == 0.15
     assert metrics["baseline"]["overall"]["kernel"] == 0.0
     assert metrics["baseline_of_epochs"]["kernel"] == 0.0
-    assert "0.150 | 0.000" in (folder / "judge.txt").read_text()
+    assert metrics["embedding"]["judge"]["overall"]["kernel"] == 0.25
+    assert metrics["embedding"]["baseline_of_epochs"]["kernel"] == 0.05
+    mixture = {"judge": 0.2, "baseline": 0.025, "baseline_of_epochs": 0.025}
+    assert metrics["mixture"] == pytest.approx(mixture)
+    table = (folder / "judge.txt").read_text()
+    assert table.startswith("mixture, generated | real: 0.200 | 0.025;")
+    assert "0.150 | 0.000" in table
+    assert "0.250 | 0.050" in table
 
 
 def test_notes_tell_that_clips_are_judged(judged_run):

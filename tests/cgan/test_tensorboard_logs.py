@@ -3,6 +3,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from freqquest.cgan.evaluation import Evaluation
 from freqquest.cgan.realism import RealismMetrics
 from freqquest.cgan.tensorboard_logs import _TAGS, CganLogs
 from tests.cgan.conftest import train_job
@@ -14,10 +15,14 @@ def events(dataset_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("logs")
     logs = CganLogs(train_job(dataset_dir, folder), first_epoch=1)
     metrics = dict.fromkeys(_TAGS, 0.5)
-    evaluation = RealismMetrics(
-        num_clips=4,
-        overall={"accuracy": 0.25, "frechet": None},
-        by_class={"low": {"accuracy": 1.0}},
+    evaluation = Evaluation(
+        [
+            RealismMetrics(
+                num_clips=4,
+                overall={"accuracy": 0.25, "frechet": None, "kernel": 0.5},
+                by_class={"low": {"accuracy": 1.0, "kernel": 0.75}},
+            )
+        ]
     )
     logs.add_baseline(evaluation)
     logs.add_epoch(1, metrics, evaluation)
@@ -36,7 +41,9 @@ def test_metrics_of_epochs_and_judgments_are_scalars(events):
     assert "judge/frechet" not in events.Tags()["scalars"]
     assert [event.step for event in events.Scalars("loss/loss_D")] == [1, 2]
     assert [event.value for event in events.Scalars("judge/accuracy")] == [0.25]
+    assert [event.value for event in events.Scalars("judge/mixture")] == [0.625]
     assert events.Scalars("final/judge_accuracy")[0].value == 0.25
+    assert events.Scalars("final/judge_mixture")[0].value == 0.625
 
 
 def test_metrics_that_this_machine_lacks_are_left_out(events):

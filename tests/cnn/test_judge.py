@@ -21,6 +21,7 @@ from freqquest.cnn.judge import (
 from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
 from freqquest.dataset.clip_inputs import Inputs, join
 from freqquest.dataset.config import DatasetSettings
+from freqquest.dataset.manifest import load_manifest
 from freqquest.embedding.network import read_network
 from freqquest.errors import UserError
 from freqquest.storage import locate
@@ -40,6 +41,10 @@ def make_judge(model_file, classes) -> Judge:
         # In the tests' own process, it is too late to set TensorFlow's threads.
         patch.setattr("freqquest.cnn.devices.prepare", lambda device: None)
         return Judge(model_file, classes)
+
+
+DATASET = locate("nowhere")
+"""Folder of a dataset without an embedding, which is not read."""
 
 
 def a_dataset(classes, settings=None):
@@ -66,7 +71,7 @@ def test_the_judge_and_its_actor_agree_with_the_classifier(local_ray, model_file
     # Two networks of two normalizations, with eight channels in the last block.
     assert features.shape == (3, 2 * 2 * 8)
     assert features.dtype == probabilities.dtype == np.float32
-    remote = start_judge(model_file, a_dataset(CLASSES))
+    remote = start_judge(model_file, DATASET, a_dataset(CLASSES))
     outputs = remote.classify_waveforms(waveforms(), RATE_HZ)
     np.testing.assert_allclose(outputs[0], probabilities, atol=1e-5)
     np.testing.assert_allclose(outputs[1], features, atol=1e-4)
@@ -86,8 +91,50 @@ def test_a_judge_of_sounds_needs_the_classes_and_clips_of_its_length(model_file,
         start_judge_of_sounds(model_file, [*CLASSES, "cat"], 4.0)
 
 
+def test_a_dataset_with_an_embedding_has_a_second_judge_in_the_same_process(
+    embedded_dataset_dir, tmp_path
+):
+    dataset = locate(embedded_dataset_dir)
+    manifest = load_manifest(dataset)
+    file = write_classifier(locate(tmp_path / "best_model.keras"), manifest.classes)
+    judge = start_judge(file, dataset, manifest)
+    second = judge.by_embedding
+    assert judge._actor == second._actor
+    assert second.thresholds is None
+    vectors = np.zeros((2, manifest.embedding.num_values), np.float32)
+    inputs = Inputs(np.zeros((2, 128, 173), np.float16), vectors)
+    assert judge.classify_inputs(inputs)[1].shape == (2, 32)
+    np.testing.assert_array_equal(second.classify_inputs(inputs)[1], vectors)
+    assert second.classify_waveforms(waveforms(), RATE_HZ)[1].shape == (3, 3)
+    ray.kill(judge._actor)
+    with pytest.raises(
+        UserError, match=r"nowhere/embedding.onnx, the network network.onnx, is mis"
+    ):
+        start_judge(file, DATASET, manifest)
+
+
+def test_of_several_labels_the_second_judge_hears_those_that_are_more_likely_than_not(
+    labels_file, embedded_dataset_dir, monkeypatch
+):
+    dataset = locate(embedded_dataset_dir)
+    manifest = replace(load_manifest(dataset), classes=CLASSES, has_several_labels=True)
+    monkeypatch.setattr("freqquest.cnn.judge_worker.Judges", IdleJudges)
+    second = start_judge(labels_file, dataset, manifest).by_embedding
+    assert second.thresholds.tolist() == [0.5, 0.5, 0.5]
+
+
+class IdleJudges:
+    """Actor that loads nothing."""
+
+    def __init__(self, *arguments):
+        pass
+
+
 def test_a_remote_judge_can_be_pickled():
-    assert pickle.loads(pickle.dumps(RemoteJudge("handle")))._actor == "handle"
+    judge = RemoteJudge("handle")
+    judge.by_embedding = RemoteJudge("handle", number=1)
+    copied = pickle.loads(pickle.dumps(judge))
+    assert copied._actor == copied.by_embedding._actor == "handle"
 
 
 def test_probabilities_come_in_the_order_of_the_given_classes(model_file, judge):
@@ -165,11 +212,11 @@ def test_a_classifier_of_other_classes_is_refused_before_it_starts(model_file):
         UserError,
         match="`judge=.*best_model.keras` does not know bark, siren and also knows high: give",
     ):
-        start_judge(model_file, a_dataset(["low", "siren", "middle", "bark"]))
+        start_judge(model_file, DATASET, a_dataset(["low", "siren", "middle", "bark"]))
     with pytest.raises(
         UserError, match="also knows high, middle: give a classifier that tune_cnn made"
     ):
-        start_judge(model_file, a_dataset(["low"]))
+        start_judge(model_file, DATASET, a_dataset(["low"]))
 
 
 def test_a_classifier_of_other_clips_is_refused_before_it_starts(model_file):
@@ -178,12 +225,12 @@ def test_a_classifier_of_other_clips_is_refused_before_it_starts(model_file):
         match=r"`judge=.*` is made for other clips than the dataset's, with sample_rate_hz 22050 "
         r"instead of 16000, duration_s 4.0 instead of 1.0, n_fft 2048 instead of 1500, .*: give",
     ):
-        start_judge(model_file, a_dataset(CLASSES, SIZES["16 kHz, 1 s"]))
+        start_judge(model_file, DATASET, a_dataset(CLASSES, SIZES["16 kHz, 1 s"]))
 
 
 def test_a_missing_file_is_refused_before_it_starts(tmp_path):
     with pytest.raises(UserError, match="`judge=.*nowhere.keras` does not exist: give the best"):
-        start_judge(locate(tmp_path / "nowhere.keras"), a_dataset(CLASSES))
+        start_judge(locate(tmp_path / "nowhere.keras"), DATASET, a_dataset(CLASSES))
 
 
 def test_a_background_of_the_judge_is_ignored(tmp_path, model_file, judge):
@@ -219,4 +266,4 @@ def test_a_judge_with_a_pretrained_network_hears_waveforms_as_it_does_the_datase
     np.testing.assert_array_equal(heard[1], join(inputs).vectors)
 
     with pytest.raises(UserError, match="needs vectors by tiny.onnx, which the dataset does not"):
-        start_judge(file, a_dataset(CLASSES))
+        start_judge(file, DATASET, a_dataset(CLASSES))

@@ -1,11 +1,13 @@
 """A training that is killed or fails; `test_pipeline.py` shows what a training leaves."""
 
 import os
+import re
 import shutil
 import signal
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import ray.train
@@ -13,7 +15,11 @@ import ray.train
 from freqquest.cgan import train, train_worker
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.training_loop import run_training
+from freqquest.runs.folder import read_sections
+from freqquest.runs.layout import METRICS_NAME
+from freqquest.storage import locate
 from tests.cgan.conftest import CPU, threads, train_job
+from tests.cnn.conftest import write_classifier
 from tests.integration.conftest import start
 from tests.servers import wait_until
 
@@ -49,6 +55,24 @@ def test_a_training_whose_worker_and_then_driver_were_killed_ends_in_the_same_ge
     ]
     assert generators[0] == generators[1]
     assert pd.read_csv(run / EPOCHS)["epoch"].tolist() == list(range(1, 7))
+
+
+@pytest.mark.slow
+def test_a_dataset_with_an_embedding_is_also_judged_in_its_vectors(
+    job, embedded_dataset_dir, tmp_path
+):
+    model, run = tmp_path / "best_model.keras", tmp_path / "run"
+    write_classifier(locate(model), ["high", "low"])
+    few = ("--epochs", 1, "--judge-clips", 2)
+    paths = ("--dataset-dir", embedded_dataset_dir, "--run-dir", run, "--judge", model)
+    summary = job("train_cgan", *paths, *few).stdout
+    assert re.search(r"of 16 are classified .*; kernel .*; by network.onnx: 100 x kernel", summary)
+    metrics = read_sections(locate(run), METRICS_NAME)["cgan"]
+    epoch = pd.read_csv(run / EPOCHS).iloc[0]
+    assert np.isfinite(epoch[["judge/kernel", "embedding/kernel", "embedding/diversity"]]).all()
+    assert metrics["embedding"]["judge"]["num_clips"] == metrics["judge"]["num_clips"] == 16
+    assert epoch["judge/mixture_real"] == pytest.approx(metrics["mixture"]["baseline_of_epochs"])
+    assert (run / "judge.txt").read_text().count("generated | real  ") == 2
 
 
 def test_a_damaged_shard_ends_a_training_in_one_line(job, dataset_dir, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from freqquest.runs.report import headlines, summarize, write_report
@@ -238,3 +239,61 @@ def test_the_judges_table_has_the_classes_in_its_body_and_all_together_below_it(
     assert "<td>dog</td> <td>2.000 (6.000) </td> <td>2.100 (6.100) </td>" in body
     assert "<td>overall</td> <td>1.000 (5.000) </td> <td>1.100 (5.100) </td>" in foot
     assert "overall" not in body
+
+
+@pytest.fixture
+def judged_twice():
+    """Metrics of a training that was judged by a classifier and by an embedding."""
+
+    def metrics(kernel, note, **others):
+        values = {"accuracy": 0.5, "kernel": kernel, "diversity": 0.9} | others
+        return {"overall": values, "by_class": {"dog": values}, "num_clips": 80, "note": note}
+
+    def space(note, **others):
+        judge, baseline = metrics(0.25, note, **others), metrics(0.125, note, **others)
+        of_epochs = baseline["overall"]
+        return {"judge": judge, "baseline": baseline, "baseline_of_epochs": of_epochs}
+
+    training = {"epoch": 2, "generator_epoch": 1, "loss_D": 1.0, "loss_G": 2.0, "machine": "this"}
+    return training | {
+        **space("by the classifier", frechet=2.0),
+        "embedding": space("by a network"),
+        "mixture": {"judge": 0.0625, "baseline": 0.03125, "baseline_of_epochs": 0.5},
+    }
+
+
+def test_each_space_has_a_headline(judged_twice):
+    assert headlines({"cgan": judged_twice})[1:] == [
+        "generator's clips: 0.500 of 80 are classified as their class (real clips: 0.500); "
+        "frechet 2.000 (2.000), kernel 0.250 (0.125), diversity 0.900 (0.900); by the classifier",
+        "generator's clips: 0.500 of 80 are classified as their class (real clips: 0.500); "
+        "kernel 0.250 (0.125), diversity 0.900 (0.900); by a network",
+    ]
+
+
+def test_each_space_has_a_table_and_curves_beside_those_of_the_mixture(
+    judged_twice, tmp_path, monkeypatch
+):
+    drawn = {}
+
+    def curves(series, *_):
+        drawn.update(series)
+        return np.zeros((2, 2, 3), np.uint8)
+
+    monkeypatch.setattr("freqquest.plots.curves_with_references", curves)
+    columns = "epoch,loss_D,loss_G,judge/accuracy,judge/mixture,judge/mixture_real,embedding/kernel"
+    rows = "1,0.5,2,0.25,0.1,0.5,0.3\n2,0.5,2,0.75,0.2,0.5,0.4\n"
+    (tmp_path / "cgan_epochs.csv").write_text(f"{columns}\n{rows}")
+    (tmp_path / "metrics.json").write_text(json.dumps({"cgan": judged_twice}))
+    write_report(str(tmp_path))
+    page = " ".join((tmp_path / "report.html").read_text().split())
+    tables = re.findall(r"<table class=\"sortable\">(.*?)</table>", page)
+    assert ["frechet (real)" in table for table in tables] == [True, False]
+    assert all("<td>dog</td> <td>0.500 (0.500) </td>" in table for table in tables)
+    assert "in parentheses, real ones, by a network." in page
+    assert "here 0.062 (real clips: 0.031)" in page
+    assert drawn == {
+        "mixture": ([0.1, 0.2], 0.5),
+        "accuracy": ([0.25, 0.75], 0.5),
+        "embedding/kernel": ([0.3, 0.4], 0.125),
+    }
