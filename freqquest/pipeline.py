@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from freqquest.cgan.config import TrainConfig
 from freqquest.cgan.generate_config import GenerateConfig
 from freqquest.cgan.train_job import Generation
-from freqquest.cluster import capacity
+from freqquest.cluster import capacity, preflight
 from freqquest.cluster.tasks import release_on_interrupt
 from freqquest.cnn.predict_config import PredictConfig
 from freqquest.dataset.config import DatasetSettings
@@ -168,7 +168,8 @@ def _make_dataset(config: PipelineConfig, plan: "DatasetPlan | None") -> Manifes
     manifest = write_dataset(config.preprocess_config, plan, is_checked=True)
     run = RunFolder(config.effective_run_dir, "dataset", manifest.settings)
     if run.finished() is None:
-        print(summarize(manifest, config.preprocess_config.dataset_dir), file=sys.stderr)
+        summary = summarize(manifest, config.preprocess_config.dataset_dir)
+        print(preflight.render(summary), file=sys.stderr)
         names = (
             "classes",
             "background_label",

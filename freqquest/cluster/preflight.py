@@ -23,7 +23,7 @@ def _plain(text: str) -> str:
 
 
 render: Callable[[str], str] = _plain
-"""Function that shows the marked parameters of a table; the command line puts flags instead."""
+"""Function that shows the marked parameters of a text; the command line puts flags instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,10 @@ from freqquest.runs.layout import FIGURES_DIR, QUARANTINE_NAME, WARNINGS_NAME
 _FEW_RECORDINGS = 5
 """Number of recordings below which the validation of a class says little."""
 
+_FEW_CLIPS = 50
+"""Training clips of a class below which a pretrained network is recommended
+(results/benchmarks/few_clips.md)."""
+
 
 def summarize(manifest: Manifest, dataset_dir: str) -> str:
     """Return a text that describes a dataset to users."""
@@ -21,6 +25,7 @@ def summarize(manifest: Manifest, dataset_dir: str) -> str:
             *manifest.notes,
             *_background(manifest),
             *_embedding(manifest),
+            *_few_clips(manifest),
             f"rows: {', '.join(num_rows)}",
             f"sample rates: {', '.join(f'{count} at {rate} Hz' for rate, count in rates)}",
             *_oddities(manifest, dataset_dir),
@@ -52,6 +57,18 @@ def _embedding(manifest: Manifest) -> list[str]:
     known = KNOWN.get(config.sha256)
     network = f"{known.title}, license {known.license}" if known else config.name
     return [f"embedding: {network}; vectors of {config.num_values:,} values"]
+
+
+def _few_clips(manifest: Manifest) -> list[str]:
+    """Recommend a pretrained network if a class has few clips to learn from, and there is none."""
+    counts = {label: manifest.num_clips["train"].get(label, 0) for label in manifest.classes}
+    label, count = min(counts.items(), key=lambda item: item[1])
+    if manifest.embedding is not None or count >= _FEW_CLIPS:
+        return []
+    return [
+        f"few clips: {label} has {count} to learn from; with so few, vectors of a pretrained "
+        "network help most (`embedding`)"
+    ]
 
 
 def _oddities(manifest: Manifest, dataset_dir: str) -> list[str]:

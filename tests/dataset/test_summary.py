@@ -3,6 +3,7 @@ from dataclasses import replace
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.summary import summarize
 from freqquest.dataset.windows import WindowConfig
+from freqquest.embedding.config import EmbeddingConfig
 from freqquest.storage import locate
 
 
@@ -16,6 +17,31 @@ def test_the_summary_lists_classes_clips_recordings_sound_and_rates(dataset_dir)
     assert "rows: 32 train, 4 validation, 3 test" in lines
     assert "sample rates: 23 at 22050 Hz" in lines
     assert "rejected clips: 1 (listed in there/quarantine.csv)" in lines
+
+
+def test_a_pretrained_network_is_recommended_for_few_clips(dataset_dir):
+    manifest = load_manifest(locate(dataset_dir))
+    train = dict.fromkeys(manifest.classes, 1000)
+
+    def lines(count, **changes):
+        clips = manifest.num_clips | {"train": train | {"low": count}}
+        text = summarize(replace(manifest, num_clips=clips, **changes), "there")
+        return [line for line in text.splitlines() if line.startswith("few clips:")]
+
+    assert lines(49) == [
+        "few clips: low has 49 to learn from; with so few, vectors of a pretrained network help "
+        "most (`embedding`)"
+    ]
+    assert lines(50) == []
+    network = EmbeddingConfig(
+        name="ears.onnx",
+        sha256="",
+        sample_rate_hz=16_000,
+        tensor="mean",
+        num_samples=None,
+        num_values=4,
+    )
+    assert lines(49, embedding=network) == []
 
 
 def test_the_summary_says_what_is_odd(dataset_dir):

@@ -92,6 +92,7 @@ def test_without_a_folder_every_stage_runs_on_demo_clips_in_one_run_folder(pipel
         f"--logdir {run}/tensorboard",
     ):
         assert part in pipeline.stdout
+    assert "vectors of a pretrained network help most (--embedding)" in pipeline.stderr
 
 
 def test_the_report_shows_every_stage_and_its_links_work(pipeline):
