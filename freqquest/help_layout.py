@@ -221,6 +221,10 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
         "--dataset-dir data/clips",
         "--dataset-dir data/clips --use-gpu --num-runs 5",
     ),
+    "benchmark generators": (
+        "--audio-dir train --metadata metadata.csv",
+        "--audio-dir train --metadata metadata.csv --folds 1 --num-seeds 1 --epochs 20",
+    ),
     "benchmark export": (
         "--model results/cnn/best_model.keras --dataset-dir data/clips",
         "--model results/cnn/best_model.keras --dataset-dir data/clips --output /tmp/export.json",

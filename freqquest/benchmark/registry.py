@@ -15,6 +15,7 @@ from freqquest.benchmark.events_config import EventsBenchmark
 from freqquest.benchmark.export_config import ExportBenchmark
 from freqquest.benchmark.extra_config import ExtraBenchmark
 from freqquest.benchmark.few_clips_config import FewClipsBenchmark
+from freqquest.benchmark.generators_config import GeneratorsBenchmark
 from freqquest.benchmark.inversion_config import InversionBenchmark
 from freqquest.benchmark.preprocess_config import PreprocessBenchmark
 from freqquest.benchmark.scale_config import ScaleBenchmark
@@ -65,6 +66,7 @@ BENCHMARKS = {
     "events": _benchmark("events", EventsBenchmark, on_ray=True),
     "inversion": _benchmark("inversion", InversionBenchmark),
     "cgan": _benchmark("cgan", CganBenchmark),
+    "generators": _benchmark("generators", GeneratorsBenchmark, on_ray=True),
     "export": _benchmark("export", ExportBenchmark),
     "serve": _benchmark("serve", ServeBenchmark),
     "scale": _benchmark("scale", ScaleBenchmark),

@@ -144,6 +144,7 @@ class EvaluationMetrics(TypedDict):
     """The judge's metrics of some clips."""
 
     overall: dict[str, float | None]
+    by_class: dict[str, dict[str, float | None]]
     num_clips: int
     note: str
 
