@@ -50,6 +50,18 @@ class BenchmarkConfig:
         if not self.output.endswith(".json"):
             raise ValueError(f"`output={self.output}` must end in .json")
 
+    def require_each_once(self, *names: str) -> None:
+        """Require that the named tuples have values, and none twice.
+
+        Raises:
+            ValueError: One is empty, or has a value twice.
+        """
+        for name in names:
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                shown = " ".join(map(str, values))
+                raise ValueError(f"`{name}={shown}` must name one or more, each once")
+
     def require_positive(self, *names: str) -> None:
         """Require that the named numbers, and all numbers of a named tuple, are None or at least 1.
 

@@ -6,7 +6,6 @@ Shapes: N clips, K classes.
 import itertools
 import statistics
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -106,7 +105,7 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
             "summary": scores | {"time_to_reference": to_reference},
             "runs": [run.to_json() for run in runs],
         },
-        rows=_rows(list(scores.values()), to_reference, folds),
+        rows=_rows(scores, to_reference, folds),
         header=("what", *scores),
     ).write(output)
 
@@ -238,13 +237,17 @@ def _draw(
         for run in runs
         if run.trained.accuracies
     }
-    plot = plots.curves(curves, "default, on the held-out fold", "epoch", "accuracy")
-    (output.parent / f"{stem}_curves.png").write_bytes(plots.png(plot))
+    if curves:
+        plot = plots.curves(curves, "default, on the held-out fold", "epoch", "accuracy")
+        (output.parent / f"{stem}_curves.png").write_bytes(plots.png(plot))
 
 
 def _rows(
-    columns: Sequence[KindScores], to_reference: TimeToReference | None, folds: tuple[str, ...]
+    scores_by_kind: dict[str, KindScores],
+    to_reference: TimeToReference | None,
+    folds: tuple[str, ...],
 ) -> list[Row]:
+    columns = list(scores_by_kind.values())
     accuracy, *others = score_rows(columns)
     rows = [
         accuracy,
@@ -265,4 +268,4 @@ def _rows(
         f"(median; {to_reference['num_reached']} of {len(to_reference['shares'])} runs get there)"
     )
     what = "`default`'s share of the reference's time until it stays as good as that ends"
-    return [*rows, (what, "", reached, *[""] * (len(columns) - 2))]
+    return [*rows, (what, *(reached if kind == "default" else "" for kind in scores_by_kind))]

@@ -32,4 +32,5 @@ class CnnBenchmark(BenchmarkConfig):
 
     def __post_init__(self) -> None:
         self.require_positive("num_seeds", "max_epochs")
+        self.require_each_once("presets")
         self.require_json_output()

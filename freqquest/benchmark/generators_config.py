@@ -51,4 +51,5 @@ class GeneratorsBenchmark(BenchmarkConfig):
 
     def __post_init__(self) -> None:
         self.require_positive("folds", "num_seeds", "epochs", "judge_epochs")
+        self.require_each_once("presets", "folds")
         self.require_json_output()

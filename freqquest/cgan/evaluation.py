@@ -1,4 +1,4 @@
-"""An evaluation of generated clips in one or two spaces, and how it is told. No Ray, no torch."""
+"""Evaluation of generated clips in one or two spaces, as text and JSON. No Ray, no torch."""
 
 from dataclasses import dataclass
 

@@ -129,6 +129,8 @@ def _settings(config: TrainConfig, manifest: Manifest) -> dict[str, object]:
     """Return everything that shapes the generator: the preset's values, but not the workers."""
     judge = _judge_file(config, manifest)
     preset = dataclasses.asdict(config.cgan_config)
+    if not preset["overlapping"]:
+        del preset["overlapping"]  # so that the recipe's earlier run folders stay valid
     return {
         "dataset_sha256": manifest.content_sha256,
         "preset": config.preset,

@@ -109,9 +109,9 @@ class CnnConfig:
     """Share of each target that is spread over all classes; unused if clips have several labels."""
 
     weight_average: float = 1 / 3
-    """Share of the steps, counted from the last one, that the kept average of the weights spans; 0
-    for the last weights. Step t of a share s counts as t^(1/s - 1) (polynomial-decay averaging,
-    Shamir and Zhang, 2013)."""
+    """Width s of the average of the weights over all steps, which is kept: step t counts as
+    t^(1/s - 1), so that later steps count more (polynomial-decay averaging, Shamir and Zhang,
+    2013). With 1, all count alike; 0 keeps the last weights."""
 
     batch_size: int = 32
     """Clips in one training step."""

@@ -198,6 +198,8 @@ class RemoteJudge:
 
     def classify_inputs(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
         """Return the result of `Judge.classify_inputs`."""
+        if self._number:  # it takes the vectors alone
+            inputs = inputs._replace(spectrograms=inputs.spectrograms[:, :0])
         return _fetch(self._actor.classify_inputs.remote(self._number, inputs))
 
 

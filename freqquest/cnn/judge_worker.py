@@ -13,9 +13,12 @@ from freqquest.dataset.manifest import Manifest
 from freqquest.dataset.read import SplitReader
 from freqquest.storage import Location
 
+_MAX_CLIPS = 4_000
+"""Training clips that the head is fitted to, at most: it must not delay the judge for minutes."""
+
 
 class Judges:
-    """The actor, whose methods are those of `Judge`, with the number of the judge before."""
+    """The actor: the methods of `Judge`, with the judge's number as first argument."""
 
     def __init__(
         self, model_file: Location, classes: list[str], embedded: tuple[Location, Manifest] | None
@@ -77,13 +80,16 @@ class EmbeddingJudge:
 
 
 def _fit(dataset: Location, manifest: Manifest) -> Head:
-    shards = SplitReader(dataset, manifest, "train", "cnn").shards()
-    vectors, labels, recordings = zip(
-        *((shard.vectors, shard.labels, shard.recordings) for shard in shards), strict=True
-    )
+    parts, num_clips = [], 0
+    for shard in SplitReader(dataset, manifest, "train", "cnn").shards():
+        parts.append((shard.vectors, shard.labels, shard.recordings))
+        num_clips += len(shard.labels)
+        if num_clips >= _MAX_CLIPS:
+            break
+    vectors, labels, recordings = (np.concatenate(each) for each in zip(*parts, strict=True))
     return fit_vectors(
-        np.concatenate(vectors),
-        np.concatenate(labels),
-        np.concatenate(recordings),
+        vectors,
+        labels,
+        recordings,
         has_several_labels=manifest.has_several_labels,
     )

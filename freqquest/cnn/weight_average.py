@@ -12,7 +12,7 @@ class AveragedWeights(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
     """Keeps a second model with averages of the first one's weights and statistics.
 
     Source: Shamir and Zhang, "Stochastic gradient descent for non-smooth optimization", 2013
-    (polynomial-decay averaging), which needs neither the number of steps nor their weights.
+    (polynomial-decay averaging), which needs to know neither the number of steps nor all weights.
     """
 
     def __init__(self, averaged: keras.Model, trained: keras.Model, share: float) -> None:
@@ -21,8 +21,8 @@ class AveragedWeights(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         Args:
             averaged: Model of the same layers, which gets the averages.
             trained: Model that is trained.
-            share: Share of the steps so far, counted from the last one, that the average spans: 1
-                weighs all alike, 0 copies the weights.
+            share: Width s of the average: step t counts as t^(1/s - 1). With 1, all steps count
+                alike; 0 copies the weights.
         """
         super().__init__()
         averaged.set_weights(trained.get_weights())

@@ -14,6 +14,12 @@ from freqquest.errors import UserError
         (PreprocessBenchmark, {"memory_clips": (5, 0)}, "`memory_clips=5 0` must be 1 or more"),
         (PreprocessBenchmark, {"output": "a.csv"}, "`output=a.csv` must end in .json"),
         (CnnBenchmark, {"dataset_dir": "d", "max_epochs": 0}, "`max_epochs=0` must be 1 or more"),
+        (CnnBenchmark, {"dataset_dir": "d", "presets": ()}, "`presets=` must name one or more"),
+        (
+            CnnBenchmark,
+            {"dataset_dir": "d", "presets": ("default", "default")},
+            "`presets=default default` must name one or more, each once",
+        ),
         (ScaleBenchmark, {"num_clips": (5, 5)}, "`num_clips=5 5` must name the smaller number"),
         (ScaleBenchmark, {"num_nodes": (2, 3)}, "`num_nodes=2 3` must include 1"),
     ],

@@ -68,6 +68,9 @@ def test_settings_hold_the_preset_and_the_judge_but_not_the_workers(dataset_dir,
     plain = train._settings(config(dataset_dir, tmp_path), manifest)
     assert plain["preset.architecture"] == "projection"
     assert plain["judge_sha256"] is None
+    assert plain["preset.overlapping"]
+    recipe = train._settings(config(dataset_dir, tmp_path, preset="reference"), manifest)
+    assert "preset.overlapping" not in recipe  # so that run folders from before it stay valid
     assert train._settings(config(dataset_dir, tmp_path, num_workers="2:4"), manifest) == plain
     judged = config(dataset_dir, tmp_path, judge=str(tmp_path / "judge.keras"))
     assert len(train._settings(judged, manifest)["judge_sha256"]) == 64

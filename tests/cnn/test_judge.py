@@ -135,6 +135,7 @@ def test_a_remote_judge_can_be_pickled():
     judge.by_embedding = RemoteJudge("handle", number=1)
     copied = pickle.loads(pickle.dumps(judge))
     assert copied._actor == copied.by_embedding._actor == "handle"
+    assert (copied._number, copied.by_embedding._number) == (0, 1)
 
 
 def test_probabilities_come_in_the_order_of_the_given_classes(model_file, judge):

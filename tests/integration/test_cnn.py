@@ -41,11 +41,11 @@ def test_the_benchmark_of_the_presets_writes_metrics_a_table_and_plots(
     done = job("benchmark", "cnn", *arguments, *folds)
     assert output.with_suffix(".md").read_text() in done.stdout + "\n"
     report = json.loads(output.read_text())
-    assert [run["preset"] for run in report["runs"]] == ["reference", "default"]
+    assert [run["kind"] for run in report["runs"]] == ["reference", "default"]
     for run in report["runs"]:
         num_right = sum(run["confusions"][i][i] for i in (0, 1))
         assert run["accuracy"] == num_right / 2  # of the recording's two clips
-        assert report["summary"][run["preset"]]["accuracy"] == run["accuracy"]
+        assert report["summary"][run["kind"]]["accuracy"] == run["accuracy"]
     assert len(list(tmp_path.glob("cnn_*.png"))) == 3
 
 

@@ -290,7 +290,7 @@ def test_each_space_has_a_table_and_curves_beside_those_of_the_mixture(
     tables = re.findall(r"<table class=\"sortable\">(.*?)</table>", page)
     assert ["frechet (real)" in table for table in tables] == [True, False]
     assert all("<td>dog</td> <td>0.500 (0.500) </td>" in table for table in tables)
-    assert "in parentheses, real ones, by a network." in page
+    assert "in parentheses, real ones; by a network." in page
     assert "here 0.062 (real clips: 0.031)" in page
     assert drawn == {
         "mixture": ([0.1, 0.2], 0.5),

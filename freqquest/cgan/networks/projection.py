@@ -26,7 +26,7 @@ _NUM_HEIGHTS = 8
 """Parts of the frequency range whose features the discriminator compares with the class."""
 
 _PATCH = 4
-"""Distance of the squares that the generator's last layer writes; the discriminator's first
+"""Step between the squares that the generator's last layer writes; the discriminator's first
 stride."""
 
 
