@@ -37,8 +37,8 @@ def of_training_clips(dataset: Location, manifest: Manifest) -> Sound:
     for label in manifest.classes:
         some = rows[rows["label"] == label].sample(frac=1, random_state=0)[: 2 * _NUM_CLIPS]
         waveforms = (
-            waveform_if_readable(row.path, manifest.clip, row.start_s, row.end_s)
-            for row in some.itertuples()
+            waveform_if_readable(row["path"], manifest.clip, row["start_s"], row["end_s"])
+            for row in some.to_dict("records")
         )
         sound[label] = _medians(each for each in waveforms if each is not None)
     return sound
