@@ -29,8 +29,8 @@ class CganConfig:
     """Channels of the generator's smallest map (projection only)."""
 
     overlapping: bool = True
-    """Write the image in overlapping squares of 8 x 8 values; False writes squares of 4 x 4, which
-    leave a grid (projection only)."""
+    """Write the image in overlapping squares of 8 x 8 values; False writes squares of 4 x 4
+    that touch (projection only)."""
 
     discriminator_channels: int = 128
     """Channels of the discriminator's smallest map (projection only)."""

@@ -49,7 +49,7 @@ class ModulatedGenerator(nn.Module):
             noise_dim: Z.
             num_channels: Channels of the smallest map; each doubling of the sides halves them.
             image: M and T, multiples of DOWNSCALE.
-            overlapping: Write squares that overlap by half, so that their edges do not show.
+            overlapping: Write squares that overlap by half, not squares that touch.
         """
         super().__init__()
         self.start = num_channels, image[0] // DOWNSCALE, image[1] // DOWNSCALE
