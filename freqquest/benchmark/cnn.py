@@ -26,10 +26,10 @@ from freqquest.benchmark.cnn_training import (
     train_and_test,
     train_in_parallel,
 )
-from freqquest.benchmark.folds import load_folds
+from freqquest.benchmark.folds import about_embedding, load_folds
 from freqquest.benchmark.result import BenchmarkResult
 from freqquest.cnn.config import PRESETS, CnnConfig
-from freqquest.cnn.heads import fit_head
+from freqquest.cnn.heads import fit_on_split
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, hold_out
 from freqquest.cnn.network import SMALLEST_PROBABILITY
 from freqquest.cnn.tune_config import MAX_EPOCHS
@@ -100,7 +100,7 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
         name="cnn",
         settings={"folds": folds, "num_seeds": config.num_seeds, "max_epochs": config.max_epochs},
         about=f"{int((~clips.is_training_only).sum())} clips; trained on all folds but one, tested "
-        "on that one" + (f"; embedding by {manifest.embedding.name}" if manifest.embedding else ""),
+        "on that one" + about_embedding(manifest),
         measurements={
             "summary": scores | {"time_to_reference": to_reference},
             "runs": [run.to_json() for run in runs],
@@ -150,14 +150,12 @@ def _with_embedding(
     runs: list[FoldRun], clips: LabeledClips, folds: tuple[str, ...]
 ) -> list[FoldRun]:
     """Fit and test a head for each fold, and its mean with each training of `default`."""
-    assert clips.vectors is not None
     heads, fused = [], []
     for fold in folds:
         rows = np.flatnonzero((clips.groups == fold) & ~clips.is_training_only)
         start = time.perf_counter()
-        head = fit_head(clips, hold_out(clips, rows).train)
+        of_head = fit_on_split(clips, hold_out(clips, rows)).probabilities
         seconds = [time.perf_counter() - start]
-        of_head = head.probabilities(clips.vectors[rows])
         heads.append(FoldRun(HEAD, fold, tested(clips, rows, of_head, 0, seconds, [])))
         for run in runs:
             if (run.kind, run.fold) == ("default", fold):

@@ -14,10 +14,10 @@ from freqquest import plots
 from freqquest.benchmark.cnn import FUSION, HEAD, recipe_split
 from freqquest.benchmark.cnn_training import train_and_test, train_in_parallel
 from freqquest.benchmark.few_clips_config import FewClipsBenchmark
-from freqquest.benchmark.folds import load_folds
-from freqquest.benchmark.result import BenchmarkResult
+from freqquest.benchmark.folds import about_embedding, load_folds
+from freqquest.benchmark.result import BenchmarkResult, mean_and_range
 from freqquest.cnn.config import PRESETS
-from freqquest.cnn.heads import fit_head
+from freqquest.cnn.heads import fit_on_split
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.tune_config import MAX_EPOCHS
 from freqquest.presets import Preset
@@ -77,12 +77,11 @@ def benchmark_few_clips(config: FewClipsBenchmark) -> str:
         name="few_clips",
         settings={"folds": folds, "num_draws": config.num_draws, "max_epochs": config.max_epochs},
         about=f"accuracy on {of_folds}, each held out in turn, after training on few clips of each "
-        f"class; mean and range of {config.num_draws} draws"
-        + (f"; embedding by {manifest.embedding.name}" if manifest.embedding else ""),
+        f"class; mean and range of {config.num_draws} draws" + about_embedding(manifest),
         measurements={"means": means, "runs": _runs(clips, draws, accuracies)},
         header=("clips of each class", *accuracies),
         rows=[
-            (str(size), *(_cell(sizes[size]) for sizes in by_size.values()))
+            (str(size), *(mean_and_range(sizes[size]) for sizes in by_size.values()))
             for size in config.sizes
         ],
     ).write(output)
@@ -154,10 +153,7 @@ def _accuracies(
         for preset, start in zip(_PRESETS, (0, len(draws)), strict=True)
     }
     if clips.vectors is not None:
-        predictions[HEAD] = [
-            fit_head(clips, draw.split.train).probabilities(clips.vectors[draw.split.validation])
-            for draw in draws
-        ]
+        predictions[HEAD] = [fit_on_split(clips, draw.split).probabilities for draw in draws]
         predictions[FUSION] = [
             clips.score.mean(pair)
             for pair in zip(predictions["default"], predictions[HEAD], strict=True)
@@ -169,7 +165,3 @@ def _accuracies(
         ]
         for name, of_draws in predictions.items()
     }
-
-
-def _cell(accuracies: list[float]) -> str:
-    return f"{statistics.mean(accuracies):.3f} ({min(accuracies):.3f} to {max(accuracies):.3f})"

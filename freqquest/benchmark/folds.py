@@ -29,6 +29,11 @@ def load_folds(dataset_dir: str, folds: tuple[str, ...]) -> FoldedClips:
     return FoldedClips(manifest, clips, find_folds(dataset_dir, folds, clips))
 
 
+def about_embedding(manifest: Manifest) -> str:
+    """Return the end of a phrase on the measurements: the pretrained network, if there is one."""
+    return f"; embedding by {manifest.embedding.name}" if manifest.embedding else ""
+
+
 def find_folds(dataset_dir: str, folds: tuple[str, ...], clips: LabeledClips) -> tuple[str, ...]:
     """Return the folds to test on: those that the user names, or all of the dataset.
 

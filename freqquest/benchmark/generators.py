@@ -1,7 +1,6 @@
 """Benchmark of generators: their clips beside real ones of a fold that they did not learn from."""
 
 import itertools
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,8 +9,9 @@ from typing import cast
 from freqquest.benchmark import generators_sound
 from freqquest.benchmark.generators_config import GeneratorsBenchmark
 from freqquest.benchmark.generators_sound import Sound
-from freqquest.benchmark.result import BenchmarkResult
+from freqquest.benchmark.result import BenchmarkResult, mean_and_range
 from freqquest.cgan.config import TrainConfig
+from freqquest.cgan.realism import mean_of_known
 from freqquest.cgan.train import train_cgan
 from freqquest.cnn.judge import start_judge
 from freqquest.cnn.tune import tune_cnn
@@ -68,7 +68,11 @@ def benchmark_generators(config: GeneratorsBenchmark) -> str:
         _train(config, fold, preset, seed)
         for fold, preset, seed in itertools.product(folds, config.presets, range(config.num_seeds))
     ]
-    names = [name for name in runs[0].generated if all(name in run.generated for run in runs)]
+    names = [
+        name
+        for name in runs[0].generated
+        if all(name in run.generated and name in run.real for run in runs)
+    ]
     return BenchmarkResult(
         name="generators",
         settings={
@@ -153,28 +157,23 @@ def _by_space(metrics: GeneratorMetrics, of: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for space, judged in spaces.items():
         evaluation = cast(dict[str, EvaluationMetrics], judged)[of]
-        values = evaluation["overall"] | {"kernel_by_class": _mean_kernel(evaluation)}
+        values = evaluation["overall"] | {
+            "kernel_by_class": mean_of_known(
+                metrics["kernel"] for metrics in evaluation["by_class"].values()
+            )
+        }
         found |= {
             f"{space}/{name}": value for name in _OF_SPACES if (value := values[name]) is not None
         }
     return found
 
 
-def _mean_kernel(evaluation: EvaluationMetrics) -> float | None:
-    by_class = [
-        kernel
-        for metrics in evaluation["by_class"].values()
-        if (kernel := metrics["kernel"]) is not None
-    ]
-    return statistics.mean(by_class) if by_class else None
-
-
 def _row(name: str, presets: Sequence[str], runs: list[GeneratorRun]) -> tuple[str, ...]:
-    return (
-        name,
-        *(_cell([run.generated[name] for run in runs if run.preset == each]) for each in presets),
-        _cell([run.real[name] for run in runs if name in run.real]),
+    generated = (
+        mean_and_range([run.generated[name] for run in runs if run.preset == each])
+        for each in presets
     )
+    return name, *generated, mean_and_range([run.real[name] for run in runs])
 
 
 def _sound_rows(
@@ -182,7 +181,7 @@ def _sound_rows(
 ) -> list[tuple[str, ...]]:
     def cells(part: int, label: str) -> list[str]:
         return [
-            _cell([run.sound[label][part] for run in runs if run.preset == each])
+            mean_and_range([run.sound[label][part] for run in runs if run.preset == each])
             for each in presets
         ]
 
@@ -192,10 +191,3 @@ def _sound_rows(
         for part, name in enumerate(names)
         for label in classes
     ]
-
-
-def _cell(values: list[float]) -> str:
-    if not values:
-        return ""
-    mean, lowest, highest = statistics.mean(values), min(values), max(values)
-    return f"{mean:.3f} ({lowest:.3f} to {highest:.3f})" if len(values) > 1 else f"{mean:.3f}"

@@ -5,6 +5,7 @@ Shapes: N clips, S samples.
 
 from collections.abc import Iterable
 
+import librosa
 import numpy as np
 
 from freqquest.cgan.generator import Generator
@@ -70,8 +71,8 @@ def flatness(waveform: np.ndarray) -> float:
     It is the geometric mean of the power spectrum, divided by its arithmetic mean; the median over
     the frames within 40 dB of the loudest.
     """
-    frames = np.lib.stride_tricks.sliding_window_view(waveform, _FRAME)[:: _FRAME // 2]
-    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(_FRAME), axis=1)))[:, 2:] + 1e-10
-    total = power.sum(axis=1)
-    power = power[total > _FAINT * total.max()]
-    return float(np.median(np.exp(np.log(power).mean(axis=1)) / power.mean(axis=1)))
+    stft = librosa.stft(waveform, n_fft=_FRAME, hop_length=_FRAME // 2, center=False)
+    power = np.square(np.abs(stft))[2:]  # without the lowest bins, which hold offsets
+    total = power.sum(axis=0)
+    audible = power[:, total >= _FAINT * total.max()]
+    return float(np.median(librosa.feature.spectral_flatness(S=audible, power=1)))

@@ -1,12 +1,18 @@
 """Results of a benchmark: JSON with every measurement, and a Markdown table beside it."""
 
 import json
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from freqquest.benchmark.machine import describe_hardware
 from freqquest.storage import Location
+
+
+def mean_and_range(values: Sequence[float]) -> str:
+    """Return a cell of a table."""
+    return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,8 +10,8 @@ from freqquest.benchmark.cnn import benchmark_cnn
 from freqquest.benchmark.cnn_config import CnnBenchmark
 from freqquest.benchmark.few_clips import draw_clips
 from freqquest.benchmark.few_clips_config import FewClipsBenchmark
-from freqquest.embedding.config import EmbeddingConfig
 from tests.cnn.conftest import make_clips
+from tests.embedding.tiny_networks import DESCRIPTION
 
 
 def clips_of(recordings, folds):
@@ -49,15 +49,7 @@ def test_a_draw_takes_many_recordings_of_the_other_folds_and_grows_with_its_size
 def with_vectors(monkeypatch):
     """A dataset of two folds with vectors, whatever its folder."""
     clips = replace(make_clips(folds=2), vectors=np.random.default_rng(0).normal(size=(32, 4)))
-    network = EmbeddingConfig(
-        name="ears.onnx",
-        sha256="",
-        sample_rate_hz=16_000,
-        tensor="mean",
-        num_samples=None,
-        num_values=4,
-    )
-    manifest = SimpleNamespace(embedding=network, require_one_label=lambda *_: None)
+    manifest = SimpleNamespace(embedding=DESCRIPTION, require_one_label=lambda *_: None)
     monkeypatch.setattr(folds, "load_manifest", lambda _: manifest)
     monkeypatch.setattr(folds, "load_labeled", lambda *_: clips)
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.summary import summarize
 from freqquest.dataset.windows import WindowConfig
-from freqquest.embedding.config import EmbeddingConfig
 from freqquest.storage import locate
+from tests.embedding.tiny_networks import DESCRIPTION
 
 
 def test_the_summary_lists_classes_clips_recordings_sound_and_rates(dataset_dir):
@@ -33,15 +33,7 @@ def test_a_pretrained_network_is_recommended_for_few_clips(dataset_dir):
         "most (`embedding`)"
     ]
     assert lines(50) == []
-    network = EmbeddingConfig(
-        name="ears.onnx",
-        sha256="",
-        sample_rate_hz=16_000,
-        tensor="mean",
-        num_samples=None,
-        num_values=4,
-    )
-    assert lines(49, embedding=network) == []
+    assert lines(49, embedding=DESCRIPTION) == []
 
 
 def test_the_summary_says_what_is_odd(dataset_dir):
