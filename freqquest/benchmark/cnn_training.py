@@ -90,17 +90,17 @@ def train_and_test(
     """
     from freqquest.cnn.devices import Device, prepare
     from freqquest.cnn.network import predict_probabilities
-    from freqquest.cnn.training import fit
+    from freqquest.cnn.training import Epoch, fit
 
     prepare(Device())
     seconds: list[float] = []
     accuracies: list[float] = []
 
-    def record(_: np.ndarray, epoch: dict[str, float]) -> None:
-        seconds.append(epoch["train/seconds"])
+    def record(epoch: Epoch) -> None:
+        seconds.append(epoch.metrics["train/seconds"])
         # This schedule does not look at its validation clips, which are the test clips.
         if cnn_config.schedule == "one_cycle":
-            accuracies.append(epoch["validation/accuracy"])
+            accuracies.append(epoch.metrics["validation/accuracy"])
 
     model = fit(cnn_config, clips, split, max_epochs=max_epochs, seed=seed, on_epoch=record)
     probabilities = predict_probabilities(model, Inputs(clips.spectrograms[test_rows]))

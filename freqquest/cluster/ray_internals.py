@@ -13,7 +13,6 @@ from unittest import mock
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
-    from ray.tune import Tuner
     from ray.tune.search.optuna import OptunaSearch
 
     from freqquest.storage import Location
@@ -37,6 +36,7 @@ QUIET_VARIABLES = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials write their own logs
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # pages long; ours are lines
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it would report an interrupted search as finished
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",  # trials are saved often
     "RAY_AIR_NEW_OUTPUT": "0",  # it prints tables even when told to be silent
 }
 """Environment variables that Ray reads when it is imported, and the values we prefer."""
@@ -124,22 +124,6 @@ def use_all_cores_at_once() -> None:
     from ray.data._internal.execution.resource_manager import ResourceManager
 
     ResourceManager.GLOBAL_LIMITS_UPDATE_INTERVAL_S = 0.05
-
-
-def restart_unfinished_trials(trials: "Location", trainable: object) -> "Tuner":
-    """Resume a search of Ray Tune: finished trials are kept, all others start from their beginning.
-
-    The public arguments of `Tuner.restore` would let unfinished trials continue from a checkpoint.
-    """
-    from ray import tune
-
-    restart = tune.ResumeConfig(
-        unfinished=tune.ResumeConfig.ResumeType.RESTART,
-        errored=tune.ResumeConfig.ResumeType.RESTART,
-    )
-    return tune.Tuner.restore(
-        trials.path, trainable, storage_filesystem=trials.filesystem, _resume_config=restart
-    )
 
 
 def knows_trial(search: "OptunaSearch", trial_id: str) -> bool:

@@ -110,6 +110,10 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
         )
         return spectrograms[..., None], targets
 
+    def begin_at(self, epoch: int) -> None:
+        """Leave out the epochs before this one, counted from 0."""
+        self._epoch = epoch
+
     def on_epoch_end(self) -> None:
         """Go on to the next epoch; Keras calls this after each epoch, and once before the first."""
         self._epoch += 1

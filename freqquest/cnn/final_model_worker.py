@@ -4,6 +4,9 @@ Keras is imported inside the functions, so that the driver never loads it.
 """
 
 import dataclasses
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,40 +19,84 @@ from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.model_card import ModelCard
 from freqquest.cnn.model_file import add_card, load_model, to_bytes
 from freqquest.cnn.network import predict_probabilities
+from freqquest.cnn.save_timer import SAVE_INTERVAL_S, SaveTimer
 from freqquest.cnn.search.outcome import HeldOut
 from freqquest.dataset.clip_inputs import Analysis, Inputs
 from freqquest.storage import Location
 
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitTask:
+    """One network to train."""
+
+    cnn_config: CnnConfig
+    split: SplitRows
+    max_epochs: int
+    seed: int
+    save_interval_s: float = SAVE_INTERVAL_S
+
 
 def fit_network(
-    clips: LabeledClips,
-    cnn_config: CnnConfig,
-    split: SplitRows,
-    max_epochs: int,
-    seed: int,
-    device: Device,
-    model_file: Location,
+    clips: LabeledClips, task: FitTask, device: Device, model_file: Location
 ) -> np.ndarray | None:
     """Train one network and save it without a card, unless an earlier run has done so.
+
+    A training that was interrupted goes on after the epoch that it has saved last.
 
     Returns:
         Its probabilities `[N, K]` for the split's validation clips (N may be 0); None if the
         training diverged, in which case nothing is saved.
     """
     prepare(device)
-    from freqquest.cnn.training import DivergedError, fit
+    from freqquest.cnn.training import DivergedError
 
+    state_file = model_file.parent / f"{model_file.name}.training"
     if model_file.is_file():
         model = load_model(model_file)
     else:
         try:
-            model = fit(cnn_config, clips, split, max_epochs=max_epochs, seed=seed, device=device)
+            model = _train(clips, task, device, state_file)
         except DivergedError:
             return None
         model_file.write_bytes(to_bytes(model))
-    if not len(split.validation):
+    state_file.remove_file()
+    if not len(task.split.validation):
         return np.zeros((0, len(clips.classes)))
-    return predict_probabilities(model, Inputs(clips.spectrograms[split.validation]))
+    return predict_probabilities(model, Inputs(clips.spectrograms[task.split.validation]))
+
+
+def _train(
+    clips: LabeledClips, task: FitTask, device: Device, state_file: Location
+) -> "keras.Model":
+    """Train a network from its saved state or, if there is none to be used, from the beginning."""
+    from freqquest.cnn.training import Epoch, fit
+    from freqquest.cnn.training_state import UnusableStateError
+
+    timer = SaveTimer(task.save_interval_s)
+
+    def save(epoch: Epoch) -> None:
+        if timer.is_due():
+            state_file.write_bytes(epoch.save())
+
+    train = partial(
+        fit,
+        task.cnn_config,
+        clips,
+        task.split,
+        max_epochs=task.max_epochs,
+        seed=task.seed,
+        on_epoch=save,
+        device=device,
+    )
+    if state_file.is_file():
+        try:
+            return train(saved=state_file.read_bytes())
+        except UnusableStateError as error:
+            print(f"a network is trained again, because {state_file} cannot be used: {error}")
+    return train()
 
 
 def save_final_model(

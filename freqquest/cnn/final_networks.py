@@ -5,16 +5,14 @@ Keras.
 """
 
 import sys
-from dataclasses import dataclass
 
 import numpy as np
 import ray
 
 from freqquest.cluster import capacity
 from freqquest.cluster.tasks import cancel_on_error
-from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.devices import Device
-from freqquest.cnn.final_model_worker import fit_network
+from freqquest.cnn.final_model_worker import FitTask, fit_network
 from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
 from freqquest.cnn.leakage_audit import RECORDING
@@ -26,16 +24,6 @@ from freqquest.storage import Location
 
 Predictions = dict[str, np.ndarray | None]
 """Probabilities `[N, K]` of validation clips, by name of the network; None if it diverged."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FitTask:
-    """One network to train."""
-
-    cnn_config: CnnConfig
-    split: SplitRows
-    max_epochs: int
-    seed: int
 
 
 def fit_networks(
@@ -150,15 +138,7 @@ def fit_all(
         max_calls=1,
     )(fit_network)
     waiting = {
-        remote_fit.remote(
-            shared_clips,
-            task.cnn_config,
-            task.split,
-            task.max_epochs,
-            task.seed,
-            device,
-            folder / f"{name}.keras",
-        ): name
+        remote_fit.remote(shared_clips, task, device, folder / f"{name}.keras"): name
         for name, task in tasks.items()
     }
     predictions: Predictions = {}

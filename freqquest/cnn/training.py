@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,6 +18,7 @@ from freqquest.cnn.devices import Device
 from freqquest.cnn.frameworks import keras
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.network import build_model, predict_probabilities
+from freqquest.cnn.training_state import TrainingState
 from freqquest.cnn.weight_average import AveragedWeights
 from freqquest.dataset.clip_inputs import Inputs
 
@@ -24,9 +26,17 @@ EpochMetrics = dict[str, float]
 """Losses, the score of the validation clips, the accuracy of the training if clips have one label
 each, learning rate, and the seconds of training so far."""
 
-OnEpoch = Callable[[np.ndarray, EpochMetrics], None]
-"""Receives the validation probabilities `[N, K]` (empty without validation clips) of the model that
-would be kept if training ended now, and the epoch's metrics."""
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """An epoch that has ended."""
+
+    probabilities: np.ndarray
+    """`[N, K]` of the validation clips (empty without any), by the model that would be kept if
+    training ended now."""
+    metrics: EpochMetrics
+    save: Callable[[], bytes]
+    """Returns the state of the training, from which `fit` goes on."""
 
 
 class DivergedError(Exception):
@@ -40,7 +50,8 @@ def fit(
     *,
     max_epochs: int,
     seed: int,
-    on_epoch: OnEpoch | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    saved: bytes | None = None,
     device: Device | None = None,
 ) -> keras.Model:
     """Train one configuration.
@@ -52,6 +63,7 @@ def fit(
         max_epochs: Longest training.
         seed: Seed of initial weights, dropout, order and augmentation.
         on_epoch: Called after each epoch.
+        saved: State of an interrupted training of the same settings, which goes on.
         device: Hardware, which `prepare` was called with; by default CPU cores.
 
     Returns:
@@ -60,6 +72,7 @@ def fit(
 
     Raises:
         DivergedError: The loss becomes NaN or infinite.
+        UnusableStateError: `saved` is damaged, or of another backend.
     """
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
@@ -87,18 +100,32 @@ def fit(
         kept = build()
         averaging = [AveragedWeights(kept, model, config.weight_average)]
     evaluation = _EpochEvaluation(
-        kept, clips, split.validation, on_epoch, keep_best=config.schedule == "plateau"
+        kept, clips, split.validation, keep_best=config.schedule == "plateau"
     )
     plateau = recipe_callbacks() if config.schedule == "plateau" and len(split.validation) else []
+    state = TrainingState(model, kept, evaluation, plateau)
+    if saved is not None:
+        state.restore(saved)
+        batches.begin_at(state.num_epochs)
     # The evaluation comes before the recipe's callbacks, which read its metrics.
-    with closing(batches):
-        model.fit(
-            batches,
-            epochs=max_epochs,
-            callbacks=[*averaging, evaluation, *plateau],
-            shuffle=False,
-            verbose=0,
+    callbacks = [*averaging, evaluation, *plateau, state]
+    if on_epoch is not None:
+        report = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda *_: on_epoch(
+                Epoch(evaluation.probabilities, evaluation.metrics, state.save)
+            )
         )
+        callbacks.append(report)
+    with closing(batches):
+        if not state.has_ended:
+            model.fit(
+                batches,
+                initial_epoch=state.num_epochs,
+                epochs=max_epochs,
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
     evaluation.restore_best()
     return kept
 
@@ -115,52 +142,53 @@ def recipe_callbacks() -> list[keras.callbacks.Callback]:
 
 
 class _EpochEvaluation(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
-    """Evaluates the model to keep after each epoch, for Keras' own logs and for `on_epoch`."""
+    """Evaluates the model to keep after each epoch, also for Keras' own logs."""
 
     def __init__(
-        self,
-        kept: keras.Model,
-        clips: LabeledClips,
-        rows: np.ndarray,
-        on_epoch: OnEpoch | None,
-        keep_best: bool,
+        self, kept: keras.Model, clips: LabeledClips, rows: np.ndarray, keep_best: bool
     ) -> None:
         super().__init__()
-        self._kept, self._on_epoch, self._keep_best = kept, on_epoch, keep_best
+        self._kept, self._keep_best = kept, keep_best
         self._inputs, self._labels = Inputs(clips.spectrograms[rows]), clips.labels[rows]
-        self._score, self._best, self._best_weights = clips.score, -1.0, None
-        self._seconds, self._started = 0.0, 0.0
+        self._score = clips.score
+        self._started = 0.0
+        self.seconds = 0.0
+        """Seconds of training so far."""
+        self.best = -1.0
+        """Best score of an epoch, if that one is to be kept."""
+        self.best_weights: list[np.ndarray] | None = None
+        """Weights of that epoch."""
+        self.probabilities, self.metrics = np.zeros((0, 0)), EpochMetrics()
+        """Of the last epoch."""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         assert logs is not None
-        self._seconds += time.perf_counter() - self._started
+        self.seconds += time.perf_counter() - self._started
         _require_finite(logs["loss"], epoch)
         metrics = {"train/loss": float(logs["loss"])}
         if "accuracy" in logs:
             metrics["train/accuracy"] = float(logs["accuracy"])
         metrics |= {
             "train/learning_rate": float(self.model.optimizer.learning_rate),
-            "train/seconds": self._seconds,
+            "train/seconds": self.seconds,
         }
-        probabilities = np.zeros((0, 0))
         if len(self._labels):
-            probabilities = predict_probabilities(self._kept, self._inputs)
-            logs["val_loss"] = self._score.loss(probabilities, self._labels)
+            self.probabilities = predict_probabilities(self._kept, self._inputs)
+            logs["val_loss"] = self._score.loss(self.probabilities, self._labels)
             _require_finite(logs["val_loss"], epoch)
-            score = self._score.compute(probabilities, self._labels)
+            score = self._score.compute(self.probabilities, self._labels)
             metrics |= {"validation/loss": logs["val_loss"], self._score.metric: score}
-            if self._keep_best and score > self._best:
-                self._best, self._best_weights = score, self._kept.get_weights()
-        if self._on_epoch is not None:
-            self._on_epoch(probabilities, metrics)
+            if self._keep_best and score > self.best:
+                self.best, self.best_weights = score, self._kept.get_weights()
+        self.metrics = metrics
 
     def restore_best(self) -> None:
         """Give the model the weights of its best epoch, if that one is to be kept."""
-        if self._best_weights is not None:
-            self._kept.set_weights(self._best_weights)
+        if self.best_weights is not None:
+            self._kept.set_weights(self.best_weights)
 
 
 def _require_finite(loss: float, epoch: int) -> None:

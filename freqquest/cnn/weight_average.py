@@ -30,6 +30,10 @@ class AveragedWeights(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         self._move: _Move = move[keras.config.backend()](averaged, trained)
         self._share, self._step = share, 0
 
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Count the steps of a training that goes on."""
+        self._step = int(self.model.optimizer.iterations.numpy())
+
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Move towards the trained weights, more slowly the more steps there were."""
         self._step += 1

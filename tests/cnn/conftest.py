@@ -155,8 +155,8 @@ EASY = replace(EASY, mixup=0.0, equalizer_db=0.0, num_masks=0)
 """A small network that learns the two classes of `make_clips` in a few epochs."""
 
 
-def train_easily(device, seed):
-    """Train a small network on an easy task; return it and the metrics of its epochs."""
+def train_easily(device, seed, saved=None):
+    """Train a small network on an easy task; return it and its epochs."""
     from freqquest.cnn.training import fit
 
     clips, epochs = make_clips(), []
@@ -166,10 +166,11 @@ def train_easily(device, seed):
         dataset_split(clips),
         max_epochs=6,
         seed=seed,
-        on_epoch=lambda _, metrics: epochs.append(metrics),
+        on_epoch=lambda epoch: epochs.append((epoch.metrics, epoch.save())),
+        saved=saved,
         device=device,
     )
-    return model, epochs
+    return model, *zip(*epochs, strict=True)
 
 
 def with_vectors(clips: LabeledClips, separation: float) -> LabeledClips:

@@ -127,6 +127,12 @@ def test_the_same_seed_trains_the_same_model_on_torch(on_torch):
     assert report["difference_when_repeated"] < 1e-3
 
 
+def test_a_training_that_goes_on_on_torch_is_that_without_an_interruption(on_torch):
+    _, report = on_torch
+    assert report["difference_when_continued"] < 1e-3
+    assert report["difference_when_continued_mixed"] < 1e-3
+
+
 def test_both_backends_train_as_well(on_torch):
     _, report = on_torch
     runs = [train_easily(Device(), seed)[1] for seed in range(2)]

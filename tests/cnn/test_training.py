@@ -66,7 +66,7 @@ def test_a_fit_learns_and_reports_every_epoch(clips, config):
         dataset_split(clips),
         max_epochs=6,
         seed=0,
-        on_epoch=lambda _, metrics: epochs.append(metrics),
+        on_epoch=lambda epoch: epochs.append(epoch.metrics),
     )
     assert len(epochs) == 6
     assert epochs[0].keys() == {
@@ -127,7 +127,7 @@ def test_a_loss_that_becomes_nan_ends_the_fit(clips):
             dataset_split(clips),
             max_epochs=5,
             seed=0,
-            on_epoch=lambda *epoch: reported.append(epoch),
+            on_epoch=reported.append,
         )
     assert not reported
 
@@ -135,7 +135,14 @@ def test_a_loss_that_becomes_nan_ends_the_fit(clips):
 def test_any_rows_can_be_trained_and_evaluated_on(clips):
     split = SplitRows(train=np.arange(0, 32, 2), validation=np.arange(1, 32, 2))
     epochs = []
-    fit(PLAIN, clips, split, max_epochs=1, seed=0, on_epoch=lambda _, epoch: epochs.append(epoch))
+    fit(
+        PLAIN,
+        clips,
+        split,
+        max_epochs=1,
+        seed=0,
+        on_epoch=lambda epoch: epochs.append(epoch.metrics),
+    )
     assert 0 <= epochs[0]["validation/accuracy"] <= 1
 
 
@@ -151,7 +158,7 @@ def test_clips_of_any_size_are_learned(name):
         dataset_split(clips),
         max_epochs=1,
         seed=0,
-        on_epoch=lambda _, metrics: epochs.append(metrics),
+        on_epoch=lambda epoch: epochs.append(epoch.metrics),
     )
     assert np.isfinite(epochs[0]["validation/loss"])
     probabilities = predict_probabilities(model, Inputs(clips.spectrograms[:2]))
@@ -168,7 +175,7 @@ def test_clips_with_several_labels_are_learned_label_by_label(config):
         split,
         max_epochs=8,
         seed=0,
-        on_epoch=lambda _, metrics: epochs.append(metrics),
+        on_epoch=lambda epoch: epochs.append(epoch.metrics),
     )
     assert epochs[0].keys() == {
         *("train/loss", "train/learning_rate", "train/seconds"),

@@ -36,9 +36,9 @@ class EventFile:
         self._records = _record_writer(folder / f"events.out.tfevents.{writer}.0.v2")
         self._write(Event(file_version="brain.Event:2"))
 
-    def add_scalar(self, name: str, value: float, step: int) -> None:
-        """Write a number."""
-        self._add(scalar_pb(name, value), step)
+    def add_scalar(self, name: str, value: float, step: int, time_s: float | None = None) -> None:
+        """Write a number, of now or of a time in seconds since 1970."""
+        self._add(scalar_pb(name, value), step, time_s)
 
     def add_text(self, name: str, markdown: str, step: int) -> None:
         """Write a text."""
@@ -71,11 +71,11 @@ class EventFile:
         """Close the file."""
         self._records.close()
 
-    def _add(self, summary: Summary, step: int) -> None:
-        self._write(Event(step=step, summary=summary))
+    def _add(self, summary: Summary, step: int, time_s: float | None = None) -> None:
+        self._write(Event(step=step, summary=summary), time_s)
 
-    def _write(self, event: Event) -> None:
-        event.wall_time = time.time()
+    def _write(self, event: Event, time_s: float | None = None) -> None:
+        event.wall_time = time.time() if time_s is None else time_s
         self._records.write(event.SerializeToString())
 
 

@@ -62,17 +62,18 @@ class SearchProgress(tune.Callback):  # type: ignore[misc]  # Ray is untyped
         # Created when the search starts, because Ray Tune saves this object with the search.
         self._progress: Progress | None = None
         self._done: dict[str, int] = {}
-        self._num_ended, self._num_restarted, self._best = 0, 0, 0.0
+        self._num_ended, self._num_lost, self._best = 0, 0, 0.0
 
     def on_step_begin(self, iteration: int, trials: list["Trial"], **info: object) -> None:
         if self._progress is None:
             self._begin(trials)
 
     def _begin(self, trials: list["Trial"]) -> Progress:
-        """Show the progress, with the trials that an interrupted search had finished."""
+        """Show the progress, with what an interrupted search had done."""
         self._progress = Progress("tune", self._num_trials * self._num_epochs, "epochs")
         kept = [trial for trial in trials if trial.is_finished()]
-        self._done = {trial.trial_id: self._num_epochs for trial in kept}
+        self._done = {trial.trial_id: trial.last_result.get("epoch", 0) for trial in trials}
+        self._done |= {trial.trial_id: self._num_epochs for trial in kept}
         self._num_ended = len(kept)
         self._best = max((trial.last_result.get(OBJECTIVE, 0.0) for trial in kept), default=0.0)
         self._progress.begin_at(sum(self._done.values()), self._note)
@@ -92,8 +93,7 @@ class SearchProgress(tune.Callback):  # type: ignore[misc]  # Ray is untyped
     def on_trial_recover(
         self, iteration: int, trials: list["Trial"], trial: "Trial", **info: object
     ) -> None:
-        self._num_restarted += 1
-        self._advance(trial, 0)
+        self._num_lost += 1  # the next result tells from where it goes on
 
     def on_trial_complete(
         self, iteration: int, trials: list["Trial"], trial: "Trial", **info: object
@@ -120,8 +120,8 @@ class SearchProgress(tune.Callback):  # type: ignore[misc]  # Ray is untyped
 
     @property
     def _note(self) -> str:
-        restarted = f", {self._num_restarted} lost and restarted" if self._num_restarted else ""
+        lost = f", {self._num_lost} lost and resumed" if self._num_lost else ""
         return (
-            f"{self._num_ended}/{self._num_trials} trials done{restarted}, best validation "
+            f"{self._num_ended}/{self._num_trials} trials done{lost}, best validation "
             f"score {self._best:.3f}"
         )

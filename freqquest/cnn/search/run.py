@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 _STATE_NAME = re.compile(r"experiment_state-.*\.json")
 _ERROR_LINE = re.compile(r"[\w.]+(Error|Exception|Exit)\b")
 
-_MAX_RESTARTS = 3
-"""Restarts of a trial whose process or node was lost. An error of the trial's own code would occur
-again, so it ends the trial (`run_trial`)."""
+_MAX_LOSSES = 3
+"""How often a trial goes on in another process when its own, or its node, was lost. An error of the
+trial's own code would occur again, so it ends the trial (`run_trial`)."""
 
 _NUM_RANDOM = 5
 """Trials, including the first points, after which Optuna proposes from results, not at random."""
@@ -92,7 +92,7 @@ def run_search(
         rungs=rungs(config.effective_max_epochs * len(splits)),
     )
     outcomes = _run_trials(config, task, resources, run)
-    _remove_abandoned_logs(task.logs, outcomes)
+    _remove_abandoned(run / layout.TRIALS_DIR, task.logs, outcomes)
     write_csv(table(outcomes), run / layout.TRIALS_NAME)
     _print_failures(outcomes)
     return outcomes
@@ -152,8 +152,14 @@ def _run_trials(
     num_addable = capacity.num_addable_trials(resources, config.effective_num_trials)
     ray_internals.set_max_pending_trials(max(1, num_addable))
     if can_resume(run / layout.TRIALS_DIR):
-        # A trial saves no optimizer state, so an unfinished one starts again.
-        tuner = ray_internals.restart_unfinished_trials(run / layout.TRIALS_DIR, trainable)
+        trials = run / layout.TRIALS_DIR
+        tuner = tune.Tuner.restore(
+            trials.path,
+            trainable,
+            resume_unfinished=True,
+            resume_errored=True,
+            storage_filesystem=trials.filesystem,
+        )
     else:
         tuner = _new_tuner(config, task, trainable, run)
     with release_on_interrupt():
@@ -206,7 +212,7 @@ def _new_tuner(config: TuneConfig, task: TrialTask, trainable: object, run: Loca
             storage_path=run.path,
             storage_filesystem=run.filesystem,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
-            failure_config=tune.FailureConfig(max_failures=_MAX_RESTARTS),
+            failure_config=tune.FailureConfig(max_failures=_MAX_LOSSES),
             callbacks=[SearchProgress(config.effective_num_trials, task.num_epochs)],
             verbose=0,
         ),
@@ -220,11 +226,12 @@ def _folder_name(trial: "Trial") -> str:
 
 def _outcome(result: tune.Result) -> Outcome:
     metrics = result.metrics or {}
-    checkpoint = result.checkpoint
+    state = _error_line(result.error) if result.error else metrics.get("state", "not started")
+    checkpoint = result.checkpoint if state == FINISHED else None
     return Outcome(
         trial_id=Location(result.filesystem, result.path).name,
         params=result.config or {},
-        state=_error_line(result.error) if result.error else metrics.get("state", "not started"),
+        state=state,
         score=metrics.get(OBJECTIVE, 0.0),
         fold_scores=metrics.get("scores", []),
         history=metrics.get("history", []),
@@ -238,9 +245,17 @@ def _error_line(error: Exception) -> str:
     return next((line for line in reversed(lines) if _ERROR_LINE.match(line)), lines[-1])
 
 
-def _remove_abandoned_logs(logs: Location, outcomes: list[Outcome]) -> None:
-    """Remove logs of unfinished trials of an interrupted search, which restarted with new IDs."""
-    trials = {outcome.trial_id for outcome in outcomes}
-    for folder in logs.list_dir():
-        if folder.name not in trials:
+def _remove_abandoned(trials: Location, logs: Location, outcomes: list[Outcome]) -> None:
+    """Remove states of trainings that have ended, and trials that an interrupted search forgot."""
+    by_id = {outcome.trial_id: outcome for outcome in outcomes}
+    for folder in [*trials.list_dir(), *logs.list_dir()]:
+        if not folder.is_dir():
+            continue
+        if folder.name not in by_id:
             folder.remove_dir()
+            continue
+        for checkpoint in folder.list_dir():
+            kept = by_id[folder.name].checkpoint
+            is_kept = kept is not None and checkpoint.name == kept.name
+            if checkpoint.name.startswith("checkpoint_") and not is_kept:
+                checkpoint.remove_dir()

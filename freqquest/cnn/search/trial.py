@@ -10,6 +10,7 @@ import traceback
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import ray
@@ -22,17 +23,23 @@ from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.devices import Device, prepare
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.network import predict_probabilities
+from freqquest.cnn.save_timer import SAVE_INTERVAL_S, SaveTimer
 from freqquest.cnn.search.outcome import (
     FINISHED,
     OBJECTIVE,
-    PREDICTIONS_NAME,
     STOPPED,
     TrialReport,
 )
 from freqquest.cnn.search.space import cnn_config_of
+from freqquest.cnn.search.trial_progress import TrialFolder
 from freqquest.dataset.clip_inputs import Inputs
 from freqquest.runs.metrics import Settings
 from freqquest.storage import Location
+
+if TYPE_CHECKING:
+    import keras
+
+    from freqquest.cnn.training import Epoch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +56,7 @@ class TrialTask:
     rungs: tuple[int, ...]
     """Epochs after which the scheduler may stop a trial, so that its metrics and plots must be
     complete by then."""
+    save_interval_s: float = SAVE_INTERVAL_S
 
     @property
     def num_epochs(self) -> int:
@@ -59,127 +67,157 @@ class TrialTask:
 def run_trial(params: Settings, task: TrialTask) -> None:
     """Run one trial in its own process: train on each split in turn, and save the predictions.
 
+    A trial that was interrupted goes on after the epoch that it has saved last.
+
     Raises:
         RayError, OSError, MemoryError: A process was lost, or storage or memory failed; the trial
-            can be restarted. Any other error would occur again, so it is reported as the outcome.
+            can go on in another. Any other error would occur again, so it is reported as the
+            outcome.
     """
     ray_internals.wait_for_stopped_trials()
     prepare(task.device)
+    from freqquest.cnn.training_state import UnusableStateError
+
+    try:
+        _run(params, task, goes_on=True)
+    except UnusableStateError as error:
+        print(f"a trial starts again, because its saved state cannot be used: {error}")
+        _run(params, task, goes_on=False)
+
+
+def _run(params: Settings, task: TrialTask, *, goes_on: bool) -> None:
+    """Run a trial from its beginning, or from where it was interrupted.
+
+    Raises:
+        UnusableStateError: The state of the interrupted training cannot be used.
+    """
     from freqquest.cnn.training import fit
+    from freqquest.cnn.training_state import UnusableStateError
 
     clips: LabeledClips = ray.get(task.shared_clips)
     cnn_config = cnn_config_of(params)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        closing(_TrialReporter(cnn_config, clips, task)) as reporter,
-    ):
-        predictions = []
-        try:
-            for number, split in enumerate(task.splits):
-                reporter.begin(split)
-                model = fit(
-                    cnn_config,
-                    clips,
-                    split,
-                    max_epochs=task.max_epochs,
-                    seed=int(params["seed"]),
-                    on_epoch=reporter.after_epoch,
-                    device=task.device,
-                )
-                predictions.append(
-                    predict_probabilities(model, Inputs(clips.spectrograms[split.validation]))
-                )
-                reporter.log_predictions(predictions[-1])
-                reporter.end_split()
-                model.save(Path(folder) / f"model_{number}.keras")
-        except (RayError, OSError, MemoryError):
-            raise
-        except Exception as error:
-            reporter.report_failure(error)
-            return
-        np.savez(
-            Path(folder) / PREDICTIONS_NAME,
-            rows=np.concatenate([split.validation for split in task.splits]),
-            probabilities=np.concatenate(predictions),
-        )
-        reporter.report(FINISHED, checkpoint=tune.Checkpoint.from_directory(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = TrialFolder(Path(temporary))
+        if goes_on:
+            folder.restore()
+        with closing(_TrialReporter(cnn_config, clips, task, folder)) as reporter:
+            try:
+                for split in task.splits[folder.progress.num_splits :]:
+                    saved = folder.pop_training()
+                    reporter.begin(split, goes_on=saved is not None)
+                    model = fit(
+                        cnn_config,
+                        clips,
+                        split,
+                        max_epochs=task.max_epochs,
+                        seed=int(params["seed"]),
+                        on_epoch=reporter.after_epoch,
+                        saved=saved,
+                        device=task.device,
+                    )
+                    validation = Inputs(clips.spectrograms[split.validation])
+                    reporter.end_split(model, predict_probabilities(model, validation))
+            except (RayError, OSError, MemoryError, UnusableStateError):
+                raise
+            except Exception as error:
+                reporter.report_failure(error)
+            else:
+                reporter.report(FINISHED, checkpoint=folder.finish())
 
 
 class _TrialReporter:
-    """Reports a trial's metrics to Ray Tune and to TensorBoard."""
+    """Reports a trial's metrics to Ray Tune and to TensorBoard, and saves the trial."""
 
-    def __init__(self, cnn_config: CnnConfig, clips: LabeledClips, task: TrialTask) -> None:
+    def __init__(
+        self, cnn_config: CnnConfig, clips: LabeledClips, task: TrialTask, folder: TrialFolder
+    ) -> None:
         from freqquest.cnn.search.trial_logs import TrialLogs
 
         trial_id = tune.get_context().get_trial_id()
+        self._folder, self._progress = folder, folder.progress
         self._logs = TrialLogs(task.logs / trial_id)
         self._logs.log_config(cnn_config, trial_id)
+        self._logs.log_history(self._progress.history)
         self._keeps_best = cnn_config.schedule == "plateau"
         self._clips, self._task = clips, task
-        self._history: list[dict[str, float]] = []
-        self._scores: list[float] = []
-        self._epoch_of_split, self._last_reported = 0, 0
-        self._seconds, self._started = 0.0, 0.0  # of training and validation
+        self._timer = SaveTimer(task.save_interval_s)
+        self._started = 0.0
 
-    def begin(self, split: SplitRows) -> None:
-        """Begin another split."""
+    def begin(self, split: SplitRows, *, goes_on: bool) -> None:
+        """Begin another split, or go on with one whose training was interrupted."""
         self._split = split
-        self._scores.append(0.0)
-        self._epoch_of_split = 0
+        if not goes_on:
+            self._progress.scores.append(0.0)
+            self._progress.epoch_of_split = 0
         self._started = time.perf_counter()
 
-    def after_epoch(self, probabilities: np.ndarray, metrics: dict[str, float]) -> None:
-        """Record and report an epoch; the scheduler may stop the trial here."""
-        score = metrics[self._clips.score.metric]
-        self._scores[-1] = max(score, self._scores[-1]) if self._keeps_best else score
-        self._seconds += time.perf_counter() - self._started
-        now = {"fold": len(self._scores), "time": time.time(), "seconds": self._seconds}
-        self._history.append(metrics | now)
-        self._logs.log_scalars(metrics, len(self._history))
-        self._epoch_of_split += 1
+    def after_epoch(self, epoch: "Epoch") -> None:
+        """Record, save and report an epoch; the scheduler may stop the trial here."""
+        now = self._progress
+        score = epoch.metrics[self._clips.score.metric]
+        now.scores[-1] = max(score, now.scores[-1]) if self._keeps_best else score
+        now.seconds += time.perf_counter() - self._started
+        beside = {"fold": len(now.scores), "time": time.time(), "seconds": now.seconds}
+        now.history.append(epoch.metrics | beside)
+        self._logs.log_scalars(epoch.metrics, len(now.history))
+        now.epoch_of_split += 1
         if self._at_rung:
-            self.log_predictions(probabilities)
+            self._log_predictions(epoch.probabilities)
         if self._epoch < self._task.num_epochs:  # the final report covers the last epoch
-            self.report(STOPPED)
+            self.report(STOPPED, epoch=epoch)
         self._started = time.perf_counter()
 
-    def end_split(self) -> None:
-        """Skip the remaining epochs of a split that ended early, so that its score counts there."""
-        if self._epoch_of_split < self._task.max_epochs and len(self._scores) < len(
-            self._task.splits
-        ):
-            self._epoch_of_split = self._task.max_epochs
+    def end_split(self, model: "keras.Model", probabilities: np.ndarray) -> None:
+        """Keep a split's network and predictions.
+
+        If it ended early, skip its remaining epochs, so that its score counts there.
+        """
+        self._log_predictions(probabilities)
+        self._folder.end_split(model, self._split.validation, probabilities)
+        now = self._progress
+        if now.epoch_of_split < self._task.max_epochs and len(now.scores) < len(self._task.splits):
+            now.epoch_of_split = self._task.max_epochs
             self.report(STOPPED)
 
     @property
     def _epoch(self) -> int:
         """The scheduler's clock: each split begins at the same epoch, even after an early end."""
-        return (len(self._scores) - 1) * self._task.max_epochs + self._epoch_of_split
+        return (len(self._progress.scores) - 1) * self._task.max_epochs + (
+            self._progress.epoch_of_split
+        )
 
     @property
     def _at_rung(self) -> bool:
         """Return whether the scheduler may stop the trial at its next report."""
-        return any(self._last_reported < rung <= self._epoch for rung in self._task.rungs)
+        return any(self._progress.last_reported < rung <= self._epoch for rung in self._task.rungs)
 
-    def log_predictions(self, probabilities: np.ndarray) -> None:
+    def _log_predictions(self, probabilities: np.ndarray) -> None:
         """Log plots and sounds of the current split's validation clips."""
+        epoch = len(self._progress.history)
         self._logs.log_predictions(
-            self._clips, self._split.validation, probabilities, self._task.clip, len(self._history)
+            self._clips, self._split.validation, probabilities, self._task.clip, epoch
         )
 
     def report(
-        self, state: str, score: float | None = None, checkpoint: tune.Checkpoint | None = None
+        self,
+        state: str,
+        score: float | None = None,
+        epoch: "Epoch | None" = None,
+        checkpoint: tune.Checkpoint | None = None,
     ) -> None:
         """Report to Ray Tune the progress of the trial, and its state if it ends here."""
+        now = self._progress
         may_be_last = state != STOPPED or self._at_rung
         report: TrialReport = {
-            OBJECTIVE: float(np.mean(self._scores)) if score is None else score,
+            OBJECTIVE: float(np.mean(now.scores)) if score is None else score,
             "epoch": self._epoch if state == STOPPED else self._task.num_epochs,
-            "scores": self._scores,
-            "history": self._history if may_be_last else [],
+            "scores": now.scores,
+            "history": now.history if may_be_last else [],
             "state": state,
         }
-        self._last_reported = self._epoch
+        now.last_reported = self._epoch
+        if epoch is not None and self._timer.is_due():
+            checkpoint = self._folder.save_training(epoch.save())
         tune.report(report, checkpoint=checkpoint)
 
     def report_failure(self, error: Exception) -> None:

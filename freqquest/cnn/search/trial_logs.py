@@ -27,7 +27,7 @@ class TrialLogs:
     """Scalars of every epoch, the configuration as text and hyperparameters, plots and sounds."""
 
     def __init__(self, folder: Location) -> None:
-        """Open the logs, and remove those of a lost attempt, which would show a second curve."""
+        """Open the logs, and remove those of before an interruption: `log_history` repeats them."""
         for earlier in folder.list_dir():
             earlier.remove_file()
         self._folder = LogDir(folder)
@@ -44,6 +44,13 @@ class TrialLogs:
         for name, value in metrics.items():
             self._events.add_scalar(name, value, epoch)
         self.sync()
+
+    def log_history(self, history: list[dict[str, float]]) -> None:
+        """Write the metrics of the epochs before an interruption, at their times."""
+        for epoch, metrics in enumerate(history, start=1):
+            for name, value in metrics.items():
+                if "/" in name:
+                    self._events.add_scalar(name, value, epoch, metrics["time"])
 
     def log_picture(self, name: str, picture: np.ndarray, epoch: int) -> None:
         """Write an RGB picture `[H, W, 3]`, uint8."""

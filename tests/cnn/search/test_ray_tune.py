@@ -1,4 +1,3 @@
-import inspect
 import os
 from types import SimpleNamespace
 
@@ -15,7 +14,6 @@ from freqquest.cnn.search.ray_tune import (
 )
 from freqquest.cnn.search.run import first_points
 from freqquest.cnn.tune_config import TuneConfig
-from freqquest.storage import locate
 
 
 def test_points_are_found_by_their_values():
@@ -61,7 +59,7 @@ def test_progress_goes_back_when_a_trial_restarts(capsys):
     progress.on_experiment_end([])
     last = capsys.readouterr().err.splitlines()[-1]
     assert "1/8" in last
-    assert "0/2 trials done, 1 lost and restarted, best validation score 0.500" in last
+    assert "0/2 trials done, 1 lost and resumed, best validation score 0.500" in last
 
 
 def test_trials_that_an_interrupted_search_finished_count_as_done(capsys):
@@ -101,30 +99,7 @@ def test_results_of_trials_that_optuna_did_not_propose_are_ignored():
     assert [finished.value for finished in search._ot_study.trials] == [0.5]
 
 
-def test_a_resumed_search_keeps_finished_trials_and_restarts_the_others(local_ray, tmp_path):
-    (tmp_path / "log").mkdir()
-
-    def trial(params):
-        number = params["number"]
-        path = tmp_path / "log" / f"{number}_{len(list((tmp_path / 'log').glob(f'{number}_*')))}"
-        path.write_text(str(ray_internals.trial_folder()))
-        if number == 1 and path.name == "1_0":
-            raise RuntimeError("lost")
-        tune.report({"number": number})
-
-    space = {"number": tune.grid_search([0, 1])}
-    run_config = tune.RunConfig(name="trials", storage_path=str(tmp_path), verbose=0)
-    results = tune.Tuner(trial, param_space=space, run_config=run_config).fit()
-    assert results.num_errors == 1
-    resumed = ray_internals.restart_unfinished_trials(locate(tmp_path / "trials"), trial).fit()
-    assert sorted(result.metrics["number"] for result in resumed) == [0, 1]
-    assert sorted(path.name for path in (tmp_path / "log").iterdir()) == ["0_0", "1_0", "1_1"]
-    folder = (tmp_path / "log" / "0_0").read_text()
-    assert folder == next(result.path for result in resumed if result.metrics["number"] == 0)
-
-
 def test_ray_tune_still_has_the_private_names_that_are_used(monkeypatch):
-    assert "_resume_config" in inspect.signature(tune.Tuner.restore).parameters
     monkeypatch.setattr(os, "environ", {})
     ray_internals.set_max_pending_trials(3)
     ray_internals.wait_for_stopped_trials()
