@@ -1,24 +1,31 @@
 """What `test_pipeline.py` does not show of the search: folds, extra clips, failures; benchmarks."""
 
 import json
+import os
 import shutil
 import signal
 from dataclasses import replace
+from functools import partial
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from ray import tune
 
 from freqquest.cnn.classifier import Classifier
 from freqquest.cnn.model_file import read_card
+from freqquest.cnn.search import run as search
+from freqquest.cnn.search.ray_tune import SearchProgress
+from freqquest.cnn.search.trial import TrialTask, run_trial
 from freqquest.cnn.tune import tune_cnn
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.errors import UserError
 from freqquest.runs.report import summarize, write_report
 from freqquest.storage import locate
 from tests.conftest import RATE_HZ, tone
-from tests.integration.conftest import SAVE_EVERY_EVENT, TINY, ended_trials, start
+from tests.integration.conftest import SAVE_EVERY_EVENT, TINY, ended_trials, events_of, start
 from tests.servers import DEADLINE_S, wait_until
 
 
@@ -205,3 +212,60 @@ def test_a_fusion_is_trained_saved_and_used(
     write_report(config.run_dir)
     assert "fusion of both (kept)" in (tmp_path / "run" / "report.html").read_text()
     assert tune_cnn(config) == metrics
+
+
+@pytest.mark.slow
+def test_a_search_that_is_interrupted_goes_on_after_the_last_epoch_of_each_trial(
+    local_ray, small_networks, dataset_dir, tmp_path, monkeypatch
+):
+    config = TuneConfig(
+        dataset_dir=str(dataset_dir),
+        run_dir=str(tmp_path / "undisturbed"),
+        max_epochs=4,
+        num_trials=1,
+        num_members=0,
+        num_folds=2,
+    )
+    undisturbed = tune_cnn(config)
+    config = replace(config, run_dir=str(tmp_path / "interrupted"))
+    epochs, death = tmp_path / "epochs.txt", tmp_path / "death"
+
+    def mortal_trial(params, task):
+        """Note each epoch, and die with the process after the second one."""
+        report = tune.report
+
+        def note(metrics, checkpoint):
+            report(metrics, checkpoint=checkpoint)
+            with epochs.open("a") as log:
+                log.write(f"{metrics['epoch']}\n")
+            if metrics["epoch"] == 2 and not death.exists():
+                death.touch()
+                os._exit(1)
+
+        with mock.patch.object(tune, "report", note):
+            run_trial(params, task)
+
+    def interrupt(*_, result, **__):
+        if result["epoch"] == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(search, "TrialTask", partial(TrialTask, save_interval_s=0))
+    monkeypatch.setattr(search, "run_trial", mortal_trial)
+    interruption = mock.patch.object(SearchProgress, "on_trial_result", interrupt)
+    with interruption, pytest.raises(KeyboardInterrupt):
+        tune_cnn(config)
+    assert not (tmp_path / "interrupted" / "metrics.json").exists()
+    metrics = tune_cnn(config)
+    assert [int(line) for line in epochs.read_text().split()] == [1, 2, 3, 4, 6, 7, 8]
+    assert metrics["accuracy_by_fold"] == undisturbed["accuracy_by_fold"]
+    expected, found = (
+        pd.read_csv(tmp_path / name / "trials.csv") for name in ("undisturbed", "interrupted")
+    )
+    assert found["epochs"].tolist() == [8]
+    np.testing.assert_allclose(found["train/loss"], expected["train/loss"], rtol=1e-3)
+    (logs,) = (tmp_path / "interrupted" / "tensorboard" / "cnn").iterdir()
+    curve = events_of(logs).Tensors("train/loss")
+    assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6, 7, 8]
+    checkpoints = list((tmp_path / "interrupted" / "trials").glob("*/checkpoint_*"))
+    assert len(checkpoints) == 1
+    assert not list(checkpoints[0].glob("training.npz"))
