@@ -98,9 +98,11 @@ def train_cgan(config: "TrainConfig") -> None:
 
 def generate(config: "GenerateConfig") -> None:
     """Generate new clips of a class with a trained generator."""
-    preflight.connect(config.requirements)
+    from freqquest.cgan.generate import check_request
     from freqquest.pipeline import generate_with_judge
 
+    check_request(config)
+    preflight.connect(config.requirements)
     generation = generate_with_judge(config)
     clips = generation.clips
     if generation.num_recognized is not None:

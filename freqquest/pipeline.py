@@ -10,7 +10,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from freqquest.cgan.config import TrainConfig
 from freqquest.cgan.generate_config import GenerateConfig
@@ -30,14 +30,27 @@ from freqquest.storage import Location, locate, upload_dir
 if TYPE_CHECKING:
     import pandas as pd
 
+    from freqquest.cgan.train import TrainRequest
     from freqquest.dataset.plan import DatasetPlan
 
 _NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
 """Settings that do not shape the results."""
 
 
-def run_stages(config: PipelineConfig) -> str:
+class Sources(NamedTuple):
+    """What the user's clips and tables make, found before any work; nothing for demo clips."""
+
+    plan: "DatasetPlan | None" = None
+    requested: "pd.DataFrame | None" = None
+    """Clips to classify."""
+
+
+def run_stages(config: PipelineConfig, sources: Sources | None = None) -> str:
     """Run every stage that the run folder does not hold yet. Needs an initialized Ray.
+
+    Args:
+        config: Settings of all stages.
+        sources: What `check_sources` returned, if they were checked already.
 
     Returns:
         The closing summary.
@@ -46,13 +59,13 @@ def run_stages(config: PipelineConfig) -> str:
         UserError: A setting, a file or the cluster cannot be used; found before any long work
             wherever possible.
     """
+    sources = sources or check_sources(config)
     capacity.worker_resources(config.requirements)
-    plan, requested = _check_sources(config)
     folder = RunFolder(config.effective_run_dir, "pipeline", _settings(config))
     folder.begin()
     if config.is_demo:
         _make_demo_clips(folder / layout.DEMO_DIR, config.seed)
-    manifest = _make_dataset(config, plan)
+    manifest = _make_dataset(config, sources.plan)
     from freqquest.cgan.train import require_full_batch
     from freqquest.cnn.tune import tune_cnn
     from freqquest.dataset.read import without_background
@@ -61,7 +74,7 @@ def run_stages(config: PipelineConfig) -> str:
     require_full_batch(config.train_config, without_background(dataset, manifest))
     tune_cnn(config.tune_config)
     if config.predict_config is not None:
-        _predict(config, config.predict_config, requested)
+        _predict(config, config.predict_config, sources.requested)
     train_with_judge(config.train_config)
     _generate_and_classify(config)
     from freqquest.runs.report import summarize, write_report
@@ -70,7 +83,9 @@ def run_stages(config: PipelineConfig) -> str:
     return summarize(config.effective_run_dir)
 
 
-def train_with_judge(config: TrainConfig) -> GeneratorMetrics:
+def train_with_judge(
+    config: TrainConfig, request: "TrainRequest | None" = None
+) -> GeneratorMetrics:
     """Train a generator, with a classifier as its judge if the settings name one.
 
     This is done here, as neither stage knows the other. Needs an initialized Ray; returns and
@@ -80,10 +95,10 @@ def train_with_judge(config: TrainConfig) -> GeneratorMetrics:
     from freqquest.cnn.judge import start_judge
 
     if config.judge is None:
-        return train_cgan(config)
+        return train_cgan(config, request=request)
     with release_on_interrupt():  # the judge
         dataset = locate(config.dataset_dir)
-        return train_cgan(config, partial(start_judge, locate(config.judge), dataset))
+        return train_cgan(config, partial(start_judge, locate(config.judge), dataset), request)
 
 
 def generate_with_judge(config: GenerateConfig) -> Generation:
@@ -115,17 +130,15 @@ def _settings(config: PipelineConfig) -> dict[str, object]:
     }
 
 
-def _check_sources(
-    config: PipelineConfig,
-) -> "tuple[DatasetPlan | None, pd.DataFrame | None]":
-    """Refuse clips and tables that a later stage would refuse.
+def check_sources(config: PipelineConfig) -> Sources:
+    """Refuse clips, tables and run folders that a later stage would refuse. Needs no Ray.
 
-    Returns:
-        The plan of the dataset and the clips to classify. There are none before the demo clips are
-        made.
+    Raises:
+        UserError: One of them is not usable.
     """
+    RunFolder(config.effective_run_dir, "pipeline", _settings(config))
     if config.is_demo:
-        return None, None
+        return Sources()
     from freqquest.cnn.predict import class_columns, list_requested_clips
     from freqquest.dataset.labels import have_several
     from freqquest.dataset.plan import plan_dataset
@@ -137,10 +150,10 @@ def _check_sources(
             "use `preset=default`"
         )
     if config.test_dir is None:
-        return plan, None
+        return Sources(plan)
     class_columns(config.sample_submission, plan.classes, plan.background_label)
     requested = list_requested_clips(config.test_dir, config.sample_submission, "test_dir")
-    return plan, requested
+    return Sources(plan, requested)
 
 
 def _make_demo_clips(folder: Location, seed: int) -> None:

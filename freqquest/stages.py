@@ -48,11 +48,13 @@ def tune(config: "TuneConfig") -> "CnnMetrics":
     Raises:
         UserError: The dataset, the run folder or the cluster cannot be used, or no trial finished.
     """
-    preflight.connect(config.requirements)
-    from freqquest.cnn.tune import tune_cnn
+    from freqquest.cnn.tune import check_request, tune_cnn
     from freqquest.runs.report import write_report
 
-    metrics = tune_cnn(config)
+    request = check_request(config)
+    if request.finished is None:
+        preflight.connect(config.requirements)
+    metrics = tune_cnn(config, request)
     write_report(config.run_dir)
     return metrics
 
@@ -84,11 +86,18 @@ def train_generator(config: "TrainConfig") -> "GeneratorMetrics":
         UserError: The dataset, the run folder, the judge or the cluster cannot be used, a batch is
             larger than the dataset, or the training diverged.
     """
-    preflight.connect(config.requirements)
+    from freqquest.cgan.train import check_request
+    from freqquest.cnn.judge import check_judge
     from freqquest.pipeline import train_with_judge
     from freqquest.runs.report import write_report
+    from freqquest.storage import locate
 
-    metrics = train_with_judge(config)
+    request = check_request(config)
+    if request.finished is None:
+        if config.judge is not None:
+            check_judge(locate(config.judge), request.dataset, request.manifest)
+        preflight.connect(config.requirements)
+    metrics = train_with_judge(config, request)
     write_report(config.run_dir)
     return metrics
 
@@ -102,7 +111,8 @@ def run_pipeline(config: "PipelineConfig") -> str:
     Raises:
         UserError: A setting, a file or the cluster cannot be used.
     """
-    preflight.connect(config.requirements)
-    from freqquest.pipeline import run_stages
+    from freqquest.pipeline import check_sources, run_stages
 
-    return run_stages(config)
+    sources = check_sources(config)
+    preflight.connect(config.requirements)
+    return run_stages(config, sources)

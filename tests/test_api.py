@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
 
@@ -82,25 +83,44 @@ def test_types_are_shipped():
     assert (files("freqquest") / "py.typed").is_file()
 
 
-@pytest.mark.parametrize("stage", ["tune", "train_generator", "run_pipeline"])
-def test_a_stage_connects_with_its_requirements_before_any_work(monkeypatch, stage):
+STAGES = {
+    "tune": TuneConfig(dataset_dir="none", run_dir="run", use_gpu=True),
+    "train_generator": TrainConfig(dataset_dir="none", run_dir="run", num_workers="2"),
+    "run_pipeline": freqquest.PipelineConfig(num_workers="3", audio_dir="none"),
+}
+
+
+@pytest.fixture
+def accepted_requests(monkeypatch):
+    """Let all settings pass that are checked without Ray."""
+    accepted = SimpleNamespace(finished=None)
+    for check in ("cnn.tune.check_request", "cgan.train.check_request", "pipeline.check_sources"):
+        monkeypatch.setattr(f"freqquest.{check}", lambda _: accepted)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_connects_with_its_requirements_before_any_work(
+    monkeypatch, stage, accepted_requests
+):
     def refuse(requirements):
         raise UserError(f"asked for {requirements}")
 
-    configs = {
-        "tune": TuneConfig(dataset_dir="none", run_dir="run", use_gpu=True),
-        "train_generator": TrainConfig(dataset_dir="none", run_dir="run", num_workers="2"),
-        "run_pipeline": freqquest.PipelineConfig(num_workers="3"),
-    }
     monkeypatch.setattr(stages.preflight, "connect", refuse)
     with pytest.raises(UserError, match="asked for [123] worker"):
-        getattr(stages, stage)(configs[stage])
+        getattr(stages, stage)(STAGES[stage])
 
 
-def test_training_stages_write_a_report_as_their_jobs_do(monkeypatch, tmp_path):
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_refuses_what_it_can_before_ray_starts(monkeypatch, stage):
+    monkeypatch.setattr(stages.preflight, "connect", lambda _: pytest.fail("Ray was started"))
+    with pytest.raises(UserError, match="none`? (is not a dataset|does not exist)"):
+        getattr(stages, stage)(STAGES[stage])
+
+
+def test_training_stages_write_a_report_as_their_jobs_do(monkeypatch, tmp_path, accepted_requests):
     monkeypatch.setattr(stages.preflight, "connect", lambda _: None)
-    monkeypatch.setattr("freqquest.cnn.tune.tune_cnn", lambda _: {"accuracy": 0.5})
-    monkeypatch.setattr("freqquest.pipeline.train_with_judge", lambda _: {"epoch": 1})
+    monkeypatch.setattr("freqquest.cnn.tune.tune_cnn", lambda *_: {"accuracy": 0.5})
+    monkeypatch.setattr("freqquest.pipeline.train_with_judge", lambda *_: {"epoch": 1})
     for name in ("cnn", "generator"):
         (tmp_path / name).mkdir()
     tuned = freqquest.tune(TuneConfig(dataset_dir="none", run_dir=str(tmp_path / "cnn")))

@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import ray
@@ -32,17 +33,56 @@ if TYPE_CHECKING:
     from freqquest.cgan.judging import Judge
 
 
-def train_cgan(
-    config: TrainConfig, start_judge: "Callable[[Manifest], Judge] | None" = None
-) -> GeneratorMetrics:
-    """Train a generator; continue an interrupted training, and leave a finished one as it is.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainRequest:
+    """What the settings ask for, as far as it can be checked without Ray."""
 
-    Needs an initialized Ray. Writes the generator, checkpoints, sounds, pictures and TensorBoard
-    logs. A background of the dataset is skipped.
+    dataset: Location
+    manifest: Manifest
+    """Manifest of the dataset, without a background."""
+    finished: GeneratorMetrics | None
+    """Metrics of a run that has finished before."""
+
+
+def check_request(config: TrainConfig) -> TrainRequest:
+    """Check the settings, the dataset, the judge's file and the run folder. Needs no Ray.
+
+    A batch size that is to be measured on GPUs is left to `train_cgan`.
+
+    Raises:
+        UserError: One of them is not usable.
+    """
+    dataset = locate(config.dataset_dir)
+    manifest = without_background(dataset, load_manifest(dataset))
+    if config.preset == "reference":
+        manifest.require_one_label(config.dataset_dir, "`preset=reference`", "use `preset=default`")
+        require_recipe_views(manifest.clip, manifest.views, "cgan")
+    require_full_batch(config, manifest)
+    _judge_file(config, manifest)
+    finished = None
+    if (known := _known_batch_size(config)) is not None:
+        config = dataclasses.replace(config, batch_size=known)
+        finished = RunFolder(config.run_dir, "cgan", _settings(config, manifest)).finished()
+    return TrainRequest(
+        dataset=dataset, manifest=manifest, finished=cast(GeneratorMetrics | None, finished)
+    )
+
+
+def train_cgan(
+    config: TrainConfig,
+    start_judge: "Callable[[Manifest], Judge] | None" = None,
+    request: TrainRequest | None = None,
+) -> GeneratorMetrics:
+    """Train a generator, or continue an interrupted training.
+
+    Needs an initialized Ray, unless the run has finished before; then it is left as it is. Writes
+    the generator, checkpoints, sounds, pictures and TensorBoard logs. A background of the dataset
+    is skipped.
 
     Args:
         config: Settings of the training.
         start_judge: Starts a judge for the dataset's classes and clips.
+        request: The same settings, if they were checked already.
 
     Returns:
         The last epoch's metrics, and the final evaluation.
@@ -51,30 +91,24 @@ def train_cgan(
         UserError: The dataset, run folder, judge or cluster is unusable, a batch is larger than the
             dataset, or gradients did not stay finite.
     """
-    dataset = locate(config.dataset_dir)
-    manifest = without_background(dataset, load_manifest(dataset))
-    if config.preset == "reference":
-        manifest.require_one_label(config.dataset_dir, "`preset=reference`", "use `preset=default`")
-        require_recipe_views(manifest.clip, manifest.views, "cgan")
-    require_full_batch(config, manifest)
-    if config.batch_size == AUTO:
-        config = dataclasses.replace(config, batch_size=_auto_batch_size(config, manifest))
+    request = request or check_request(config)
+    if request.finished is not None:
+        return request.finished
+    manifest = request.manifest
+    batch_size = _known_batch_size(config) or _measure_batch_size(config, manifest)
+    config = dataclasses.replace(config, batch_size=batch_size)
     settings = _settings(config, manifest)
     run = RunFolder(config.run_dir, "cgan", settings)
-    finished = run.finished()
-    if finished is not None:
-        return cast(GeneratorMetrics, finished)
     resources = capacity.worker_resources(config.requirements)
     judge = start_judge(manifest) if start_judge is not None else None
     run.begin()
     if manifest.has_several_labels:
         print("clips with several labels are trained on by each of them", file=sys.stderr)
-    batch_size = config.cgan_config.batch_size
     steps_per_epoch = num_steps(manifest.num_rows["train"], batch_size)
     num_shown = config.effective_epochs * steps_per_epoch * batch_size
     with remote_progress("train cgan", num_shown, "clips") as progress:
         job = TrainJob(
-            dataset=dataset,
+            dataset=request.dataset,
             manifest=manifest,
             run=run.location,
             config=config,
@@ -89,13 +123,18 @@ def train_cgan(
     return cast(GeneratorMetrics, run.finish(metrics))
 
 
-def _auto_batch_size(config: TrainConfig, manifest: Manifest) -> int:
-    """Return the batch size of an earlier start, or else the best for the GPUs."""
+def _known_batch_size(config: TrainConfig) -> int | None:
+    """Return the batch size, or None if it is to be measured on GPUs."""
+    if config.batch_size != AUTO:
+        return config.cgan_config.batch_size
     earlier = read_sections(locate(config.run_dir), layout.CONFIG_NAME).get("cgan", {})
     if "preset.batch_size" in earlier:
         return int(earlier["preset.batch_size"])
-    if not config.use_gpu:
-        return config.cgan_config.batch_size
+    return None if config.use_gpu else config.cgan_config.batch_size
+
+
+def _measure_batch_size(config: TrainConfig, manifest: Manifest) -> int:
+    """Return the best batch size for the GPUs."""
     capacity.worker_resources(config.requirements)  # refuses a cluster without GPUs
     measure = ray.remote(num_cpus=1, num_gpus=1, max_calls=1, runtime_env=torch_environment())(
         _largest_batch_size

@@ -35,6 +35,23 @@ _HEAD_THRESHOLD = 0.5
 """Probability from which the second judge hears each of several labels."""
 
 
+def check_judge(
+    model_file: Location, dataset: Location, manifest: Manifest, parameter: str = "judge"
+) -> ModelCard:
+    """Return the card of a judge that suits a training. Needs no Ray.
+
+    Raises:
+        UserError: As `start_judge`.
+    """
+    card, name = read_card(model_file, parameter), f"`{parameter}={model_file}`"
+    require_classes(card, manifest.classes, name)
+    require_view(card, manifest, name)
+    require_vectors(card, manifest, name)
+    if manifest.embedding is not None:
+        read_again(manifest.embedding, dataset / manifest.embedding.file_name)
+    return card
+
+
 def start_judge(
     model_file: Location, dataset: Location, manifest: Manifest, parameter: str = "judge"
 ) -> "RemoteJudge":
@@ -52,14 +69,9 @@ def start_judge(
         UserError: The file is missing or corrupt, the classifier has other classes, clips or
             spectrograms than the dataset, or the dataset's pretrained network is not usable.
     """
-    card, name = read_card(model_file, parameter), f"`{parameter}={model_file}`"
-    require_classes(card, manifest.classes, name)
-    require_view(card, manifest, name)
-    require_vectors(card, manifest, name)
-    if manifest.embedding is None:
-        return _start(model_file, card, manifest.classes)
-    read_again(manifest.embedding, dataset / manifest.embedding.file_name)
-    return _start(model_file, card, manifest.classes, (dataset, manifest))
+    card = check_judge(model_file, dataset, manifest, parameter)
+    embedded = None if manifest.embedding is None else (dataset, manifest)
+    return _start(model_file, card, manifest.classes, embedded)
 
 
 def start_judge_of_sounds(

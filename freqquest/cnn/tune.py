@@ -1,6 +1,7 @@
 """The tune stage: search, evaluate, audit, and train the final model, in one run folder."""
 
 import dataclasses
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -41,11 +42,54 @@ from freqquest.runs.metrics import CnnMetrics
 from freqquest.storage import Location, locate
 
 
-def tune_cnn(config: TuneConfig) -> CnnMetrics:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneRequest:
+    """What the settings ask for, as far as it can be checked without Ray."""
+
+    dataset: Location
+    manifest: Manifest
+    choice: ClassifierChoice
+    extra: pd.DataFrame
+    """Extra clips."""
+    run: RunFolder
+    finished: CnnMetrics | None
+    """Metrics of a run that has finished before."""
+
+
+def check_request(config: TuneConfig) -> TuneRequest:
+    """Check the settings, the dataset and the run folder. Needs no Ray.
+
+    Raises:
+        UserError: One of them is not usable.
+    """
+    search_space(config)
+    dataset = locate(config.dataset_dir)
+    manifest = load_manifest(dataset)
+    choice = _choice(config, manifest)
+    if config.preset == "reference":
+        manifest.require_one_label(config.dataset_dir, "`preset=reference`", "use `preset=default`")
+        require_recipe_views(manifest.clip, manifest.views, "cnn")
+    extra = find_extra(config.extra_clips, manifest.classes)
+    run = RunFolder(config.run_dir, "cnn", _settings(config, manifest, extra))
+    return TuneRequest(
+        dataset=dataset,
+        manifest=manifest,
+        choice=choice,
+        extra=extra,
+        run=run,
+        finished=cast(CnnMetrics | None, run.finished()),
+    )
+
+
+def tune_cnn(config: TuneConfig, request: TuneRequest | None = None) -> CnnMetrics:
     """Find the best configuration, evaluate it, and save the final model.
 
-    Needs an initialized Ray. Leaves best_model.keras, trials.csv, predictions of the validation
-    clips, plots and TensorBoard logs. A finished run is left as it is.
+    Needs an initialized Ray, unless the run has finished before; then it is left as it is. Leaves
+    best_model.keras, trials.csv, predictions of the validation clips, plots and TensorBoard logs.
+
+    Args:
+        config: Settings of the stage.
+        request: The same settings, if they were checked already.
 
     Returns:
         Metrics of the best configuration.
@@ -53,22 +97,14 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     Raises:
         UserError: The dataset or run folder is not usable, or no trial finished.
     """
-    search_space(config)  # refuses invalid settings before any work
-    dataset = locate(config.dataset_dir)
-    manifest = load_manifest(dataset)
-    choice = _choice(config, manifest)
-    if config.preset == "reference":
-        manifest.require_one_label(config.dataset_dir, "`preset=reference`", "use `preset=default`")
-        require_recipe_views(manifest.clip, manifest.views, "cnn")
+    request = request or check_request(config)
+    if request.finished is not None:
+        return request.finished
+    dataset, manifest, run = request.dataset, request.manifest, request.run
     capacity.trial_resources(
         config.effective_num_trials, cpus_each=config.cpus_per_trial, use_gpu=config.use_gpu
     )
-    extra = find_extra(config.extra_clips, manifest.classes)
-    run = RunFolder(config.run_dir, "cnn", _settings(config, manifest, extra))
-    finished = run.finished()
-    if finished is not None:
-        return cast(CnnMetrics, finished)
-    clips = load_clips(dataset, manifest, extra)
+    clips = load_clips(dataset, manifest, request.extra)
     splits = _splits(config, clips)
     audit = audit_splits(clips, config.seed) if config.audit_leakage else {}
     gpu_backend = _find_gpu_backend(config)
@@ -78,10 +114,10 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     clips = ray.get(shared_clips)  # a view of the shared copy, which frees the driver's own
 
     outcomes: list[Outcome] = []
-    if choice != "embedding":
+    if request.choice != "embedding":
         outcomes = run_search(config, manifest, shared_clips, splits, run.location, gpu_backend)
     best = choose(outcomes, clips) if outcomes else None
-    comparison = compare(choice, best, clips, shared_clips, splits)
+    comparison = compare(request.choice, best, clips, shared_clips, splits)
     kept, split = comparison.kept, _describe_split(config, clips, manifest)
     search_metrics = evaluate(outcomes, best, kept, clips, split)
     if comparison.metrics is not None:
@@ -94,8 +130,8 @@ def tune_cnn(config: TuneConfig) -> CnnMetrics:
     )
     final_metrics = {
         "num_members": len(parts.networks),
-        "num_extra_clips": len(extra),
-        "trained_on": final_model.describe_training_clips(config, parts, len(extra)),
+        "num_extra_clips": len(request.extra),
+        "trained_on": final_model.describe_training_clips(config, parts, len(request.extra)),
     }
     metrics = cast(CnnMetrics, search_metrics | final_metrics)
     if config.audit_leakage:

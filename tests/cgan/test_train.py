@@ -34,8 +34,7 @@ def test_a_batch_size_that_is_not_a_number_suits_any_dataset(dataset_dir, tmp_pa
 
 
 def test_an_automatic_batch_size_without_gpus_is_that_of_the_preset(dataset_dir, tmp_path):
-    manifest = load_manifest(locate(dataset_dir))
-    assert train._auto_batch_size(config(dataset_dir, tmp_path, batch_size="auto"), manifest) == 16
+    assert train._known_batch_size(config(dataset_dir, tmp_path, batch_size="auto")) == 16
 
 
 def test_a_run_keeps_its_automatic_batch_size_on_other_machines(dataset_dir, tmp_path):
@@ -43,7 +42,7 @@ def test_a_run_keeps_its_automatic_batch_size_on_other_machines(dataset_dir, tmp
     manifest = load_manifest(locate(dataset_dir))
     RunFolder(started.run_dir, "cgan", train._settings(started, manifest)).begin()
     continued = config(dataset_dir, tmp_path, batch_size="auto")
-    assert train._auto_batch_size(continued, manifest) == 24
+    assert train._known_batch_size(continued) == 24
 
 
 def test_a_missing_judge_is_refused_with_the_fix(dataset_dir, tmp_path):
