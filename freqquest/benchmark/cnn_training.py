@@ -15,7 +15,6 @@ import ray
 from freqquest import plots
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
-from freqquest.dataset.clip_inputs import Inputs
 from freqquest.progress import Progress
 
 Row = tuple[str, ...]
@@ -103,7 +102,7 @@ def train_and_test(
             accuracies.append(epoch.metrics["validation/accuracy"])
 
     model = fit(cnn_config, clips, split, max_epochs=max_epochs, seed=seed, on_epoch=record)
-    probabilities = predict_probabilities(model, Inputs(clips.spectrograms[test_rows]))
+    probabilities = predict_probabilities(model, clips.inputs(test_rows))
     return tested(clips, test_rows, probabilities, seed, seconds, accuracies)
 
 

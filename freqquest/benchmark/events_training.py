@@ -21,7 +21,7 @@ from freqquest.audio.spectrogram import log_mel
 from freqquest.benchmark.events_recordings import Sound, make_recordings
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.detection_thresholds import detection_thresholds, negative_inputs
-from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, hold_out
+from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, append_names, hold_out
 from freqquest.dataset.clip_inputs import Analysis, Inputs
 from freqquest.dataset.load_clip import open_clip
 from freqquest.dataset.stratify import count_labels, divide_groups
@@ -167,21 +167,21 @@ def _background_spectrograms(grid: Grid) -> np.ndarray:
 def _add_background(clips: LabeledClips, spectrograms: np.ndarray) -> LabeledClips:
     """Append training clips `[N, M, T]` of one more class."""
     num_clips, num_classes = len(spectrograms), len(clips.classes)
-    names = np.array([f"{BACKGROUND} {number}" for number in range(num_clips)])
+    names = [f"{BACKGROUND} {number}" for number in range(num_clips)]
     labels = np.zeros((len(clips.labels) + num_clips, num_classes + 1), bool)
     labels[: len(clips.labels), :num_classes] = clips.labels
     labels[len(clips.labels) :, num_classes] = True
     return replace(
         clips,
-        spectrograms=np.concatenate([clips.spectrograms, spectrograms]),
+        spectrograms=np.concatenate([np.asarray(clips.spectrograms), spectrograms]),
         class_indices=np.append(clips.class_indices, np.full(num_clips, num_classes)),
         labels=labels,
         is_training_only=np.append(clips.is_training_only, np.ones(num_clips, bool)),
-        clip_ids=np.append(clips.clip_ids, names),
-        recordings=np.append(clips.recordings, names),
-        groups=np.append(clips.groups, names),
+        clip_ids=append_names(clips.clip_ids, names),
+        recordings=append_names(clips.recordings, names),
+        groups=append_names(clips.groups, names),
         is_validation=np.append(clips.is_validation, np.zeros(num_clips, bool)),
-        paths=np.append(clips.paths, names),
+        paths=append_names(clips.paths, names),
         start_s=np.append(clips.start_s, np.zeros(num_clips)),
         end_s=np.append(clips.end_s, np.full(num_clips, np.nan)),
         classes=(*clips.classes, BACKGROUND),
@@ -191,7 +191,7 @@ def _add_background(clips: LabeledClips, spectrograms: np.ndarray) -> LabeledCli
 def _inner_split(clips: LabeledClips, train: np.ndarray, seed: int) -> SplitRows:
     """Hold out a fifth of the training rows, in whole recordings."""
     originals = train[~clips.is_training_only[train]]
-    _, numbers = np.unique(clips.recordings[originals], return_inverse=True)
+    _, numbers = np.unique(np.asarray(clips.recordings[originals]), return_inverse=True)
     counts = count_labels(numbers, clips.class_indices[originals])
     parts = divide_groups(counts, _INNER_SHARES, seed)
     inner = hold_out(clips, originals[parts[numbers] == 1])

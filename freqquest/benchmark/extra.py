@@ -79,7 +79,7 @@ def benchmark_extra(config: ExtraBenchmark) -> str:
     max_epochs = config.max_epochs or MAX_EPOCHS["default"]
     runs = _train(clips, split, len(extra), config.num_seeds, max_epochs)
     summary = summarize(runs, clips)
-    num_recordings = len(set(clips.recordings[split.validation]))
+    num_recordings = len(np.unique(clips.recordings.codes[split.validation]))
     return BenchmarkResult(
         name="extra",
         settings={"num_seeds": config.num_seeds, "max_epochs": max_epochs},
@@ -138,7 +138,7 @@ def summarize(runs: Sequence[ExtraRun], clips: LabeledClips) -> Summary:
             "accuracy": statistics.mean(by_seed),
             "by_seed": by_seed,
             "standard_error_over_seeds": over_seeds,
-            "standard_error_over_recordings": standard_error(gains, clips.recordings[rows])
+            "standard_error_over_recordings": standard_error(gains, clips.recordings.codes[rows])
             / len(rows),
         },
     }

@@ -96,7 +96,7 @@ def _runs(
             "size": draw.size,
             "draw": draw.number,
             "fold": draw.fold,
-            "num_recordings": len(set(clips.recordings[draw.split.train])),
+            "num_recordings": len(np.unique(clips.recordings.codes[draw.split.train])),
             "accuracy": {name: values[index] for name, values in accuracies.items()},
         }
         for index, draw in enumerate(draws)
@@ -117,7 +117,7 @@ def draw_clips(clips: LabeledClips, fold: str, size: int, seed: int) -> SplitRow
     for index in range(len(clips.classes)):
         rows = np.flatnonzero(originals & (clips.groups != fold) & clips.labels[:, index])
         rows = random.permutation(rows)
-        _, recordings = np.unique(clips.recordings[rows], return_inverse=True)
+        _, recordings = np.unique(np.asarray(clips.recordings[rows]), return_inverse=True)
         turns = np.zeros(len(rows), int)
         for recording in np.unique(recordings):
             members = np.flatnonzero(recordings == recording)

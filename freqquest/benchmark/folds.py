@@ -41,7 +41,7 @@ def find_folds(dataset_dir: str, folds: tuple[str, ...], clips: LabeledClips) ->
         UserError: The dataset lacks one of them, or has none at all and none is named.
     """
     known = set(clips.groups)
-    if not folds and (clips.groups == clips.recordings).all():
+    if not folds and clips.groups.equals(clips.recordings):
         raise UserError(f"`dataset_dir={dataset_dir}` has no folds: name recordings with `folds`")
     if unknown := set(folds) - known:
         raise UserError(

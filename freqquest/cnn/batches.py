@@ -3,17 +3,19 @@
 No Ray. Shapes: N clips, B clips of a batch, M mel bands, T frames, K classes.
 """
 
-from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from threading import Lock
 
 import numpy as np
+import pandas as pd
 
 from freqquest.cnn.augment import augment
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.frameworks import keras
 from freqquest.cnn.labeled_clips import LabeledClips
+from freqquest.cnn.streamed_order import StreamedOrder, draw_streamed
+from freqquest.dataset.sharded_spectrograms import ShardedSpectrograms
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -50,10 +52,9 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
         self._versions = [np.array([row]) for row in rows]
         """Rows of each clip, one of which is drawn."""
         if config.copies == "draw":
-            by_clip: dict[str, list[int]] = {}
-            for row in rows:
-                by_clip.setdefault(clips.clip_ids[row], []).append(row)
-            self._versions = [np.array(versions) for versions in by_clip.values()]
+            numbers, _ = pd.factorize(clips.clip_ids.codes[rows])  # by first appearance
+            ends = np.cumsum(np.bincount(numbers))
+            self._versions = np.split(rows[np.argsort(numbers, kind="stable")], ends[:-1])
         self._shares_until = np.cumsum(self._shares())
         self._num_drawn = len(self._versions)
         if config.min_steps:
@@ -62,6 +63,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
             self._num_drawn = num_steps * config.batch_size
         self.order_of = lru_cache(maxsize=2)(self._draw_order)
         """Rows of an epoch, in their order."""
+        self._streamed_order_of = lru_cache(maxsize=2)(self._draw_streamed)
         self._order_lock, self._ahead_lock = Lock(), Lock()
         self._threads = ThreadPoolExecutor(num_threads) if num_threads else None
         self._ahead: dict[int, Future[Batch]] = {}
@@ -72,8 +74,8 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
         A clip with several labels counts as one of its rarest label.
         """
         clips, firsts = self._clips, [versions[0] for versions in self._versions]
-        counts = Counter(clips.recordings[row] for row in firsts)
-        sizes = np.array([counts[clips.recordings[row]] for row in firsts])
+        recordings = clips.recordings.codes[firsts]
+        sizes = np.bincount(recordings)[recordings].astype(float)
         labels = clips.class_indices[firsts]
         return _scale_by_class(
             sizes**-self._config.recording_balance, labels, self._config.class_balance
@@ -98,9 +100,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
     def _prepare(self, number: int) -> Batch:
         """Draw and augment a batch, given its number since the first epoch."""
         epoch, step = divmod(number, len(self))
-        with self._order_lock:  # so that only one thread draws the order of an epoch
-            order = self.order_of(epoch)
-        rows = order[step * self._config.batch_size : (step + 1) * self._config.batch_size]
+        rows = self._rows_of(epoch, step)
         spectrograms, targets = augment(
             self._clips.spectrograms[rows],
             self._clips.labels[rows].astype(np.float32),
@@ -109,6 +109,16 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
             np.random.default_rng([self._seed, epoch, step]),
         )
         return spectrograms[..., None], targets
+
+    def _rows_of(self, epoch: int, step: int) -> np.ndarray:
+        """Return the rows of a batch; shards that come after those of the batch are read ahead."""
+        part = slice(step * self._config.batch_size, (step + 1) * self._config.batch_size)
+        with self._order_lock:  # so that only one thread draws the order of an epoch
+            if isinstance(self._clips.spectrograms, np.ndarray):
+                return self.order_of(epoch)[part]
+            order = self._streamed_order_of(epoch)
+            self._clips.spectrograms.prefetch(order.following(part.start))
+            return order.rows[part]
 
     def begin_at(self, epoch: int) -> None:
         """Leave out the epochs before this one, counted from 0."""
@@ -133,6 +143,18 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
         quantiles = (np.arange(self._num_drawn) + rng.uniform(0.01, 0.99)) / self._num_drawn
         drawn = np.minimum(np.searchsorted(self._shares_until, quantiles), len(self._versions) - 1)
         return np.array([rng.choice(self._versions[clip]) for clip in rng.permutation(drawn)])
+
+    def _draw_streamed(self, epoch: int) -> StreamedOrder:
+        """Draw an epoch's rows from shards; the versions of a clip share its part of the epoch."""
+        assert isinstance(self._clips.spectrograms, ShardedSpectrograms)
+        sizes = np.array([len(versions) for versions in self._versions])
+        return draw_streamed(
+            rows=np.concatenate(self._versions),
+            shares=np.repeat(np.diff(self._shares_until, prepend=0.0) / sizes, sizes),
+            num_drawn=self._num_drawn,
+            spectrograms=self._clips.spectrograms,
+            rng=np.random.default_rng([self._seed, epoch]),
+        )
 
 
 def _scale_by_class(weights: np.ndarray, labels: np.ndarray, is_balanced: bool) -> np.ndarray:

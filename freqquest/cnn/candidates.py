@@ -88,7 +88,8 @@ def choose_candidate(candidates: Sequence[Candidate], clips: LabeledClips) -> Ca
         clips: Clips that their rows refer to.
     """
     cnn, head, fusion = candidates
-    score, labels, recordings = clips.score, clips.labels[cnn.rows], clips.recordings[cnn.rows]
+    score, labels = clips.score, clips.labels[cnn.rows]
+    recordings = clips.recordings.codes[cnn.rows]
     lead, chance = score.lead(cnn.probabilities, head.probabilities, labels, recordings)
     if abs(lead) <= chance:
         return fusion

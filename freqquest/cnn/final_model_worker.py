@@ -21,7 +21,7 @@ from freqquest.cnn.model_file import add_card, load_model, to_bytes
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.save_timer import SAVE_INTERVAL_S, SaveTimer
 from freqquest.cnn.search.outcome import HeldOut
-from freqquest.dataset.clip_inputs import Analysis, Inputs
+from freqquest.dataset.clip_inputs import Analysis
 from freqquest.storage import Location
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def fit_network(
     state_file.remove_file()
     if not len(task.split.validation):
         return np.zeros((0, len(clips.classes)))
-    return predict_probabilities(model, Inputs(clips.spectrograms[task.split.validation]))
+    return predict_probabilities(model, clips.inputs(task.split.validation))
 
 
 def _train(

@@ -80,7 +80,7 @@ def fit_head(clips: LabeledClips, rows: np.ndarray) -> Head:
     return fit_vectors(
         clips.vectors[rows],
         clips.labels[rows],
-        clips.recordings[rows],
+        clips.recordings.codes[rows],
         has_several_labels=clips.has_several_labels,
     )
 

@@ -73,5 +73,5 @@ def _predictions(kept: Candidate, clips: LabeledClips, metrics: SearchMetrics) -
 def _encode(clips: LabeledClips, clip: ClipConfig, row: int) -> dict[str, bytes | None]:
     """Return sound and picture of a row; without sound if its file is no longer readable."""
     place = float(clips.start_s[row]), float(clips.end_s[row])
-    waveform = waveform_if_readable(clips.paths[row], clip, *place)
+    waveform = waveform_if_readable(str(clips.paths[row]), clip, *place)
     return encode_clip(waveform, clip.sample_rate_hz, clips.spectrograms[row])

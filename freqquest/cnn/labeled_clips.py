@@ -1,27 +1,54 @@
-"""A dataset's labeled clips in memory, and their division into training and validation rows.
+"""A dataset's labeled clips, and their division into training and validation rows.
 
 NumPy and pandas; no Ray. Shapes: N rows, M mel bands, T frames, D values of a vector, K classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pandas.api.types import union_categoricals
 
 from freqquest.cnn.scores import Score, score_of
 from freqquest.dataset.clip_inputs import Inputs
-from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest, Normalization
-from freqquest.dataset.read import SplitReader, read_rows
+from freqquest.dataset.manifest import (
+    EMBEDDING_COLUMN,
+    NOT_AUGMENTED,
+    Manifest,
+    Normalization,
+)
+from freqquest.dataset.read import (
+    SplitReader,
+    label_matrix,
+    read_row_table,
+    read_table,
+    shards_of,
+    vectors_in,
+)
+from freqquest.dataset.sharded_spectrograms import Rows, ShardedSpectrograms
 from freqquest.dataset.stratify import count_labels, divide_groups
 from freqquest.errors import UserError
 from freqquest.storage import Location
+
+_TEXT = pd.StringDtype("pyarrow", na_value=np.nan)
+
+_SPLITS = ("train", "validation")
+
+MAX_BYTES = 2**30
+"""Most bytes of spectrograms in memory. A larger dataset is read from its shards."""
+
+Spectrograms = np.ndarray | ShardedSpectrograms
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabeledClips:
     """Training and validation rows of a dataset, followed by extra clips."""
 
-    spectrograms: np.ndarray
+    spectrograms: Spectrograms
     """`[N, M, T]`, float16."""
     class_indices: np.ndarray
     """`[N]`, int64; the rarest of several labels."""
@@ -31,16 +58,16 @@ class LabeledClips:
     """Whether clips of the dataset may have several labels."""
     is_training_only: np.ndarray
     """`[N]`, bool: augmented copies and extra clips, on which nothing is evaluated."""
-    clip_ids: np.ndarray
-    """`[N]`, str; an augmented copy has the ID of its original, and parts of one file differ."""
-    recordings: np.ndarray
-    """`[N]`, str."""
-    groups: np.ndarray
-    """`[N]`, str: the fold, else the recording: never divided between training and validation."""
+    clip_ids: pd.Categorical
+    """`[N]`; an augmented copy has the ID of its original, and parts of one file differ."""
+    recordings: pd.Categorical
+    """`[N]`."""
+    groups: pd.Categorical
+    """`[N]`: the fold, else the recording: never divided between training and validation."""
     is_validation: np.ndarray
     """`[N]`, bool: membership in the dataset's validation split."""
-    paths: np.ndarray
-    """`[N]`, str: audio files."""
+    paths: pd.Categorical
+    """`[N]`: audio files."""
     start_s: np.ndarray
     """`[N]`, float64: start of each clip in its file, in seconds."""
     end_s: np.ndarray
@@ -63,6 +90,12 @@ class LabeledClips:
         """Score of predictions of these clips."""
         return score_of(self.has_several_labels)
 
+    def inputs(self, rows: np.ndarray) -> Inputs:
+        """Return the inputs of a CNN for some rows `[N]`, which predictions slice."""
+        if isinstance(self.spectrograms, ShardedSpectrograms):
+            return Inputs(cast(np.ndarray, Rows(self.spectrograms, rows)))
+        return Inputs(self.spectrograms[rows])
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitRows:
@@ -74,53 +107,89 @@ class SplitRows:
     """Rows to evaluate on, originals only; may be empty."""
 
 
-def load_labeled(dataset: Location, manifest: Manifest) -> LabeledClips:
-    """Read a dataset's training and validation clips into memory.
+def load_labeled(dataset: Location, manifest: Manifest, max_bytes: int = MAX_BYTES) -> LabeledClips:
+    """Read a dataset's training and validation clips.
+
+    Args:
+        dataset: Folder of the dataset.
+        manifest: Its manifest.
+        max_bytes: Most bytes of spectrograms in memory. If there are more, they are read from the
+            shards when they are needed.
 
     Raises:
-        UserError: A shard is missing or corrupt.
+        UserError: A split is empty, or a shard is missing or corrupt.
     """
-    splits = [SplitReader(dataset, manifest, split, "cnn") for split in ("train", "validation")]
-    rows = pd.concat([read_rows(dataset, manifest, split) for split in ("train", "validation")])
-    has_folds = rows["fold"].notna().all() and rows["fold"].nunique() > 1
-    inputs, labels = _read_arrays(splits, manifest)
+    rows = pa.concat_tables([read_row_table(dataset, manifest, split) for split in _SPLITS])
+    folds = rows["fold"].cast(pa.string())
+    has_folds = not folds.null_count and len(folds.unique()) > 1
+    view = manifest.views["cnn"]
+    num_bytes = 2 * len(rows) * view.num_mels * view.num_frames
+    spectrograms, vectors = (
+        _open_shards(dataset, manifest, max_bytes)
+        if num_bytes > max_bytes
+        else _read_arrays(dataset, manifest)
+    )
     return LabeledClips(
-        spectrograms=inputs.spectrograms,
-        vectors=inputs.vectors,
+        spectrograms=spectrograms,
+        vectors=vectors,
         class_indices=rows["class_index"].to_numpy(),
-        labels=labels,
+        labels=label_matrix(rows["class_indices"], len(manifest.classes)),
         has_several_labels=manifest.has_several_labels,
-        is_training_only=(rows["augmentation"] != NOT_AUGMENTED).to_numpy(),
-        clip_ids=rows["clip_id"].to_numpy(str),
-        recordings=rows["recording"].to_numpy(str),
-        groups=rows["fold" if has_folds else "recording"].to_numpy(str),
-        is_validation=(rows["split"] == "validation").to_numpy(),
-        paths=rows["path"].to_numpy(str),
-        start_s=rows["start_s"].to_numpy(float),
-        end_s=rows["end_s"].to_numpy(float),
+        is_training_only=pc.not_equal(rows["augmentation"], NOT_AUGMENTED).to_numpy(),
+        clip_ids=_categories(rows["clip_id"]),
+        recordings=_categories(rows["recording"]),
+        groups=_categories(folds if has_folds else rows["recording"]),
+        is_validation=pc.equal(rows["split"], "validation").to_numpy(),
+        paths=_categories(rows["path"]),
+        start_s=rows["start_s"].to_numpy(),
+        end_s=rows["end_s"].to_numpy(),
         classes=tuple(manifest.classes),
         normalization=manifest.normalization["cnn"],
         background_label=manifest.background_label,
     )
 
 
-def _read_arrays(splits: list[SplitReader], manifest: Manifest) -> tuple[Inputs, np.ndarray]:
-    """Return inputs and labels of several splits, without a second copy in memory."""
+def _categories(column: pa.ChunkedArray) -> pd.Categorical:
+    """Return strings as numbers, and each different string once, in one buffer."""
+    encoded = column.dictionary_encode().combine_chunks()
+    names = pd.Index(encoded.dictionary.to_pandas(types_mapper={pa.string(): _TEXT}.get))
+    return pd.Categorical.from_codes(encoded.indices.to_numpy(), names)
+
+
+def append_names(names: pd.Categorical, more: Sequence[str]) -> pd.Categorical:
+    """Append strings."""
+    return union_categoricals([names, pd.Categorical(pd.array(more, _TEXT))])
+
+
+def _read_arrays(dataset: Location, manifest: Manifest) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return spectrograms and vectors of both splits, without a second copy in memory."""
+    splits = [SplitReader(dataset, manifest, split, "cnn") for split in _SPLITS]
     view, num_clips = manifest.views["cnn"], sum(map(len, splits))
     spectrograms = np.empty((num_clips, view.num_mels, view.num_frames), np.float16)
     vectors = None
     if manifest.embedding is not None:
         vectors = np.empty((num_clips, manifest.embedding.num_values), np.float32)
-    labels = np.empty((num_clips, len(manifest.classes)), bool)
     start = 0
     for split in splits:
         for shard in split.shards():
             end = start + len(shard.spectrograms)
-            spectrograms[start:end], labels[start:end] = shard.spectrograms, shard.labels
+            spectrograms[start:end] = shard.spectrograms
             if vectors is not None:
                 vectors[start:end] = shard.vectors
             start = end
-    return Inputs(spectrograms, vectors), labels
+    return spectrograms, vectors
+
+
+def _open_shards(
+    dataset: Location, manifest: Manifest, max_bytes: int
+) -> tuple[ShardedSpectrograms, np.ndarray | None]:
+    """Return spectrograms that stay in the shards, and vectors in memory."""
+    shards = [shard for split in _SPLITS for shard in shards_of(manifest, split, dataset)]
+    spectrograms = ShardedSpectrograms(dataset, manifest, shards, "cnn", max_bytes=max_bytes)
+    if manifest.embedding is None:
+        return spectrograms, None
+    columns = (read_table(dataset, shard, [EMBEDDING_COLUMN]) for shard in shards)
+    return spectrograms, vectors_in(pa.concat_tables(columns))
 
 
 def add_extra(clips: LabeledClips, extra: pd.DataFrame, inputs: Inputs) -> LabeledClips:
@@ -136,30 +205,36 @@ def add_extra(clips: LabeledClips, extra: pd.DataFrame, inputs: Inputs) -> Label
     Raises:
         UserError: An extra clip is in the dataset already.
     """
-    shared = set(extra["path"]) & set(clips.paths)
+    shared = set(extra["path"]) & set(clips.paths.categories)
     if shared:
         raise UserError(
             f"`extra_clips`: {min(shared)} is in the dataset already: give a folder of other clips"
         )
-    names = np.array([f"extra clip {path}" for path in extra["path"]])
+    names = [f"extra clip {path}" for path in extra["path"]]
     class_indices = [clips.classes.index(label) for label in extra["label"]]
     return replace(
         clips,
-        spectrograms=np.concatenate([clips.spectrograms, inputs.spectrograms.astype(np.float16)]),
+        spectrograms=_append(clips.spectrograms, inputs.spectrograms.astype(np.float16)),
         vectors=None if clips.vectors is None else np.concatenate([clips.vectors, inputs.vectors]),
         class_indices=np.append(clips.class_indices, class_indices),
         labels=np.concatenate(
             [clips.labels, np.eye(len(clips.classes), dtype=bool)[class_indices]]
         ),
         is_training_only=np.append(clips.is_training_only, np.ones(len(extra), bool)),
-        clip_ids=np.append(clips.clip_ids, names),
-        recordings=np.append(clips.recordings, names),
-        groups=np.append(clips.groups, names),
+        clip_ids=append_names(clips.clip_ids, names),
+        recordings=append_names(clips.recordings, names),
+        groups=append_names(clips.groups, names),
         is_validation=np.append(clips.is_validation, np.zeros(len(extra), bool)),
-        paths=np.append(clips.paths, extra["path"].to_numpy(str)),
+        paths=append_names(clips.paths, extra["path"].tolist()),
         start_s=np.append(clips.start_s, np.zeros(len(extra))),
         end_s=np.append(clips.end_s, np.full(len(extra), np.nan)),
     )
+
+
+def _append(spectrograms: Spectrograms, extra: np.ndarray) -> Spectrograms:
+    if isinstance(spectrograms, ShardedSpectrograms):
+        return spectrograms.with_extra(extra)
+    return np.concatenate([spectrograms, extra])
 
 
 def dataset_split(clips: LabeledClips) -> SplitRows:
@@ -176,7 +251,7 @@ def all_clips(clips: LabeledClips) -> SplitRows:
 
 def hold_out(clips: LabeledClips, rows: np.ndarray) -> SplitRows:
     """Hold out these rows for validation; train on all others except their augmented copies."""
-    train = ~np.isin(clips.clip_ids, clips.clip_ids[rows])
+    train = ~np.isin(clips.clip_ids.codes, clips.clip_ids.codes[rows])
     return SplitRows(train=np.flatnonzero(train), validation=rows)
 
 
@@ -184,7 +259,7 @@ def fewest_groups(clips: LabeledClips) -> tuple[int, str]:
     """Return the smallest number of groups (recordings or folds) of a class, and the class."""
     groups, labels = clips.groups[~clips.is_training_only], clips.labels[~clips.is_training_only]
     return min(
-        (len(set(groups[labels[:, index]])), label) for index, label in enumerate(clips.classes)
+        (len(groups[labels[:, index]].unique()), label) for index, label in enumerate(clips.classes)
     )
 
 
@@ -205,14 +280,15 @@ def cross_validation(clips: LabeledClips, num_folds: int, seed: int) -> list[Spl
         )
     originals = np.flatnonzero(~clips.is_training_only)
     groups = clips.groups[originals]
-    num_groups = pd.Series(groups).groupby(clips.recordings[originals]).nunique()
+    recordings = clips.recordings[originals]
+    num_groups = pd.Series(groups.codes).groupby(recordings.codes).nunique()
     if num_groups.max() > 1:
+        divided = recordings.categories[int(str(num_groups.idxmax()))]
         raise UserError(
-            f"`num_folds`: recording {num_groups.idxmax()} is in {num_groups.max()} folds: correct "
-            "the metadata"
+            f"`num_folds`: recording {divided} is in {num_groups.max()} folds: correct the metadata"
         )
-    if len(set(groups)) == num_folds:
-        return [hold_out(clips, originals[groups == group]) for group in sorted(set(groups))]
+    if len(groups.unique()) == num_folds:
+        return [hold_out(clips, originals[groups == group]) for group in sorted(groups.unique())]
     numbers, _ = pd.factorize(groups)
     rows, labels = np.nonzero(clips.labels[originals])  # a clip is counted for each of its labels
     counts = count_labels(numbers[rows], labels)

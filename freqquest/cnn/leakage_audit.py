@@ -38,10 +38,11 @@ def audit_splits(clips: LabeledClips, seed: int) -> dict[str, SplitRows]:
         The splits by name; empty if recordings are unknown or too few.
     """
     originals = np.flatnonzero(~clips.is_training_only)
-    if len(set(clips.recordings[originals])) == len(originals):
+    recordings = clips.recordings.codes
+    if len(np.unique(recordings[originals])) == len(originals):
         return {}
     by_recording = dataset_split(clips)
-    if set(clips.recordings[by_recording.train]) & set(clips.recordings[by_recording.validation]):
+    if np.isin(recordings[by_recording.train], recordings[by_recording.validation]).any():
         num_folds = min(_NUM_FOLDS, fewest_groups(clips)[0])
         if num_folds < 2:
             return {}

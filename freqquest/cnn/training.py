@@ -20,7 +20,6 @@ from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.network import build_model, predict_probabilities
 from freqquest.cnn.training_state import TrainingState
 from freqquest.cnn.weight_average import AveragedWeights
-from freqquest.dataset.clip_inputs import Inputs
 
 EpochMetrics = dict[str, float]
 """Losses, the score of the validation clips, the accuracy of the training if clips have one label
@@ -149,7 +148,7 @@ class _EpochEvaluation(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
     ) -> None:
         super().__init__()
         self._kept, self._keep_best = kept, keep_best
-        self._inputs, self._labels = Inputs(clips.spectrograms[rows]), clips.labels[rows]
+        self._inputs, self._labels = clips.inputs(rows), clips.labels[rows]
         self._score = clips.score
         self._started = 0.0
         self.seconds = 0.0

@@ -226,13 +226,12 @@ def _describe_split(config: TuneConfig, clips: LabeledClips, manifest: Manifest)
     """Describe the split that the score belongs to."""
     if config.num_folds is None:
         return manifest.split_description
-    files = [clip_id.rpartition("#")[0] or clip_id for clip_id in clips.clip_ids]
     if all(
-        group in (clip_id, file)
-        for group, clip_id, file in zip(clips.groups, clips.clip_ids, files, strict=True)
+        group in (clip_id, clip_id.rpartition("#")[0])
+        for group, clip_id in zip(clips.groups, clips.clip_ids, strict=True)
     ):
         return (
             f"cross-validation over {config.num_folds} parts of clips, whose recordings are unknown"
         )
-    kind = "recordings" if (clips.groups == clips.recordings).all() else "the dataset's own folds"
+    kind = "recordings" if clips.groups.equals(clips.recordings) else "the dataset's own folds"
     return f"cross-validation over {config.num_folds} parts, by {kind}"

@@ -54,13 +54,21 @@ def read_rows(dataset: Location, manifest: Manifest, split: str | None = None) -
         UserError: The split is empty, or a shard is missing or cannot be read. The hashes, which
             need the whole files, are not checked.
     """
-    shards = manifest.shards if split is None else _shards_of(manifest, split, dataset)
-    tables = [_read_row_columns(dataset, shard) for shard in shards]
-    rows: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    rows: pd.DataFrame = read_row_table(dataset, manifest, split).to_pandas()
     if manifest.skipped_index is None:
         return rows
     is_kept = rows["class_indices"].map(lambda indices: list(indices) != [manifest.skipped_index])
     return rows[is_kept].drop(columns=["class_index", "class_indices"])
+
+
+def read_row_table(dataset: Location, manifest: Manifest, split: str | None = None) -> pa.Table:
+    """Return the table of `read_rows` for Arrow, with the clips of a background.
+
+    Raises:
+        UserError: As `read_rows`.
+    """
+    shards = manifest.shards if split is None else shards_of(manifest, split, dataset)
+    return pa.concat_tables([_read_row_columns(dataset, shard) for shard in shards])
 
 
 def without_background(dataset: Location, manifest: Manifest) -> Manifest:
@@ -228,7 +236,7 @@ class SplitReader:
             UserError: The split is empty.
         """
         self._dataset, self._manifest, self._view = dataset, manifest, view
-        self._shards = _shards_of(manifest, split, dataset)
+        self._shards = shards_of(manifest, split, dataset)
         self._sizes = [shard.num_rows for shard in self._shards]
         self._ends = np.cumsum(self._sizes)
         self._verified: set[int] = set()
@@ -292,7 +300,12 @@ class SplitReader:
         return arrays
 
 
-def _shards_of(manifest: Manifest, split: str, dataset: Location) -> list[Shard]:
+def shards_of(manifest: Manifest, split: str, dataset: Location) -> list[Shard]:
+    """Return the shards of a split that have clips.
+
+    Raises:
+        UserError: There are none.
+    """
     shards = [shard for shard in manifest.shards if shard.split == split and shard.num_rows]
     if not shards:
         raise UserError(f"{dataset} has no clips in the split {split}")

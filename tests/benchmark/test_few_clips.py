@@ -3,6 +3,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from freqquest.benchmark import few_clips, folds
@@ -22,10 +23,10 @@ def clips_of(recordings, folds):
         clips,
         labels=np.eye(2, dtype=bool)[np.arange(count) % 2],
         classes=("a", "b"),
-        recordings=np.array(recordings),
-        groups=np.array(folds),
+        recordings=pd.Categorical(recordings),
+        groups=pd.Categorical(folds),
         is_training_only=np.zeros(count, bool),
-        clip_ids=np.arange(count).astype(str),
+        clip_ids=pd.Categorical(np.arange(count).astype(str)),
     )
 
 

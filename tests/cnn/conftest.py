@@ -41,11 +41,11 @@ def make_clips(
         labels=np.eye(2, dtype=bool)[classes[rows]],
         has_several_labels=False,
         is_training_only=np.arange(len(rows)) >= num_clips,
-        clip_ids=np.array([f"clip{row}" for row in rows]),
-        recordings=recordings[rows].astype(str),
-        groups=groups[rows].astype(str),
+        clip_ids=pd.Categorical([f"clip{row}" for row in rows]),
+        recordings=pd.Categorical(recordings[rows].astype(str)),
+        groups=pd.Categorical(groups[rows].astype(str)),
         is_validation=(recordings >= num_recordings - 2)[rows] & (np.arange(len(rows)) < num_clips),
-        paths=np.array(["nowhere.wav"] * len(rows)),
+        paths=pd.Categorical(["nowhere.wav"] * len(rows)),
         start_s=np.zeros(len(rows)),
         end_s=np.full(len(rows), np.nan),
         classes=("tones", "clicks"),
@@ -61,7 +61,7 @@ def make_clips(
 def make_clips_of_several_labels(**sizes) -> LabeledClips:
     """The same clips, but those of every third recording have both labels, and both sounds."""
     clips = make_clips(**sizes)
-    has_both = clips.recordings.astype(int) % 3 == 0
+    has_both = np.asarray(clips.recordings, int) % 3 == 0
     labels = clips.labels | has_both[:, None]
     spectrograms = clips.spectrograms.copy()
     spectrograms[has_both, ::4] = -30

@@ -1,10 +1,15 @@
+from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from freqquest.cnn.batches import TrainingBatches
 from freqquest.cnn.config import PRESETS
+from freqquest.dataset.sharded_spectrograms import ShardedSpectrograms
+from freqquest.storage import locate
 from tests.cnn.conftest import make_clips, make_clips_of_several_labels
 
 
@@ -48,7 +53,9 @@ def test_one_version_of_each_clip_is_drawn_or_all_are_used():
 def test_clips_of_long_recordings_are_drawn_less_often_and_classes_keep_their_shares():
     clips = make_clips(num_recordings=4, clips_per_recording=8)
     # Eight clips of one class, then six of the other.
-    clips.recordings[:14] = [*["long"] * 7, "short", *["other"] * 6]
+    recordings = np.asarray(clips.recordings, object)
+    recordings[:14] = [*["long"] * 7, "short", *["other"] * 6]
+    clips = replace(clips, recordings=pd.Categorical(recordings))
     config = replace(
         PRESETS["default"], recording_balance=1.0, class_balance=False, batch_size=32, min_steps=0
     )
@@ -125,3 +132,50 @@ def test_clips_are_drawn_by_their_rarest_label():
     config = replace(PRESETS["default"], recording_balance=0.0, batch_size=48, min_steps=2)
     drawn = TrainingBatches(clips, np.arange(48), config, seed=0).order_of(0)
     assert clips.labels[drawn, rarest].mean() == pytest.approx(0.5, abs=0.02)
+
+
+def streamed(clips, tmp_path):
+    """The same clips, of which only a part is in memory at a time."""
+    size = 4
+    starts = range(0, len(clips.spectrograms), size)
+    source = SimpleNamespace(num_mels=16, num_frames=20)
+    shards = [SimpleNamespace(num_rows=size) for _ in starts]
+    spectrograms = ShardedSpectrograms(
+        locate(tmp_path),
+        SimpleNamespace(views={"cnn": source}),
+        shards,
+        "cnn",
+        max_bytes=4 * size * 16 * 20 * 2,
+    )
+    spectrograms._read = lambda number: clips.spectrograms[number * size :][:size]
+    return replace(clips, spectrograms=spectrograms)
+
+
+@pytest.mark.parametrize("num_threads", [0, 2])
+def test_batches_from_shards_have_the_same_clips_with_their_labels(tmp_path, num_threads):
+    clips = make_clips()
+    clips.spectrograms[:] = -np.arange(32)[:, None, None]
+    config = replace(PRESETS["reference"], batch_size=10)
+    batches = TrainingBatches(streamed(clips, tmp_path), np.arange(32), config, 1, num_threads)
+    with closing(batches):
+        for _ in range(2):
+            numbers = []
+            for index in range(len(batches)):
+                spectrograms, targets = batches[index]
+                found = [-int(clip[0, 0, 0]) for clip in spectrograms]
+                assert (targets.argmax(axis=1) == clips.class_indices[found]).all()
+                numbers += found
+            assert sorted(numbers) == list(range(32))
+            batches.on_epoch_end()
+
+
+def test_one_version_of_each_clip_is_drawn_from_shards_on_average(tmp_path):
+    clips = streamed(make_clips(num_copies=2), tmp_path)
+    config = replace(
+        PRESETS["default"], batch_size=32, min_steps=0, recording_balance=0.0, class_balance=False
+    )
+    batches = TrainingBatches(clips, np.arange(96), config, seed=0)
+    drawn = np.concatenate([batches._rows_of(epoch, 0) for epoch in range(60)])
+    counts = np.bincount(clips.clip_ids.codes[drawn])
+    np.testing.assert_allclose(counts, 60, atol=25)
+    assert clips.is_training_only[drawn].mean() == pytest.approx(2 / 3, abs=0.05)

@@ -15,6 +15,7 @@ from freqquest.cnn.labeled_clips import (
 from freqquest.cnn.leakage_audit import RANDOM, RECORDING, audit_splits
 from freqquest.dataset.clip_inputs import Inputs
 from freqquest.dataset.manifest import load_manifest
+from freqquest.dataset.sharded_spectrograms import ShardedSpectrograms
 from freqquest.errors import UserError
 from freqquest.storage import locate
 from tests.cnn.conftest import make_clips, make_clips_of_several_labels
@@ -43,6 +44,20 @@ def test_a_dataset_is_read_with_the_columns_of_its_clips(dataset_dir):
     np.testing.assert_array_equal(clips.groups, clips.recordings)  # there are no folds
     np.testing.assert_array_equal(clips.labels, np.eye(2, dtype=bool)[clips.class_indices])
     assert not clips.has_several_labels
+
+
+def test_a_dataset_that_is_too_large_stays_in_its_shards(embedded_dataset_dir):
+    dataset = locate(embedded_dataset_dir)
+    manifest = load_manifest(dataset)
+    whole, streamed = (load_labeled(dataset, manifest, limit) for limit in (2**30, 2**20))
+    assert isinstance(streamed.spectrograms, ShardedSpectrograms)
+    np.testing.assert_array_equal(streamed.spectrograms[:], whole.spectrograms)
+    np.testing.assert_array_equal(streamed.vectors, whole.vectors)
+    np.testing.assert_array_equal(streamed.labels, whole.labels)
+    rows = np.flatnonzero(whole.is_validation)
+    read, expected = (each.inputs(rows).spectrograms for each in (streamed, whole))
+    assert read.shape == expected.shape
+    np.testing.assert_array_equal(read[0:3], expected[0:3])
 
 
 def test_vectors_are_read_in_the_order_of_the_clips(embedded_dataset_dir):
@@ -102,8 +117,9 @@ def test_more_folds_than_recordings_of_a_class_are_refused():
 
 def test_folds_that_divide_a_recording_are_refused_with_its_name():
     clips = make_clips(num_recordings=12, folds=3)
-    clips.recordings[:8] = "both"
-    clips.groups[:4] = "2"
+    recordings, groups = (np.asarray(each, object) for each in (clips.recordings, clips.groups))
+    recordings[:8], groups[:4] = "both", "2"
+    clips = replace(clips, recordings=pd.Categorical(recordings), groups=pd.Categorical(groups))
     with pytest.raises(UserError, match="recording both is in 2 folds: correct the metadata"):
         cross_validation(clips, 3, seed=0)
 

@@ -39,7 +39,7 @@ def choose(outcomes: Sequence[Outcome], clips: LabeledClips) -> Outcome:
         return best
     rows, probabilities = first.predictions
     lead, chance = clips.score.lead(
-        best.predictions[1], probabilities, clips.labels[rows], clips.recordings[rows]
+        best.predictions[1], probabilities, clips.labels[rows], clips.recordings.codes[rows]
     )
     return best if lead > chance else first
 
@@ -69,7 +69,7 @@ def evaluate(
         f"{score.name}_by_fold": kept.fold_scores,
         "split": split,
         "num_clips": len(rows),
-        "num_recordings": len(set(clips.recordings[rows])),
+        "num_recordings": len(np.unique(clips.recordings.codes[rows])),
         "num_trials": len(outcomes),
         "num_failed_trials": sum(not outcome.is_valid for outcome in outcomes),
         "trial": best.trial_id if best else "",

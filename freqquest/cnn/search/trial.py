@@ -32,7 +32,6 @@ from freqquest.cnn.search.outcome import (
 )
 from freqquest.cnn.search.space import cnn_config_of
 from freqquest.cnn.search.trial_progress import TrialFolder
-from freqquest.dataset.clip_inputs import Inputs
 from freqquest.runs.metrics import Settings
 from freqquest.storage import Location
 
@@ -115,7 +114,7 @@ def _run(params: Settings, task: TrialTask, *, goes_on: bool) -> None:
                         saved=saved,
                         device=task.device,
                     )
-                    validation = Inputs(clips.spectrograms[split.validation])
+                    validation = clips.inputs(split.validation)
                     reporter.end_split(model, predict_probabilities(model, validation))
             except (RayError, OSError, MemoryError, UnusableStateError):
                 raise

@@ -101,7 +101,7 @@ class TrialLogs:
     ) -> None:
         """Write the sound of a row's part of its file, if the file still exists."""
         place = float(clips.start_s[row]), float(clips.end_s[row])
-        waveform = waveform_if_readable(clips.paths[row], clip, *place)
+        waveform = waveform_if_readable(str(clips.paths[row]), clip, *place)
         if waveform is not None:
             self._events.add_audio(name, waveform, clip.sample_rate_hz, epoch)
 
