@@ -78,10 +78,11 @@ def connect() -> bool:
 
 @contextmanager
 def _keep_sigterm_handler() -> Iterator[None]:
-    """Restore this process's handler of SIGTERM; Ray's own prints a stack and exits."""
+    """Keep this process's handler of SIGTERM; Ray's own end it without a word, or with a stack."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        yield
+        with ray_internals.no_sigterm_handler():
+            yield
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)

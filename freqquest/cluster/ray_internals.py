@@ -97,6 +97,13 @@ def detected_cores(count: int) -> Iterator[None]:
 
 
 @contextmanager
+def no_sigterm_handler() -> Iterator[None]:
+    """Keep Ray from handling SIGTERM while it starts; its C++ code does so later nevertheless."""
+    with mock.patch("ray._private.utils.set_sigterm_handler"):
+        yield
+
+
+@contextmanager
 def hidden_cluster() -> "Iterator[Cluster]":
     """Yield an empty cluster on this machine, whose nodes are added by `add_node`.
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import signal
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,14 @@ def test_a_node_that_starts_here_has_the_cores_that_we_found():
 
     with ray_internals.detected_cores(41):
         assert ResourceAndLabelSpec().resolve(is_head=True).to_resource_dict()["CPU"] == 41
+
+
+def test_ray_handles_sigterm_by_a_function_that_can_be_replaced():
+    own = signal.getsignal(signal.SIGTERM)
+    with ray_internals.no_sigterm_handler():
+        ray._private.utils.set_sigterm_handler(lambda *_: None)
+    assert signal.getsignal(signal.SIGTERM) is own
+    assert "ray._private.utils.set_sigterm_handler(" in inspect.getsource(ray.init)
 
 
 @pytest.mark.parametrize(
