@@ -1,8 +1,9 @@
-"""Checks of settings: fixed sets of values, two numbers, a pattern. Imports nothing heavy."""
+"""Checks of settings: choices, types, two numbers, a pattern. Imports nothing heavy."""
 
 import re
+from functools import lru_cache
 from types import NoneType, UnionType
-from typing import Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 
 def check_choices(settings: object) -> None:
@@ -25,6 +26,56 @@ def check_choices(settings: object) -> None:
                 raise ValueError(
                     f"`{name}={chosen}` must be one of: {', '.join(map(str, get_args(kind)))}"
                 )
+
+
+def check_types(parsed: Any, kind: Any) -> None:
+    """Check that a record that was made of a JSON file has values of its types, down to the last.
+
+    Args:
+        parsed: The record.
+        kind: Its type: a dataclass, NamedTuple or TypedDict. Fields may be records too.
+
+    Raises:
+        TypeError, KeyError: A value is of another type, or missing.
+    """
+    for name, hint in _hints(kind).items():
+        value = _field(parsed, name, kind)
+        if not _fits(value, hint):
+            raise TypeError(f"{name}={value!r:.60} is not of the type {hint}")
+
+
+@lru_cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _field(record: Any, name: str, kind: Any) -> Any:
+    return record[name] if is_typeddict(kind) else getattr(record, name)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Return whether a value, and all in it, is of a type."""
+    origin, of = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(value, option) for option in of)
+    if origin is Literal:
+        return value in of
+    if origin is list:
+        return isinstance(value, list) and all(_fits(each, of[0]) for each in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _fits(key, of[0]) and _fits(each, of[1]) for key, each in value.items()
+        )
+    if origin is tuple:
+        return isinstance(value, tuple) and len(value) == len(of) and all(map(_fits, value, of))
+    if kind in (int, float):  # JSON writes 1.0 as 1 in places; True is no number
+        return isinstance(value, int | kind) and not isinstance(value, bool)
+    if not isinstance(value, dict if is_typeddict(kind) else kind):
+        return False
+    is_record = hasattr(kind, "__annotations__")
+    return not is_record or all(
+        _fits(_field(value, name, kind), hint) for name, hint in _hints(kind).items()
+    )
 
 
 def number_range(name: str, value: str | int) -> tuple[int, int]:

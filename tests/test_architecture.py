@@ -208,7 +208,7 @@ def test_the_package_names_no_file_of_jobs(path):
 def test_each_test_module_is_named_for_a_module():
     for path in (ROOT / "tests").rglob("test_*.py"):
         folder = path.parent.relative_to(ROOT / "tests")
-        if folder.name == "integration" or path.stem in TESTS_OF_MANY_MODULES:
+        if folder.name in ("integration", "fuzz") or path.stem in TESTS_OF_MANY_MODULES:
             continue
         assert (PACKAGE / folder / f"{path.stem.removeprefix('test_')}.py").exists(), path
 

@@ -156,7 +156,11 @@ def write_demo_clips(folder: Path, config: DemoConfig = DemoConfig()) -> DemoFol
 def _refuse_other_contents(demo: DemoFolder, config_file: Path, config: DemoConfig) -> None:
     folder = config_file.parent
     if config_file.exists():
-        saved = json.loads(config_file.read_text())
+        content = config_file.read_bytes()
+        try:
+            saved = dict(json.loads(content))
+        except Exception as error:  # a damaged file may raise any
+            raise UserError(f"{config_file} is corrupt ({error}): remove {folder}") from error
         expected = asdict(config)
         differences = [
             f"{name} is {saved.get(name)}, not {expected.get(name)}"

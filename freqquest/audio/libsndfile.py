@@ -6,6 +6,7 @@ Shapes: S samples, C channels.
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO
 
 import numpy as np
@@ -74,6 +75,21 @@ class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
         return bool(super().seekable())
 
 
+class _Source:
+    """A file for libsndfile, which a damaged header may send to before its beginning.
+
+    An error there would be printed with a traceback, as it is C that calls.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._seek, self.tell, self.read = stream.seek, stream.tell, stream.read
+        self.readinto = stream.readinto  # type: ignore[attr-defined]  # as all that are opened
+
+    def seek(self, offset: int, whence: int) -> None:
+        with suppress(ValueError, OSError):
+            self._seek(offset, whence)
+
+
 class LibsndfileReader:
     """A file that libsndfile decodes. Use it in a `with` statement.
 
@@ -90,7 +106,7 @@ class LibsndfileReader:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         try:
-            self._file = _ForwardFile(stream)
+            self._file = _ForwardFile(_Source(stream))
         except soundfile.LibsndfileError as error:
             raise NotForLibsndfileError(error.error_string.rstrip(".")) from error
         check_format(self._file.samplerate, self._file.channels)

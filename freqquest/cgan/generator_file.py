@@ -8,7 +8,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import safetensors
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.cgan.config import CganConfig
 from freqquest.cgan.images import ImageScale, read_scale
 from freqquest.cgan.networks.build import build_generator
+from freqquest.choices import check_types
 from freqquest.errors import UserError
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def read_generator(content: bytes, source: str = "the generator") -> TrainedGene
         network.load_state_dict(weights, assign=True)
     except UserError:
         raise
-    except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+    except Exception as error:  # a damaged file may raise any
         problem = f"is not a readable generator file{_detail(error)}"
         raise UserError(f"{source} {problem}: {_FIX}") from error
     return TrainedGenerator(network=network.eval(), card=card)
@@ -173,7 +173,9 @@ def _read_card(content: bytes, source: str) -> GeneratorCard:
         "scale": read_scale(fields["scale"]),
         "cgan_config": CganConfig(**cgan_config),
     }
-    return GeneratorCard(**fields | parts | {"version": _CARD_VERSION})
+    card = GeneratorCard(**fields | parts | {"version": _CARD_VERSION})
+    check_types(card, GeneratorCard)
+    return card
 
 
 def _from_version_2(fields: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.cgan.batches import ClipSource
 from freqquest.cgan.images import MAX_LEVEL, ImageScale, read_scale
 from freqquest.dataset.order import batch_rows
+from freqquest.errors import UserError
 
 _VERSION = 3
 """Version 2 is read too, whose images have as many bands as the spectrograms."""
@@ -117,12 +118,22 @@ class PackedClips:
         """Read a file of `pack`.
 
         Raises:
-            ValueError: The file is of another version.
+            UserError: The file is damaged, or of another version.
         """
+        try:
+            self._read(file)
+        except (UserError, FileNotFoundError):
+            raise
+        except Exception as error:  # a damaged file may raise any
+            raise UserError(
+                f"{file} is not a readable file of packed clips ({error}): pack the dataset again"
+            ) from error
+
+    def _read(self, file: Path | IO[bytes]) -> None:
         with np.load(file) as content:
             header = json.loads(str(content["header"]))
             if header["version"] not in (2, _VERSION):
-                raise ValueError(
+                raise UserError(
                     f"packed clips of version {header['version']}; this freqquest reads 2 and "
                     f"{_VERSION}: pack the dataset again"
                 )
@@ -131,6 +142,9 @@ class PackedClips:
             self.has_several_labels = "labels" in content
             one_label = np.eye(len(header["classes"]), dtype=bool)
             self._labels = content.get("labels", one_label[self._class_indices])
+        num_clips, *_ = self._images.shape
+        if {len(self._class_indices), len(self._labels), sum(self._shard_sizes)} != {num_clips}:
+            raise ValueError("its arrays are not of the same clips")
         self.classes: list[str] = header["classes"]
         self.scale = read_scale(header["scale"])
         self.view = SpectrogramConfig(**header["view"])

@@ -75,19 +75,26 @@ def restore(trainer: CganTrainer, job: TrainJob, worker: Worker) -> list[EpochMe
         The metrics of all epochs done.
 
     Raises:
-        UserError: The checkpoint is of a training with other settings.
+        UserError: The checkpoint cannot be read, or is of a training with other settings.
     """
     content = from_first_worker(_checkpoints(job).last() if worker.rank == 0 else None)
     if content is None:
         return []
-    state = _load(content, trainer.device)
-    if state["settings_sha256"] != job.settings_sha256:
+    folder = job.run / layout.CHECKPOINTS_DIR
+    try:
+        state = _load(content, trainer.device)
+        if state["settings_sha256"] != job.settings_sha256:
+            raise UserError(
+                f"{folder} holds a training with other settings: choose another `run_dir`"
+            )
+        trainer.load_state_dict(state["trainer"])
+        return state["history"]
+    except (UserError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a damaged file may raise any
         raise UserError(
-            f"{job.run / layout.CHECKPOINTS_DIR} holds a training with other settings: choose "
-            "another `run_dir`"
-        )
-    trainer.load_state_dict(state["trainer"])
-    return state["history"]
+            f"{folder} holds a checkpoint that cannot be read ({error}): choose another `run_dir`"
+        ) from error
 
 
 class Recorder:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
+from freqquest.choices import check_types
 from freqquest.cnn.abstention import CoverageCurve, Point
 from freqquest.cnn.earlier_cards import renew
 from freqquest.cnn.model_card import CARD_VERSION, ModelCard
@@ -103,14 +104,16 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
             "normalization": Normalization(**content["normalization"]),
             "embedding": embedding and EmbeddingConfig(**embedding),
         }
-        return ModelCard(**content | parts)
+        card = ModelCard(**content | parts)
+        check_types(card, ModelCard)
     except UserError:
         raise
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # a damaged file may raise any
         raise UserError(
             f"`{parameter}={model_file}` is not a readable model file ({error}): give the "
             "best_model.keras of a tune_cnn run"
         ) from error
+    return card
 
 
 def _refuse_bombs(archive: zipfile.ZipFile) -> None:

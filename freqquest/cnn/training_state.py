@@ -5,12 +5,12 @@ A state is the bytes of an `.npz` file: all variables, and a header in JSON.
 
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from typing import Protocol, TypedDict
 
 import numpy as np
 
+from freqquest.choices import check_types
 from freqquest.cnn.frameworks import keras
 
 _VERSION = 1
@@ -117,7 +117,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is
                 header: _Header = json.loads(str(arrays[_HEADER]))
                 values = {name: arrays[name] for name in arrays.files if name != _HEADER}
             self._check(header, values)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except UnusableStateError:
+            raise
+        except Exception as error:  # a damaged file may raise any
             raise UnusableStateError(f"it is damaged ({error})") from error
         for name, variables in self._variables().items():
             for number, variable in enumerate(variables):
@@ -131,13 +133,18 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is
 
     def _check(self, header: _Header, values: dict[str, np.ndarray]) -> None:
         """Refuse a state whose variables are not those of this training."""
+        check_types(header, _Header)
         made_by = header["version"], header["backend"]
         if made_by != (_VERSION, keras.config.backend()):
             raise UnusableStateError("it has version {} and is of the backend {}".format(*made_by))
-        for name, variables in self._variables().items():
-            shapes = [values[f"{name}_{number}"].shape for number in range(len(variables))]
-            if shapes != [tuple(variable.shape) for variable in variables]:
-                raise UnusableStateError("it is of another network")
+        expected = self._variables()
+        if "best_0" in values:
+            expected["best"] = self._kept.weights
+        for name, variables in expected.items():
+            for number, variable in enumerate(variables):
+                value = values[f"{name}_{number}"]
+                if (value.shape, value.dtype) != (tuple(variable.shape), variable.dtype):
+                    raise UnusableStateError("it is of another network")
 
     def _variables(self) -> dict[str, list[keras.Variable]]:
         """Return all variables, with those of random numbers, which `weights` leaves out."""

@@ -101,10 +101,10 @@ def _defaults(config: PreprocessConfig) -> dict[str, object]:
 
 
 def _unfinished_settings(dataset: Location) -> dict[str, object]:
+    text = (dataset / UNFINISHED_NAME).read_bytes()
     try:
-        content = json.loads((dataset / UNFINISHED_NAME).read_text())
-        settings: dict[str, object] = content["settings"]
-    except (ValueError, KeyError, TypeError) as error:
+        settings: dict[str, object] = dict(json.loads(text)["settings"])
+    except Exception as error:  # a damaged file may raise any
         raise UserError(
             f"{dataset / UNFINISHED_NAME} is corrupt: remove it, or run the preprocess job with "
             "`overwrite=True`"

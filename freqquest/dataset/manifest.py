@@ -13,6 +13,7 @@ from typing import Any
 
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.spectrogram import SpectrogramConfig
+from freqquest.choices import check_types
 from freqquest.dataset.windows import WindowConfig
 from freqquest.embedding.config import EmbeddingConfig
 from freqquest.errors import UserError
@@ -219,8 +220,9 @@ def load_manifest(dataset: Location) -> Manifest:
         raise UserError(
             f"{dataset} is not a dataset ({MANIFEST_NAME} is missing): run the preprocess job first"
         )
+    text = path.read_bytes()
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(text)
         version = content.pop("version")
         if version == 2:
             content["normalization"] = content.pop("normalisation")
@@ -232,7 +234,7 @@ def load_manifest(dataset: Location) -> Manifest:
         return _from_json(content)
     except UserError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # a damaged file may raise any
         raise UserError(
             f"{path} is corrupt ({error}): run the preprocess job with `overwrite=True` to make it "
             "again"
@@ -254,7 +256,9 @@ def _from_json(content: dict[str, Any]) -> Manifest:
         "shards": [Shard(**shard) for shard in content["shards"]],
         "embedding": None if embedding is None else EmbeddingConfig(**embedding),
     }
-    return Manifest(**content | parsed)
+    manifest = Manifest(**content | parsed)
+    check_types(manifest, Manifest)
+    return manifest
 
 
 def sha256(content: bytes | memoryview) -> str:

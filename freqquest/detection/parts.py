@@ -8,7 +8,6 @@ import io
 import json
 import re
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 
@@ -27,7 +26,7 @@ def open_parts(output: Location, settings: Mapping[str, object]) -> Location:
     folder = output.parent / f"{output.name}.parts"
     text = json.dumps(settings, sort_keys=True)
     file = folder / _SETTINGS_NAME
-    if not file.is_file() or file.read_text() != text:
+    if not file.is_file() or file.read_bytes() != text.encode():
         if folder.is_dir():
             print(f"{folder} was made with other settings: listening begins anew", file=sys.stderr)
             folder.remove_dir()
@@ -44,8 +43,11 @@ def mark_outputs(folder: Location, paths: Sequence[str]) -> None:
 def marked_outputs(output: Location) -> list[str]:
     """Return what an unfinished job with this output may have written."""
     file = output.parent / f"{output.name}.parts" / _OUTPUTS_NAME
-    paths: list[str] = json.loads(file.read_text()) if file.is_file() else []
-    return paths
+    content = file.read_bytes() if file.is_file() else b"[]"
+    try:
+        return [str(path) for path in json.loads(content)]
+    except Exception:  # a damaged file may raise any
+        return []
 
 
 def recording_key(path: str, num_bytes: int, modified_ns: int) -> str:
@@ -108,10 +110,12 @@ def read_part(file: Location) -> Heard:
     Raises:
         UserError: The file is corrupt.
     """
+    content = io.BytesIO(file.read_bytes())
     try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
-            return Heard(**{field.name: arrays[field.name] for field in fields(Heard)})
-    except (zipfile.BadZipFile, ValueError, KeyError) as error:
+        with np.load(content, allow_pickle=False) as arrays:
+            # Joined alone, so that what is no array of such a shape is noticed.
+            return join([Heard(**{field.name: arrays[field.name] for field in fields(Heard)})])
+    except Exception as error:  # a damaged file may raise any
         raise UserError(
             f"{file} is not a readable part of a scan ({error}): remove it, and run the same "
             "command again"

@@ -111,13 +111,13 @@ def read_sections(run: Location, name: str) -> dict[str, Section]:
     """
     if not (run / name).is_file():
         return {}
+    text = (run / name).read_bytes()
     try:
-        sections: dict[str, Section] = json.loads((run / name).read_text())
-    except ValueError as error:
+        return {stage: dict(section) for stage, section in json.loads(text).items()}
+    except Exception as error:  # a damaged file may raise any
         raise UserError(
             f"{run / name} is corrupt ({error}): remove it, or choose another `run_dir`"
         ) from error
-    return sections
 
 
 def describe_machine() -> str:

@@ -48,7 +48,7 @@ def name_damaged(file: Location) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, KeyError, OSError) as error:
+    except Exception as error:  # a damaged file may raise any
         raise UserError(
             f"{file} is cut or damaged ({str(error).strip()}): copy the run folder again"
         ) from error

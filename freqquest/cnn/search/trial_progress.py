@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ray import tune
 
+from freqquest.choices import check_types
 from freqquest.cluster import ray_internals
 from freqquest.cnn.search.outcome import PREDICTIONS_NAME
 from freqquest.storage import Location
@@ -116,9 +117,11 @@ def _read_record(content: dict[str, bytes]) -> TrialProgress | None:
         hashes = record.pop(_HASHES)
         if any(_hash(content[name]) != expected for name, expected in hashes.items()):
             return None
-        return TrialProgress(**record)
-    except (KeyError, TypeError, ValueError, AttributeError):
+        progress = TrialProgress(**record)
+        check_types(progress, TrialProgress)
+    except Exception:  # a damaged file may raise any
         return None
+    return progress
 
 
 def _hash(content: bytes) -> str:
