@@ -68,8 +68,9 @@ def _fits(value: Any, kind: Any) -> bool:
         )
     if origin is tuple:
         return isinstance(value, tuple) and len(value) == len(of) and all(map(_fits, value, of))
-    if kind in (int, float):  # JSON writes 1.0 as 1 in places; True is no number
-        return isinstance(value, int | kind) and not isinstance(value, bool)
+    if kind in (int, float):  # an API's user may give 4 for 4.0, and the reverse
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and (kind is float or value == value // 1)
     if not isinstance(value, dict if is_typeddict(kind) else kind):
         return False
     is_record = hasattr(kind, "__annotations__")

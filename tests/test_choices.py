@@ -40,6 +40,7 @@ def record(**changes):
 def test_records_with_values_of_their_types_pass():
     check_types(record(), Record)
     check_types(record(seconds={"a": 2}, label="x", scores={"a": [None]}), Record)
+    check_types(record(shards=[Shard(2.0)]), Record)
     check_types({"version": 1}, Header)
 
 
@@ -48,7 +49,9 @@ def test_records_with_values_of_their_types_pass():
     [
         ("shards", [Shard("1")]),
         ("shards", [Shard(True)]),
-        ("shards", [Shard(1.0)]),
+        ("shards", [Shard(1.5)]),
+        ("shards", [Shard(float("inf"))]),
+        ("shards", [Shard(float("nan"))]),
         ("shards", (Shard(1),)),
         ("seconds", {"a": None}),
         ("seconds", {1: 1.5}),

@@ -82,12 +82,14 @@ class _Source:
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._seek, self.tell, self.read = stream.seek, stream.tell, stream.read
-        self.readinto = stream.readinto  # type: ignore[attr-defined]  # as all that are opened
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
 
     def seek(self, offset: int, whence: int) -> None:
         with suppress(ValueError, OSError):
-            self._seek(offset, whence)
+            self._stream.seek(offset, whence)
 
 
 class LibsndfileReader:

@@ -92,8 +92,9 @@ def restore(trainer: CganTrainer, job: TrainJob, worker: Worker) -> list[EpochMe
     except (UserError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a damaged file may raise any
+        problem = str(error).partition("\n")[0]
         raise UserError(
-            f"{folder} holds a checkpoint that cannot be read ({error}): choose another `run_dir`"
+            f"{folder} holds a checkpoint that cannot be read ({problem}): choose another `run_dir`"
         ) from error
 
 

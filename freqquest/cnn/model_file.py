@@ -84,7 +84,7 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
         )
     try:
         with model_file.open() as stream, zipfile.ZipFile(stream) as archive:
-            _refuse_bombs(archive)
+            _refuse_bombs(archive, model_file.num_bytes())
             content = json.loads(archive.read(_CARD_NAME))
             if _DECISIONS_NAME in archive.namelist():
                 content |= json.loads(archive.read(_DECISIONS_NAME))
@@ -116,10 +116,10 @@ def read_card(model_file: Location, parameter: str = "model") -> ModelCard:
     return card
 
 
-def _refuse_bombs(archive: zipfile.ZipFile) -> None:
+def _refuse_bombs(archive: zipfile.ZipFile, num_bytes: int) -> None:
     """Refuse parts that would take far more memory than the file: weights hardly compress."""
     for part in archive.infolist():
-        if part.file_size > _MAX_COMPRESSED_BYTES + 10 * part.compress_size:
+        if part.file_size > _MAX_COMPRESSED_BYTES + 10 * min(part.compress_size, num_bytes):
             raise ValueError(f"its part {part.filename} inflates to {part.file_size:,} bytes")
 
 

@@ -19,7 +19,6 @@ from freqquest.audio.augment import AugmentationName, augment_waveform
 from freqquest.audio.clip import ClipConfig
 from freqquest.audio.decode import Clip
 from freqquest.audio.spectrogram import SpectrogramConfig
-from freqquest.choices import check_types
 from freqquest.dataset.collected_vectors import CollectedVectors
 from freqquest.dataset.collected_view import CollectedView
 from freqquest.dataset.load_clip import open_clips
@@ -205,7 +204,6 @@ def _load_finished(plan: ShardPlan, path: Location) -> WrittenShard | None:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         footer = file.schema_arrow.metadata
         statistics = ShardStatistics(**json.loads(footer[_FOOTER_KEY]))
-        check_types(statistics, ShardStatistics)
         is_intact = sha256(footer[_FOOTER_KEY]) == footer[_FOOTER_HASH_KEY].decode()
         if not is_intact or statistics.plan_sha256 != plan.sha256 or statistics.quarantined:
             return None

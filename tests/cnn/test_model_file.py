@@ -174,7 +174,14 @@ def test_waveforms_of_any_rate_become_inputs_of_any_size(size):
 def test_a_file_whose_parts_inflate_is_refused_without_reading_them(tmp_path):
     with zipfile.ZipFile(tmp_path / "m.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("freqquest.json", b" " * 2**26)
-    with pytest.raises(UserError, match="its part freqquest.json inflates to 67,108,864 bytes"):
+    problem = "its part freqquest.json inflates to 67,108,864 bytes"
+    with pytest.raises(UserError, match=problem):
+        read_card(locate(tmp_path / "m.keras"))
+    content = bytearray((tmp_path / "m.keras").read_bytes())
+    at = content.index(b"PK\1\2") + 20
+    content[at : at + 4] = b"\xff\xff\xff\x7f"  # as if it were hardly compressed
+    (tmp_path / "m.keras").write_bytes(content)
+    with pytest.raises(UserError, match=problem):
         read_card(locate(tmp_path / "m.keras"))
 
 

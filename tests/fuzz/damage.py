@@ -121,15 +121,16 @@ def damaged_json(draw: st.DrawFn, value: Any) -> bytes:
     root = [copy.deepcopy(value)]
     for _ in range(draw(st.integers(1, 3))):
         parent, key = draw(st.sampled_from(list(_places(root))))
+        other = copy.deepcopy(draw(st.sampled_from(_VALUES)))
         match draw(st.sampled_from(["replace", "replace", "replace", "remove", "rename", "add"])):
             case "remove":
                 del parent[key]
             case "rename" if isinstance(parent, dict):
                 parent[draw(st.sampled_from(["", "x", "version", "\ud800"]))] = parent.pop(key)
             case "add" if isinstance(parent, list):
-                parent.insert(key, draw(st.sampled_from(_VALUES)))
+                parent.insert(key, other)
             case _:
-                parent[key] = copy.deepcopy(draw(st.sampled_from(_VALUES)))
+                parent[key] = other
         if root == []:
             return b""
     return json.dumps(root[0]).encode().replace(json.dumps(_DEEP_MARK).encode(), DEEP)
