@@ -6,7 +6,11 @@ from hypothesis import strategies as st
 
 from tests.fuzz.damage import damaged_bytes, damaged_json, examples, limits
 from tests.fuzz.found import FOUND
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.own_files import OWN_FILES
+from tests.fuzz.targets import Target
+from tests.fuzz.user_files import USER_FILES
+
+TARGETS = OWN_FILES | USER_FILES
 
 # An error in a function that C calls is printed and lost.
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
