@@ -55,6 +55,6 @@ class FileView(io.RawIOBase):
 
 
 def read_at(stream: IO[bytes], position: int, num_bytes: int) -> bytes:
-    """Return bytes of a file: fewer at its end."""
-    stream.seek(position)
+    """Return bytes of a file, fewer at its end; the first ones where a header leads before it."""
+    stream.seek(max(0, position))
     return stream.read(num_bytes)

@@ -94,6 +94,11 @@ def test_different_streams_in_a_chained_ogg_are_never_half_heard():
         load(make("opus") + make("ogg"))
 
 
+def test_a_length_in_an_mp3_of_less_than_its_header_is_no_position():
+    shorter = replace(make("mp3"), b"Xing", 12, struct.pack(">I", 1))
+    assert duration_s(io.BytesIO(shorter)) == pytest.approx(DURATION_S, abs=0.1)
+
+
 def test_the_length_of_a_vbr_mp3_without_a_table_is_not_an_estimate():
     noise = 0.3 * np.random.default_rng(0).standard_normal(6 * 44_100).astype(np.float32)
     buffer = io.BytesIO()
