@@ -143,7 +143,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is
         for name, variables in expected.items():
             for number, variable in enumerate(variables):
                 value = values[f"{name}_{number}"]
-                if (value.shape, value.dtype) != (tuple(variable.shape), variable.dtype):
+                if value.shape != tuple(variable.shape) or value.dtype.kind not in "biuf":
                     raise UnusableStateError("it is of another network")
 
     def _variables(self) -> dict[str, list[keras.Variable]]:

@@ -74,6 +74,8 @@ FOUND = [
     ("manifest", text(DEEP)),
     ("manifest", fields(classes=5)),
     ("manifest", fields(num_rows={"train": "8"})),
+    ("unfinished_dataset", text(DEEP)),
+    ("shard", text(DEEP)),
     ("run_sections", text(DEEP)),
     ("run_sections", text(b"[]")),
     ("run_sections", text(b'{"cnn": [1]}')),
@@ -101,6 +103,8 @@ FOUND = [
     ("scan_part", member("levels.npy", b"")),
     ("scan_part", member("levels.npy", OBJECTS)),
     ("scan_part", OTHER_METHOD),
+    ("scan_outputs", text(DEEP)),
+    ("scan_outputs", cut(5)),
     ("AIFF PCM_16", cut(23)),
 ]
 """Kinds of files, and damage for which all must be refused."""
