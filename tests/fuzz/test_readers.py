@@ -26,7 +26,7 @@ def test_an_intact_file_is_read(target):
 
 
 @given(data=st.data())
-@examples(40)
+@examples(30)
 def test_a_damaged_file_is_read_or_refused(target, data):
     damaged = damaged_bytes(target.content)
     if target.json is not None:
