@@ -15,6 +15,7 @@ import soundfile
 from ray import tune
 
 from freqquest.cnn.classifier import Classifier
+from freqquest.cnn.labeled_clips import load_labeled
 from freqquest.cnn.model_file import read_card
 from freqquest.cnn.search import run as search
 from freqquest.cnn.search.ray_tune import SearchProgress
@@ -88,9 +89,11 @@ def test_the_benchmark_of_extra_clips_writes_metrics_and_a_table(
 
 
 @pytest.mark.slow
-def test_a_search_trains_on_extra_clips_and_refuses_other_ones_in_their_place(
-    local_ray, small_networks, dataset_dir, extra_dir, tmp_path
+def test_a_search_in_shards_trains_on_extra_clips_and_refuses_other_ones_in_their_place(
+    local_ray, small_networks, dataset_dir, extra_dir, tmp_path, monkeypatch
 ):
+    in_shards = partial(load_labeled, max_bytes=2**20)  # the dataset has more
+    monkeypatch.setattr("freqquest.cnn.tune.load_labeled", in_shards)
     shutil.copytree(extra_dir, tmp_path / "extra")
     config = TuneConfig(
         dataset_dir=str(dataset_dir),
