@@ -5,7 +5,6 @@ A state is the bytes of an `.npz` file: all variables, and a header in JSON.
 
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from typing import Protocol, TypedDict
 
@@ -117,7 +116,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is
                 header: _Header = json.loads(str(arrays[_HEADER]))
                 values = {name: arrays[name] for name in arrays.files if name != _HEADER}
             self._check(header, values)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except UnusableStateError:
+            raise
+        except Exception as error:  # NumPy and zipfile raise many kinds
             raise UnusableStateError(f"it is damaged ({error})") from error
         for name, variables in self._variables().items():
             for number, variable in enumerate(variables):
