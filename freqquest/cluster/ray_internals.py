@@ -134,7 +134,7 @@ def use_all_cores_at_once() -> None:
     ResourceManager.GLOBAL_LIMITS_UPDATE_INTERVAL_S = 0.05
 
 
-def enter_rungs(scheduler: "ASHAScheduler", trial_id: str, scores: dict[int, float]) -> None:
+def enter_rungs(scheduler: "ASHAScheduler", trial_id: str, scores: dict[float, float]) -> None:
     """Enter the scores of a trial, of which the highest is best, at ASHA's rungs."""
     bracket = scheduler._trial_info[trial_id]
     for milestone, recorded in bracket._rungs:

@@ -34,7 +34,7 @@ TrialReport = TypedDict(
         "scores": list[float],
         "history": list[dict[str, float]],
         "state": str,
-        "rung_scores": list[tuple[int, float]],
+        "rung_scores": list[list[float]],
     },
 )
 """Report of a trial to Ray Tune: `OBJECTIVE`, epochs done, score of each fold begun, metrics of all

@@ -223,7 +223,7 @@ class _TrialReporter:
         now = self._progress
         score = float(np.mean(now.scores)) if score is None else score
         passed = [rung for rung in self._task.rungs if now.last_reported < rung <= self._epoch]
-        now.rung_scores += [(rung, score) for rung in passed]
+        now.rung_scores += [[rung, score] for rung in passed]
         has_history = passed or state != STOPPED or self._goes_on
         report: TrialReport = {
             OBJECTIVE: score,

@@ -43,20 +43,21 @@ class TrialProgress:
     """Epochs done of the last split begun."""
     last_reported: int = 0
     """Epoch of the last report, on the scheduler's clock."""
-    rung_scores: list[tuple[int, float]] = field(default_factory=list)
-    """Epochs at which the scheduler compared the trial, and its scores then."""
+    rung_scores: list[list[float]] = field(default_factory=list)
+    """Each epoch at which the scheduler compared the trial, and its score then."""
     seconds: float = 0.0
     """Time of training and validation."""
     num_splits: int = 0
     """Splits that have ended."""
     training: str = ""
-    """File with the state of the training that runs; empty if there is none."""
+    """File with the state of the training that was interrupted; empty if there is none."""
 
 
 class TrialFolder:
     """A folder with the progress, the networks and the predictions of a trial.
 
-    The record of the progress is replaced when everything that it names is there.
+    The record of the progress is replaced when everything that it names is there, and what it named
+    before is removed after that.
     """
 
     def __init__(self, folder: Location) -> None:
@@ -69,6 +70,7 @@ class TrialFolder:
                 self.progress = TrialProgress(**json.loads(record.read_text()))
             except (ValueError, TypeError) as error:
                 print(f"a trial starts again: {record} cannot be read ({error})")
+        self._named = self.progress.training
 
     def pop_training(self) -> bytes | None:
         """Return the state of the training that was interrupted, once."""
@@ -84,12 +86,11 @@ class TrialFolder:
 
     def save_training(self, state: bytes) -> None:
         """Save the state of the training that runs."""
-        earlier = self.progress.training
-        self.progress.training = f"training_{len(self.progress.history)}.npz"
-        (self._folder / self.progress.training).write_bytes(state)
-        record = json.dumps(dataclasses.asdict(self.progress))
-        (self._folder / _RECORD_NAME).write_text(record)
-        if earlier not in ("", self.progress.training):
+        earlier, self._named = self._named, f"training_{len(self.progress.history)}.npz"
+        (self._folder / self._named).write_bytes(state)
+        record = dataclasses.asdict(self.progress) | {"training": self._named}
+        (self._folder / _RECORD_NAME).write_text(json.dumps(record))
+        if earlier not in ("", self._named):
             (self._folder / earlier).remove_file()
 
     def end_split(self, model: "keras.Model", rows: np.ndarray, probabilities: np.ndarray) -> None:

@@ -71,7 +71,7 @@ def test_a_resumed_search_compares_with_the_trials_of_before_its_interruption():
         result = {"epoch": epoch, "validation/score": score}
         return scheduler.on_trial_result(None, trial, result)
 
-    running = [add(number, [(10, 0.5 + number / 100)]) for number in range(3)]
+    running = [add(number, [[10, 0.5 + number / 100]]) for number in range(3)]
     # They go on, whatever their scores are now: they were compared at epoch 10.
     assert [report(trial, 21, 0.1) for trial in running] == ["CONTINUE"] * 3
     assert report(add(3, []), 10, 0.49) == "STOP"

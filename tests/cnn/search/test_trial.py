@@ -46,7 +46,7 @@ def test_a_part_that_ends_early_counts_at_the_rungs_that_it_skips(monkeypatch, t
     # Where the scheduler may end the trial, the report holds its history.
     assert [length for _, length, _ in reports] == [0, 0, 2, 0, 0, 0, 0, 7]
     assert reports[2][2] == 0.5
-    assert folder.progress.rung_scores == [(3, 0.6), (9, pytest.approx(0.7))]
+    assert folder.progress.rung_scores == [[3, 0.5], [9, pytest.approx(0.7)]]
 
 
 class Interruption(BaseException):
