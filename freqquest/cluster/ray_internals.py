@@ -134,6 +134,15 @@ def use_all_cores_at_once() -> None:
     ResourceManager.GLOBAL_LIMITS_UPDATE_INTERVAL_S = 0.05
 
 
+def remove_placement_group(name: str) -> None:
+    """Remove a placement group, given its number as `placement_group_table` has it."""
+    import ray
+    from ray.util.placement_group import PlacementGroup
+
+    group = PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name)))
+    ray.util.remove_placement_group(group)
+
+
 def enter_rungs(scheduler: "ASHAScheduler", trial_id: str, scores: dict[float, float]) -> None:
     """Enter the scores of a trial, of which the highest is best, at ASHA's rungs."""
     bracket = scheduler._trial_info[trial_id]

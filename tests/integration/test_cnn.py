@@ -259,7 +259,8 @@ def test_a_search_that_is_interrupted_goes_on_after_the_last_epoch_of_each_trial
         tune_cnn(config)
     assert not (tmp_path / "interrupted" / "metrics.json").exists()
     metrics = tune_cnn(config)
-    assert [int(line) for line in epochs.read_text().split()] == [1, 2, 3, 4, 6, 7, 8]
+    # The last report of a process does not return.
+    assert [int(line) for line in epochs.read_text().split()] == [1, 2, 3, 4, 6, 7]
     assert metrics["accuracy_by_fold"] == undisturbed["accuracy_by_fold"]
     expected, found = (
         pd.read_csv(tmp_path / name / "trials.csv") for name in ("undisturbed", "interrupted")
