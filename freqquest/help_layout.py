@@ -21,7 +21,8 @@ _COLUMNS = "path_column label_column label_separator recording_column fold_colum
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
     "PreprocessConfig": {
-        "input and output": "audio_dir metadata annotations dataset_dir test_dir overwrite verify",
+        "input and output": "audio_dir metadata annotations dataset_dir test_dir append overwrite "
+        "verify",
         "clips": _CLIPS,
         "split": _SPLIT,
         "augmentation": _AUGMENTATION,

@@ -162,3 +162,11 @@ def run_script(code: str, folder: Path) -> None:
         [sys.executable, str(script)], cwd=folder, capture_output=True, text=True, timeout=3_600
     )
     assert done.returncode == 0, done.stderr[-3_000:]
+
+
+def test_each_test_that_the_pages_name_exists():
+    named = {name for page in PAGES for name in re.findall(r"`(tests/\S+::\w+)`", page.read_text())}
+    assert len(named) > 30
+    for name in named:
+        file, _, function = name.partition("::")
+        assert f"def {function}(" in (ROOT / file).read_text(), name

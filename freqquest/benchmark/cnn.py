@@ -30,7 +30,7 @@ from freqquest.benchmark.folds import about_embedding, load_folds
 from freqquest.benchmark.result import BenchmarkResult
 from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.heads import fit_on_split
-from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, hold_out
+from freqquest.cnn.labeled_clips import MAX_BYTES, LabeledClips, SplitRows, hold_out
 from freqquest.cnn.network import SMALLEST_PROBABILITY
 from freqquest.cnn.tune_config import MAX_EPOCHS
 from freqquest.storage import Location, locate
@@ -85,7 +85,8 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     Raises:
         UserError: The dataset is not usable, or lacks one of the folds.
     """
-    manifest, clips, folds = load_folds(config.dataset_dir, config.folds)
+    max_bytes = int(1e6 * config.memory_mb) if config.memory_mb else MAX_BYTES
+    manifest, clips, folds = load_folds(config.dataset_dir, config.folds, max_bytes)
     runs = _train(config, clips, folds)
     if clips.vectors is not None:
         runs += _with_embedding(runs, clips, folds)
@@ -98,9 +99,14 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
     _draw(output, runs, clips, folds, config.num_seeds)
     return BenchmarkResult(
         name="cnn",
-        settings={"folds": folds, "num_seeds": config.num_seeds, "max_epochs": config.max_epochs},
+        settings={
+            "folds": folds,
+            "num_seeds": config.num_seeds,
+            "max_epochs": config.max_epochs,
+            "memory_mb": config.memory_mb,
+        },
         about=f"{int((~clips.is_training_only).sum())} clips; trained on all folds but one, tested "
-        "on that one" + about_embedding(manifest),
+        "on that one" + about_embedding(manifest) + _about_memory(config.memory_mb),
         measurements={
             "summary": scores | {"time_to_reference": to_reference},
             "runs": [run.to_json() for run in runs],
@@ -108,6 +114,10 @@ def benchmark_cnn(config: CnnBenchmark) -> str:
         rows=_rows(scores, to_reference, folds),
         header=("what", *scores),
     ).write(output)
+
+
+def _about_memory(memory_mb: float | None) -> str:
+    return "" if memory_mb is None else f"; at most {memory_mb:g} MB of spectrograms in memory"
 
 
 def _train(config: CnnBenchmark, clips: LabeledClips, folds: tuple[str, ...]) -> list[FoldRun]:

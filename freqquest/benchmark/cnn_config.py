@@ -27,10 +27,14 @@ class CnnBenchmark(BenchmarkConfig):
     max_epochs: int | None = None
     """Most epochs per training. Each preset's own number by default."""
 
+    memory_mb: float | None = None
+    """Most MB of spectrograms in memory: if the dataset has more, each epoch draws them from a part
+    of its shards at a time. As in a search by default."""
+
     output: str = "results/benchmarks/cnn.json"
     """JSON file for the measurements. A table and plots are written beside it."""
 
     def __post_init__(self) -> None:
-        self.require_positive("num_seeds", "max_epochs")
+        self.require_positive("num_seeds", "max_epochs", "memory_mb")
         self.require_each_once("presets")
         self.require_json_output()

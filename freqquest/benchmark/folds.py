@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from freqquest.cnn.labeled_clips import LabeledClips, load_labeled
+from freqquest.cnn.labeled_clips import MAX_BYTES, LabeledClips, load_labeled
 from freqquest.dataset.manifest import Manifest, load_manifest
 from freqquest.errors import UserError
 from freqquest.storage import locate
@@ -16,8 +16,13 @@ class FoldedClips(NamedTuple):
     folds: tuple[str, ...]
 
 
-def load_folds(dataset_dir: str, folds: tuple[str, ...]) -> FoldedClips:
+def load_folds(dataset_dir: str, folds: tuple[str, ...], max_bytes: int = MAX_BYTES) -> FoldedClips:
     """Read a dataset's labeled clips, and check the folds that the user names.
+
+    Args:
+        dataset_dir: Folder of the dataset.
+        folds: Folds to test on; none for all.
+        max_bytes: Most bytes of spectrograms in memory.
 
     Raises:
         UserError: The dataset is not usable, or lacks one of the folds.
@@ -25,7 +30,7 @@ def load_folds(dataset_dir: str, folds: tuple[str, ...]) -> FoldedClips:
     dataset = locate(dataset_dir)
     manifest = load_manifest(dataset)
     manifest.require_one_label(dataset_dir, "this benchmark", "give another dataset")
-    clips = load_labeled(dataset, manifest)
+    clips = load_labeled(dataset, manifest, max_bytes)
     return FoldedClips(manifest, clips, find_folds(dataset_dir, folds, clips))
 
 

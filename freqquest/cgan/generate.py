@@ -3,26 +3,22 @@
 import ray
 
 from freqquest.cgan.generate_config import GenerateConfig
+from freqquest.cgan.generator_path import require_file
 from freqquest.cgan.train_job import Generation, JudgeStarter, ProgressChannel
 from freqquest.cluster import capacity
 from freqquest.cluster.remote_progress import ProgressReporter, remote_progress
 from freqquest.cluster.tasks import cancel_on_error
 from freqquest.cluster.torch_environment import torch_environment
-from freqquest.errors import UserError
 from freqquest.storage import locate
 
 
 def check_request(config: GenerateConfig) -> None:
-    """Refuse a generator that does not exist. Needs no Ray; what is in the file is checked later.
+    """Refuse a generator that is not a file. Needs no Ray; what is in it is checked later.
 
     Raises:
         UserError: There is no such file.
     """
-    if not locate(config.generator).is_file():
-        raise UserError(
-            f"`generator={config.generator}` does not exist: give the generator.safetensors of a "
-            "train_cgan run"
-        )
+    require_file(locate(config.generator), "generator")
 
 
 def generate_clips(config: GenerateConfig, start_judge: JudgeStarter | None = None) -> Generation:

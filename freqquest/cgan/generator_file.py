@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from freqquest.audio.spectrogram import SpectrogramConfig
 from freqquest.cgan.config import CganConfig
+from freqquest.cgan.generator_path import FIX, require_file
 from freqquest.cgan.images import ImageScale, read_scale
 from freqquest.cgan.networks.build import build_generator
 from freqquest.choices import check_types
@@ -33,9 +34,6 @@ likewise."""
 
 _RENAMED_WEIGHTS = ".normalise.", ".normalize."
 """Part of the weights' names in version 2, and its replacement since version 3."""
-
-_FIX = "give the generator.safetensors of a train_cgan run"
-"""End of all errors about an unusable generator file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,10 +115,8 @@ def load_generator(file: "Location", parameter: str) -> TrainedGenerator:
     Raises:
         UserError: The file is missing, corrupt, not a generator, or of another version.
     """
+    require_file(file, parameter)
     source = f"`{parameter}={file}`"
-    if not file.is_file():
-        problem = "is a folder" if file.exists() else "does not exist"
-        raise UserError(f"{source} {problem}: {_FIX}")
     return read_generator(file.read_bytes(), source)
 
 
@@ -144,7 +140,7 @@ def read_generator(content: bytes, source: str = "the generator") -> TrainedGene
         raise
     except Exception as error:  # a damaged file may raise any
         problem = f"is not a readable generator file{_detail(error)}"
-        raise UserError(f"{source} {problem}: {_FIX}") from error
+        raise UserError(f"{source} {problem}: {FIX}") from error
     return TrainedGenerator(network=network.eval(), card=card)
 
 

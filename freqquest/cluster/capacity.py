@@ -183,7 +183,12 @@ def max_restarts() -> int:
 
 
 def trial_resources(
-    num_tasks: int, *, cpus_each: int | None, use_gpu: bool, sharing_gpu: int = 1
+    num_tasks: int,
+    *,
+    cpus_each: int | None,
+    use_gpu: bool,
+    sharing_gpu: int = 1,
+    held_bytes: int = 0,
 ) -> Resources:
     """Return the resources of each of several trainings that need not run all at once.
 
@@ -192,6 +197,7 @@ def trial_resources(
         cpus_each: CPU cores of each; None shares the cluster's cores among them.
         use_gpu: Whether they train on GPUs.
         sharing_gpu: Number of trainings that share one GPU.
+        held_bytes: Bytes of clips that each holds for itself.
 
     Returns:
         Ray's resources for each, with memory, so that a node never runs more than it can hold.
@@ -214,5 +220,5 @@ def trial_resources(
     memory = max(node.get("memory", 0) for node in all_nodes)
     return resources | {
         "GPU": resources["GPU"] / sharing_gpu,
-        "memory": min(_TRAINING_BYTES, memory),
+        "memory": min(_TRAINING_BYTES + held_bytes, memory),
     }

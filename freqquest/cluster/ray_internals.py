@@ -13,6 +13,7 @@ from unittest import mock
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
+    from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
     from freqquest.storage import Location
@@ -131,6 +132,23 @@ def use_all_cores_at_once() -> None:
     from ray.data._internal.execution.resource_manager import ResourceManager
 
     ResourceManager.GLOBAL_LIMITS_UPDATE_INTERVAL_S = 0.05
+
+
+def remove_placement_group(name: str) -> None:
+    """Remove a placement group, given its number as `placement_group_table` has it."""
+    import ray
+    from ray.util.placement_group import PlacementGroup
+
+    group = PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name)))
+    ray.util.remove_placement_group(group)
+
+
+def enter_rungs(scheduler: "ASHAScheduler", trial_id: str, scores: dict[float, float]) -> None:
+    """Enter the scores of a trial, of which the highest is best, at ASHA's rungs."""
+    bracket = scheduler._trial_info[trial_id]
+    for milestone, recorded in bracket._rungs:
+        if milestone in scores:
+            recorded[trial_id] = scores[milestone]
 
 
 def knows_trial(search: "OptunaSearch", trial_id: str) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from freqquest.cluster.ray_internals import remove_placement_group
+
 if TYPE_CHECKING:
     from ray import ObjectRef
 
@@ -51,14 +53,31 @@ def _running(tasks: "Collection[ObjectRef]") -> "list[ObjectRef]":
 
 @contextmanager
 def release_on_interrupt() -> Iterator[None]:
-    """End the actors that a block has started if Ctrl+C interrupts it.
+    """End the actors that a block has started if Ctrl+C interrupts it, and free their resources.
 
     An actor ends when nothing refers to it any more. A notebook keeps the traceback, and with it
-    the variables of every function that was interrupted.
+    the variables of every function that was interrupted. Ray Tune keeps a reserved placement group,
+    for which the next search would wait.
     """
+    earlier = _placement_groups()
     try:
         yield
     except KeyboardInterrupt as interrupt:
         traceback.clear_frames(interrupt.__traceback__)
         gc.collect()
+        for name in _placement_groups() - earlier:
+            remove_placement_group(name)
         raise
+
+
+def _placement_groups() -> set[str]:
+    """Return the placement groups of this job that are not removed, as hexadecimal numbers."""
+    import ray
+
+    if not ray.is_initialized():
+        return set()
+    job = ray.get_runtime_context().get_job_id()
+    groups = ray.util.placement_group_table()
+    return {
+        name for name, group in groups.items() if name.endswith(job) and group["state"] != "REMOVED"
+    }

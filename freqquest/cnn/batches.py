@@ -14,7 +14,7 @@ from freqquest.cnn.augment import augment
 from freqquest.cnn.config import CnnConfig
 from freqquest.cnn.frameworks import keras
 from freqquest.cnn.labeled_clips import LabeledClips
-from freqquest.cnn.streamed_order import StreamedOrder, draw_streamed
+from freqquest.cnn.streamed_order import StreamedOrder, arrange
 from freqquest.dataset.sharded_spectrograms import ShardedSpectrograms
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -64,6 +64,10 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
         self.order_of = lru_cache(maxsize=2)(self._draw_order)
         """Rows of an epoch, in their order."""
         self._streamed_order_of = lru_cache(maxsize=2)(self._draw_streamed)
+        self._read_ahead = (-1, -1)
+        """Epoch and stretch whose shards, and those of the next stretch, were asked for last."""
+        self.failure: Exception | None = None
+        """Error of a batch, which TensorFlow replaces by one of its own."""
         self._order_lock, self._ahead_lock = Lock(), Lock()
         self._threads = ThreadPoolExecutor(num_threads) if num_threads else None
         self._ahead: dict[int, Future[Batch]] = {}
@@ -85,7 +89,14 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
         return -(-self._num_drawn // self._config.batch_size)
 
     def __getitem__(self, step: int) -> Batch:
-        number = self._epoch * len(self) + step
+        try:
+            return self._batch(self._epoch * len(self) + step)
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _batch(self, number: int) -> Batch:
+        """Return a batch, given its number since the first epoch."""
         threads = self._threads
         if threads is None:
             return self._prepare(number)
@@ -117,7 +128,10 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
             if isinstance(self._clips.spectrograms, np.ndarray):
                 return self.order_of(epoch)[part]
             order = self._streamed_order_of(epoch)
-            self._clips.spectrograms.prefetch(order.following(part.start))
+            place = epoch, order.stretch_of(part.start)
+            if place > self._read_ahead:
+                self._read_ahead = place
+                self._clips.spectrograms.prefetch(order.shards_from(place[1]))
             return order.rows[part]
 
     def begin_at(self, epoch: int) -> None:
@@ -135,26 +149,29 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
             threads.shutdown(cancel_futures=True)
 
     def _draw_order(self, epoch: int) -> np.ndarray:
-        """Draw an epoch's rows and shuffle them.
-
-        Systematic resampling draws clips of equal share equally often.
-        """
+        """Draw an epoch's rows and shuffle them."""
         rng = np.random.default_rng([self._seed, epoch])
+        drawn = rng.permutation(self._draw_clips(rng))
+        return np.array([rng.choice(self._versions[clip]) for clip in drawn])
+
+    def _draw_clips(self, rng: np.random.Generator) -> np.ndarray:
+        """Draw an epoch's clips by their shares: those of equal share equally often.
+
+        This is systematic resampling.
+        """
         quantiles = (np.arange(self._num_drawn) + rng.uniform(0.01, 0.99)) / self._num_drawn
-        drawn = np.minimum(np.searchsorted(self._shares_until, quantiles), len(self._versions) - 1)
-        return np.array([rng.choice(self._versions[clip]) for clip in rng.permutation(drawn)])
+        drawn = np.searchsorted(self._shares_until, quantiles)
+        return np.minimum(drawn, len(self._versions) - 1)
 
     def _draw_streamed(self, epoch: int) -> StreamedOrder:
-        """Draw an epoch's rows from shards; the versions of a clip share its part of the epoch."""
+        """Draw an epoch's rows as `_draw_order` does, and arrange them by shards."""
         assert isinstance(self._clips.spectrograms, ShardedSpectrograms)
+        rng = np.random.default_rng([self._seed, epoch])
+        drawn = rng.permutation(self._draw_clips(rng))
         sizes = np.array([len(versions) for versions in self._versions])
-        return draw_streamed(
-            rows=np.concatenate(self._versions),
-            shares=np.repeat(np.diff(self._shares_until, prepend=0.0) / sizes, sizes),
-            num_drawn=self._num_drawn,
-            spectrograms=self._clips.spectrograms,
-            rng=np.random.default_rng([self._seed, epoch]),
-        )
+        versions = np.cumsum(sizes)[drawn] - 1 - rng.integers(sizes[drawn])
+        rows = np.concatenate(self._versions)[versions]
+        return arrange(rows, self._clips.spectrograms, rng)
 
 
 def _scale_by_class(weights: np.ndarray, labels: np.ndarray, is_balanced: bool) -> np.ndarray:

@@ -60,6 +60,7 @@ def fit_network(
         try:
             model = _train(clips, task, device, state_file)
         except DivergedError:
+            state_file.remove_file()
             return None
         model_file.write_bytes(to_bytes(model))
     state_file.remove_file()

@@ -58,7 +58,9 @@ def fit_networks(
         if name not in known
     }
     folder = run / layout.NETWORKS_DIR / best.trial_id
-    predictions = fit_all(members | audited, shared_clips, folder, config, gpu_backend)
+    predictions = fit_all(
+        members | audited, shared_clips, folder, config, gpu_backend, clips.held_bytes
+    )
     networks = [folder / f"{name}.keras" for name in members if predictions[name] is not None]
     if len(networks) < len(members):
         num_diverged = len(members) - len(networks)
@@ -107,6 +109,7 @@ def fit_all(
     folder: Location,
     config: TuneConfig,
     gpu_backend: Backend | None = None,
+    held_bytes: int = 0,
 ) -> Predictions:
     """Train networks and save each as `<folder>/<name>.keras`, except for those already there.
 
@@ -116,6 +119,7 @@ def fit_all(
         folder: Folder of the networks.
         config: Settings of the stage, for the cores and the share of a GPU that each gets.
         gpu_backend: Keras' backend on GPUs; None for CPU cores.
+        held_bytes: Bytes of clips that each training holds for itself.
     """
     if not tasks:
         return {}
@@ -124,6 +128,7 @@ def fit_all(
         cpus_each=config.cpus_per_trial,
         use_gpu=config.use_gpu,
         sharing_gpu=config.trials_per_gpu,
+        held_bytes=held_bytes,
     )
     device = Device(
         num_threads=int(resources["CPU"]),

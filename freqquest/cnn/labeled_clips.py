@@ -90,6 +90,12 @@ class LabeledClips:
         """Score of predictions of these clips."""
         return score_of(self.has_several_labels)
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of spectrograms that each training holds for itself, as they are not shared."""
+        spectrograms = self.spectrograms
+        return spectrograms.max_bytes if isinstance(spectrograms, ShardedSpectrograms) else 0
+
     def inputs(self, rows: np.ndarray) -> Inputs:
         """Return the inputs of a CNN for some rows `[N]`, which predictions slice."""
         if isinstance(self.spectrograms, ShardedSpectrograms):

@@ -116,15 +116,20 @@ def fit(
         )
         callbacks.append(report)
     with closing(batches):
-        if not state.has_ended:
-            model.fit(
-                batches,
-                initial_epoch=state.num_epochs,
-                epochs=max_epochs,
-                callbacks=callbacks,
-                shuffle=False,
-                verbose=0,
-            )
+        try:
+            if not state.has_ended:
+                model.fit(
+                    batches,
+                    initial_epoch=state.num_epochs,
+                    epochs=max_epochs,
+                    callbacks=callbacks,
+                    shuffle=False,
+                    verbose=0,
+                )
+        except Exception as error:
+            if batches.failure is None:
+                raise
+            raise batches.failure from error
     evaluation.restore_best()
     return kept
 

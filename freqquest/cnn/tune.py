@@ -115,7 +115,9 @@ def tune_cnn(config: TuneConfig, request: TuneRequest | None = None) -> CnnMetri
 
     outcomes: list[Outcome] = []
     if request.choice != "embedding":
-        outcomes = run_search(config, manifest, shared_clips, splits, run.location, gpu_backend)
+        outcomes = run_search(
+            config, manifest, shared_clips, splits, run.location, gpu_backend, clips.held_bytes
+        )
     best = choose(outcomes, clips) if outcomes else None
     comparison = compare(request.choice, best, clips, shared_clips, splits)
     kept, split = comparison.kept, _describe_split(config, clips, manifest)

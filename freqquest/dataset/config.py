@@ -274,6 +274,10 @@ class PreprocessConfig(DatasetSettings):
     overwrite: bool = False
     """Replace a dataset that was made with other settings or other clips."""
 
+    append: bool = False
+    """Add the new clips of the folder to a finished dataset, whose shards and splits stay as they
+    are."""
+
     verify: bool = False
     """Only check the existing dataset, and name every shard that is corrupt or missing."""
 
@@ -281,6 +285,8 @@ class PreprocessConfig(DatasetSettings):
         DatasetSettings.__post_init__(self)
         if self.audio_dir is None and not self.verify:
             raise ValueError("`audio_dir` is missing: it is needed unless `verify=True`")
+        if self.append and self.overwrite:
+            raise ValueError("`append` keeps a dataset, and `overwrite` replaces it: choose one")
 
     @property
     def requirements(self) -> Requirements:

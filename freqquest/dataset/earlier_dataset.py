@@ -61,7 +61,8 @@ def earlier_dataset(
             _digest_of_version_3(dataset, manifest, plan),
         ):
             changed = [
-                "the clips (files, sizes or modification times), their labels, recordings or folds"
+                "the clips (files, sizes or modification times), their labels, recordings or folds "
+                "(`append=True` adds new clips)"
             ]
         if not changed and manifest.background_label != plan.background_label:
             changed = [f"the class {plan.background_label}, which was no background then"]

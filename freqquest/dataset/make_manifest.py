@@ -39,6 +39,7 @@ def make_manifest(
     kept = clips[~clips["clip_id"].isin(lost)]
     _require_every_class(kept, plan.classes, rejected, config.dataset_dir)
     entries = [shard.entry for shard in written if shard.entry is not None]
+    entries.sort(key=lambda entry: (SPLITS.index(entry.split), entry.name))
     statistics = [shard.statistics for shard in written]
     split_note, window_notes = _describe_windows(clips, plan, config)
     return Manifest(

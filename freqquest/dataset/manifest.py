@@ -6,6 +6,7 @@ A folder without a manifest is not a dataset. The manifest's hashes identify cor
 import bisect
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ EMBEDDING_COLUMN = "embedding"
 """Column of a shard with the vectors of a pretrained network, float32; behind the views."""
 
 DATASET_FILES = re.compile(
-    r"manifest\.json|unfinished\.json|quarantine\.csv|warnings\.csv|figures(/\w+\.png)?|"
+    r"manifest(\.\d+)?\.json|unfinished\.json|quarantine\.csv|warnings\.csv|figures(/\w+\.png)?|"
     r"(train|validation|test)(/part-\d{5,}\.parquet)?|embedding\.(tflite|onnx)"
 )
 """Pattern of every path that a dataset folder may contain."""
@@ -201,7 +202,15 @@ class Manifest:
             )
 
     def save(self, dataset: Location) -> None:
-        """Write the manifest, which commits the dataset: everything else must be complete."""
+        """Write the manifest, which commits the dataset: everything else must be complete.
+
+        That of the same dataset with fewer clips is kept as manifest.1.json, and so on.
+        """
+        if (dataset / MANIFEST_NAME).is_file():
+            numbers = itertools.count(1)
+            free = next(n for n in numbers if not (dataset / f"manifest.{n}.json").exists())
+            earlier = (dataset / MANIFEST_NAME).read_bytes()
+            (dataset / f"manifest.{free}.json").write_bytes(earlier)
         content = dataclasses.asdict(self)
         for name in ("background_label", "embedding"):
             if content[name] is None:  # so that an earlier freqquest reads the dataset

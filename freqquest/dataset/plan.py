@@ -7,6 +7,7 @@ workers.
 import dataclasses
 import json
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -36,6 +37,7 @@ _NOT_COMPARED = {
     "test_dir",
     "max_quarantined_fraction",
     "overwrite",
+    "append",
     "verify",
 }
 """Settings that do not change the dataset; the hash of the sources covers the folders, and the
@@ -189,6 +191,7 @@ class ShardPlans:
         config: PreprocessConfig,
         background_label: str | None = None,
         embedding: EmbeddingConfig | None = None,
+        earlier: Collection[str] = (),
     ) -> None:
         """Divide a table of clips, with their splits, into shards.
 
@@ -198,6 +201,7 @@ class ShardPlans:
             config: Settings of the dataset.
             background_label: Class that is the background, if there is one.
             embedding: Pretrained network whose vectors the clips get, if there is one.
+            earlier: Paths of shards that the dataset has already, after which these are numbered.
         """
         self._background_label, self._embedding = background_label, embedding
         self._seed, self._augmentations = config.seed, config.augmentations
@@ -207,10 +211,11 @@ class ShardPlans:
         per_shard, num_rows, tables = config.effective_clips_per_shard, 0, []
         for split in SPLITS:
             table = _planned_rows(clips[clips["split"] == split], split, indices, config)
+            first = _next_number(split, earlier)
             self._shards += [
                 _ShardRows(
                     split,
-                    f"part-{number:05d}.parquet",
+                    f"part-{first + number:05d}.parquet",
                     num_rows + start,
                     min(per_shard, len(table) - start),
                 )
@@ -250,6 +255,12 @@ class ShardPlans:
                 list[PlannedClip], self._rows.slice(shard.start, shard.num_rows).to_pylist()
             ),
         )
+
+
+def _next_number(split: str, paths: Collection[str]) -> int:
+    """Return the number of the first shard after those of a split."""
+    numbers = [path.partition("/part-")[2] for path in paths if path.startswith(f"{split}/")]
+    return 1 + max((int(number.removesuffix(".parquet")) for number in numbers), default=-1)
 
 
 def _planned_rows(

@@ -94,7 +94,7 @@ def without_background(dataset: Location, manifest: Manifest) -> Manifest:
 def _read_row_columns(dataset: Location, shard: Shard) -> pa.Table:
     try:
         with (dataset / shard.path).open() as stream:
-            return _read_table(stream, list(ROW_COLUMNS))
+            return read_columns(stream, list(ROW_COLUMNS))
     except (OSError, pa.ArrowException):
         read_verified(dataset, shard)  # says so if the shard is missing or corrupt
         raise
@@ -156,12 +156,13 @@ def read_table(
         UserError: The shard is missing or corrupt.
     """
     if verify:
-        return _read_table(io.BytesIO(read_verified(dataset, shard)), columns)
+        return read_columns(io.BytesIO(read_verified(dataset, shard)), columns)
     with (dataset / shard.path).open() as stream:
-        return _read_table(stream, columns)
+        return read_columns(stream, columns)
 
 
-def _read_table(stream: io.BufferedReader | io.BytesIO, columns: list[str]) -> pa.Table:
+def read_columns(stream: io.BufferedReader | io.BytesIO, columns: list[str]) -> pa.Table:
+    """Load some columns of the file of a shard."""
     file = pq.ParquetFile(stream)
     if "class_indices" in file.schema_arrow.names:
         return file.read(columns, use_threads=False)

@@ -31,6 +31,7 @@ from freqquest.dataset.manifest import (
     sha256,
 )
 from freqquest.embedding.config import EmbeddingConfig
+from freqquest.errors import UserError
 from freqquest.storage import Location
 
 _SHARD_VERSION = 4
@@ -211,6 +212,24 @@ def _load_finished(plan: ShardPlan, path: Location) -> WrittenShard | None:
     except Exception:  # a damaged file may raise any
         return None  # corrupt, or not ours: it is made again
     return WrittenShard(statistics=statistics, entry=_entry(plan, num_rows, content))
+
+
+def read_written(dataset: Location, shard: Shard) -> WrittenShard:
+    """Return a shard of a finished dataset, of which only the footer is read.
+
+    Raises:
+        UserError: The shard is missing or damaged, or of an earlier format.
+    """
+    try:
+        with (dataset / shard.path).open() as stream:
+            footer = pq.read_schema(stream).metadata
+        statistics = ShardStatistics(**json.loads(footer[_FOOTER_KEY]))
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{dataset / shard.path} is missing, damaged, or of an earlier format ({error}): run "
+            "the preprocess job that made it again, or make a new dataset"
+        ) from error
+    return WrittenShard(statistics=statistics, entry=shard)
 
 
 def _entry(plan: ShardPlan, num_rows: int, content: memoryview) -> Shard:

@@ -3,9 +3,10 @@
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
-from freqquest.dataset.manifest import Shard
+from freqquest.dataset.manifest import Shard, sha256
 from freqquest.dataset.verify import read_verified
 from freqquest.storage import Location, locate
 
@@ -17,7 +18,7 @@ _MAX_SHARE = 0.25
 class ShardCache:
     """A folder with the shards that were used last, which all processes of a user share.
 
-    A shard is named for its hash, so that datasets with equal shards share them.
+    A copy is named for its hash. Any process may remove it at any time.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -25,39 +26,37 @@ class ShardCache:
         temporary = Path(tempfile.gettempdir())
         self._folder = folder or temporary / f"freqquest-shards-{os.getuid()}"
 
-    def fetch(self, dataset: Location, shard: Shard) -> Location:
-        """Return a local dataset with this shard: the dataset itself, or its copies.
+    def read(self, dataset: Location, shard: Shard) -> bytes:
+        """Return the bytes of a shard, from its copy if there is one.
 
         Raises:
             UserError: The shard is missing or corrupt.
-            OSError: It cannot be copied.
+            OSError: Its storage cannot be read.
         """
-        if dataset.is_local:
-            return dataset
-        copies = locate(self._folder / shard.sha256)
-        copy = copies / shard.path
-        if copy.is_file() and copy.num_bytes() == shard.num_bytes:
-            Path(copies.path).touch()
-            return copies
+        copy = self._folder / shard.sha256
+        with suppress(OSError):
+            content = copy.read_bytes()
+            if sha256(content) == shard.sha256:
+                os.utime(copy)
+                return content
         content = read_verified(dataset, shard)
-        self._make_room(shard.num_bytes)
-        copy.write_bytes(content)
-        return copies
+        with suppress(OSError):  # without a copy, it is read from its storage again
+            self._make_room(shard.num_bytes)
+            locate(copy).write_bytes(content)
+        return content
 
     def _make_room(self, num_bytes: int) -> None:
         """Remove the copies that were used least recently, until there is room."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        oldest_first = sorted(self._folder.iterdir(), key=lambda copies: copies.stat().st_mtime)
-        sizes = {copies: _num_bytes(copies) for copies in oldest_first}
-        total = sum(sizes.values())
+        copies = []
+        for entry in os.scandir(self._folder):
+            with suppress(FileNotFoundError):
+                copies.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
+        total = sum(size for _, size, _ in copies)
         free = shutil.disk_usage(self._folder).free + total
         limit = min(_MAX_BYTES, int(_MAX_SHARE * free))
-        for copies in oldest_first:
+        for _, size, path in sorted(copies):
             if total + num_bytes <= limit:
                 break
-            shutil.rmtree(copies, ignore_errors=True)  # another process may remove it too
-            total -= sizes[copies]
-
-
-def _num_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+            Path(path).unlink(missing_ok=True)
+            total -= size

@@ -3,6 +3,7 @@
 pyarrow and NumPy; no Ray. Shapes: N clips, M mel bands, T frames.
 """
 
+import io
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from freqquest.dataset.manifest import Manifest, Shard
-from freqquest.dataset.read import read_table, to_array
+from freqquest.dataset.read import read_columns, read_table, to_array
 from freqquest.dataset.shard_cache import ShardCache
 from freqquest.dataset.views import ViewName
 from freqquest.storage import Location
@@ -45,10 +46,15 @@ class ShardedSpectrograms:
             extra: Spectrograms `[N, M, T]` of further clips, which stay in memory.
         """
         self._dataset, self._shards, self._view = dataset, list(shards), view
-        self._config, self._max_bytes = manifest.views[view], max_bytes
+        self._config = manifest.views[view]
         sides = self._config.num_mels, self._config.num_frames
         self._extra = np.empty((0, *sides), np.float16) if extra is None else extra
-        self._ends = np.cumsum([shard.num_rows for shard in shards])
+        num_rows = np.array([shard.num_rows for shard in shards])
+        self._ends = np.cumsum(num_rows)
+        self.max_bytes = max_bytes
+        """Most bytes of spectrograms of shards in memory."""
+        self.shard_bytes = 2 * num_rows * sides[0] * sides[1]
+        """Bytes of each shard's spectrograms."""
         self.shape = (int(self._ends[-1]) + len(self._extra), *sides)
         """`(N, M, T)`."""
         self._open()
@@ -56,11 +62,12 @@ class ShardedSpectrograms:
     def _open(self) -> None:
         """Begin without any shard in memory."""
         self._loaded: OrderedDict[int, Future[np.ndarray]] = OrderedDict()
+        self._held_bytes = 0
         self._verified: set[int] = set()
         self._lock, self._thread = Lock(), ThreadPoolExecutor(1)
 
     def __getstate__(self) -> dict[str, Any]:
-        hidden = ("_loaded", "_verified", "_lock", "_thread")
+        hidden = ("_loaded", "_held_bytes", "_verified", "_lock", "_thread")
         return {name: value for name, value in vars(self).items() if name not in hidden}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -104,18 +111,6 @@ class ShardedSpectrograms:
         numbers: np.ndarray = np.searchsorted(self._ends, rows, side="right")
         return numbers
 
-    @property
-    def shard_bytes(self) -> np.ndarray:
-        """Bytes of each shard's spectrograms."""
-        sizes = np.array([shard.num_rows for shard in self._shards])
-        bytes_each: np.ndarray = sizes * self.shape[1] * self.shape[2] * 2
-        return bytes_each
-
-    @property
-    def max_bytes(self) -> int:
-        """Most bytes of spectrograms of shards in memory."""
-        return self._max_bytes
-
     def prefetch(self, numbers: Iterable[int]) -> None:
         """Begin to read shards in the background."""
         for number in numbers:
@@ -131,19 +126,27 @@ class ShardedSpectrograms:
     def _load(self, number: int) -> "Future[np.ndarray]":
         """Return a shard's spectrograms, and forget those that were used least recently."""
         with self._lock:
-            future = self._loaded.pop(number, None) or self._thread.submit(self._read, number)
+            future = self._loaded.pop(number, None)
+            if future is None:
+                self._held_bytes += self.shard_bytes[number]
+            if future is None or (future.done() and future.exception()):
+                future = self._thread.submit(self._read, number)
             self._loaded[number] = future
-            sizes = self.shard_bytes
-            while len(self._loaded) > 1 and sizes[list(self._loaded)].sum() > self._max_bytes:
-                self._loaded.popitem(last=False)
+            while len(self._loaded) > 1 and self._held_bytes > self.max_bytes:
+                forgotten, _ = self._loaded.popitem(last=False)
+                self._held_bytes -= self.shard_bytes[forgotten]
             return future
 
     def _read(self, number: int) -> np.ndarray:
         """Read a shard, and verify it the first time."""
         shard = self._shards[number]
-        dataset = ShardCache().fetch(self._dataset, shard)
-        table = read_table(dataset, shard, [self._view], verify=number not in self._verified)
-        self._verified.add(number)
+        if self._dataset.is_local:
+            is_new = number not in self._verified
+            table = read_table(self._dataset, shard, [self._view], verify=is_new)
+            self._verified.add(number)
+        else:
+            content = ShardCache().read(self._dataset, shard)
+            table = read_columns(io.BytesIO(content), [self._view])
         return to_array(table[self._view], self._config)
 
 

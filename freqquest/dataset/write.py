@@ -15,6 +15,11 @@ import pandas as pd
 
 from freqquest.cluster import capacity, connection, preflight
 from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.earlier_clips import (
+    EarlierClips,
+    plan_new_clips,
+    read_earlier_clips,
+)
 from freqquest.dataset.earlier_dataset import earlier_dataset, existing_shards, run_settings
 from freqquest.dataset.make_manifest import make_manifest
 from freqquest.dataset.manifest import MANIFEST_NAME, UNFINISHED_NAME, Manifest
@@ -67,13 +72,19 @@ def write_dataset(
     dataset = locate(config.dataset_dir)
     plan = plan or plan_dataset(config)
     existing = existing_shards(dataset)
-    earlier = None if config.overwrite else earlier_dataset(dataset, config, plan, existing)
+    base = EarlierClips()
+    if config.append:
+        base = read_earlier_clips(dataset)
+        plan = plan_new_clips(plan, base, config)
+        earlier = base.manifest if plan.clips.empty else None
+    else:
+        earlier = None if config.overwrite else earlier_dataset(dataset, config, plan, existing)
     if earlier is not None and _is_complete(dataset, earlier, existing):
         (dataset / UNFINISHED_NAME).remove_file()  # left by a kill after the manifest
         return earlier
     if not is_checked:
         preflight.connect(config.requirements)
-    return _make_dataset(dataset, config, plan, existing)
+    return _make_dataset(dataset, config, plan, existing, base)
 
 
 def _is_complete(dataset: Location, manifest: Manifest, existing: dict[str, int]) -> bool:
@@ -84,9 +95,16 @@ def _is_complete(dataset: Location, manifest: Manifest, existing: dict[str, int]
 
 
 def _make_dataset(
-    dataset: Location, config: PreprocessConfig, plan: DatasetPlan, existing: dict[str, int]
+    dataset: Location,
+    config: PreprocessConfig,
+    plan: DatasetPlan,
+    existing: dict[str, int],
+    earlier: EarlierClips,
 ) -> Manifest:
-    """Make a dataset, of which some shards may exist; needs an initialized Ray."""
+    """Make the planned shards, of which some may exist, beside earlier ones.
+
+    Needs an initialized Ray.
+    """
     clips, without_windows = find_windows(plan.clips, config, plan.background_label)
     if clips.empty:
         path, reason = without_windows.iloc[0]
@@ -94,16 +112,20 @@ def _make_dataset(
             f"none of the {plan.clips['path'].nunique()} files can be read; the first is {path} "
             f"({reason}): repair them, or give other files"
         )
-    shards = ShardPlans(clips, plan.classes, config, plan.background_label, plan.embedding)
-    run_mark = _begin(dataset, config, plan, existing.keys() - shards.paths)
+    shards = ShardPlans(
+        clips, plan.classes, config, plan.background_label, plan.embedding, earlier.paths
+    )
+    unused = existing.keys() - shards.paths - earlier.paths
+    run_mark = _begin(dataset, config, plan, unused, is_new=earlier.manifest is None)
     found = pd.concat([plan.rejected, without_windows], ignore_index=True)
-    num_sources = len(plan.clips) + len(plan.rejected)
+    num_sources = len(plan.clips) + len(plan.rejected) + earlier.num_files
     limit = config.max_quarantined_fraction
     _write_quarantine([], dataset, found, num_sources, limit)  # refuses too many before the work
-    written = _write_shards(shards, dataset)
+    written = [*earlier.written, *_write_shards(shards, dataset)]
     rejected = _write_quarantine(written, dataset, found, num_sources, limit)
     _write_warnings(written, dataset)
-    manifest = make_manifest(config, plan, clips, written, rejected)
+    all_clips = pd.concat([earlier.clips, clips], ignore_index=True)
+    manifest = make_manifest(config, plan, all_clips, written, rejected)
     # Imported here for matplotlib: the workers import this module too.
     from freqquest.dataset.figures import draw_figures
 
@@ -117,18 +139,27 @@ def _make_dataset(
     return manifest
 
 
-def _begin(dataset: Location, config: PreprocessConfig, plan: DatasetPlan, unused: set[str]) -> str:
+def _begin(
+    dataset: Location,
+    config: PreprocessConfig,
+    plan: DatasetPlan,
+    unused: set[str],
+    *,
+    is_new: bool,
+) -> str:
     """Mark the folder as unfinished, remove what this run will not use, and return the mark.
 
-    The pretrained network is written for the workers.
+    The pretrained network is written for the workers. The manifest of a dataset that gets more
+    clips stays until then.
     """
     run_mark = json.dumps({"settings": run_settings(config, plan), "run": uuid.uuid4().hex})
     (dataset / UNFINISHED_NAME).write_text(run_mark)
-    (dataset / MANIFEST_NAME).remove_file()
     dataset.remove_staged()
-    for path in [*unused, *FILE_NAMES]:
+    if is_new:
+        unused = {*unused, MANIFEST_NAME, *FILE_NAMES}
+    for path in unused:
         (dataset / path).remove_file()
-    if plan.embedding is not None:
+    if is_new and plan.embedding is not None:
         (dataset / plan.embedding.file_name).write_bytes(plan.network)
     return run_mark
 

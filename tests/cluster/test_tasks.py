@@ -61,3 +61,22 @@ def test_an_interrupt_ends_actors_though_the_traceback_is_kept(local_ray):
     while psutil.pid_exists(kept.value.args[0]):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_an_interrupt_frees_the_resources_that_were_reserved_since(local_ray):
+    before, kept = ray.util.placement_group([{"CPU": 0.1}]), []
+    ray.get(before.ready())
+
+    def reserve():
+        kept.append(ray.util.placement_group([{"CPU": 0.1}]))
+        ray.get(kept[0].ready())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), release_on_interrupt():
+        reserve()
+    deadline = time.monotonic() + 30
+    while ray.util.placement_group_table(kept[0])["state"] != "REMOVED":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert ray.util.placement_group_table(before)["state"] == "CREATED"
+    ray.util.remove_placement_group(before)

@@ -169,13 +169,38 @@ def test_batches_from_shards_have_the_same_clips_with_their_labels(tmp_path, num
             batches.on_epoch_end()
 
 
-def test_one_version_of_each_clip_is_drawn_from_shards_on_average(tmp_path):
+def test_one_version_of_each_clip_is_drawn_from_shards(tmp_path):
     clips = streamed(make_clips(num_copies=2), tmp_path)
     config = replace(
         PRESETS["default"], batch_size=32, min_steps=0, recording_balance=0.0, class_balance=False
     )
     batches = TrainingBatches(clips, np.arange(96), config, seed=0)
-    drawn = np.concatenate([batches._rows_of(epoch, 0) for epoch in range(60)])
-    counts = np.bincount(clips.clip_ids.codes[drawn])
-    np.testing.assert_allclose(counts, 60, atol=25)
-    assert clips.is_training_only[drawn].mean() == pytest.approx(2 / 3, abs=0.05)
+    epochs = [batches._rows_of(epoch, 0) for epoch in range(30)]
+    for rows in epochs:
+        assert sorted(clips.clip_ids.codes[rows]) == list(range(32))
+    assert clips.is_training_only[np.concatenate(epochs)].mean() == pytest.approx(2 / 3, abs=0.05)
+
+
+def test_each_shard_is_read_once_in_an_epoch(tmp_path):
+    clips = streamed(make_clips(num_recordings=16), tmp_path)  # 16 shards, four in memory
+    reads, read = [], clips.spectrograms._read
+    clips.spectrograms._read = lambda number: reads.append(number) or read(number)
+    config = replace(PRESETS["reference"], batch_size=3)
+    batches = TrainingBatches(clips, np.arange(64), config, seed=1)
+    for step in range(len(batches)):
+        batches[step]
+    assert len(reads) <= 17  # a batch may begin in one stretch and end in the next
+    assert set(reads) == set(range(16))
+
+
+def test_an_error_of_a_batch_is_kept(tmp_path):
+    clips = streamed(make_clips(), tmp_path)
+
+    def fail(_):
+        raise OSError("storage is gone")
+
+    clips.spectrograms._read = fail
+    batches = TrainingBatches(clips, np.arange(32), PRESETS["reference"], seed=1)
+    with pytest.raises(OSError, match="storage is gone"):
+        batches[0]
+    assert str(batches.failure) == "storage is gone"

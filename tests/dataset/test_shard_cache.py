@@ -1,6 +1,8 @@
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pyarrow.fs as fs
 import pytest
 
@@ -8,7 +10,7 @@ from freqquest.dataset import shard_cache
 from freqquest.dataset.manifest import Shard, sha256
 from freqquest.dataset.shard_cache import ShardCache
 from freqquest.errors import UserError
-from freqquest.storage import Location, locate
+from freqquest.storage import Location
 
 
 @pytest.fixture
@@ -31,23 +33,20 @@ def write(remote, number, size=100) -> Shard:
     return shard
 
 
-def cached(folder):
-    return sorted(path.name for path in folder.rglob("*.parquet"))
+def content(shard):
+    return bytes([int(shard.name.split(".")[0])]) * shard.num_bytes
 
 
-def test_a_local_dataset_is_not_copied(tmp_path):
-    dataset = locate(tmp_path)
-    assert ShardCache(tmp_path / "cache").fetch(dataset, None) is dataset
-    assert not (tmp_path / "cache").exists()
+def cached(folder, shards):
+    hashes = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    return [number for number, shard in enumerate(shards) if shard.sha256 in hashes]
 
 
 def test_a_remote_shard_is_copied_once(remote, tmp_path):
     shard, cache = write(remote, 1), ShardCache(tmp_path / "cache")
-    copies = cache.fetch(remote, shard)
-    assert copies.is_local
-    assert (copies / shard.path).read_bytes() == bytes([1]) * 100
+    assert cache.read(remote, shard) == content(shard)
     (remote / shard.path).remove_file()
-    assert cache.fetch(remote, shard) == copies
+    assert cache.read(remote, shard) == content(shard)
     assert (tmp_path / "cache").stat().st_mode & 0o077 == 0  # other users cannot change it
 
 
@@ -56,11 +55,11 @@ def test_those_that_were_used_least_recently_make_room(remote, tmp_path, monkeyp
     folder, now = tmp_path / "cache", time.time()
     cache, shards = ShardCache(folder), [write(remote, number) for number in range(4)]
     for age, shard in enumerate(shards[:2]):
-        cache.fetch(remote, shard)
+        cache.read(remote, shard)
         os.utime(folder / shard.sha256, (now - 100 + age, now - 100 + age))
-    cache.fetch(remote, shards[0])
-    cache.fetch(remote, shards[2])
-    assert cached(folder) == ["0.parquet", "2.parquet"]
+    cache.read(remote, shards[0])
+    cache.read(remote, shards[2])
+    assert cached(folder, shards) == [0, 2]
 
 
 def test_a_share_of_the_disk_stays_free(remote, tmp_path, monkeypatch):
@@ -68,20 +67,44 @@ def test_a_share_of_the_disk_stays_free(remote, tmp_path, monkeypatch):
     usage = shard_cache.shutil.disk_usage(tmp_path)._replace(free=500)
     monkeypatch.setattr(shard_cache.shutil, "disk_usage", lambda _: usage)
     for shard in shards:
-        ShardCache(folder).fetch(remote, shard)
-    assert cached(folder) == ["1.parquet"]
+        ShardCache(folder).read(remote, shard)
+    assert cached(folder, shards) == [1]
 
 
-def test_half_a_copy_is_made_again(remote, tmp_path):
+@pytest.mark.parametrize("damaged", [b"half", b"?" * 100])
+def test_a_damaged_copy_is_made_again(remote, tmp_path, damaged):
     shard, cache = write(remote, 1), ShardCache(tmp_path / "cache")
-    copy = cache.fetch(remote, shard) / shard.path
-    copy.write_bytes(b"half")
-    assert (cache.fetch(remote, shard) / shard.path).num_bytes() == 100
+    cache.read(remote, shard)
+    copy = tmp_path / "cache" / shard.sha256
+    copy.write_bytes(damaged)
+    assert cache.read(remote, shard) == content(shard)
+    assert copy.read_bytes() == content(shard)
+
+
+def test_without_room_for_copies_shards_are_read_from_their_storage(remote, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    shard = write(remote, 1)
+    assert ShardCache(tmp_path / "cache").read(remote, shard) == content(shard)
 
 
 def test_a_corrupt_shard_is_not_copied(remote, tmp_path):
     shard = write(remote, 1)
     (remote / shard.path).write_bytes(b"?" * 100)
     with pytest.raises(UserError, match="is corrupt"):
-        ShardCache(tmp_path / "cache").fetch(remote, shard)
-    assert cached(tmp_path / "cache") == []
+        ShardCache(tmp_path / "cache").read(remote, shard)
+    assert cached(tmp_path / "cache", [shard]) == []
+
+
+def test_processes_share_the_copies(remote, tmp_path, monkeypatch):
+    monkeypatch.setattr(shard_cache, "_MAX_BYTES", 500)
+    shards = [write(remote, number) for number in range(12)]
+
+    def read(seed):
+        order = np.random.default_rng(seed).permutation(60) % 12
+        return all(
+            ShardCache(tmp_path / "cache").read(remote, shards[number]) == content(shards[number])
+            for number in order
+        )
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(read, range(16)))

@@ -3,14 +3,16 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pyarrow.fs as fs
 import pytest
 
 from freqquest.dataset import sharded_spectrograms
 from freqquest.dataset.manifest import load_manifest
 from freqquest.dataset.read import shards_of
+from freqquest.dataset.shard_cache import ShardCache
 from freqquest.dataset.sharded_spectrograms import Rows, ShardedSpectrograms
 from freqquest.errors import UserError
-from freqquest.storage import locate
+from freqquest.storage import Location, locate
 from tests.splits import read_split
 
 CLIP_BYTES = 2 * 128 * 173
@@ -120,3 +122,23 @@ def test_a_corrupt_shard_is_named(dataset_dir, tmp_path):
     spectrograms[:14]
     with pytest.raises(UserError, match="part-00002.parquet is corrupt"):
         spectrograms[14]
+
+
+def test_a_shard_that_could_not_be_read_is_tried_again(dataset_dir, expected, monkeypatch):
+    spectrograms, read = open_split(dataset_dir), sharded_spectrograms.read_table
+    monkeypatch.setattr(sharded_spectrograms, "read_table", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        spectrograms[0]
+    monkeypatch.setattr(sharded_spectrograms, "read_table", read)
+    np.testing.assert_array_equal(spectrograms[0], expected[0])
+
+
+def test_a_remote_dataset_is_read_from_copies(dataset_dir, expected, tmp_path, monkeypatch):
+    dataset = Location(fs.SubTreeFileSystem(str(dataset_dir.parent), fs.LocalFileSystem()), "")
+    dataset = dataset / dataset_dir.name
+    monkeypatch.setattr(sharded_spectrograms, "ShardCache", lambda: ShardCache(tmp_path / "copies"))
+    manifest = load_manifest(dataset)
+    shards = shards_of(manifest, "train", dataset)
+    spectrograms = ShardedSpectrograms(dataset, manifest, shards, "cnn", max_bytes=SHARD_BYTES)
+    np.testing.assert_array_equal(spectrograms[:], expected)
+    assert len(list((tmp_path / "copies").iterdir())) == 5

@@ -15,6 +15,7 @@ import soundfile
 from ray import tune
 
 from freqquest.cnn.classifier import Classifier
+from freqquest.cnn.labeled_clips import load_labeled
 from freqquest.cnn.model_file import read_card
 from freqquest.cnn.search import run as search
 from freqquest.cnn.search.ray_tune import SearchProgress
@@ -88,9 +89,11 @@ def test_the_benchmark_of_extra_clips_writes_metrics_and_a_table(
 
 
 @pytest.mark.slow
-def test_a_search_trains_on_extra_clips_and_refuses_other_ones_in_their_place(
-    local_ray, small_networks, dataset_dir, extra_dir, tmp_path
+def test_a_search_in_shards_trains_on_extra_clips_and_refuses_other_ones_in_their_place(
+    local_ray, small_networks, dataset_dir, extra_dir, tmp_path, monkeypatch
 ):
+    in_shards = partial(load_labeled, max_bytes=2**20)  # the dataset has more
+    monkeypatch.setattr("freqquest.cnn.tune.load_labeled", in_shards)
     shutil.copytree(extra_dir, tmp_path / "extra")
     config = TuneConfig(
         dataset_dir=str(dataset_dir),
@@ -256,7 +259,8 @@ def test_a_search_that_is_interrupted_goes_on_after_the_last_epoch_of_each_trial
         tune_cnn(config)
     assert not (tmp_path / "interrupted" / "metrics.json").exists()
     metrics = tune_cnn(config)
-    assert [int(line) for line in epochs.read_text().split()] == [1, 2, 3, 4, 6, 7, 8]
+    # The last report of a process does not return.
+    assert [int(line) for line in epochs.read_text().split()] == [1, 2, 3, 4, 6, 7]
     assert metrics["accuracy_by_fold"] == undisturbed["accuracy_by_fold"]
     expected, found = (
         pd.read_csv(tmp_path / name / "trials.csv") for name in ("undisturbed", "interrupted")
@@ -266,6 +270,4 @@ def test_a_search_that_is_interrupted_goes_on_after_the_last_epoch_of_each_trial
     (logs,) = (tmp_path / "interrupted" / "tensorboard" / "cnn").iterdir()
     curve = events_of(logs).Tensors("train/loss")
     assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6, 7, 8]
-    checkpoints = list((tmp_path / "interrupted" / "trials").glob("*/checkpoint_*"))
-    assert len(checkpoints) == 1
-    assert not list(checkpoints[0].glob("training.npz"))
+    assert not list((tmp_path / "interrupted" / "trials").glob("*/progress"))

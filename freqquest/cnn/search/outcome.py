@@ -34,10 +34,12 @@ TrialReport = TypedDict(
         "scores": list[float],
         "history": list[dict[str, float]],
         "state": str,
+        "rung_scores": list[list[float]],
     },
 )
 """Report of a trial to Ray Tune: `OBJECTIVE`, epochs done, score of each fold begun, metrics of all
-epochs (only if the trial may end here), and the state it has if it ends here."""
+epochs (only if the trial may end here), the state it has if it ends here, and its scores at the
+epochs at which the scheduler compared it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,12 @@ class ProtectedASHA(ASHAScheduler):  # type: ignore[misc]  # Ray is untyped
         super().__init__(max_t=max_t, **settings)
         self._protected, self._last_epoch = protected, max_t
 
+    def on_trial_add(self, tune_controller: object, trial: "Trial") -> None:
+        """Enter the scores of a trial of an interrupted search, which Ray Tune forgets."""
+        super().on_trial_add(tune_controller, trial)
+        scores = (trial.last_result or {}).get("rung_scores", [])
+        ray_internals.enter_rungs(self, trial.trial_id, dict(scores))
+
     def on_trial_result(self, tune_controller: object, trial: "Trial", result: TrialReport) -> str:
         action = super().on_trial_result(tune_controller, trial, result)
         is_protected = index_of_point(trial.config, [self._protected]) == 0
@@ -62,7 +68,7 @@ class SearchProgress(tune.Callback):  # type: ignore[misc]  # Ray is untyped
         # Created when the search starts, because Ray Tune saves this object with the search.
         self._progress: Progress | None = None
         self._done: dict[str, int] = {}
-        self._num_ended, self._num_lost, self._best = 0, 0, 0.0
+        self._num_ended, self._num_restarted, self._best = 0, 0, 0.0
 
     def on_step_begin(self, iteration: int, trials: list["Trial"], **info: object) -> None:
         if self._progress is None:
@@ -93,7 +99,7 @@ class SearchProgress(tune.Callback):  # type: ignore[misc]  # Ray is untyped
     def on_trial_recover(
         self, iteration: int, trials: list["Trial"], trial: "Trial", **info: object
     ) -> None:
-        self._num_lost += 1  # the next result tells from where it goes on
+        self._num_restarted += 1  # the next result tells from where it goes on
 
     def on_trial_complete(
         self, iteration: int, trials: list["Trial"], trial: "Trial", **info: object
@@ -120,7 +126,7 @@ class SearchProgress(tune.Callback):  # type: ignore[misc]  # Ray is untyped
 
     @property
     def _note(self) -> str:
-        lost = f", {self._num_lost} lost and resumed" if self._num_lost else ""
+        lost = f", {self._num_restarted} lost and resumed" if self._num_restarted else ""
         return (
             f"{self._num_ended}/{self._num_trials} trials done{lost}, best validation "
             f"score {self._best:.3f}"

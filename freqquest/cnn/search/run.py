@@ -29,6 +29,7 @@ from freqquest.cnn.search.ray_tune import (
 )
 from freqquest.cnn.search.space import Space, as_domains, narrow, nearest
 from freqquest.cnn.search.trial import TrialTask, run_trial
+from freqquest.cnn.search.trial_progress import PROGRESS_DIR
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest
 from freqquest.errors import UserError
@@ -58,6 +59,7 @@ def run_search(
     splits: list[SplitRows],
     run: Location,
     gpu_backend: Backend | None = None,
+    held_bytes: int = 0,
 ) -> list[Outcome]:
     """Run all trials, list them in trials.csv, and print those that failed.
 
@@ -68,6 +70,7 @@ def run_search(
         splits: Training and validation rows; each trial is trained on each split in turn.
         run: The run folder.
         gpu_backend: Keras' backend on GPUs; None for CPU cores.
+        held_bytes: Bytes of clips that each trial holds for itself.
 
     Raises:
         UserError: No trial finished, or not all were started.
@@ -77,6 +80,7 @@ def run_search(
         cpus_each=config.cpus_per_trial,
         use_gpu=config.use_gpu,
         sharing_gpu=config.trials_per_gpu,
+        held_bytes=held_bytes,
     )
     task = TrialTask(
         shared_clips=shared_clips,
@@ -226,12 +230,11 @@ def _folder_name(trial: "Trial") -> str:
 
 def _outcome(result: tune.Result) -> Outcome:
     metrics = result.metrics or {}
-    state = _error_line(result.error) if result.error else metrics.get("state", "not started")
-    checkpoint = result.checkpoint if state == FINISHED else None
+    checkpoint = result.checkpoint
     return Outcome(
         trial_id=Location(result.filesystem, result.path).name,
         params=result.config or {},
-        state=state,
+        state=_error_line(result.error) if result.error else metrics.get("state", "not started"),
         score=metrics.get(OBJECTIVE, 0.0),
         fold_scores=metrics.get("scores", []),
         history=metrics.get("history", []),
@@ -254,8 +257,5 @@ def _remove_abandoned(trials: Location, logs: Location, outcomes: list[Outcome])
         if folder.name not in by_id:
             folder.remove_dir()
             continue
-        for checkpoint in folder.list_dir():
-            kept = by_id[folder.name].checkpoint
-            is_kept = kept is not None and checkpoint.name == kept.name
-            if checkpoint.name.startswith("checkpoint_") and not is_kept:
-                checkpoint.remove_dir()
+        if (progress := folder / PROGRESS_DIR).exists():
+            progress.remove_dir()

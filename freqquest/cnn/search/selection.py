@@ -182,7 +182,7 @@ def importance(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 def _draw_progress(outcomes: Sequence[Outcome]) -> np.ndarray:
     valid = sorted(
-        (outcome for outcome in outcomes if outcome.is_valid),
+        (outcome for outcome in outcomes if outcome.is_valid and outcome.history),
         key=lambda outcome: outcome.history[-1]["time"],
     )
     start = min(outcome.history[0]["time"] for outcome in valid)

@@ -4,12 +4,12 @@ Runs in workers. Keras is imported inside the functions, so that the driver neve
 Shapes: N clips, K classes.
 """
 
-import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +31,7 @@ from freqquest.cnn.search.outcome import (
     TrialReport,
 )
 from freqquest.cnn.search.space import cnn_config_of
-from freqquest.cnn.search.trial_progress import TrialFolder
+from freqquest.cnn.search.trial_progress import PROGRESS_DIR, TrialFolder
 from freqquest.runs.metrics import Settings
 from freqquest.storage import Location
 
@@ -75,53 +75,67 @@ def run_trial(params: Settings, task: TrialTask) -> None:
     """
     ray_internals.wait_for_stopped_trials()
     prepare(task.device)
-    from freqquest.cnn.training_state import UnusableStateError
-
-    try:
-        _run(params, task, goes_on=True)
-    except UnusableStateError as error:
-        print(f"a trial starts again, because its saved state cannot be used: {error}")
-        _run(params, task, goes_on=False)
-
-
-def _run(params: Settings, task: TrialTask, *, goes_on: bool) -> None:
-    """Run a trial from its beginning, or from where it was interrupted.
-
-    Raises:
-        UnusableStateError: The state of the interrupted training cannot be used.
-    """
-    from freqquest.cnn.training import fit
-    from freqquest.cnn.training_state import UnusableStateError
-
     clips: LabeledClips = ray.get(task.shared_clips)
     cnn_config = cnn_config_of(params)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = TrialFolder(Path(temporary))
-        if goes_on:
-            folder.restore()
-        with closing(_TrialReporter(cnn_config, clips, task, folder)) as reporter:
-            try:
-                for split in task.splits[folder.progress.num_splits :]:
-                    saved = folder.pop_training()
-                    reporter.begin(split, goes_on=saved is not None)
-                    model = fit(
-                        cnn_config,
-                        clips,
-                        split,
-                        max_epochs=task.max_epochs,
-                        seed=int(params["seed"]),
-                        on_epoch=reporter.after_epoch,
-                        saved=saved,
-                        device=task.device,
-                    )
-                    validation = clips.inputs(split.validation)
-                    reporter.end_split(model, predict_probabilities(model, validation))
-            except (RayError, OSError, MemoryError, UnusableStateError):
-                raise
-            except Exception as error:
-                reporter.report_failure(error)
-            else:
-                reporter.report(FINISHED, checkpoint=folder.finish())
+    folder = TrialFolder(ray_internals.trial_folder() / PROGRESS_DIR)
+    with closing(_TrialReporter(cnn_config, clips, task, folder)) as reporter:
+        try:
+            for split in task.splits[folder.progress.num_splits :]:
+                fit_split = partial(
+                    _fit_split, cnn_config, clips, split, int(params["seed"]), task, reporter
+                )
+                saved = folder.pop_training()
+                reporter.end_split(*_go_on(fit_split, saved, folder))
+        except (RayError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            reporter.report_failure(error)
+            return
+        with folder.finished() as checkpoint:
+            reporter.report(FINISHED, checkpoint=checkpoint)
+
+
+def _go_on(
+    fit_split: "Callable[[bytes | None], tuple[keras.Model, np.ndarray]]",
+    saved: bytes | None,
+    folder: TrialFolder,
+) -> "tuple[keras.Model, np.ndarray]":
+    """Train on a split, from a saved state if there is one that can be used."""
+    from freqquest.cnn.training_state import UnusableStateError
+
+    if saved is not None:
+        try:
+            return fit_split(saved)
+        except UnusableStateError as error:
+            print(f"a split is trained on again, because its saved state cannot be used: {error}")
+    folder.forget_split()
+    return fit_split(None)
+
+
+def _fit_split(
+    cnn_config: CnnConfig,
+    clips: LabeledClips,
+    split: SplitRows,
+    seed: int,
+    task: TrialTask,
+    reporter: "_TrialReporter",
+    saved: bytes | None,
+) -> "tuple[keras.Model, np.ndarray]":
+    """Train on a split; return the network, and its predictions of the validation clips."""
+    from freqquest.cnn.training import fit
+
+    reporter.begin(split, goes_on=saved is not None)
+    model = fit(
+        cnn_config,
+        clips,
+        split,
+        max_epochs=task.max_epochs,
+        seed=seed,
+        on_epoch=reporter.after_epoch,
+        saved=saved,
+        device=task.device,
+    )
+    return model, predict_probabilities(model, clips.inputs(split.validation))
 
 
 class _TrialReporter:
@@ -140,6 +154,7 @@ class _TrialReporter:
         self._keeps_best = cnn_config.schedule == "plateau"
         self._clips, self._task = clips, task
         self._timer = SaveTimer(task.save_interval_s)
+        self._goes_on = bool(self._progress.history)
         self._started = 0.0
 
     def begin(self, split: SplitRows, *, goes_on: bool) -> None:
@@ -206,17 +221,21 @@ class _TrialReporter:
     ) -> None:
         """Report to Ray Tune the progress of the trial, and its state if it ends here."""
         now = self._progress
-        may_be_last = state != STOPPED or self._at_rung
+        score = float(np.mean(now.scores)) if score is None else score
+        passed = [rung for rung in self._task.rungs if now.last_reported < rung <= self._epoch]
+        now.rung_scores += [[rung, score] for rung in passed]
+        has_history = passed or state != STOPPED or self._goes_on
         report: TrialReport = {
-            OBJECTIVE: float(np.mean(now.scores)) if score is None else score,
+            OBJECTIVE: score,
             "epoch": self._epoch if state == STOPPED else self._task.num_epochs,
             "scores": now.scores,
-            "history": now.history if may_be_last else [],
+            "history": now.history if has_history else [],
             "state": state,
+            "rung_scores": now.rung_scores,
         }
-        now.last_reported = self._epoch
+        now.last_reported, self._goes_on = self._epoch, False
         if epoch is not None and self._timer.is_due():
-            checkpoint = self._folder.save_training(epoch.save())
+            self._folder.save_training(epoch.save())
         tune.report(report, checkpoint=checkpoint)
 
     def report_failure(self, error: Exception) -> None:

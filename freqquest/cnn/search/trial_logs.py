@@ -27,7 +27,10 @@ class TrialLogs:
     """Scalars of every epoch, the configuration as text and hyperparameters, plots and sounds."""
 
     def __init__(self, folder: Location) -> None:
-        """Open the logs, and remove those of before an interruption: `log_history` repeats them."""
+        """Open the logs, and remove those of before an interruption.
+
+        `log_history` repeats their metrics; their pictures and sounds are gone.
+        """
         for earlier in folder.list_dir():
             earlier.remove_file()
         self._folder = LogDir(folder)

@@ -1,11 +1,16 @@
-"""What a trial has done so far, in the folder that becomes its checkpoint in Ray Tune.
+"""What a trial has done so far, in its folder, so that another process goes on with it.
 
+It is not one of Ray Tune's checkpoints until the trial has finished: Ray Tune saves its own state
+later than a checkpoint, and cannot go on where that state names one that was replaced since.
 Shapes: N clips, K classes.
 """
 
 import dataclasses
-import hashlib
+import io
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +19,17 @@ import numpy as np
 from ray import tune
 
 from freqquest.choices import check_types
-from freqquest.cluster import ray_internals
+from freqquest.cnn.model_file import to_bytes
 from freqquest.cnn.search.outcome import PREDICTIONS_NAME
 from freqquest.storage import Location
 
 if TYPE_CHECKING:
     import keras
 
-_RECORD_NAME, _HASHES = "progress.json", "files_sha256"
-_TRAINING_NAME = "training.npz"
+PROGRESS_DIR = "progress"
+"""Folder of an unfinished trial, in its folder of Ray Tune."""
+
+_RECORD_NAME = "progress.json"
 
 
 @dataclass
@@ -37,92 +44,94 @@ class TrialProgress:
     """Epochs done of the last split begun."""
     last_reported: int = 0
     """Epoch of the last report, on the scheduler's clock."""
+    rung_scores: list[list[float]] = field(default_factory=list)
+    """Each epoch at which the scheduler compared the trial, and its score then."""
     seconds: float = 0.0
     """Time of training and validation."""
     num_splits: int = 0
     """Splits that have ended."""
+    training: str = ""
+    """File with the state of the training that was interrupted; empty if there is none."""
 
 
 class TrialFolder:
-    """A folder with the progress, the networks and the predictions of a trial."""
+    """A folder with the progress, the networks and the predictions of a trial.
 
-    def __init__(self, folder: Path) -> None:
-        """Begin with an empty folder."""
-        self._folder, self._predictions = folder, folder / PREDICTIONS_NAME
+    The record of the progress is replaced when everything that it names is there, and what it named
+    before is removed after that.
+    """
+
+    def __init__(self, folder: Location) -> None:
+        """Read what an interrupted trial has left in the folder, which may not exist."""
+        self._folder = folder
         self.progress = TrialProgress()
-
-    def restore(self) -> None:
-        """Copy what this trial has saved before an interruption, if there is anything.
-
-        Ray Tune knows the checkpoints up to its own last saved state. If the search was killed
-        since, a newer one may have replaced that which it knows.
-        """
-        known = tune.get_checkpoint()
-        found = [] if known is None else [Location(known.filesystem, known.path)]
-        newest_first = sorted(ray_internals.trial_folder().list_dir(), key=str, reverse=True)
-        found += [each for each in newest_first if each.name.startswith("checkpoint_")]
-        for checkpoint in found:
-            content = {file.name: file.read_bytes() for file in checkpoint.list_dir()}
-            record = _read_record(content)
-            if record is not None:
-                for name, file in content.items():
-                    (self._folder / name).write_bytes(file)
-                self.progress = record
-                return
+        if (folder / _RECORD_NAME).is_file():
+            self.progress = _read_record(folder / _RECORD_NAME)
+        self._named = self.progress.training
 
     def pop_training(self) -> bytes | None:
         """Return the state of the training that was interrupted, once."""
-        file = self._folder / _TRAINING_NAME
-        if not file.exists():
-            return None
-        saved = file.read_bytes()
-        file.unlink()
-        return saved
+        name, self.progress.training = self.progress.training, ""
+        file = self._folder / name
+        return file.read_bytes() if name and file.is_file() else None
 
-    def save_training(self, state: bytes) -> tune.Checkpoint:
+    def forget_split(self) -> None:
+        """Go back to the beginning of the split whose training was interrupted."""
+        now = self.progress
+        now.scores = now.scores[: now.num_splits]
+        now.history = [epoch for epoch in now.history if epoch["fold"] <= now.num_splits]
+
+    def save_training(self, state: bytes) -> None:
         """Save the state of the training that runs."""
-        (self._folder / _TRAINING_NAME).write_bytes(state)
-        return self._save()
+        earlier, self._named = self._named, f"training_{len(self.progress.history)}.npz"
+        (self._folder / self._named).write_bytes(state)
+        record = dataclasses.asdict(self.progress) | {"training": self._named}
+        (self._folder / _RECORD_NAME).write_text(json.dumps(record))
+        if earlier not in ("", self._named):
+            (self._folder / earlier).remove_file()
 
     def end_split(self, model: "keras.Model", rows: np.ndarray, probabilities: np.ndarray) -> None:
         """Add a split's network, and its probabilities `[N, K]` of the validation rows `[N]`."""
-        model.save(self._folder / f"model_{self.progress.num_splits}.keras")
-        if self._predictions.exists():
-            with np.load(self._predictions) as earlier:
-                rows = np.concatenate([earlier["rows"], rows])
-                probabilities = np.concatenate([earlier["probabilities"], probabilities])
-        np.savez(self._predictions, rows=rows, probabilities=probabilities)
+        number = self.progress.num_splits
+        (self._folder / _model_name(number)).write_bytes(to_bytes(model))
+        stream = io.BytesIO()
+        np.savez(stream, rows=rows, probabilities=probabilities)
+        (self._folder / f"predictions_{number}.npz").write_bytes(stream.getvalue())
         self.progress.num_splits += 1
-        (self._folder / _TRAINING_NAME).unlink(missing_ok=True)
 
-    def finish(self) -> tune.Checkpoint:
-        """Return the checkpoint of a trial whose splits have all ended."""
-        return self._save()
+    @contextmanager
+    def finished(self) -> Iterator[tune.Checkpoint]:
+        """Yield the checkpoint of a trial whose splits have all ended, in a temporary folder."""
+        splits = range(self.progress.num_splits)
+        with tempfile.TemporaryDirectory() as temporary:
+            for number in splits:
+                name = _model_name(number)
+                (Path(temporary) / name).write_bytes((self._folder / name).read_bytes())
+            parts = [self._predictions(number) for number in splits]
+            np.savez(
+                Path(temporary) / PREDICTIONS_NAME,
+                rows=np.concatenate([rows for rows, _ in parts]),
+                probabilities=np.concatenate([probabilities for _, probabilities in parts]),
+            )
+            yield tune.Checkpoint.from_directory(temporary)
 
-    def _save(self) -> tune.Checkpoint:
-        record = self._folder / _RECORD_NAME
-        record.unlink(missing_ok=True)
-        hashes = {each.name: _hash(each.read_bytes()) for each in self._folder.iterdir()}
-        record.write_text(json.dumps(dataclasses.asdict(self.progress) | {_HASHES: hashes}))
-        return tune.Checkpoint.from_directory(self._folder)
+    def _predictions(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        content = (self._folder / f"predictions_{number}.npz").read_bytes()
+        with np.load(io.BytesIO(content)) as arrays:
+            return arrays["rows"], arrays["probabilities"]
 
 
-def _read_record(content: dict[str, bytes]) -> TrialProgress | None:
-    """Return the progress in a checkpoint, given its files; None unless all are there, and whole.
-
-    Ray Tune copies the files one by one, and may be interrupted in the middle.
-    """
+def _read_record(file: Location) -> TrialProgress:
+    """Return the progress in a record; that of a new trial if it is damaged."""
+    content = file.read_bytes()
     try:
-        record = json.loads(content[_RECORD_NAME])
-        hashes = record.pop(_HASHES)
-        if any(_hash(content[name]) != expected for name, expected in hashes.items()):
-            return None
-        progress = TrialProgress(**record)
+        progress = TrialProgress(**json.loads(content))
         check_types(progress, TrialProgress)
-    except Exception:  # a damaged file may raise any
-        return None
+    except Exception as error:  # a damaged file may raise any
+        print(f"a trial starts again: {file} cannot be read ({error})")
+        return TrialProgress()
     return progress
 
 
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _model_name(number: int) -> str:
+    return f"model_{number}.keras"

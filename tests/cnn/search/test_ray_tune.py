@@ -36,7 +36,8 @@ def test_the_scheduler_stops_weak_trials_early_but_never_the_protected_one():
     )
 
     def decisions(number, mixup, score):
-        trial = SimpleNamespace(trial_id=str(number), config={"mixup": mixup})
+        config = {"mixup": mixup}
+        trial = SimpleNamespace(trial_id=str(number), config=config, last_result={})
         scheduler.on_trial_add(None, trial)
         return [
             scheduler.on_trial_result(None, trial, {"epoch": epoch, "score": score})
@@ -47,6 +48,34 @@ def test_the_scheduler_stops_weak_trials_early_but_never_the_protected_one():
         decisions(number, 0.0, 0.9)
     assert decisions(4, 0.0, 0.1)[0] == "STOP"
     assert decisions(5, 0.3, 0.1) == ["CONTINUE", "STOP"]  # at its end, like all
+
+
+def test_a_resumed_search_compares_with_the_trials_of_before_its_interruption():
+    scheduler = ProtectedASHA(
+        {"mixup": 0.3},
+        metric="validation/score",
+        mode="max",
+        time_attr="epoch",
+        max_t=30,
+        grace_period=10,
+        reduction_factor=3,
+    )
+
+    def add(number, rung_scores):
+        result = {"rung_scores": rung_scores} if rung_scores else {}
+        trial = SimpleNamespace(trial_id=str(number), config={"mixup": 0.0}, last_result=result)
+        scheduler.on_trial_add(None, trial)
+        return trial
+
+    def report(trial, epoch, score):
+        result = {"epoch": epoch, "validation/score": score}
+        return scheduler.on_trial_result(None, trial, result)
+
+    running = [add(number, [[10, 0.5 + number / 100]]) for number in range(3)]
+    # They go on, whatever their scores are now: they were compared at epoch 10.
+    assert [report(trial, 21, 0.1) for trial in running] == ["CONTINUE"] * 3
+    assert report(add(3, []), 10, 0.49) == "STOP"
+    assert report(add(4, []), 10, 0.6) == "CONTINUE"
 
 
 def test_progress_goes_back_when_a_trial_restarts(capsys):

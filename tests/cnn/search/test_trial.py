@@ -10,7 +10,7 @@ from freqquest.audio.clip import ClipConfig
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.devices import Device
 from freqquest.cnn.labeled_clips import SplitRows, cross_validation
-from freqquest.cnn.search import trial
+from freqquest.cnn.search import trial, trial_progress
 from freqquest.cnn.search.trial_progress import TrialFolder
 from freqquest.storage import locate
 from tests.cnn.conftest import EASY, make_clips
@@ -30,7 +30,8 @@ def test_a_part_that_ends_early_counts_at_the_rungs_that_it_skips(monkeypatch, t
     task = MagicMock(
         rungs=(3, 9), max_epochs=4, num_epochs=12, splits=[None] * 3, save_interval_s=60
     )
-    folder = TrialFolder(tmp_path)
+    monkeypatch.setattr(trial_progress, "to_bytes", lambda _: b"")
+    folder = TrialFolder(locate(tmp_path))
     reporter = trial._TrialReporter(PRESETS["reference"], make_clips(), task, folder)
     for num_epochs, accuracy in ((2, 0.5), (4, 0.7), (1, 0.9)):
         split = SplitRows(train=np.arange(1), validation=np.arange(1))
@@ -45,6 +46,7 @@ def test_a_part_that_ends_early_counts_at_the_rungs_that_it_skips(monkeypatch, t
     # Where the scheduler may end the trial, the report holds its history.
     assert [length for _, length, _ in reports] == [0, 0, 2, 0, 0, 0, 0, 7]
     assert reports[2][2] == 0.5
+    assert folder.progress.rung_scores == [[3, 0.5], [9, pytest.approx(0.7)]]
 
 
 class Interruption(BaseException):
@@ -75,7 +77,6 @@ class Trials:
         monkeypatch.setattr(trial.ray_internals, "trial_folder", lambda: locate(self.folder))
         context = SimpleNamespace(get_trial_id=lambda: "trial")
         monkeypatch.setattr(trial.tune, "get_context", lambda: context)
-        monkeypatch.setattr(trial.tune, "get_checkpoint", lambda: None)
         monkeypatch.setattr(trial.tune, "report", self._report)
 
     def run(self, interrupt_at: int | None = None) -> list[dict]:
@@ -87,15 +88,10 @@ class Trials:
             assert interrupt_at is not None
         return self.reports
 
-    @property
-    def checkpoints(self) -> list[Path]:
-        return sorted(self.folder.glob("checkpoint_*"))
-
     def _report(self, metrics, checkpoint) -> None:
         self.reports.append({**metrics, "history": list(metrics["history"])})
         if checkpoint is not None:
-            name = f"checkpoint_{len(self.checkpoints):06d}"
-            shutil.copytree(checkpoint.path, self.folder / name)
+            shutil.copytree(checkpoint.path, self.folder / "checkpoint", dirs_exist_ok=True)
         if len(self.reports) == self.interrupt_at:
             raise Interruption
 
@@ -106,7 +102,7 @@ def trials(tmp_path, monkeypatch):
 
 
 def results(trials) -> dict[str, np.ndarray]:
-    with np.load(trials.checkpoints[-1] / "predictions.npz") as arrays:
+    with np.load(trials.folder / "checkpoint" / "predictions.npz") as arrays:
         return dict(arrays)
 
 
@@ -137,14 +133,23 @@ def test_a_trial_that_is_interrupted_goes_on_from_its_last_epoch(undisturbed, tr
     found = results(trials)
     np.testing.assert_array_equal(found["rows"], predictions["rows"])
     np.testing.assert_allclose(found["probabilities"], predictions["probabilities"], atol=1e-3)
-    assert {path.name for path in trials.checkpoints[-1].iterdir()} == {
-        *("model_0.keras", "model_1.keras", "predictions.npz", "progress.json")
+    assert {path.name for path in (trials.folder / "checkpoint").iterdir()} == {
+        *("model_0.keras", "model_1.keras", "predictions.npz")
     }
-    assert trials.run() == [last]  # had ended, but Ray Tune did not save this
+    assert last["rung_scores"] == expected["rung_scores"]
 
 
-def test_a_trial_whose_state_is_of_another_backend_starts_again(trials, monkeypatch, capsys):
-    trials.run(interrupt_at=2)
-    monkeypatch.setattr("freqquest.cnn.training_state._VERSION", 2)
-    assert [each["epoch"] for each in trials.run()] == [1, 2, 3, 4, 5, 6]
-    assert "starts again, because its saved state cannot be used" in capsys.readouterr().out
+def test_a_split_whose_state_cannot_be_used_starts_again(trials, capsys):
+    trials.run(interrupt_at=5)
+    (state,) = (trials.folder / "progress").glob("training_*.npz")
+    state.write_bytes(b"half")
+    reports = trials.run()
+    assert [each["epoch"] for each in reports] == [4, 5, 6]
+    assert len(reports[-1]["history"]) == 6
+    assert len(reports[-1]["scores"]) == 2
+    assert "its saved state cannot be used: it is damaged" in capsys.readouterr().out
+
+
+def test_the_first_report_of_a_trial_that_goes_on_has_its_history(trials):
+    trials.run(interrupt_at=3)
+    assert [len(each["history"]) for each in trials.run()] == [4, 0, 6]
