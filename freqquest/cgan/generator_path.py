@@ -1,13 +1,17 @@
 """The path of a generator file, checked without torch."""
 
+from typing import TYPE_CHECKING
+
 from freqquest.errors import UserError
-from freqquest.storage import Location
+
+if TYPE_CHECKING:
+    from freqquest.storage import Location
 
 FIX = "give the generator.safetensors of a train_cgan run"
 """End of all errors about an unusable generator file."""
 
 
-def require_file(file: Location, parameter: str) -> None:
+def require_file(file: "Location", parameter: str) -> None:
     """Refuse a path that is not a file.
 
     Args:

@@ -6,12 +6,15 @@ A state is the bytes of an `.npz` file: all variables, and a header in JSON.
 import io
 import json
 from collections.abc import Sequence
-from typing import Protocol, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import numpy as np
 
 from freqquest.choices import check_types
 from freqquest.cnn.frameworks import keras
+
+if TYPE_CHECKING:
+    import torch
 
 _VERSION = 1
 _HEADER = "header"
@@ -66,13 +69,21 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is
         self._trained, self._kept = trained, kept
         self._evaluation, self._plateau = evaluation, plateau
         self._restored: list[dict[str, float | None]] = []
+        self._random: dict[str, np.ndarray] = {}
         self.num_epochs = 0
         """Epochs done."""
         self.has_ended = False
         """Whether the training ended early after the last of them."""
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Give the other callbacks their memory, which they have just cleared."""
+        """Give the other callbacks their memory, which they have just cleared.
+
+        Keras has drawn random numbers to build the network; these are taken back.
+        """
+        for name, generator in _torch_generators().items():
+            if name in self._random:  # it may be the state of a machine without a GPU
+                earlier = generator.get_state()
+                generator.set_state(earlier.new_tensor(self._random[name]))
         for callback, fields in zip(self._plateau, self._restored, strict=False):
             vars(callback).update(fields)
 
@@ -102,6 +113,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is
         }
         for number, weight in enumerate(self._evaluation.best_weights or []):
             arrays[f"best_{number}"] = weight
+        for name, generator in _torch_generators().items():
+            arrays[name] = generator.get_state().numpy()
         stream = io.BytesIO()
         np.savez(stream, allow_pickle=False, **arrays)
         return stream.getvalue()
@@ -126,6 +139,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is
                 variable.assign(values[f"{name}_{number}"])
         self.num_epochs, self.has_ended = header["num_epochs"], header["has_ended"]
         self._restored = header["plateau"]
+        self._random = {name: each for name, each in values.items() if name.startswith("random")}
         self._evaluation.seconds, self._evaluation.best = header["seconds"], header["best"]
         if "best_0" in values:
             count = len(self._kept.weights)
@@ -150,3 +164,15 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is
         """Return all variables, with those of random numbers, which `weights` leaves out."""
         found = {"trained": self._trained.variables, "optimizer": self._trained.optimizer.variables}
         return found if self._kept is self._trained else found | {"kept": self._kept.variables}
+
+
+def _torch_generators() -> dict[str, "torch.Generator"]:
+    """Return torch's random numbers by device, from which Keras on torch draws dropout."""
+    if keras.config.backend() != "torch":
+        return {}
+    import torch
+
+    found = {"random_cpu": torch.default_generator}
+    if torch.cuda.is_available():
+        found["random_gpu"] = torch.cuda.default_generators[torch.cuda.current_device()]
+    return found
