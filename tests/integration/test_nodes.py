@@ -176,7 +176,7 @@ def test_a_node_lost_during_the_search_costs_only_its_trial(
         assert node != node_of(cluster, writer_of(before[kept[0]]))
         lose(cluster, node)
         errors = ends_well(job)
-    assert "2/2 trials done, 1 lost and restarted" in errors
+    assert "2/2 trials done, 1 lost and resumed" in errors
     trials = pd.read_csv(folder / "trials.csv").set_index("trial")
     assert set(trials.index) == set(logs())
     assert len(trials) == 2
