@@ -248,7 +248,8 @@ CONNECTIONS = [
 
 def test_a_job_that_cannot_connect_says_why(queue):
     command = [sys.executable, "jobs/generate.py"]
-    command += ["--generator", "any", "--label", "any", "--output-dir", "any"]
+    # A generator that does not exist would be refused before the connection.
+    command += ["--generator", "README.md", "--label", "any", "--output-dir", "any"]
     with ExitStack() as stack:
         jobs = []  # side by side, as they mostly wait
         for wrong, message in CONNECTIONS:
