@@ -82,7 +82,7 @@ def benchmark_generators(config: GeneratorsBenchmark) -> str:
             "judge_epochs": config.judge_epochs,
         },
         about=f"generators that learn from all folds but one, beside that one (folds "
-        f"{', '.join(map(str, config.folds))}; {config.num_seeds} seeds each); means and ranges",
+        f"{', '.join(map(str, config.folds))}; {config.num_seeds} seed(s) each); means and ranges",
         measurements={
             "runs": [{name: getattr(run, name) for name in run.__slots__} for run in runs]
         },
