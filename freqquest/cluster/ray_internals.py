@@ -37,7 +37,6 @@ QUIET_VARIABLES = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials write their own logs
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # pages long; ours are lines
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it would report an interrupted search as finished
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",  # trials are saved often
     "RAY_AIR_NEW_OUTPUT": "0",  # it prints tables even when told to be silent
 }
 """Environment variables that Ray reads when it is imported, and the values we prefer."""

@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 
 from freqquest.dataset.config import PreprocessConfig
-from freqquest.dataset.labels import class_names, single_labels
+from freqquest.dataset.earlier_dataset import changed_from
+from freqquest.dataset.labels import class_names
 from freqquest.dataset.manifest import NOT_AUGMENTED, Manifest, load_manifest
 from freqquest.dataset.plan import DatasetPlan
 from freqquest.dataset.read import read_rows
 from freqquest.dataset.shard import WrittenShard, read_written
-from freqquest.dataset.stratify import count_labels, divide_groups
+from freqquest.dataset.split import count_groups
+from freqquest.dataset.stratify import divide_groups
 from freqquest.errors import UserError
-from freqquest.runs.folder import changed_settings
 from freqquest.storage import Location
 
 _COLUMNS = ["clip_id", "path", "start_s", "label", "recording", "fold", "split"]
@@ -107,9 +108,7 @@ def plan_new_clips(
 
 
 def _require_same(plan: DatasetPlan, manifest: Manifest, config: PreprocessConfig) -> None:
-    changed = changed_settings(plan.settings, manifest.settings)
-    if not changed and (manifest.clip, manifest.views) != (config.clip, config.views):
-        changed = ["the spectrograms' settings, in another version of freqquest"]
+    changed = changed_from(manifest, config, plan)
     if not changed and manifest.background_label != plan.background_label:
         changed = [f"the class {plan.background_label}, which was no background then"]
     if changed:
@@ -169,10 +168,7 @@ def _splits(clips: pd.DataFrame, known: pd.DataFrame, config: PreprocessConfig) 
 
 def _draw(clips: pd.DataFrame, groups: pd.Series, config: PreprocessConfig) -> np.ndarray:
     """Return which clips are for validation: about the same fraction of each class."""
-    numbers, _ = pd.factorize(groups)
-    single = single_labels(clips["label"])
-    labels, _ = pd.factorize(single, sort=True)
-    counts = count_labels(numbers[clips.index.get_indexer(single.index)], labels)
+    numbers, counts, _ = count_groups(clips, groups)
     fraction = config.validation_fraction
     parts = divide_groups(counts, (1 - fraction, fraction), config.seed)
     is_validation: np.ndarray = parts[numbers] == 1

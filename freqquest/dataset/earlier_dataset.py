@@ -53,9 +53,7 @@ def earlier_dataset(
     """
     if (dataset / MANIFEST_NAME).is_file():
         manifest = load_manifest(dataset)
-        changed = changed_settings(plan.settings, _defaults(config) | manifest.settings)
-        if not changed and (manifest.clip, manifest.views) != (config.clip, config.views):
-            changed = ["the spectrograms' settings, in another version of freqquest"]
+        changed = changed_from(manifest, config, plan)
         if not changed and manifest.sources_sha256 not in (
             plan.sources_sha256,
             _digest_of_version_3(dataset, manifest, plan),
@@ -82,6 +80,14 @@ def earlier_dataset(
             "`overwrite=True` to replace it"
         )
     return None
+
+
+def changed_from(manifest: Manifest, config: PreprocessConfig, plan: DatasetPlan) -> list[str]:
+    """Return a text for each setting that differs from those of a dataset."""
+    changed = changed_settings(plan.settings, _defaults(config) | manifest.settings)
+    if not changed and (manifest.clip, manifest.views) != (config.clip, config.views):
+        return ["the spectrograms' settings, in another version of freqquest"]
+    return changed
 
 
 def _digest_of_version_3(dataset: Location, manifest: Manifest, plan: DatasetPlan) -> str:

@@ -153,10 +153,7 @@ def _stratified_split(
         The split of each clip, and a note on the class that is far from `validation_fraction`,
         which is empty if there is none.
     """
-    group_numbers, _ = pd.factorize(groups)
-    single = single_labels(clips["label"])
-    label_numbers, labels = pd.factorize(single, sort=True)
-    counts = count_labels(group_numbers[clips.index.get_indexer(single.index)], label_numbers)
+    group_numbers, counts, labels = count_groups(clips, groups)
     _require_two_groups(counts, labels)
     fraction = config.validation_fraction
     parts = divide_groups(counts, (1 - fraction, fraction), config.seed)
@@ -164,6 +161,15 @@ def _stratified_split(
     _require_both(shares, labels, clips)
     splits = np.array(["train", "validation"], object)[parts[group_numbers]]
     return pd.Series(splits, clips.index), _describe_far(counts, labels, shares[1], config)
+
+
+def count_groups(clips: pd.DataFrame, groups: pd.Series) -> tuple[np.ndarray, csr_array, pd.Index]:
+    """Return each clip's group, int from 0, the clips of each group and label, and the labels."""
+    numbers, _ = pd.factorize(groups)
+    single = single_labels(clips["label"])
+    label_numbers, labels = pd.factorize(single, sort=True)
+    counts = count_labels(numbers[clips.index.get_indexer(single.index)], label_numbers)
+    return numbers, counts, labels
 
 
 def _require_two_groups(counts: csr_array, labels: pd.Index) -> None:

@@ -165,6 +165,15 @@ def test_other_settings_are_refused(grown):
         write_dataset(replace(config, duration=2.0))
 
 
+def test_a_dataset_that_is_older_than_a_setting_takes_clips(grown):
+    config, _ = grown
+    file = locate(config.dataset_dir) / "manifest.json"
+    content = json.loads(file.read_text())
+    del content["settings"]["min_frequency"]
+    file.write_text(json.dumps(content))
+    assert "appended: 18 to 20 clips" in write_dataset(config).notes
+
+
 def test_a_dataset_is_needed(grown, tmp_path):
     config, _ = grown
     with pytest.raises(UserError, match="is not a dataset"):

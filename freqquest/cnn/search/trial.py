@@ -175,7 +175,7 @@ class _TrialReporter:
         now.history.append(epoch.metrics | beside)
         self._logs.log_scalars(epoch.metrics, len(now.history))
         now.epoch_of_split += 1
-        if self._at_rung:
+        if self._passed_rungs:
             self._log_predictions(epoch.probabilities)
         if self._epoch < self._task.num_epochs:  # the final report covers the last epoch
             self.report(STOPPED, epoch=epoch)
@@ -201,9 +201,10 @@ class _TrialReporter:
         )
 
     @property
-    def _at_rung(self) -> bool:
-        """Return whether the scheduler may stop the trial at its next report."""
-        return any(self._progress.last_reported < rung <= self._epoch for rung in self._task.rungs)
+    def _passed_rungs(self) -> list[int]:
+        """Epochs since the last report after which the scheduler may stop the trial."""
+        last = self._progress.last_reported
+        return [rung for rung in self._task.rungs if last < rung <= self._epoch]
 
     def _log_predictions(self, probabilities: np.ndarray) -> None:
         """Log plots and sounds of the current split's validation clips."""
@@ -222,7 +223,7 @@ class _TrialReporter:
         """Report to Ray Tune the progress of the trial, and its state if it ends here."""
         now = self._progress
         score = float(np.mean(now.scores)) if score is None else score
-        passed = [rung for rung in self._task.rungs if now.last_reported < rung <= self._epoch]
+        passed = self._passed_rungs
         now.rung_scores += [[rung, score] for rung in passed]
         has_history = passed or state != STOPPED or self._goes_on
         report: TrialReport = {

@@ -24,16 +24,14 @@ def test_points_are_found_by_their_values():
     assert index_of_point(points[0] | {"mixup": 1.0}, points) == 2
 
 
-def test_the_scheduler_stops_weak_trials_early_but_never_the_protected_one():
-    scheduler = ProtectedASHA(
-        {"mixup": 0.3},
-        metric="score",
-        mode="max",
-        time_attr="epoch",
-        max_t=8,
-        grace_period=2,
-        reduction_factor=3,
+def asha(metric, **epochs):
+    return ProtectedASHA(
+        {"mixup": 0.3}, metric=metric, mode="max", time_attr="epoch", reduction_factor=3, **epochs
     )
+
+
+def test_the_scheduler_stops_weak_trials_early_but_never_the_protected_one():
+    scheduler = asha("score", max_t=8, grace_period=2)
 
     def decisions(number, mixup, score):
         config = {"mixup": mixup}
@@ -51,15 +49,7 @@ def test_the_scheduler_stops_weak_trials_early_but_never_the_protected_one():
 
 
 def test_a_resumed_search_compares_with_the_trials_of_before_its_interruption():
-    scheduler = ProtectedASHA(
-        {"mixup": 0.3},
-        metric="validation/score",
-        mode="max",
-        time_attr="epoch",
-        max_t=30,
-        grace_period=10,
-        reduction_factor=3,
-    )
+    scheduler = asha("validation/score", max_t=30, grace_period=10)
 
     def add(number, rung_scores):
         result = {"rung_scores": rung_scores} if rung_scores else {}
