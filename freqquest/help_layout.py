@@ -32,7 +32,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         ADVANCED: "max_quarantined_fraction clips_per_shard seed",
     },
     "TuneConfig": {
-        "input and output": "dataset_dir run_dir extra_clips",
+        "input and output": "dataset_dir run_dir extra_clips start_from",
         "search": "preset classifier num_trials max_epochs num_folds only",
         "final model": "num_members audit_leakage",
         "cluster": "use_gpu trials_per_gpu mixed_precision cpus_per_trial",
@@ -125,6 +125,7 @@ _PLACEHOLDERS: Mapping[str, str] = {
     "extra_clips": "DIR",
     "model": "FILE",
     "judge": "FILE",
+    "start_from": "FILE",
     "generator": "FILE",
     "output": "FILE",
     "label": "CLASS",

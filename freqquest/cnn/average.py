@@ -56,14 +56,12 @@ def with_features(
     """
     from freqquest.cnn.frameworks import keras
 
-    members = _members_of(model)
+    members = members_of(model)
     inputs = _inputs_of(members)
     probabilities, vectors = [], []
     for member in members:
         name = _input_name(member)
-        dense = [layer for layer in member.layers if isinstance(layer, keras.layers.Dense)]
-        # Hidden dense layers have a ReLU, the last ones do not.
-        last = [layer.input for layer in dense if layer.activation is not keras.activations.relu]
+        last = [layer.input for layer in output_layers(member)]
         probability, *features = keras.Model(member.input, [member.output, *last])(inputs[name])
         probabilities.append(probability)
         if name == next(iter(inputs)):
@@ -89,7 +87,7 @@ def split_at_logits(
     """
     from freqquest.cnn.frameworks import keras
 
-    members = _members_of(model)
+    members = members_of(model)
     inputs = _inputs_of(members)
     logits = [
         keras.Model(each.input, each.layers[-1].input)(inputs[_input_name(each)])
@@ -106,10 +104,20 @@ def split_at_logits(
     )
 
 
-def _members_of(model: "keras.Model") -> list["keras.Model"]:
+def members_of(model: "keras.Model") -> list["keras.Model"]:
+    """Return the networks that an averaged model is made of."""
     from freqquest.cnn.frameworks import keras
 
     return [layer for layer in model.layers if isinstance(layer, keras.Model)]
+
+
+def output_layers(network: "keras.Model") -> list["keras.layers.Dense"]:
+    """Return the layers of a network that have an output for each class, one per normalization."""
+    from freqquest.cnn.frameworks import keras
+
+    dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+    # Hidden dense layers have a ReLU, the last ones do not.
+    return [layer for layer in dense if layer.activation is not keras.activations.relu]
 
 
 def _input_name(member: "keras.Model") -> str:

@@ -21,6 +21,7 @@ from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
 from freqquest.cnn.model_card import ALL_CLIPS, ModelCard
 from freqquest.cnn.scores import Score, score_of
 from freqquest.cnn.search.outcome import HeldOut
+from freqquest.cnn.start_weights import Start
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.clip_inputs import dataset_analysis
 from freqquest.dataset.manifest import Manifest
@@ -50,6 +51,7 @@ def fit_parts(
     audit: dict[str, SplitRows],
     run: Location,
     gpu_backend: Backend | None = None,
+    start: Start | None = None,
 ) -> FinalParts:
     """Train the parts of the kept classifier for the final model and for the leakage audit.
 
@@ -61,13 +63,16 @@ def fit_parts(
         audit: Splits of the leakage audit, by name.
         run: The run folder.
         gpu_backend: Keras' backend on GPUs; None for CPU cores.
+        start: Earlier model that the networks start from.
     """
     best, kept = comparison.best, comparison.kept
     of_cnn: Predictions = {}
     networks: list[Location] = []
     has_all_clips = config.effective_num_members > 0
     if best is not None and kept.kind != "embedding":
-        of_cnn, networks = fit_networks(config, clips, shared_clips, best, audit, run, gpu_backend)
+        of_cnn, networks = fit_networks(
+            config, clips, shared_clips, best, audit, run, gpu_backend, start
+        )
         has_all_clips = networks[0].parent != best.checkpoint
     if kept.kind == "cnn":
         return FinalParts(networks, None, has_all_clips, of_cnn)

@@ -21,6 +21,7 @@ from freqquest.cnn.model_file import add_card, load_model, to_bytes
 from freqquest.cnn.network import predict_probabilities
 from freqquest.cnn.save_timer import SAVE_INTERVAL_S, SaveTimer
 from freqquest.cnn.search.outcome import HeldOut
+from freqquest.cnn.start_weights import StartWeights
 from freqquest.dataset.clip_inputs import Analysis
 from freqquest.storage import Location
 
@@ -36,6 +37,8 @@ class FitTask:
     split: SplitRows
     max_epochs: int
     seed: int
+    start: StartWeights | None = None
+    """Weights of an earlier model; random ones by default."""
     save_interval_s: float = SAVE_INTERVAL_S
 
 
@@ -90,6 +93,7 @@ def _train(
         max_epochs=task.max_epochs,
         seed=task.seed,
         on_epoch=save,
+        start=task.start,
         device=device,
     )
     if state_file.is_file():

@@ -5,6 +5,7 @@ Keras.
 """
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import ray
@@ -17,6 +18,7 @@ from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
 from freqquest.cnn.leakage_audit import RECORDING
 from freqquest.cnn.search.outcome import Outcome
+from freqquest.cnn.start_weights import Start
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.progress import Progress
 from freqquest.runs import layout
@@ -34,6 +36,7 @@ def fit_networks(
     audit: dict[str, SplitRows],
     run: Location,
     gpu_backend: Backend | None = None,
+    start: Start | None = None,
 ) -> tuple[Predictions, list[Location]]:
     """Train the networks of the final model and of the leakage audit, side by side.
 
@@ -45,12 +48,13 @@ def fit_networks(
         audit: Splits of the leakage audit, by name.
         run: The run folder.
         gpu_backend: Keras' backend on GPUs; None for CPU cores.
+        start: Earlier model that the networks start from.
 
     Returns:
         Predictions of the networks, and the files of those that make the final model: those trained
         on all labeled clips or, if there are none, those of the best trial.
     """
-    members = _member_tasks(config, clips, best)
+    members = _member_tasks(config, clips, best, start)
     known = _known_predictions(best, audit)
     audited = {
         name: _fit_task(config, best, split, best.seed)
@@ -71,12 +75,18 @@ def fit_networks(
     return known | predictions, networks or _trial_networks(config, best)
 
 
-def _member_tasks(config: TuneConfig, clips: LabeledClips, best: Outcome) -> dict[str, FitTask]:
+def _member_tasks(
+    config: TuneConfig, clips: LabeledClips, best: Outcome, start: Start | None
+) -> dict[str, FitTask]:
     """Return the trainings on all labeled clips, by name of the network."""
     # A training that uses validation clips cannot be repeated on all clips.
     num_members = config.effective_num_members if best.cnn_config.schedule == "one_cycle" else 0
+    starts = start.of_members if start else [None]
     return {
-        f"member_{number}": _fit_task(config, best, all_clips(clips), best.seed + number)
+        f"member_{number}": replace(
+            _fit_task(config, best, all_clips(clips), best.seed + number),
+            start=starts[number % len(starts)],
+        )
         for number in range(num_members)
     }
 

@@ -149,7 +149,12 @@ def require_classes(card: ModelCard, classes: list[str], name: str) -> None:
         )
 
 
-def require_view(card: ModelCard, manifest: Manifest, name: str) -> None:
+def require_view(
+    card: ModelCard,
+    manifest: Manifest,
+    name: str,
+    fix: str = "give a classifier that tune_cnn made from this dataset",
+) -> None:
     """Refuse a classifier of other clips or spectrograms: it would misread the dataset's."""
     pairs = ((card.clip, manifest.clip), (card.view, manifest.views["cnn"]))
     differences = [
@@ -161,7 +166,7 @@ def require_view(card: ModelCard, manifest: Manifest, name: str) -> None:
     if differences:
         raise UserError(
             f"{name} is made for other clips than the dataset's, with {', '.join(differences)}: "
-            "give a classifier that tune_cnn made from this dataset"
+            f"{fix}"
         )
 
 

@@ -18,6 +18,7 @@ from freqquest.cnn.devices import Device
 from freqquest.cnn.frameworks import keras
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows
 from freqquest.cnn.network import build_model, predict_probabilities
+from freqquest.cnn.start_weights import StartWeights
 from freqquest.cnn.training_state import TrainingState
 from freqquest.cnn.weight_average import AveragedWeights
 
@@ -51,6 +52,7 @@ def fit(
     seed: int,
     on_epoch: Callable[[Epoch], None] | None = None,
     saved: bytes | None = None,
+    start: StartWeights | None = None,
     device: Device | None = None,
 ) -> keras.Model:
     """Train one configuration.
@@ -63,6 +65,7 @@ def fit(
         seed: Seed of initial weights, dropout, order and augmentation.
         on_epoch: Called after each epoch.
         saved: State of an interrupted training of the same settings, which goes on.
+        start: Weights to begin with; random ones by default.
         device: Hardware, which `prepare` was called with; by default CPU cores.
 
     Returns:
@@ -86,6 +89,8 @@ def fit(
         several_labels=clips.has_several_labels,
     )
     model = build(mixed_precision=device.mixed_precision)
+    if start is not None:
+        start.give_to(model, clips.classes)
     batches = TrainingBatches(clips, split.train, config, seed, device.num_loader_threads)
     compile_model(
         model,

@@ -10,9 +10,11 @@ import ray
 
 from freqquest import plots
 from freqquest.cluster import capacity
+from freqquest.cluster.tasks import cancel_on_error
 from freqquest.cnn import final_model
 from freqquest.cnn.comparison import compare
 from freqquest.cnn.config import PRESETS
+from freqquest.cnn.earlier_model import EarlierModel, compare_classes, find_earlier_model
 from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.gpu_backend import find_gpu_backend
 from freqquest.cnn.held_out_clips import write_held_out_clips
@@ -28,6 +30,7 @@ from freqquest.cnn.leakage_audit import audit_report, audit_splits
 from freqquest.cnn.search.outcome import Outcome
 from freqquest.cnn.search.run import run_search, search_space
 from freqquest.cnn.search.selection import choose, draw, evaluate, held_out
+from freqquest.cnn.start_weights import Start, read_start
 from freqquest.cnn.tune_config import ClassifierChoice, TuneConfig
 from freqquest.dataset.clip_inputs import dataset_analysis
 from freqquest.dataset.manifest import Manifest, load_manifest
@@ -48,6 +51,8 @@ class TuneRequest:
 
     dataset: Location
     manifest: Manifest
+    start: EarlierModel | None
+    """Model to train on from."""
     choice: ClassifierChoice
     extra: pd.DataFrame
     """Extra clips."""
@@ -62,18 +67,22 @@ def check_request(config: TuneConfig) -> TuneRequest:
     Raises:
         UserError: One of them is not usable.
     """
-    search_space(config)
     dataset = locate(config.dataset_dir)
-    manifest = load_manifest(dataset)
+    manifest, start = load_manifest(dataset), None
+    if config.start_from is not None:
+        start = find_earlier_model(config.start_from, dataset, manifest)
+        manifest = start.adopt(manifest)
+    search_space(config, start and start.cnn_config)
     choice = _choice(config, manifest)
     if config.preset == "reference":
         manifest.require_one_label(config.dataset_dir, "`preset=reference`", "use `preset=default`")
         require_recipe_views(manifest.clip, manifest.views, "cnn")
     extra = find_extra(config.extra_clips, manifest.classes)
-    run = RunFolder(config.run_dir, "cnn", _settings(config, manifest, extra))
+    run = RunFolder(config.run_dir, "cnn", _settings(config, manifest, extra, start))
     return TuneRequest(
         dataset=dataset,
         manifest=manifest,
+        start=start,
         choice=choice,
         extra=extra,
         run=run,
@@ -113,10 +122,18 @@ def tune_cnn(config: TuneConfig, request: TuneRequest | None = None) -> CnnMetri
     shared_clips = ray.put(clips)
     clips = ray.get(shared_clips)  # a view of the shared copy, which frees the driver's own
 
+    start = request.start and _read_start(request.start, shared_clips, splits[0])
     outcomes: list[Outcome] = []
     if request.choice != "embedding":
         outcomes = run_search(
-            config, manifest, shared_clips, splits, run.location, gpu_backend, clips.held_bytes
+            config,
+            manifest,
+            shared_clips,
+            splits,
+            run.location,
+            gpu_backend,
+            clips.held_bytes,
+            start,
         )
     best = choose(outcomes, clips) if outcomes else None
     comparison = compare(request.choice, best, clips, shared_clips, splits)
@@ -128,7 +145,7 @@ def tune_cnn(config: TuneConfig, request: TuneRequest | None = None) -> CnnMetri
     write_held_out_clips(kept, clips, search_metrics, manifest.clip, run.location)
 
     parts = final_model.fit_parts(
-        config, clips, shared_clips, comparison, audit, run.location, gpu_backend
+        config, clips, shared_clips, comparison, audit, run.location, gpu_backend, start
     )
     final_metrics = {
         "num_members": len(parts.networks),
@@ -136,6 +153,8 @@ def tune_cnn(config: TuneConfig, request: TuneRequest | None = None) -> CnnMetri
         "trained_on": final_model.describe_training_clips(config, parts, len(request.extra)),
     }
     metrics = cast(CnnMetrics, search_metrics | final_metrics)
+    if request.start is not None and start is not None and best is not None:
+        metrics["start"] = compare_classes(request.start, best, start.probabilities, clips)
     if config.audit_leakage:
         metrics["audit"] = audit_report(clips, audit, parts.audited)
     of_held_out = held_out(kept, clips, metrics)
@@ -181,6 +200,15 @@ def _splits(config: TuneConfig, clips: LabeledClips) -> list[SplitRows]:
     return [dataset_split(clips)]
 
 
+def _read_start(model: EarlierModel, shared_clips: ray.ObjectRef, split: SplitRows) -> Start:
+    """Read an earlier model in a Ray task, as the driver loads no Keras."""
+    remote_read = ray.remote(num_cpus=1, max_calls=1)(read_start)
+    task = remote_read.remote(model, shared_clips, split.validation)
+    with cancel_on_error([task]):
+        start: Start = ray.get(task)
+    return start
+
+
 def _write_plots(pictures: dict[str, np.ndarray], run: RunFolder) -> None:
     """Write the picture of the classes beside the model, and the other plots into figures/."""
     for name, picture in pictures.items():
@@ -198,7 +226,9 @@ def load_clips(dataset: Location, manifest: Manifest, extra: pd.DataFrame) -> La
     return add_extra(clips, extra, inputs)
 
 
-def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> dict[str, object]:
+def _settings(
+    config: TuneConfig, manifest: Manifest, extra: pd.DataFrame, start: EarlierModel | None
+) -> dict[str, object]:
     """Return all settings that shape the results.
 
     The preset is recorded by its values, which differ between versions of freqquest; extra clips
@@ -212,6 +242,8 @@ def _settings(config: TuneConfig, manifest: Manifest, extra: pd.DataFrame) -> di
     optional: dict[str, object] = {"mixed_precision": True} if config.mixed_precision else {}
     if config.classifier != "auto":
         optional["classifier"] = config.classifier
+    if start is not None:
+        optional["start_from_sha256"] = start.sha256
     return {
         **optional,
         **{name: getattr(config, name) for name in names},

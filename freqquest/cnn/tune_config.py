@@ -35,6 +35,11 @@ class TuneConfig:
     Clips of a generator that was trained on evaluated clips inflate the accuracy; with `num_folds`,
     all clips are evaluated."""
 
+    start_from: str | None = None
+    """The best_model.keras of an earlier search, to train on from: the networks start from its
+    weights, with smaller steps and its normalization. Classes may be added or missing; the metrics
+    say what became of those that it knew."""
+
     preset: Preset = "default"
     """Start of the search. default: our best configuration, then the published recipe, then
     configurations chosen by the search. reference: the published recipe exactly (further trials
@@ -98,6 +103,7 @@ class TuneConfig:
                 "out one of the two"
             )
         self._check_classifier()
+        self._check_start()
         if self.mixed_precision and not self.use_gpu:
             raise ValueError(
                 "`mixed_precision` needs `use_gpu`: on CPU cores it would save no time"
@@ -124,6 +130,22 @@ class TuneConfig:
                         "leave out one of the two"
                     )
 
+    def _check_start(self) -> None:
+        """Refuse an earlier model where no CNN starts from it, or where clips it knows score it."""
+        if self.start_from is None:
+            return
+        reasons = {
+            "preset=reference": (self.preset == "reference", "the recipe starts from nothing"),
+            "classifier=embedding": (self.classifier == "embedding", "it trains no CNN"),
+            "num_folds": (self.num_folds is not None, "the model has heard clips of each part"),
+            "audit_leakage": (self.audit_leakage, "the model has heard clips of a random split"),
+        }
+        for name, (is_set, reason) in reasons.items():
+            if is_set:
+                raise ValueError(
+                    f"`start_from` does not go with `{name}`: {reason}; leave out one of the two"
+                )
+
     @property
     def effective_num_trials(self) -> int:
         """Configurations to try, with the preset's default resolved."""
@@ -143,7 +165,11 @@ class TuneConfig:
     def requirements(self) -> Requirements:
         """Paths and resources that the job needs."""
         return Requirements(
-            reads={"dataset_dir": self.dataset_dir, "extra_clips": self.extra_clips},
+            reads={
+                "dataset_dir": self.dataset_dir,
+                "extra_clips": self.extra_clips,
+                "start_from": self.start_from,
+            },
             writes={"run_dir": self.run_dir},
             cpus_per_worker=self.cpus_per_trial,
             use_gpu=self.use_gpu,

@@ -229,6 +229,21 @@ def load_manifest(dataset: Location) -> Manifest:
         raise UserError(
             f"{dataset} is not a dataset ({MANIFEST_NAME} is missing): run the preprocess job first"
         )
+    return _read(path)
+
+
+def content_hashes(dataset: Location) -> set[str]:
+    """Return the hashes of a dataset's rows as they are, and as they were before clips were added.
+
+    Raises:
+        UserError: A manifest is corrupt, or its version is unknown.
+    """
+    names = re.compile(r"manifest(\.\d+)?\.json")
+    manifests = [_read(path) for path in dataset.list_dir() if names.fullmatch(path.name)]
+    return {manifest.content_sha256 for manifest in manifests}
+
+
+def _read(path: Location) -> Manifest:
     text = path.read_bytes()
     try:
         content = json.loads(text)

@@ -9,6 +9,7 @@ from freqquest.runs.metrics import (
     ClassMetrics,
     CnnMetrics,
     RunMetrics,
+    StartMetrics,
     search_score,
 )
 
@@ -57,7 +58,21 @@ def classifier_lines(cnn: CnnMetrics) -> list[str]:
     lines = [line]
     if "classifiers" in cnn:
         lines.append(_comparison_line(cnn["classifiers"], SCORE_TITLES[name]))
+    if "start" in cnn:
+        lines.append(_start_line(cnn["start"], SCORE_TITLES[name]))
     return [*lines, cnn["audit"]["sentence"]] if "audit" in cnn else lines
+
+
+def _start_line(start: StartMetrics, title: str) -> str:
+    doubt = "" if start["is_of_dataset"] else ", which that model may have been trained on"
+    added = f"; new classes: {', '.join(start['new_classes'])}" if start["new_classes"] else ""
+    dropped = start["dropped_classes"]
+    gone = f"; classes that are gone: {', '.join(dropped)}" if dropped else ""
+    return (
+        f"trained on from {start['model']}: {title} {start['before']:.3f} before, "
+        f"{start['after']:.3f} after on the {start['num_clips']} validation clips of its classes"
+        f"{doubt}{added}{gone}"
+    )
 
 
 def _comparison_line(classifiers: ClassifiersMetrics, title: str) -> str:

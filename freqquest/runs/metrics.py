@@ -78,6 +78,39 @@ class ClassifiersMetrics(TypedDict):
     scores_by_fold: dict[ClassifierKind, list[float]]
 
 
+class ClassChange(TypedDict):
+    """What became of a class that an earlier model knew.
+
+    Recall, or average precision if clips have several labels; None if no clip has it.
+    """
+
+    before: float | None
+    after: float | None
+    num_clips: int
+
+
+class StartMetrics(TypedDict):
+    """What became of the classes of the earlier model that a search trained on from.
+
+    Measured on those validation clips that have one of its classes.
+    """
+
+    model: str
+    """Its file."""
+    is_of_dataset: bool
+    """Whether it was trained on this dataset, or an earlier version of it, so that it is known not
+    to have heard these clips."""
+    new_classes: list[str]
+    dropped_classes: list[str]
+    """Its classes that the dataset does not have."""
+    num_clips: int
+    before: float
+    """Score by the network that the trials started from."""
+    after: float
+    """Score by the chosen trial."""
+    by_class: dict[str, ClassChange]
+
+
 class SearchMetrics(TypedDict):
     """Metrics of the classifier that a search chose, on clips that it was not trained on."""
 
@@ -124,6 +157,8 @@ class CnnMetrics(SearchMetrics):
     """Metrics of the whole stage."""
 
     audit: NotRequired[AuditMetrics]
+    start: NotRequired[StartMetrics]
+    """Missing if the search did not start from an earlier model."""
     num_members: int
     """Networks in the final model."""
     num_extra_clips: int

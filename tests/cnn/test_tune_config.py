@@ -30,6 +30,23 @@ def config(**settings):
             {"classifier": "embedding", "num_trials": 3},
             "`num_trials` has no effect with `classifier=embedding`, which trains no CNN",
         ),
+        (
+            {"start_from": "model.keras", "num_folds": 3},
+            "`start_from` does not go with `num_folds`: the model has heard clips of each part; "
+            "leave out one of the two",
+        ),
+        (
+            {"start_from": "model.keras", "preset": "reference"},
+            "`start_from` does not go with `preset=reference`: the recipe starts from nothing",
+        ),
+        (
+            {"start_from": "model.keras", "classifier": "embedding"},
+            "`start_from` does not go with `classifier=embedding`: it trains no CNN",
+        ),
+        (
+            {"start_from": "model.keras", "audit_leakage": True},
+            "`start_from` does not go with `audit_leakage`",
+        ),
         ({"classifier": "svm"}, "`classifier=svm` must be one of: auto, cnn, embedding, fusion"),
     ],
 )

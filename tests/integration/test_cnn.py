@@ -22,6 +22,8 @@ from freqquest.cnn.search.ray_tune import SearchProgress
 from freqquest.cnn.search.trial import TrialTask, run_trial
 from freqquest.cnn.tune import tune_cnn
 from freqquest.cnn.tune_config import TuneConfig
+from freqquest.dataset.config import PreprocessConfig
+from freqquest.dataset.write import write_dataset
 from freqquest.errors import UserError
 from freqquest.runs.report import summarize, write_report
 from freqquest.storage import locate
@@ -271,3 +273,44 @@ def test_a_search_that_is_interrupted_goes_on_after_the_last_epoch_of_each_trial
     curve = events_of(logs).Tensors("train/loss")
     assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert not list((tmp_path / "interrupted" / "trials").glob("*/progress"))
+
+
+@pytest.mark.slow
+def test_a_search_trains_on_from_an_earlier_model_with_one_more_class(
+    small_networks, local_ray, audio_dir, tmp_path
+):
+    sounds, dataset, budget = tmp_path / "sounds", str(tmp_path / "dataset"), {"max_epochs": 1}
+    shutil.copytree(audio_dir, sounds)
+    settings = {"audio_dir": str(sounds), "dataset_dir": dataset}
+    write_dataset(PreprocessConfig(**settings))
+    first = TuneConfig(
+        dataset_dir=dataset,
+        run_dir=str(tmp_path / "first"),
+        num_trials=1,
+        num_members=1,
+        **budget,
+    )
+    tune_cnn(first)
+    (sounds / "added").mkdir()
+    for number in range(8):
+        soundfile.write(sounds / f"added/20{number}-2-0-0.wav", tone(700.0 + number), RATE_HZ)
+    write_dataset(PreprocessConfig(**settings, append=True))
+    model = tmp_path / "first" / "best_model.keras"
+    second = replace(first, run_dir=str(tmp_path / "second"), start_from=str(model))
+    metrics = tune_cnn(second)
+    start = metrics["start"]
+    assert start["is_of_dataset"]
+    assert start["new_classes"] == ["added"]
+    assert set(start["by_class"]) == {"high", "low"}
+    earlier = json.loads((tmp_path / "first" / "metrics.json").read_text())["cnn"]
+    assert start["before"] == earlier["accuracy"]  # of the same clips, by the same network
+    assert start["num_clips"] == earlier["num_clips"] < metrics["num_clips"]
+    card = read_card(locate(tmp_path / "second" / "best_model.keras"))
+    assert card.classes == ["high", "low", "added"]
+    assert card.normalization == read_card(locate(model)).normalization
+    assert f"trained on from {model}: accuracy " in summarize(second.run_dir)
+    write_report(second.run_dir)
+    assert "All trials started from" in (tmp_path / "second" / "report.html").read_text()
+    shutil.rmtree(tmp_path / "first" / "trials")
+    with pytest.raises(UserError, match="was trained on the validation clips of this dataset too"):
+        tune_cnn(replace(second, run_dir=str(tmp_path / "third")))

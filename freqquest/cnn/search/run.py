@@ -16,7 +16,7 @@ from ray import tune
 
 from freqquest.cluster import capacity, connection, ray_internals
 from freqquest.cluster.tasks import release_on_interrupt
-from freqquest.cnn.config import PRESETS
+from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.devices import Device
 from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.labeled_clips import SplitRows
@@ -30,6 +30,7 @@ from freqquest.cnn.search.ray_tune import (
 from freqquest.cnn.search.space import Space, as_domains, narrow, nearest
 from freqquest.cnn.search.trial import TrialTask, run_trial
 from freqquest.cnn.search.trial_progress import PROGRESS_DIR
+from freqquest.cnn.start_weights import Start
 from freqquest.cnn.tune_config import TuneConfig
 from freqquest.dataset.manifest import Manifest
 from freqquest.errors import UserError
@@ -60,6 +61,7 @@ def run_search(
     run: Location,
     gpu_backend: Backend | None = None,
     held_bytes: int = 0,
+    start: Start | None = None,
 ) -> list[Outcome]:
     """Run all trials, list them in trials.csv, and print those that failed.
 
@@ -71,6 +73,7 @@ def run_search(
         run: The run folder.
         gpu_backend: Keras' backend on GPUs; None for CPU cores.
         held_bytes: Bytes of clips that each trial holds for itself.
+        start: Earlier model that all trials start from.
 
     Raises:
         UserError: No trial finished, or not all were started.
@@ -94,8 +97,9 @@ def run_search(
             mixed_precision=config.mixed_precision,
         ),
         rungs=rungs(config.effective_max_epochs * len(splits)),
+        start=None if start is None else start.of_search,
     )
-    outcomes = _run_trials(config, task, resources, run)
+    outcomes = _run_trials(config, task, resources, run, start and start.cnn_config)
     _remove_abandoned(run / layout.TRIALS_DIR, task.logs, outcomes)
     write_csv(table(outcomes), run / layout.TRIALS_NAME)
     _print_failures(outcomes)
@@ -112,23 +116,29 @@ def _print_failures(outcomes: list[Outcome]) -> None:
             )
 
 
-def search_space(config: TuneConfig) -> Space:
+def search_space(config: TuneConfig, start: CnnConfig | None = None) -> Space:
     """Return the settings that the trials vary; none for the published recipe.
+
+    Args:
+        config: Settings of the search.
+        start: Configuration of the earlier model that all trials start from.
 
     Raises:
         UserError: `only` has an unknown setting, or an invalid value of one.
     """
-    return {} if config.preset == "reference" else narrow(config.only)
+    return {} if config.preset == "reference" else narrow(config.only, start)
 
 
-def first_points(config: TuneConfig) -> list[Settings]:
-    """Return the points that the search starts from: the preset, then the published recipe.
+def first_points(config: TuneConfig, start: CnnConfig | None = None) -> list[Settings]:
+    """Return the points that the search starts from, which are in the space.
 
-    Both are in the space.
+    They are the preset, then the published recipe; or the earlier model's configuration.
     """
-    space = search_space(config)
+    space = search_space(config, start)
     if config.preset == "reference":
         return [{"seed": config.seed}]
+    if start is not None:
+        return [nearest(space, start)]
     points = [nearest(space, PRESETS[preset]) for preset in ("default", "reference")]
     return [point for number, point in enumerate(points) if point not in points[:number]]
 
@@ -147,7 +157,11 @@ def can_resume(trials: Location) -> bool:
 
 
 def _run_trials(
-    config: TuneConfig, task: TrialTask, resources: dict[str, float], run: Location
+    config: TuneConfig,
+    task: TrialTask,
+    resources: dict[str, float],
+    run: Location,
+    start: CnnConfig | None,
 ) -> list[Outcome]:
     """Run a new search, or the rest of an interrupted one; return the first points first."""
     connection.configure("tune")
@@ -165,10 +179,10 @@ def _run_trials(
             storage_filesystem=trials.filesystem,
         )
     else:
-        tuner = _new_tuner(config, task, trainable, run)
+        tuner = _new_tuner(config, task, trainable, run, start)
     with release_on_interrupt():
         results = tuner.fit()
-    points = first_points(config)
+    points = first_points(config, start)
     outcomes = sorted(
         (_outcome(result) for result in results),
         key=lambda outcome: index_of_point(outcome.params, points),
@@ -186,10 +200,16 @@ def _run_trials(
     return outcomes
 
 
-def _new_tuner(config: TuneConfig, task: TrialTask, trainable: object, run: Location) -> tune.Tuner:
-    points = first_points(config)
-    fixed = dataclasses.asdict(PRESETS[config.preset]) | {"seed": config.seed}
-    domains = as_domains(search_space(config)) or {"seed": tune.randint(0, 2**31 - 1)}
+def _new_tuner(
+    config: TuneConfig,
+    task: TrialTask,
+    trainable: object,
+    run: Location,
+    start: CnnConfig | None,
+) -> tune.Tuner:
+    points = first_points(config, start)
+    fixed = dataclasses.asdict(start or PRESETS[config.preset]) | {"seed": config.seed}
+    domains = as_domains(search_space(config, start)) or {"seed": tune.randint(0, 2**31 - 1)}
     return tune.Tuner(
         trainable,
         param_space=fixed | domains,

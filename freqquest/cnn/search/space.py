@@ -70,14 +70,28 @@ SPACE: Space = {
 }
 
 
-def narrow(only: tuple[str, ...]) -> Space:
+_OF_WEIGHTS = (
+    "network",
+    "num_blocks",
+    "num_filters",
+    "input_pooling",
+    "pooling",
+    "dense_units",
+    "normalization",
+    "floor_db",
+)
+"""Settings that weights depend on."""
+
+
+def narrow(only: tuple[str, ...], start: CnnConfig | None = None) -> Space:
     """Restrict settings of the space to the values that a user lists.
 
     Args:
         only: `name=value` or `name=value,value,...`.
+        start: Configuration of weights that the trainings start from.
 
     Raises:
-        UserError: A name is not a setting, or a value is not valid for it.
+        UserError: A name is not a setting, or a value is not valid for it, or for the weights.
     """
     types = {
         field.name: type(getattr(CnnConfig(), field.name))
@@ -99,6 +113,16 @@ def narrow(only: tuple[str, ...]) -> Space:
                 problem = render_parameters(str(error), lambda setting, value: f"{setting}={value}")
                 raise UserError(f"`only={entry}`: {problem}") from error
         space[name] = Choice(values)
+        if start is not None and name in _OF_WEIGHTS and values != (getattr(start, name),):
+            raise UserError(
+                f"`only={entry}`: the model of `start_from` has {name}={getattr(start, name)}, "
+                "which its weights need: leave it out"
+            )
+    if start is not None:
+        fixed: Space = {name: Choice((getattr(start, name),)) for name in _OF_WEIGHTS}
+        space = space | fixed
+        if "learning_rate" not in {entry.partition("=")[0] for entry in only}:
+            space["learning_rate"] = LogRange(start.learning_rate / 3, start.learning_rate * 3)
     return space
 
 

@@ -32,6 +32,7 @@ from freqquest.cnn.search.outcome import (
 )
 from freqquest.cnn.search.space import cnn_config_of
 from freqquest.cnn.search.trial_progress import PROGRESS_DIR, TrialFolder
+from freqquest.cnn.start_weights import StartWeights
 from freqquest.runs.metrics import Settings
 from freqquest.storage import Location
 
@@ -55,6 +56,8 @@ class TrialTask:
     rungs: tuple[int, ...]
     """Epochs after which the scheduler may stop a trial, so that its metrics and plots must be
     complete by then."""
+    start: StartWeights | None = None
+    """Weights of an earlier model; random ones by default."""
     save_interval_s: float = SAVE_INTERVAL_S
 
     @property
@@ -133,6 +136,7 @@ def _fit_split(
         seed=seed,
         on_epoch=reporter.after_epoch,
         saved=saved,
+        start=task.start,
         device=task.device,
     )
     return model, predict_probabilities(model, clips.inputs(split.validation))

@@ -3,7 +3,15 @@ import dataclasses
 import pytest
 
 from freqquest.cnn.config import PRESETS
-from freqquest.cnn.search.space import SPACE, Choice, as_domains, cnn_config_of, narrow, nearest
+from freqquest.cnn.search.space import (
+    SPACE,
+    Choice,
+    LogRange,
+    as_domains,
+    cnn_config_of,
+    narrow,
+    nearest,
+)
 from freqquest.errors import UserError
 
 
@@ -60,3 +68,17 @@ def test_a_trials_seed_is_no_setting():
 def test_a_trial_of_an_earlier_version_has_its_shift_in_128_bands():
     earlier = dataclasses.asdict(PRESETS["default"]) | {"band_shift": 6}
     assert cnn_config_of(earlier) == dataclasses.replace(PRESETS["default"], band_shift=6 / 128)
+
+
+def test_weights_fix_the_settings_that_they_depend_on_and_limit_the_learning_rate():
+    start = dataclasses.replace(PRESETS["default"], num_filters=40, learning_rate=6e-4)
+    space = narrow(("dropout=0.5", "num_filters=40"), start)
+    assert space["num_filters"] == Choice((40,))
+    assert space["normalization"] == Choice((start.normalization,))
+    assert space["dropout"] == Choice((0.5,))
+    assert space["learning_rate"] == LogRange(pytest.approx(2e-4), pytest.approx(1.8e-3))
+    assert narrow(("learning_rate=0.01",), start)["learning_rate"] == Choice((0.01,))
+    with pytest.raises(
+        UserError, match="`only=num_filters=8,40`: the model of `start_from` has num_filters=40"
+    ):
+        narrow(("num_filters=8,40",), start)
