@@ -233,6 +233,8 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
     ),
     "benchmark serve": ("", "--model results/cnn/best_model.keras --num-clients 1 5 50"),
     "benchmark scale": ("", "--audio-dir clips --num-nodes 1 2 4"),
+    "benchmark many_clips": ("", "--num-clips 1000 10000"),
+    "benchmark chaos": ("", "--num-rounds 5 --mean-interval-s 8"),
 }
 """Two command lines for each job."""
 

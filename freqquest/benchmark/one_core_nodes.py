@@ -21,19 +21,25 @@ def one_core_nodes(count: int) -> "Iterator[Cluster]":
     find the cluster only by its address.
     """
     connection.prepare_environment()
-    cores = usable_cores()
     with ray_internals.hidden_cluster() as cluster:
-        try:
-            # Processes inherit the cores that the process that starts them is bound to.
-            for number in range(-1, count):
-                is_head = number < 0
-                bind_to_cores(cores if is_head else [cores[number % len(cores)]])
-                cluster.add_node(
-                    num_cpus=0 if is_head else 1,
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                )
-            bind_to_cores(cores)
-            yield cluster
-        finally:
-            bind_to_cores(cores)
+        _add_node(cluster, num_cpus=0)
+        for number in range(count):
+            add_one_core_node(cluster, number)
+        yield cluster
+
+
+def add_one_core_node(cluster: "Cluster", number: int) -> None:
+    """Add a node to a cluster, bound to one core by its number."""
+    cores = usable_cores()
+    try:
+        # Processes inherit the cores that the process that starts them is bound to.
+        bind_to_cores([cores[number % len(cores)]])
+        _add_node(cluster, num_cpus=1)
+    finally:
+        bind_to_cores(cores)
+
+
+def _add_node(cluster: "Cluster", num_cpus: int) -> None:
+    cluster.add_node(
+        num_cpus=num_cpus, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES
+    )

@@ -9,6 +9,7 @@ from importlib import import_module
 
 from freqquest.benchmark.base_config import BenchmarkConfig
 from freqquest.benchmark.cgan_config import CganBenchmark
+from freqquest.benchmark.chaos_config import ChaosBenchmark
 from freqquest.benchmark.cnn_config import CnnBenchmark
 from freqquest.benchmark.detect_config import DetectBenchmark
 from freqquest.benchmark.events_config import EventsBenchmark
@@ -17,6 +18,7 @@ from freqquest.benchmark.extra_config import ExtraBenchmark
 from freqquest.benchmark.few_clips_config import FewClipsBenchmark
 from freqquest.benchmark.generators_config import GeneratorsBenchmark
 from freqquest.benchmark.inversion_config import InversionBenchmark
+from freqquest.benchmark.many_clips_config import ManyClipsBenchmark
 from freqquest.benchmark.preprocess_config import PreprocessBenchmark
 from freqquest.benchmark.scale_config import ScaleBenchmark
 from freqquest.benchmark.serve_config import ServeBenchmark
@@ -70,4 +72,6 @@ BENCHMARKS = {
     "export": _benchmark("export", ExportBenchmark),
     "serve": _benchmark("serve", ServeBenchmark),
     "scale": _benchmark("scale", ScaleBenchmark),
+    "many_clips": _benchmark("many_clips", ManyClipsBenchmark),
+    "chaos": _benchmark("chaos", ChaosBenchmark),
 }

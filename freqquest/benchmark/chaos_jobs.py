@@ -1,0 +1,161 @@
+"""The jobs of the chaos benchmark, and what they leave: small, but every stage is there."""
+
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pyarrow import fs
+from safetensors.numpy import load
+
+from freqquest.cnn.search.outcome import FINISHED, OBJECTIVE
+from freqquest.dataset.manifest import load_manifest
+from freqquest.runs import layout
+from freqquest.storage import Location
+
+_CLIPS = {"--sample-rate": "8000", "--duration": "1", "--clips-per-shard": "20"}
+_SMALL = ("num_blocks=1", "num_filters=4", "input_pooling=4", "normalization=dataset")
+
+_SCORE_TOLERANCE = 1e-6
+_WEIGHT_TOLERANCE = 1e-3
+"""Difference of two generators' weights, relative to the norm of each tensor, that rounding
+explains: sums in another order, after as many steps as here."""
+
+_UNFINISHED = ("-staged-", ".training", "unfinished.json", "/progress/")
+"""Parts of the names of files that a finished run does not have."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One command."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+    @property
+    def command(self) -> list[str]:
+        """The whole command line."""
+        return [sys.executable, "-m", "freqquest", self.name, *self.arguments]
+
+
+def make_jobs(audio_dir: Path, test_dir: Path, folder: str) -> list[Job]:
+    """Return the jobs from clips to a submission and generated clips.
+
+    Args:
+        audio_dir: Labeled clips.
+        test_dir: Clips to classify.
+        folder: Folder of the results, or its URI.
+    """
+    dataset, run = f"{folder}/dataset", f"{folder}/run"
+    model = f"{run}/{layout.MODEL_NAME}"
+    clips = [part for pair in _CLIPS.items() for part in pair]
+    where = ("--dataset-dir", dataset, "--run-dir", run)
+    budget = ("--num-trials", "2", "--max-epochs", "4", "--num-members", "1", "--only", *_SMALL)
+    made = f"{folder}/generated"
+    return [
+        Job(
+            name="preprocess",
+            arguments=("--audio-dir", str(audio_dir), "--dataset-dir", dataset, *clips),
+        ),
+        Job(name="tune_cnn", arguments=(*where, *budget)),
+        Job(
+            name="predict",
+            arguments=(
+                *("--model", model, "--audio-dir", str(test_dir)),
+                *("--output", f"{folder}/submission.csv", "--overwrite"),
+            ),
+        ),
+        Job(name="train_cgan", arguments=(*where, "--judge", model, "--epochs", "6")),
+        Job(
+            name="generate",
+            arguments=(
+                *("--generator", f"{run}/{layout.GENERATOR_NAME}", "--output-dir", made),
+                *("--label", "all", "--num-clips", "2", "--overwrite"),
+            ),
+        ),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What the jobs left."""
+
+    shards: str
+    """Hash of the dataset's rows."""
+    scores: dict[str, float]
+    """Score of each finished trial, by its configuration."""
+    submission: list[str]
+    """Predicted classes."""
+    weights: dict[str, np.ndarray]
+    """Weights of the generator."""
+    num_generated: int
+    """Number of generated clips."""
+    unfinished: list[str]
+    """Files that should not be there."""
+
+    def differences(self, other: "Outcome") -> list[str]:
+        """Return what differs from another outcome, in words; nothing if they are equal."""
+        found = []
+        if self.shards != other.shards:
+            found.append("other shards")
+        for name in self.scores.keys() & other.scores.keys():
+            if abs(self.scores[name] - other.scores[name]) > _SCORE_TOLERANCE:
+                found.append(f"score {self.scores[name]:.4f} instead of {other.scores[name]:.4f}")
+        if not self.scores.keys() & other.scores.keys():
+            found.append("no trial of the same configuration finished")
+        if self.submission != other.submission:
+            found.append("another submission")
+        distance = self._distance(other)
+        if distance > _WEIGHT_TOLERANCE:
+            found.append(f"the generator's weights differ by {distance:.1e}")
+        if self.num_generated != other.num_generated:
+            found.append(f"{self.num_generated} generated clips, not {other.num_generated}")
+        return found + [f"unfinished: {name}" for name in self.unfinished]
+
+    def _distance(self, other: "Outcome") -> float:
+        if self.weights.keys() != other.weights.keys():
+            return np.inf
+        return max(
+            float(np.linalg.norm(mine - other.weights[name]) / (np.linalg.norm(mine) + 1e-12))
+            for name, mine in self.weights.items()
+        )
+
+
+def read_outcome(folder: Location) -> Outcome:
+    """Read what the jobs left in a folder."""
+    run = folder / "run"
+    trials = pd.read_csv(io.BytesIO((run / layout.TRIALS_NAME).read_bytes()))
+    settings = trials.columns[trials.columns.get_loc("network") :]
+    finished = trials[trials["state"] == FINISHED]
+    submission = pd.read_csv(io.BytesIO((folder / "submission.csv").read_bytes()))
+    return Outcome(
+        shards=load_manifest(folder / "dataset").content_sha256,
+        scores={
+            " ".join(map(str, row[settings])): float(row[OBJECTIVE])
+            for _, row in finished.iterrows()
+        },
+        submission=submission.iloc[:, -1].astype(str).tolist(),
+        weights=load((run / layout.GENERATOR_NAME).read_bytes()),
+        num_generated=sum(
+            name.startswith("generated/") and name.endswith(".wav") for name in _all_files(folder)
+        ),
+        unfinished=unfinished_files(folder),
+    )
+
+
+def unfinished_files(folder: Location) -> list[str]:
+    """Return the paths of files that a finished run does not have."""
+    return [name for name in _all_files(folder) if any(part in name for part in _UNFINISHED)]
+
+
+def _all_files(folder: Location) -> list[str]:
+    """Return the paths of all files relative to a folder, hidden ones too."""
+    selector = fs.FileSelector(folder.path, recursive=True)
+    files = folder.filesystem.get_file_info(selector)
+    return [
+        file.path.removeprefix(folder.path).lstrip("/")
+        for file in files
+        if file.type == fs.FileType.File
+    ]
