@@ -39,6 +39,7 @@ from freqquest.errors import UserError
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
 from freqquest.runs.metrics import CnnMetrics
+from freqquest.runs.tracker import require_tracker
 from freqquest.storage import Location, locate
 
 
@@ -62,6 +63,7 @@ def check_request(config: TuneConfig) -> TuneRequest:
     Raises:
         UserError: One of them is not usable.
     """
+    require_tracker(config.track)
     search_space(config)
     dataset = locate(config.dataset_dir)
     manifest = load_manifest(dataset)

@@ -2,6 +2,7 @@ import os
 from types import SimpleNamespace
 
 import optuna
+import pytest
 from ray import tune
 from ray.tune.constants import TUNE_ENV_VARS
 
@@ -10,10 +11,13 @@ from freqquest.cnn.search.ray_tune import (
     ProtectedASHA,
     ResumableOptunaSearch,
     SearchProgress,
+    TrialTracker,
     index_of_point,
 )
 from freqquest.cnn.search.run import first_points
 from freqquest.cnn.tune_config import TuneConfig
+from freqquest.runs.tracker import tracker_store
+from freqquest.storage import locate
 
 
 def test_points_are_found_by_their_values():
@@ -123,3 +127,36 @@ def test_ray_tune_still_has_the_private_names_that_are_used(monkeypatch):
     ray_internals.set_max_pending_trials(3)
     ray_internals.wait_for_stopped_trials()
     assert set(os.environ) <= TUNE_ENV_VARS
+
+
+def report_epochs(params):
+    """Report two epochs and, as a trial whose last one was reported, its end."""
+    for step in (1, 2):
+        report = {"validation/score": params["mixup"], "step": step, "history": [[{}]]}
+        tune.report(report | {"new_metrics": {"train/loss": 1 / step}})
+    tune.report(report | {"new_metrics": {}})
+
+
+def search(tmp_path, tracker, num_steps=None):
+    """Run two tiny trials; return the results."""
+    callback = TrialTracker(tracker_store(tracker, locate(tmp_path / "run")))
+    tuner = tune.Tuner(
+        report_epochs,
+        param_space={"mixup": tune.grid_search([0.25, 0.75])},
+        run_config=tune.RunConfig(
+            name="trials", storage_path=str(tmp_path), callbacks=[callback], verbose=0
+        ),
+    )
+    return tuner.fit(), callback
+
+
+def test_trials_and_their_epochs_are_in_mlflow(local_ray, tmp_path, mlflow_runs):
+    results, _ = search(tmp_path, "mlflow")
+    runs = mlflow_runs("run")
+    scores = {result.path.rsplit("_")[-3]: result.metrics["validation/score"] for result in results}
+    assert len(runs) == len(scores) == 2
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        score = float(run.data.params["mixup"])
+        assert run.curves["validation/score"] == [(1, score), (2, score)]
+        assert run.curves["train/loss"] == [(1, 1.0), (2, 0.5)]
