@@ -1,8 +1,8 @@
 import os
+import pickle
 from types import SimpleNamespace
 
 import optuna
-import pytest
 from ray import tune
 from ray.tune.constants import TUNE_ENV_VARS
 
@@ -129,34 +129,83 @@ def test_ray_tune_still_has_the_private_names_that_are_used(monkeypatch):
     assert set(os.environ) <= TUNE_ENV_VARS
 
 
-def report_epochs(params):
-    """Report two epochs and, as a trial whose last one was reported, its end."""
-    for step in (1, 2):
-        report = {"validation/score": params["mixup"], "step": step, "history": [[{}]]}
-        tune.report(report | {"new_metrics": {"train/loss": 1 / step}})
-    tune.report(report | {"new_metrics": {}})
+class FakeTrial:
+    """A trial, as callbacks see it."""
+
+    def __init__(self, trial_id: str) -> None:
+        self.trial_id, self.config = trial_id, {"mixup": 0.25, "seed": 3}
+
+    def __str__(self) -> str:
+        return f"run_trial_{self.trial_id}"
 
 
-def search(tmp_path, tracker, num_steps=None):
-    """Run two tiny trials; return the results."""
-    callback = TrialTracker(tracker_store(tracker, locate(tmp_path / "run")))
+def tracker_of_trials(tracker, tmp_path):
+    return TrialTracker(tracker_store(tracker, locate(tmp_path / "run")))
+
+
+def report_of(step, is_new=True):
+    metrics = {"train/loss": 1 / step, "validation/loss": 2 / step} if is_new else {}
+    return {"validation/score": 0.5, "step": step, "new_metrics": metrics, "history": [{"a": 1.0}]}
+
+
+def test_each_trial_is_a_run_of_mlflow_in_which_a_resumed_search_goes_on(tmp_path, mlflow_runs):
+    begun, trials = tracker_of_trials("mlflow", tmp_path), [FakeTrial("a"), FakeTrial("b")]
+    for trial in trials:
+        begun.log_trial_start(trial)
+        begun.log_trial_result(1, trial, report_of(1))
+    begun.log_trial_end(trials[1])
+    resumed, trial = tracker_of_trials("mlflow", tmp_path), FakeTrial("a")
+    resumed.set_state(begun.get_state())
+    resumed.log_trial_start(trial)
+    resumed.log_trial_result(1, trial, report_of(2))
+    resumed.log_trial_result(2, trial, report_of(2, is_new=False))  # its end
+    resumed.log_trial_end(trial)
+    resumed.on_experiment_end([trial])
+    runs = {run.info.run_name: run for run in mlflow_runs("run")}
+    assert sorted(runs) == ["run_trial_a", "run_trial_b"]
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    run = runs["run_trial_a"]
+    assert run.data.params == {"mixup": "0.25", "seed": "3"}
+    assert run.curves["train/loss"] == [(1, 1.0), (2, 0.5)]
+    assert run.curves["validation/loss"] == [(1, 2.0), (2, 1.0)]
+    assert run.curves["validation/score"] == [(1, 0.5), (2, 0.5)]
+
+
+def test_a_tracker_that_fails_raises_nothing_in_a_search(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    tracker, trial = tracker_of_trials("mlflow", tmp_path), FakeTrial("a")
+    tracker.log_trial_start(trial)
+    tracker.log_trial_result(1, trial, report_of(1))
+    tracker.log_trial_end(trial, failed=True)
+    tracker.on_experiment_end([trial])
+    assert capsys.readouterr().err.count("warning: mlflow failed (API request to http://127") == 1
+
+
+def test_the_files_of_a_search_do_not_hold_the_uri_which_may_have_a_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@host/runs")
+    tracker = tracker_of_trials("mlflow", tmp_path)
+    assert b"secret" not in pickle.dumps(tracker)
+    assert "secret" not in str(tracker.get_state())
+
+
+def test_a_trial_is_a_run_in_the_offline_files_of_wandb(local_ray, tmp_path, offline_wandb):
+    def train(params):
+        for step in (1, 2):
+            tune.report(report_of(step))
+
     tuner = tune.Tuner(
-        report_epochs,
-        param_space={"mixup": tune.grid_search([0.25, 0.75])},
+        train,
+        param_space={"mixup": 0.25},
         run_config=tune.RunConfig(
-            name="trials", storage_path=str(tmp_path), callbacks=[callback], verbose=0
+            name="trials",
+            storage_path=str(tmp_path),
+            callbacks=[tracker_of_trials("wandb", tmp_path)],
+            verbose=0,
         ),
     )
-    return tuner.fit(), callback
-
-
-def test_trials_and_their_epochs_are_in_mlflow(local_ray, tmp_path, mlflow_runs):
-    results, _ = search(tmp_path, "mlflow")
-    runs = mlflow_runs("run")
-    scores = {result.path.rsplit("_")[-3]: result.metrics["validation/score"] for result in results}
-    assert len(runs) == len(scores) == 2
-    for run in runs:
-        assert run.info.status == "FINISHED"
-        score = float(run.data.params["mixup"])
-        assert run.curves["validation/score"] == [(1, score), (2, score)]
-        assert run.curves["train/loss"] == [(1, 1.0), (2, 0.5)]
+    (result,) = tuner.fit()
+    assert result.error is None
+    (file,) = offline_wandb.glob("wandb/offline-run-*/*.wandb")
+    content = file.read_bytes()
+    for text in (b"train/loss", b"validation/score", b"mixup"):
+        assert text in content
