@@ -230,7 +230,7 @@ def _callbacks(config: TuneConfig, task: TrialTask, run: Location) -> list[tune.
     progress = SearchProgress(config.effective_num_trials, task.num_epochs)
     if config.track is None:
         return [progress]
-    return [progress, TrialTracker(tracker_store(config.track, run))]
+    return [TrialTracker(tracker_store(config.track, run)), progress]
 
 
 def _folder_name(trial: "Trial") -> str:
