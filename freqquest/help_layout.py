@@ -32,7 +32,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         ADVANCED: "max_quarantined_fraction clips_per_shard seed",
     },
     "TuneConfig": {
-        "input and output": "dataset_dir run_dir extra_clips start_from",
+        "input and output": "dataset_dir run_dir extra_clips start_from track",
         "search": "preset classifier num_trials max_epochs num_folds only",
         "final model": "num_members audit_leakage",
         "cluster": "use_gpu trials_per_gpu mixed_precision cpus_per_trial",
@@ -54,7 +54,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         ADVANCED: "keep_parts max_quarantined_fraction max_reported",
     },
     "TrainConfig": {
-        "input and output": "dataset_dir run_dir",
+        "input and output": "dataset_dir run_dir track",
         "training": "preset epochs batch_size sample_every",
         "judge": "judge judge_every judge_clips",
         "cluster": "use_gpu num_workers cpus_per_worker",
@@ -71,7 +71,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "comparison and precision": "dataset_dir int8",
     },
     "PipelineConfig": {
-        "input and output": "audio_dir metadata annotations test_dir sample_submission run_dir",
+        "input and output": "audio_dir metadata annotations test_dir sample_submission run_dir "
+        "track",
         "training and generation": "preset num_trials max_epochs num_members epochs "
         "batch_size num_clips",
         "clips": _CLIPS,

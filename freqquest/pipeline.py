@@ -25,6 +25,7 @@ from freqquest.pipeline_config import PATHS, PipelineConfig
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
 from freqquest.runs.metrics import GeneratorMetrics
+from freqquest.runs.tracker import require_tracker
 from freqquest.storage import Location, locate, upload_dir
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from freqquest.cgan.train import TrainRequest
     from freqquest.dataset.plan import DatasetPlan
 
-_NOT_COMPARED = {"run_dir", "num_workers", "use_gpu"}
+_NOT_COMPARED = {"run_dir", "num_workers", "use_gpu", "track"}
 """Settings that do not shape the results."""
 
 
@@ -136,6 +137,7 @@ def check_sources(config: PipelineConfig) -> Sources:
     Raises:
         UserError: One of them is not usable.
     """
+    require_tracker(config.track)
     RunFolder(config.effective_run_dir, "pipeline", _settings(config))
     if config.is_demo:
         return Sources()

@@ -17,6 +17,7 @@ from freqquest.dataset.config import DatasetSettings, PreprocessConfig
 from freqquest.dataset.views import RECIPE_VIEWS, require_recipe_views
 from freqquest.presets import Preset
 from freqquest.runs import layout
+from freqquest.runs.tracker import Tracker
 
 _DEMO_BUDGET = {"num_trials": 2, "max_epochs": 6, "num_members": 1, "epochs": 30}
 """Settings that run every stage of the demo in a few minutes on two cores.
@@ -85,6 +86,10 @@ class PipelineConfig(DatasetSettings):
     """Compute on GPUs: the classifier's trials and its submission, the generator's training, and
     the new clips."""
 
+    track: Tracker | None = None
+    """Tracker that also gets each trial and epoch of both trainings, as for the tune_cnn and
+    train_cgan jobs."""
+
     def __post_init__(self) -> None:
         DatasetSettings.__post_init__(self)
         of_clips = set(PATHS) - {"audio_dir", "embedding"}
@@ -143,6 +148,7 @@ class PipelineConfig(DatasetSettings):
             preset=self.preset,
             use_gpu=self.use_gpu,
             audit_leakage=True,
+            track=self.track,
             seed=self.seed,
             **self._given("num_trials", "max_epochs", "num_members"),
         )
@@ -175,6 +181,7 @@ class PipelineConfig(DatasetSettings):
             num_workers=self.num_workers,
             judge=self.model_path,
             batch_size=self.batch_size,
+            track=self.track,
             judge_clips=min(
                 self.num_clips, _MAX_DEMO_JUDGE_CLIPS if self.is_demo else _MAX_JUDGE_CLIPS
             ),

@@ -1,9 +1,12 @@
 """Fixtures that all tests share: synthesized clips, a dataset of them, one Ray, real clips."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,6 +177,63 @@ def embedded_dataset_dir(local_ray: str, make_once: MakeOnce, audio_dir: Path) -
         )
 
     return make_once("embedded", make) / "dataset"
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(make_once: MakeOnce) -> str:
+    """URI of an empty MLflow store in a file; to make its tables takes seconds."""
+
+    def make(folder: Path) -> None:
+        import mlflow
+
+        folder.mkdir()
+        mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    return f"sqlite:///{make_once('mlflow', make)}/mlflow.db"
+
+
+@pytest.fixture
+def mlflow_runs(
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], list[SimpleNamespace]]:
+    """A function that reads the runs of an experiment, and the store as that of this test."""
+    file = tmp_path / "mlflow.db"
+    shutil.copy(mlflow_uri.removeprefix("sqlite:///"), file)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    return partial(read_mlflow, f"sqlite:///{file}")
+
+
+def read_mlflow(uri: str, experiment: str) -> list[SimpleNamespace]:
+    """Return the runs of an experiment in MLflow, with all values of each metric by step."""
+    import mlflow
+
+    client = mlflow.MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment)
+    runs = client.search_runs([found.experiment_id]) if found else []
+    return [
+        SimpleNamespace(
+            info=run.info,
+            data=run.data,
+            curves={
+                name: [
+                    (point.step, point.value)
+                    for point in client.get_metric_history(run.info.run_id, name)
+                ]
+                for name in run.data.metrics
+            },
+        )
+        for run in runs
+    ]
+
+
+@pytest.fixture
+def offline_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which Weights & Biases keeps the runs of this test, without a network."""
+    folder = tmp_path / "wandb_files"
+    folder.mkdir()
+    for name, value in {"MODE": "offline", "DIR": str(folder), "ERROR_REPORTING": "false"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from typing import Literal, Self
 from freqquest.choices import check_choices, number_range
 from freqquest.cluster.requirements import Requirements
 from freqquest.presets import Preset
+from freqquest.runs.tracker import Tracker
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +181,12 @@ class TrainConfig:
     cpus_per_worker: int | None = None
     """CPU cores of each worker. Default: as many as let all workers run side by side, at most
     all cores of a node."""
+
+    track: Tracker | None = None
+    """Tracker that also gets each epoch, beside TensorBoard: MLflow or Weights & Biases. Its own
+    environment variables name the store (MLFLOW_TRACKING_URI, by default mlflow.db in the current
+    folder; WANDB_API_KEY, WANDB_MODE) and the experiment (MLFLOW_EXPERIMENT_NAME, WANDB_PROJECT; by
+    default, the name of the run folder)."""
 
     seed: int = 0
     """Seed of initial weights, noise, and order of clips."""

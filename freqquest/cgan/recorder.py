@@ -198,6 +198,8 @@ class Recorder:
             assert self._baseline is not None
             metrics |= for_metrics(evaluation, baseline, self._baseline)
         self._logs.close(self._history[-1], evaluation)
+        if self._job.tracked is not None and self._job.tracked.problem is not None:
+            on_note(self._job.tracked.problem)
         return metrics
 
     def _start_evaluator(

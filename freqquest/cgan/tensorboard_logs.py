@@ -1,5 +1,7 @@
 """Sounds, pictures and metrics of a training, in the run folder and in TensorBoard.
 
+A tracker gets the same metrics.
+
 Shapes: K classes, M mel bands, T frames, S samples.
 """
 
@@ -63,6 +65,7 @@ class CganLogs:
     def __init__(self, job: TrainJob, first_epoch: int) -> None:
         """Open the logs; entries of an interrupted training from `first_epoch` on are hidden."""
         self._run, self._manifest, self._cgan_config = job.run, job.manifest, job.cgan_config
+        self._tracked = job.tracked
         self._real = example_of_each_class(job.dataset, job.manifest, "cgan")
         self._folder = LogDir(job.run / TENSORBOARD_DIR / "cgan")
         self._writer = open_writer(self._folder.path, first_epoch)
@@ -79,8 +82,11 @@ class CganLogs:
     def add_epoch(self, epoch: int, metrics: EpochMetrics, evaluation: Evaluation | None) -> None:
         """Write an epoch's metrics."""
         scalars = {tag: metrics[name] for name, tag in _TAGS.items() if name in metrics}
-        for tag, value in (scalars | (evaluation.scalars() if evaluation else {})).items():
+        scalars |= evaluation.scalars() if evaluation else {}
+        for tag, value in scalars.items():
             self._writer.add_scalar(tag, value, epoch)
+        if self._tracked is not None:
+            self._tracked.log(epoch, scalars)
 
     def add_samples(self, spectrograms: torch.Tensor, waveforms: np.ndarray, epoch: int) -> None:
         """Write one WAV file for each class, and one picture of all classes.
@@ -139,6 +145,8 @@ class CganLogs:
         self._writer.add_hparams(hyperparameters, final, run_name=".")
         self._writer.close()
         self._folder.sync()
+        if self._tracked is not None:
+            self._tracked.close()
 
 
 def open_writer(folder: Path, first_epoch: int) -> "SummaryWriter":

@@ -27,6 +27,8 @@ from freqquest.errors import UserError
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder, read_sections
 from freqquest.runs.metrics import GeneratorMetrics
+from freqquest.runs.tracked_training import TrackedTraining
+from freqquest.runs.tracker import require_tracker, tracker_store
 from freqquest.storage import Location, locate
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def check_request(config: TrainConfig) -> TrainRequest:
     Raises:
         UserError: One of them is not usable.
     """
+    require_tracker(config.track)
     dataset = locate(config.dataset_dir)
     manifest = without_background(dataset, load_manifest(dataset))
     if config.preset == "reference":
@@ -116,11 +119,25 @@ def train_cgan(
             resources=resources,
             settings_sha256=_sha256(json.dumps(settings, sort_keys=True).encode()),
             judge=judge,
+            tracked=_tracked(config, run.location),
         )
         metrics = _run_on_driver_node(job)
         if "error" in metrics:
             raise UserError(f"training stopped: {metrics['error']}")
     return cast(GeneratorMetrics, run.finish(metrics))
+
+
+def _tracked(config: TrainConfig, run: Location) -> TrackedTraining | None:
+    """Return the training's run in the tracker, if there is one."""
+    if config.track is None:
+        return None
+    settings = {"epochs": config.effective_epochs, "seed": config.seed}
+    return TrackedTraining(
+        tracker_store(config.track, run),
+        "generator",
+        settings | dataclasses.asdict(config.cgan_config),
+        run / layout.TRACKED_RUN_NAME,
+    )
 
 
 def _known_batch_size(config: TrainConfig) -> int | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from freqquest.cgan.config import CganConfig, TrainConfig
 from freqquest.dataset.manifest import Manifest
+from freqquest.runs.tracked_training import TrackedTraining
 from freqquest.storage import Location
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class TrainJob:
     """Hash of all settings that shape the generator; checkpoints with another one are refused."""
     judge: "Judge | None"
     """Classifier that scores generated clips."""
+    tracked: TrackedTraining | None = None
+    """The training's run in a tracker, which also gets each epoch."""
 
     @property
     def cgan_config(self) -> CganConfig:

@@ -138,4 +138,6 @@ def _note(history: list[EpochMetrics], job: TrainJob, trainer: CganTrainer) -> s
         note += f", judge {judged[-1]:.2f}"
     if trainer.device.type == "cuda" and trainer.obstacle is not None:
         note += f", without CUDA graphs ({trainer.obstacle})"
+    if job.tracked is not None and job.tracked.problem is not None:
+        note += f", {job.tracked.problem}"
     return note

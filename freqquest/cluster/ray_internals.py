@@ -13,6 +13,9 @@ from unittest import mock
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
+    from ray.tune import Callback, Tuner
+    from ray.tune.experiment import Trial
+    from ray.tune.logger import LoggerCallback
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
@@ -180,6 +183,17 @@ def trial_folder() -> "Location":
 
     storage = tune.get_context().get_storage()
     return Location(storage.storage_filesystem, storage.trial_fs_path)
+
+
+def set_callbacks(tuner: "Tuner", callbacks: "list[Callback]") -> None:
+    """Replace the callbacks of a restored search, which Ray Tune takes from its own file."""
+    tuner._local_tuner.get_run_config().callbacks = callbacks
+
+
+def mlflow_runs(callback: "LoggerCallback") -> "dict[Trial, str]":
+    """Return the ID of each trial's run in Ray Tune's callback for MLflow; none in another one."""
+    runs: dict[Trial, str] = getattr(callback, "_trial_runs", {})
+    return runs
 
 
 def is_lost_worker(failure: Exception) -> bool:

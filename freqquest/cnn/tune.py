@@ -42,6 +42,7 @@ from freqquest.errors import UserError
 from freqquest.runs import layout
 from freqquest.runs.folder import RunFolder
 from freqquest.runs.metrics import CnnMetrics
+from freqquest.runs.tracker import require_tracker
 from freqquest.storage import Location, locate
 
 
@@ -67,6 +68,7 @@ def check_request(config: TuneConfig) -> TuneRequest:
     Raises:
         UserError: One of them is not usable.
     """
+    require_tracker(config.track)
     dataset = locate(config.dataset_dir)
     manifest, start = load_manifest(dataset), None
     if config.start_from is not None:

@@ -6,6 +6,7 @@ from typing import Literal
 from freqquest.choices import check_choices
 from freqquest.cluster.requirements import Requirements
 from freqquest.presets import Preset
+from freqquest.runs.tracker import Tracker
 
 ClassifierChoice = Literal["auto", "cnn", "embedding", "fusion"]
 
@@ -87,6 +88,12 @@ class TuneConfig:
     mixed_precision: bool = False
     """Compute in bfloat16, with float32 weights: for GPUs of the Ampere generation or later. The
     model file computes in float32."""
+
+    track: Tracker | None = None
+    """Tracker that also gets each trial and epoch, beside TensorBoard: MLflow or Weights & Biases.
+    Its own environment variables name the store (MLFLOW_TRACKING_URI, by default mlflow.db in the
+    current folder; WANDB_API_KEY, WANDB_MODE) and the experiment (MLFLOW_EXPERIMENT_NAME,
+    WANDB_PROJECT; by default, the name of the run folder)."""
 
     seed: int = 0
     """Seed of the search, the initial weights, and the order of clips."""

@@ -96,6 +96,9 @@ GENERATOR_NAME = "generator.safetensors"
 CGAN_EPOCHS_NAME = "cgan_epochs.csv"
 """Metrics of each training epoch of the generator."""
 
+TRACKED_RUN_NAME = "tracked_run.json"
+"""ID of the generator's run in MLflow or Weights & Biases, in which its training goes on."""
+
 LOSSES_NAME = "cgan_losses.png"
 """Plot of both losses by epoch, among the figures."""
 

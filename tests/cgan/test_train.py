@@ -61,7 +61,9 @@ def test_a_judge_needs_validation_clips(dataset_dir, tmp_path):
         train._settings(judged, manifest)
 
 
-def test_settings_hold_the_preset_and_the_judge_but_not_the_workers(dataset_dir, tmp_path):
+def test_settings_hold_the_preset_and_the_judge_but_neither_workers_nor_tracker(
+    dataset_dir, tmp_path
+):
     manifest = load_manifest(locate(dataset_dir))
     (tmp_path / "judge.keras").write_bytes(b"classifier")
     plain = train._settings(config(dataset_dir, tmp_path), manifest)
@@ -70,7 +72,8 @@ def test_settings_hold_the_preset_and_the_judge_but_not_the_workers(dataset_dir,
     assert plain["preset.overlapping"]
     recipe = train._settings(config(dataset_dir, tmp_path, preset="reference"), manifest)
     assert "preset.overlapping" not in recipe  # so that run folders from before it stay valid
-    assert train._settings(config(dataset_dir, tmp_path, num_workers="2:4"), manifest) == plain
+    for other in ({"num_workers": "2:4"}, {"track": "mlflow"}):
+        assert train._settings(config(dataset_dir, tmp_path, **other), manifest) == plain
     judged = config(dataset_dir, tmp_path, judge=str(tmp_path / "judge.keras"))
     assert len(train._settings(judged, manifest)["judge_sha256"]) == 64
 

@@ -14,6 +14,7 @@ from freqquest.cgan import recorder
 from freqquest.cgan.distributed import Worker
 from freqquest.cgan.generator import Generator
 from freqquest.cgan.generator_file import read_generator
+from freqquest.cgan.train import _tracked
 from freqquest.cgan.training_loop import StartError, run_training
 from freqquest.errors import UserError
 from freqquest.storage import locate
@@ -143,6 +144,16 @@ def test_a_shard_that_is_corrupt_for_the_judge_too_ends_the_training_before_its_
     job = make_job(tmp_path / "run", dataset=locate(tmp_path / "dataset"), judge=FakeJudge())
     with pytest.raises(StartError, match="validation/part-00000.parquet is corrupt"):
         train(job)
+
+
+def test_a_tracker_that_fails_is_told_and_ends_no_training(make_job, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    job, notes = make_job(tmp_path), []
+    config = dataclasses.replace(job.config, track="mlflow")
+    job = dataclasses.replace(job, tracked=_tracked(config, job.run))
+    run_training(job, Worker(), CPU, lambda _, note: notes.append(note))
+    assert "mlflow failed (API request to http://127.0.0.1:9/" in notes[-1]
+    assert (tmp_path / "generator.safetensors").exists()
 
 
 def test_gradients_that_stay_infinite_stop_the_training(make_job, tmp_path, monkeypatch):

@@ -118,6 +118,21 @@ def test_ray_train_reads_the_time_that_it_waits_for_workers():
     assert variable == ray_internals.WORKER_START_TIMEOUT_VARIABLE
 
 
+def test_a_restored_search_gets_our_callbacks(tmp_path):
+    from ray import tune
+
+    tuner = tune.Tuner(len, run_config=tune.RunConfig(storage_path=str(tmp_path)))
+    ray_internals.set_callbacks(tuner, [tune.Callback()])
+    assert len(tuner._local_tuner._run_config.callbacks) == 1
+    assert "self._run_config.callbacks" in inspect.getsource(type(tuner._local_tuner))
+
+
+def test_the_callback_for_mlflow_keeps_the_runs_of_trials_by_the_name_that_we_read():
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+    assert "self._trial_runs[trial] = run.info.run_id" in inspect.getsource(MLflowLoggerCallback)
+
+
 def test_a_failed_health_check_in_ray_train_is_a_lost_worker():
     from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 

@@ -115,6 +115,16 @@ def test_a_model_of_vectors_predicts_the_same_from_files_waveforms_and_as_a_job(
     assert of_files.std(axis=0).min() > 0
 
 
+def test_a_run_folder_goes_on_with_or_without_a_tracker(dataset_dir):
+    manifest = load_manifest(locate(dataset_dir))
+    plain, tracked = (
+        TuneConfig(dataset_dir=str(dataset_dir), run_dir="unused", track=track)
+        for track in (None, "mlflow")
+    )
+    none = pd.DataFrame()
+    assert _settings(tracked, manifest, none) == _settings(plain, manifest, none)
+
+
 def test_run_folders_from_when_shifts_were_counted_in_bands_stay_valid(dataset_dir):
     config = TuneConfig(dataset_dir=str(dataset_dir), run_dir="unused")
     manifest = load_manifest(locate(dataset_dir))

@@ -221,7 +221,7 @@ def test_a_fusion_is_trained_saved_and_used(
 
 @pytest.mark.slow
 def test_a_search_that_is_interrupted_goes_on_after_the_last_epoch_of_each_trial(
-    local_ray, small_networks, dataset_dir, tmp_path, monkeypatch
+    local_ray, small_networks, dataset_dir, tmp_path, monkeypatch, mlflow_runs
 ):
     config = TuneConfig(
         dataset_dir=str(dataset_dir),
@@ -232,7 +232,7 @@ def test_a_search_that_is_interrupted_goes_on_after_the_last_epoch_of_each_trial
         num_folds=2,
     )
     undisturbed = tune_cnn(config)
-    config = replace(config, run_dir=str(tmp_path / "interrupted"))
+    config = replace(config, run_dir=str(tmp_path / "interrupted"), track="mlflow")
     epochs, death = tmp_path / "epochs.txt", tmp_path / "death"
 
     def mortal_trial(params, task):
@@ -273,6 +273,9 @@ def test_a_search_that_is_interrupted_goes_on_after_the_last_epoch_of_each_trial
     curve = events_of(logs).Tensors("train/loss")
     assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert not list((tmp_path / "interrupted" / "trials").glob("*/progress"))
+    (tracked,) = mlflow_runs("interrupted")
+    assert {step for step, _ in tracked.curves["train/loss"]} == {1, 2, 3, 4, 5, 6, 7, 8}
+    assert tracked.info.status == "FINISHED"
 
 
 @pytest.mark.slow

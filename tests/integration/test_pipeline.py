@@ -23,6 +23,7 @@ from freqquest.pipeline_config import PipelineConfig
 from freqquest.runs.folder import RunFolder, read_sections
 from freqquest.runs.layout import CONFIG_NAME, METRICS_NAME
 from freqquest.storage import locate
+from tests.conftest import read_mlflow
 from tests.integration.conftest import events_of, smaller_networks
 
 CLASSES = sorted(demo.CLASS_NAMES)
@@ -42,14 +43,15 @@ def few_demo_clips():
 
 
 @pytest.fixture(scope="module")
-def run_demo(job, tmp_path_factory):
+def run_demo(job, mlflow_uri, tmp_path_factory):
     """A function that runs the whole pipeline on a few demo clips, always into the same folder."""
     folder = tmp_path_factory.mktemp("pipeline") / "demo"
     budget = ["--num-trials", 2, "--max-epochs", 2, "--num-members", 1, "--epochs", 2]
 
     def run(num_clips=1, **expected):
-        settings = [*budget, "--num-workers", 1, "--num-clips", num_clips]
-        with few_demo_clips(), smaller_networks():
+        settings = [*budget, "--num-workers", 1, "--num-clips", num_clips, "--track", "mlflow"]
+        with few_demo_clips(), smaller_networks(), pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
             done = job("pipeline", "--run-dir", folder, *settings, **expected)
         return SimpleNamespace(folder=folder, stdout=done.stdout, stderr=done.stderr)
 
@@ -93,6 +95,32 @@ def test_without_a_folder_every_stage_runs_on_demo_clips_in_one_run_folder(pipel
     ):
         assert part in pipeline.stdout
     assert "vectors of a pretrained network help most (--embedding)" in pipeline.stderr
+
+
+def test_each_trial_and_epoch_is_in_the_tracker_with_the_values_of_the_run_folder(
+    pipeline, mlflow_uri
+):
+    runs = {run.info.run_name: run for run in read_mlflow(mlflow_uri, "demo")}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    generator = runs.pop("generator")
+    epochs = pd.read_csv(pipeline.folder / "cgan_epochs.csv")
+    for name, column in {
+        "loss/loss_G": "loss_G",
+        "loss/loss_D": "loss_D",
+        "judge/accuracy": "judge/accuracy",
+    }.items():
+        values = epochs[["epoch", column]].dropna()
+        assert generator.curves[name] == list(values.itertuples(index=False, name=None))
+    assert generator.data.params["epochs"] == "2"
+
+    trials = pd.read_csv(pipeline.folder / "trials.csv").set_index("trial")
+    assert len(trials) == len(runs) == 2
+    for run in runs.values():
+        trial = trials.loc[run.info.run_name.removeprefix("run_trial_")]
+        assert len(run.curves["train/loss"]) == trial["epochs"]
+        for name in ("train/loss", "validation/loss", "validation/accuracy", "validation/score"):
+            assert run.curves[name][-1] == (trial["epochs"], pytest.approx(trial[name], rel=1e-9))
+        assert run.data.params["learning_rate"] == str(trial["learning_rate"])
 
 
 def test_the_report_shows_every_stage_and_its_links_work(pipeline):

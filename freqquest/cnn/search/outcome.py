@@ -35,11 +35,14 @@ TrialReport = TypedDict(
         "history": list[dict[str, float]],
         "state": str,
         "rung_scores": list[list[float]],
+        "step": int,
+        "new_metrics": dict[str, float],
     },
 )
 """Report of a trial to Ray Tune: `OBJECTIVE`, epochs done, score of each fold begun, metrics of all
-epochs (only if the trial may end here), the state it has if it ends here, and its scores at the
-epochs at which the scheduler compared it."""
+epochs (only if the trial may end here), the state it has if it ends here, its scores at the epochs
+at which the scheduler compared it, the number of its epochs in sequence, and the metrics of the
+last one unless it was reported before."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,12 @@
-"""Extensions of Ray Tune: its scheduler, its search algorithm, and its progress display."""
+"""Extensions of Ray Tune: its scheduler, its search algorithm, and its callbacks."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
+from ray.tune.logger import LoggerCallback
+from ray.tune.result import TRAINING_ITERATION
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
@@ -11,6 +14,7 @@ from freqquest.cluster import ray_internals
 from freqquest.cnn.search.outcome import OBJECTIVE, TrialReport
 from freqquest.progress import Progress
 from freqquest.runs.metrics import Settings
+from freqquest.runs.tracker import Attempts, TrackerStore, open_callback
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
@@ -131,3 +135,57 @@ class SearchProgress(tune.Callback):  # type: ignore[misc]  # Ray is untyped
             f"{self._num_ended}/{self._num_trials} trials done{lost}, best validation "
             f"score {self._best:.3f}"
         )
+
+
+class TrialTracker(LoggerCallback):  # type: ignore[misc]  # Ray is untyped
+    """Hands each trial and epoch to a tracker by Ray Tune's own callback, whose errors end nothing.
+
+    A resumed search goes on in the same runs.
+    """
+
+    def __init__(self, store: TrackerStore) -> None:
+        self._store, self._attempts = store, Attempts(store.tracker)
+        self._callback: Any = None
+        self._run_ids: dict[str, str] = {}
+        """Run in MLflow of each trial."""
+        self._started: set[str] = set()
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave nothing in Ray Tune's files: a resumed search brings its own store."""
+        return {}
+
+    def get_state(self) -> dict[str, dict[str, str]]:
+        return {self._store.key: self._run_ids}
+
+    def set_state(self, state: dict[str, dict[str, str]]) -> None:
+        self._run_ids = state.get(self._store.key, {})
+
+    def log_trial_start(self, trial: "Trial") -> None:
+        self._attempts(partial(self._start, trial))
+
+    def log_trial_result(self, iteration: int, trial: "Trial", result: TrialReport) -> None:
+        """Log the metrics of an epoch by their names in TensorBoard, and the score."""
+        if result["new_metrics"]:
+            score, step = {OBJECTIVE: result[OBJECTIVE]}, {TRAINING_ITERATION: result["step"]}
+            metrics = result["new_metrics"] | score | step
+            self._attempts(lambda: self._start(trial).log_trial_result(iteration, trial, metrics))
+
+    def log_trial_end(self, trial: "Trial", failed: bool = False) -> None:
+        self._attempts(lambda: self._start(trial).log_trial_end(trial, failed))
+
+    def on_experiment_end(self, trials: list["Trial"], **info: object) -> None:
+        if self._callback is not None:
+            self._attempts(partial(self._callback.on_experiment_end, trials, **info))
+
+    def _start(self, trial: "Trial") -> Any:
+        """Return Ray Tune's callback, which knows the trial; an earlier attempt may have failed."""
+        if self._callback is None:
+            self._callback = open_callback(self._store)
+        if trial.trial_id not in self._started:
+            runs = ray_internals.mlflow_runs(self._callback)
+            if trial.trial_id in self._run_ids:
+                runs.setdefault(trial, self._run_ids[trial.trial_id])
+            self._callback.log_trial_start(trial)
+            self._run_ids |= {each.trial_id: run_id for each, run_id in runs.items()}
+            self._started.add(trial.trial_id)
+        return self._callback

@@ -25,6 +25,7 @@ from freqquest.cnn.search.ray_tune import (
     ProtectedASHA,
     ResumableOptunaSearch,
     SearchProgress,
+    TrialTracker,
     index_of_point,
 )
 from freqquest.cnn.search.space import Space, as_domains, narrow, nearest
@@ -37,6 +38,7 @@ from freqquest.errors import UserError
 from freqquest.runs import layout
 from freqquest.runs.metrics import Settings
 from freqquest.runs.tables import write_csv
+from freqquest.runs.tracker import tracker_store
 from freqquest.storage import Location
 
 if TYPE_CHECKING:
@@ -178,6 +180,7 @@ def _run_trials(
             resume_errored=True,
             storage_filesystem=trials.filesystem,
         )
+        ray_internals.set_callbacks(tuner, _callbacks(config, task, run))
     else:
         tuner = _new_tuner(config, task, trainable, run, start)
     with release_on_interrupt():
@@ -237,10 +240,17 @@ def _new_tuner(
             storage_filesystem=run.filesystem,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             failure_config=tune.FailureConfig(max_failures=_MAX_LOSSES),
-            callbacks=[SearchProgress(config.effective_num_trials, task.num_epochs)],
+            callbacks=_callbacks(config, task, run),
             verbose=0,
         ),
     )
+
+
+def _callbacks(config: TuneConfig, task: TrialTask, run: Location) -> list[tune.Callback]:
+    progress = SearchProgress(config.effective_num_trials, task.num_epochs)
+    if config.track is None:
+        return [progress]
+    return [TrialTracker(tracker_store(config.track, run)), progress]
 
 
 def _folder_name(trial: "Trial") -> str:

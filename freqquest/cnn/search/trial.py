@@ -159,6 +159,7 @@ class _TrialReporter:
         self._clips, self._task = clips, task
         self._timer = SaveTimer(task.save_interval_s)
         self._goes_on = bool(self._progress.history)
+        self._new_metrics: dict[str, float] = {}
         self._started = 0.0
 
     def begin(self, split: SplitRows, *, goes_on: bool) -> None:
@@ -177,6 +178,7 @@ class _TrialReporter:
         now.seconds += time.perf_counter() - self._started
         beside = {"fold": len(now.scores), "time": time.time(), "seconds": now.seconds}
         now.history.append(epoch.metrics | beside)
+        self._new_metrics = epoch.metrics
         self._logs.log_scalars(epoch.metrics, len(now.history))
         now.epoch_of_split += 1
         if self._passed_rungs:
@@ -237,8 +239,10 @@ class _TrialReporter:
             "history": now.history if has_history else [],
             "state": state,
             "rung_scores": now.rung_scores,
+            "step": len(now.history),
+            "new_metrics": self._new_metrics,
         }
-        now.last_reported, self._goes_on = self._epoch, False
+        now.last_reported, self._goes_on, self._new_metrics = self._epoch, False, {}
         if epoch is not None and self._timer.is_due():
             self._folder.save_training(epoch.save())
         tune.report(report, checkpoint=checkpoint)

@@ -1,4 +1,5 @@
 import os
+import pickle
 from types import SimpleNamespace
 
 import optuna
@@ -10,10 +11,13 @@ from freqquest.cnn.search.ray_tune import (
     ProtectedASHA,
     ResumableOptunaSearch,
     SearchProgress,
+    TrialTracker,
     index_of_point,
 )
 from freqquest.cnn.search.run import first_points
 from freqquest.cnn.tune_config import TuneConfig
+from freqquest.runs.tracker import tracker_store
+from freqquest.storage import locate
 
 
 def test_points_are_found_by_their_values():
@@ -123,3 +127,85 @@ def test_ray_tune_still_has_the_private_names_that_are_used(monkeypatch):
     ray_internals.set_max_pending_trials(3)
     ray_internals.wait_for_stopped_trials()
     assert set(os.environ) <= TUNE_ENV_VARS
+
+
+class FakeTrial:
+    """A trial, as callbacks see it."""
+
+    def __init__(self, trial_id: str) -> None:
+        self.trial_id, self.config = trial_id, {"mixup": 0.25, "seed": 3}
+
+    def __str__(self) -> str:
+        return f"run_trial_{self.trial_id}"
+
+
+def tracker_of_trials(tracker, tmp_path):
+    return TrialTracker(tracker_store(tracker, locate(tmp_path / "run")))
+
+
+def report_of(step, is_new=True):
+    metrics = {"train/loss": 1 / step, "validation/loss": 2 / step} if is_new else {}
+    return {"validation/score": 0.5, "step": step, "new_metrics": metrics, "history": [{"a": 1.0}]}
+
+
+def test_each_trial_is_a_run_of_mlflow_in_which_a_resumed_search_goes_on(tmp_path, mlflow_runs):
+    begun, trials = tracker_of_trials("mlflow", tmp_path), [FakeTrial("a"), FakeTrial("b")]
+    for trial in trials:
+        begun.log_trial_start(trial)
+        begun.log_trial_result(1, trial, report_of(1))
+    begun.log_trial_end(trials[1])
+    resumed, trial = tracker_of_trials("mlflow", tmp_path), FakeTrial("a")
+    resumed.set_state(begun.get_state())
+    resumed.log_trial_start(trial)
+    resumed.log_trial_result(1, trial, report_of(2))
+    resumed.log_trial_result(2, trial, report_of(2, is_new=False))  # its end
+    resumed.log_trial_end(trial)
+    resumed.on_experiment_end([trial])
+    runs = {run.info.run_name: run for run in mlflow_runs("run")}
+    assert sorted(runs) == ["run_trial_a", "run_trial_b"]
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    run = runs["run_trial_a"]
+    assert run.data.params == {"mixup": "0.25", "seed": "3"}
+    assert run.curves["train/loss"] == [(1, 1.0), (2, 0.5)]
+    assert run.curves["validation/loss"] == [(1, 2.0), (2, 1.0)]
+    assert run.curves["validation/score"] == [(1, 0.5), (2, 0.5)]
+
+
+def test_a_tracker_that_fails_raises_nothing_in_a_search(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    tracker, trial = tracker_of_trials("mlflow", tmp_path), FakeTrial("a")
+    tracker.log_trial_start(trial)
+    tracker.log_trial_result(1, trial, report_of(1))
+    tracker.log_trial_end(trial, failed=True)
+    tracker.on_experiment_end([trial])
+    assert capsys.readouterr().err.count("warning: mlflow failed (API request to http://127") == 1
+
+
+def test_the_files_of_a_search_do_not_hold_the_uri_which_may_have_a_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@host/runs")
+    tracker = tracker_of_trials("mlflow", tmp_path)
+    assert b"secret" not in pickle.dumps(tracker)
+    assert "secret" not in str(tracker.get_state())
+
+
+def test_a_trial_is_a_run_in_the_offline_files_of_wandb(local_ray, tmp_path, offline_wandb):
+    def train(params):
+        for step in (1, 2):
+            tune.report(report_of(step))
+
+    tuner = tune.Tuner(
+        train,
+        param_space={"mixup": 0.25},
+        run_config=tune.RunConfig(
+            name="trials",
+            storage_path=str(tmp_path),
+            callbacks=[tracker_of_trials("wandb", tmp_path)],
+            verbose=0,
+        ),
+    )
+    (result,) = tuner.fit()
+    assert result.error is None
+    (file,) = offline_wandb.glob("wandb/offline-run-*/*.wandb")
+    content = file.read_bytes()
+    for text in (b"train/loss", b"validation/score", b"mixup"):
+        assert text in content

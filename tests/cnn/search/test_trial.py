@@ -24,7 +24,12 @@ def test_a_part_that_ends_early_counts_at_the_rungs_that_it_skips(monkeypatch, t
         trial.tune,
         "report",
         lambda metrics, checkpoint: reports.append(
-            (metrics["epoch"], len(metrics["history"]), metrics["validation/score"])
+            (
+                metrics["epoch"],
+                len(metrics["history"]),
+                metrics["validation/score"],
+                bool(metrics["new_metrics"]),
+            )
         ),
     )
     task = MagicMock(
@@ -44,7 +49,9 @@ def test_a_part_that_ends_early_counts_at_the_rungs_that_it_skips(monkeypatch, t
         reporter.end_split(MagicMock(), np.zeros((1, 2)))
     assert [epoch for epoch, *_ in reports] == [1, 2, 4, 5, 6, 7, 8, 9]
     # Where the scheduler may end the trial, the report holds its history.
-    assert [length for _, length, _ in reports] == [0, 0, 2, 0, 0, 0, 0, 7]
+    assert [length for _, length, *_ in reports] == [0, 0, 2, 0, 0, 0, 0, 7]
+    # An end that skips epochs repeats no metrics.
+    assert [is_new for *_, is_new in reports] == [True, True, False, True, True, True, True, True]
     assert reports[2][2] == 0.5
     assert folder.progress.rung_scores == [[3, 0.5], [9, pytest.approx(0.7)]]
 
@@ -121,6 +128,8 @@ def test_a_trial_that_is_interrupted_goes_on_from_its_last_epoch(undisturbed, tr
     reports = trials.run()
     assert [each["epoch"] for each in reports] == [5, 6]
     last = reports[-1]
+    assert [each["step"] for each in reports if each["new_metrics"]] == [5, 6]
+    assert last["new_metrics"].items() <= last["history"][-1].items()
     assert last["state"] == expected["state"] == "finished"
     assert last["scores"] == pytest.approx(expected["scores"])
     names = {"train/loss", "train/learning_rate", "validation/loss", "validation/accuracy", "fold"}
