@@ -9,7 +9,7 @@ import random
 import subprocess
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
@@ -95,7 +95,8 @@ def benchmark_chaos(config: ChaosBenchmark) -> str:
                         number,
                     )
                 )
-                locate(folder).remove_dir()
+                with suppress(OSError):
+                    locate(folder).remove_dir()
                 progress.update(1)
     return _result(config, calm, rounds).write(locate(config.output))
 
@@ -142,10 +143,7 @@ class _Runner:
                 result.problems.append(f"{job.name} was not done after {config.max_attempts} runs")
                 break
         else:
-            outcome = read_outcome(locate(folder))
-            if expected is not None:
-                result.problems += outcome.differences(expected)
-            result.problems += self._outliving()
+            result.problems += self._differences(folder, expected) + self._outliving()
         result.seconds, result.faults = monkey.seconds, monkey.faults
         return result
 
@@ -184,6 +182,13 @@ class _Runner:
             process.kill()
             _, errors = process.communicate()
             return None, errors
+
+    def _differences(self, folder: str, expected: Outcome | None) -> list[str]:
+        try:
+            outcome = read_outcome(locate(folder))
+        except Exception as error:  # what was left may be damaged in any way
+            return [f"what was left cannot be read: {error}"]
+        return [] if expected is None else outcome.differences(expected)
 
     def _outliving(self) -> list[str]:
         """Return tasks that still run although all jobs have ended."""

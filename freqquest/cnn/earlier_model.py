@@ -19,7 +19,7 @@ from freqquest.cnn.search.space import cnn_config_of
 from freqquest.dataset.manifest import Manifest, content_hashes, sha256
 from freqquest.errors import UserError
 from freqquest.runs import layout
-from freqquest.runs.metrics import ClassChange, StartMetrics
+from freqquest.runs.metrics import ClassChange, ClassMetrics, StartMetrics
 from freqquest.storage import Location, locate
 
 _LEARNING_RATE = 0.3
@@ -145,12 +145,11 @@ def compare_classes(
     columns = [index for index, label in enumerate(clips.classes) if label in known]
     has_known = labels[:, columns].any(axis=1)
     labels, before, after = labels[has_known], before[has_known], after[has_known]
-    name = "average_precision" if clips.has_several_labels else "recall"
     scores = [clips.score.by_class(each, labels, clips.classes) for each in (before, after)]
     by_class = {
         label: ClassChange(
-            before=scores[0][label].get(name),
-            after=scores[1][label].get(name),
+            before=_of_class(scores[0][label]),
+            after=_of_class(scores[1][label]),
             num_clips=int(scores[0][label]["support"]),
         )
         for label in (clips.classes[index] for index in columns)
@@ -165,6 +164,10 @@ def compare_classes(
         after=_score(clips, after, labels, columns),
         by_class=by_class,
     )
+
+
+def _of_class(metrics: ClassMetrics) -> float | None:
+    return metrics["average_precision"] if "average_precision" in metrics else metrics["recall"]
 
 
 def _score(

@@ -74,7 +74,7 @@ def check_request(config: TuneConfig) -> TuneRequest:
     if config.start_from is not None:
         start = find_earlier_model(config.start_from, dataset, manifest)
         manifest = start.adopt(manifest)
-    search_space(config, start and start.cnn_config)
+    search_space(config, None if start is None else start.cnn_config)
     choice = _choice(config, manifest)
     if config.preset == "reference":
         manifest.require_one_label(config.dataset_dir, "`preset=reference`", "use `preset=default`")
@@ -124,7 +124,9 @@ def tune_cnn(config: TuneConfig, request: TuneRequest | None = None) -> CnnMetri
     shared_clips = ray.put(clips)
     clips = ray.get(shared_clips)  # a view of the shared copy, which frees the driver's own
 
-    start = request.start and _read_start(request.start, shared_clips, splits[0])
+    start = None
+    if request.start is not None:
+        start = _read_start(request.start, shared_clips, splits[0])
     outcomes: list[Outcome] = []
     if request.choice != "embedding":
         outcomes = run_search(
