@@ -51,9 +51,6 @@ ALLOWED_FLAGS = {
     "cluster/connection.py": {"--address", "--working-dir"},
     "cluster/ray_internals.py": {"--no-monitor"},
     "serving/replicas.py": {"--data-binary"},
-    "benchmark/detect.py": {"--model", "--audio-dir", "--output", "--hop"},
-    "benchmark/serve.py": {"--model", "--port", "--max-batch"},
-    "benchmark/work_folder.py": {"--audio-dir", "--dataset-dir"},
 }
 """Flags of commands that we run, or that a user can copy."""
 

@@ -1,21 +1,21 @@
 """The jobs of the chaos benchmark, and what they leave: small, but every stage is there."""
 
 import io
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from pyarrow import fs
 from safetensors.numpy import load
 
+from freqquest.benchmark.work_folder import job_command
 from freqquest.cnn.search.outcome import FINISHED, OBJECTIVE
 from freqquest.dataset.manifest import load_manifest
 from freqquest.runs import layout
 from freqquest.storage import Location
 
-_CLIPS = {"--sample-rate": "8000", "--duration": "1", "--clips-per-shard": "20"}
 _SMALL = ("num_blocks=1", "num_filters=4", "input_pooling=4", "normalization=dataset")
 
 _SCORE_TOLERANCE = 1e-6
@@ -27,17 +27,11 @@ _UNFINISHED = ("-staged-", ".training", "unfinished.json", "/progress/")
 """Parts of the names of files that a finished run does not have."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One command."""
 
     name: str
-    arguments: tuple[str, ...]
-
-    @property
-    def command(self) -> list[str]:
-        """The whole command line."""
-        return [sys.executable, "-m", "freqquest", self.name, *self.arguments]
+    command: list[str]
 
 
 def make_jobs(audio_dir: Path, test_dir: Path, folder: str) -> list[Job]:
@@ -50,32 +44,38 @@ def make_jobs(audio_dir: Path, test_dir: Path, folder: str) -> list[Job]:
     """
     dataset, run = f"{folder}/dataset", f"{folder}/run"
     model = f"{run}/{layout.MODEL_NAME}"
-    clips = [part for pair in _CLIPS.items() for part in pair]
-    where = ("--dataset-dir", dataset, "--run-dir", run)
-    budget = ("--num-trials", "2", "--max-epochs", "4", "--num-members", "1", "--only", *_SMALL)
-    made = f"{folder}/generated"
-    return [
-        Job(
-            name="preprocess",
-            arguments=("--audio-dir", str(audio_dir), "--dataset-dir", dataset, *clips),
-        ),
-        Job(name="tune_cnn", arguments=(*where, *budget)),
-        Job(
-            name="predict",
-            arguments=(
-                *("--model", model, "--audio-dir", str(test_dir)),
-                *("--output", f"{folder}/submission.csv", "--overwrite"),
-            ),
-        ),
-        Job(name="train_cgan", arguments=(*where, "--judge", model, "--epochs", "6")),
-        Job(
-            name="generate",
-            arguments=(
-                *("--generator", f"{run}/{layout.GENERATOR_NAME}", "--output-dir", made),
-                *("--label", "all", "--num-clips", "2", "--overwrite"),
-            ),
-        ),
-    ]
+    settings: dict[str, dict[str, object]] = {
+        "preprocess": {
+            "audio_dir": audio_dir,
+            "dataset_dir": dataset,
+            "sample_rate": 8000,
+            "duration": 1,
+            "clips_per_shard": 20,
+        },
+        "tune_cnn": {
+            "dataset_dir": dataset,
+            "run_dir": run,
+            "num_trials": 2,
+            "max_epochs": 4,
+            "num_members": 1,
+            "only": _SMALL,
+        },
+        "predict": {
+            "model": model,
+            "audio_dir": test_dir,
+            "output": f"{folder}/submission.csv",
+            "overwrite": True,
+        },
+        "train_cgan": {"dataset_dir": dataset, "run_dir": run, "judge": model, "epochs": 6},
+        "generate": {
+            "generator": f"{run}/{layout.GENERATOR_NAME}",
+            "output_dir": f"{folder}/generated",
+            "label": "all",
+            "num_clips": 2,
+            "overwrite": True,
+        },
+    }
+    return [Job(name, job_command(name, **of_job)) for name, of_job in settings.items()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

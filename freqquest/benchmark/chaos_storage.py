@@ -184,7 +184,7 @@ def small_disk(folder: Path) -> Iterator[bool]:
         yield is_disk
     finally:
         if is_disk:
-            subprocess.run(["umount", "--lazy", str(folder)], capture_output=True, check=False)
+            subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
 
 
 def fill(disk: Path) -> Path:

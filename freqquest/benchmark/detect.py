@@ -11,7 +11,7 @@ from freqquest.benchmark.detect_config import DetectBenchmark
 from freqquest.benchmark.detect_inputs import RATE_HZ, make_model, write_recording
 from freqquest.benchmark.peak_memory import peak_memory_mib
 from freqquest.benchmark.result import BenchmarkResult
-from freqquest.benchmark.work_folder import work_folder
+from freqquest.benchmark.work_folder import job_command, work_folder
 from freqquest.progress import Progress
 from freqquest.storage import locate
 
@@ -81,9 +81,8 @@ def _time_in_turn(
 def _job(config: DetectBenchmark, model: str, folder: Path, work: Path) -> list[str]:
     """Return the command of the job, whose earlier output is removed."""
     shutil.rmtree(work / "events", ignore_errors=True)
-    job = [sys.executable, "-m", "freqquest", "detect", "--model", model]
-    output = str(work / "events" / "events.csv")
-    return [*job, "--audio-dir", str(folder), "--output", output, "--hop", str(config.hop)]
+    output = work / "events" / "events.csv"
+    return job_command("detect", model=model, audio_dir=folder, output=output, hop=config.hop)
 
 
 def _describe_model(config: DetectBenchmark) -> str:

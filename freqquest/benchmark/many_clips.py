@@ -14,13 +14,13 @@ from freqquest.benchmark.many_clips_dataset import repeat_rows
 from freqquest.benchmark.peak_memory import peak_memories_mib
 from freqquest.benchmark.preprocess_files import require_links
 from freqquest.benchmark.result import BenchmarkResult
-from freqquest.benchmark.work_folder import copy_clips, work_folder
+from freqquest.benchmark.work_folder import copy_clips, job_command, work_folder
 from freqquest.dataset.manifest import MANIFEST_NAME
 from freqquest.progress import Progress
 from freqquest.runs import layout
 from freqquest.storage import locate
 
-_CLIP = ("--sample-rate", "8000", "--duration", "1", "--num-mels", "32")
+_CLIP = {"sample_rate": 8000, "duration": 1, "num_mels": 32}
 _SMALL = ("num_blocks=1", "num_filters=4", "normalization=dataset", "mixup=0")
 _CLIPS_PER_RECORDING = 20
 
@@ -86,9 +86,9 @@ def _measure(config: ManyClipsBenchmark, clips: list[Path], count: int, folder: 
     _link(clips, range(count), folder / "all")
     plan = [sys.executable, "-m", "freqquest.benchmark.preprocess_plan"]
     planned = _usage([*plan, str(folder / "all"), str(folder / "planned")], count)
-    decoded = ("--audio-dir", str(folder / "decoded"))
+    decoded = folder / "decoded"
     preprocessed = _usage(
-        _job("preprocess", *decoded, "--dataset-dir", str(dataset), *_CLIP), num_decoded
+        job_command("preprocess", audio_dir=decoded, dataset_dir=dataset, **_CLIP), num_decoded
     )
     if count > num_decoded:
         small = dataset.rename(folder / "small")
@@ -96,19 +96,19 @@ def _measure(config: ManyClipsBenchmark, clips: list[Path], count: int, folder: 
     # About four fifths of the clips are for training.
     batch_size = max(1, round(0.8 * count / config.num_steps))
     tuned = _usage(
-        _job(
+        job_command(
             "tune_cnn",
-            *("--dataset-dir", str(dataset), "--run-dir", str(run), "--classifier", "cnn"),
-            *("--num-trials", "1", "--max-epochs", "1", "--num-members", "0"),
-            *("--only", *_SMALL, f"batch_size={batch_size}"),
+            dataset_dir=dataset,
+            run_dir=run,
+            num_trials=1,
+            max_epochs=1,
+            num_members=0,
+            only=(*_SMALL, f"batch_size={batch_size}"),
         ),
         count,
     )
     predicted = _usage(
-        _job(
-            "predict",
-            *("--model", str(run / layout.MODEL_NAME), *decoded, "--output", str(output)),
-        ),
+        job_command("predict", model=run / layout.MODEL_NAME, audio_dir=decoded, output=output),
         num_decoded,
     )
     return {
@@ -139,10 +139,6 @@ def _link(clips: list[Path], numbers: Iterable[int], target: Path) -> None:
         label = labels[recording % len(labels)]
         clip = by_class[label][number % len(by_class[label])]
         os.link(clip, target / label / f"{recording:08x}_nohash_{piece}{clip.suffix}")
-
-
-def _job(name: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "freqquest", name, *arguments]
 
 
 def _usage(command: list[str], num_clips: int) -> Usage:

@@ -3,7 +3,6 @@
 import json
 import statistics
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ import numpy as np
 from freqquest.benchmark.detect_inputs import make_model, write_recording
 from freqquest.benchmark.result import BenchmarkResult
 from freqquest.benchmark.serve_config import ServeBenchmark
-from freqquest.benchmark.work_folder import work_folder
+from freqquest.benchmark.work_folder import job_command, work_folder
 from freqquest.progress import Progress
 from freqquest.storage import locate
 
@@ -93,8 +92,7 @@ def _run_in_turn(config: ServeBenchmark, model: str, clip: bytes) -> Iterator[_L
 @contextmanager
 def _service(model: str, max_batch: int) -> Iterator[str]:
     """Start the job, yield its address, and stop it."""
-    job = [sys.executable, "-m", "freqquest", "serve", "--model", model, "--port", "0"]
-    job += ["--max-batch", str(max_batch)]
+    job = job_command("serve", model=model, port=0, max_batch=max_batch)
     process = subprocess.Popen(job, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout is not None

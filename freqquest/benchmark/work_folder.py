@@ -62,7 +62,15 @@ def link_clips(clips: list[Path], count: int, target: Path) -> list[Path]:
     return links
 
 
+def job_command(name: str, **settings: object) -> list[str]:
+    """Return the command line of a job with settings; True is a flag alone, a tuple many values."""
+    command = [sys.executable, "-m", "freqquest", name]
+    for setting, value in settings.items():
+        values = value if isinstance(value, tuple) else (value,) * (value is not True)
+        command += [f"--{setting.replace('_', '-')}", *map(str, values)]
+    return command
+
+
 def preprocess_command(audio_dir: Path, dataset_dir: Path) -> list[str]:
     """Return the command of the preprocess job."""
-    job = [sys.executable, "-m", "freqquest", "preprocess"]
-    return [*job, "--audio-dir", str(audio_dir), "--dataset-dir", str(dataset_dir)]
+    return job_command("preprocess", audio_dir=audio_dir, dataset_dir=dataset_dir)

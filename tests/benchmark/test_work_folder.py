@@ -1,6 +1,9 @@
+import sys
+from pathlib import Path
+
 import pytest
 
-from freqquest.benchmark.work_folder import copy_clips, link_clips, work_folder
+from freqquest.benchmark.work_folder import copy_clips, job_command, link_clips, work_folder
 from freqquest.errors import UserError
 
 
@@ -38,3 +41,9 @@ def test_unusable_audio_folders_are_refused(audio_dir, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="has no clips"):
         copy_clips(tmp_path / "empty", tmp_path / "clips")
+
+
+def test_a_job_gets_its_settings_as_options():
+    command = job_command("tune_cnn", run_dir=Path("run"), only=("a=1", "b=2"), overwrite=True)
+    expected = ["tune_cnn", "--run-dir", "run", "--only", "a=1", "b=2", "--overwrite"]
+    assert command == [sys.executable, "-m", "freqquest", *expected]
