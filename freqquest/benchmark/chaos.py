@@ -98,7 +98,8 @@ def benchmark_chaos(config: ChaosBenchmark) -> str:
                 with suppress(OSError):
                     locate(folder).remove_dir()
                 progress.update(1)
-    return _result(config, calm, rounds).write(locate(config.output))
+        num_hit = 0 if proxy is None else proxy.num_hit
+    return _result(config, calm, rounds, num_hit).write(locate(config.output))
 
 
 class _Runner:
@@ -151,7 +152,6 @@ class _Runner:
         for attempt in range(1, self._config.max_attempts + 1):
             result.attempts[job.name] = attempt
             code, errors = self._run(job, monkey, attempt)
-            monkey.calm()
             if code == 0:
                 return True
             last = (errors.strip().splitlines() or [""])[-1]
@@ -173,13 +173,16 @@ class _Runner:
             text=True,
             start_new_session=True,
         ) as process:
-            while time.monotonic() < deadline:
-                try:
-                    _, errors = process.communicate(timeout=_POLL_S)
-                    return process.returncode, errors
-                except subprocess.TimeoutExpired:
-                    monkey.watch(process, job.name, attempt)
-            process.kill()
+            try:
+                while time.monotonic() < deadline:
+                    try:
+                        _, errors = process.communicate(timeout=_POLL_S)
+                        return process.returncode, errors
+                    except subprocess.TimeoutExpired:
+                        monkey.watch(process, job.name, attempt)
+            finally:
+                process.kill()
+                monkey.calm()
             _, errors = process.communicate()
             return None, errors
 
@@ -198,19 +201,22 @@ class _Runner:
         return [f"outlived its job: {title}" for title in busy]
 
 
-def _result(config: ChaosBenchmark, calm: Round, rounds: list[Round]) -> BenchmarkResult:
+def _result(
+    config: ChaosBenchmark, calm: Round, rounds: list[Round], num_hit: int
+) -> BenchmarkResult:
     injected = Counter(fault.name for each in rounds for fault in each.faults)
     ended = Counter(_what_ended(each, ending) for each in rounds for ending in each.endings)
     num_equal = sum(not each.problems for each in rounds)
     num_runs = sum(sum(each.attempts.values()) for each in rounds)
     num_jobs = sum(len(each.attempts) for each in rounds)
     rows: list[tuple[str, ...]] = [
-        (name, str(count), str(ended.get(name, 0))) for name, count in sorted(injected.items())
+        (name, str(injected[name]), str(ended[name])) for name in sorted(injected | ended)
     ]
     rows += [
         ("all faults", str(sum(injected.values())), str(sum(ended.values()))),
+        ("requests of storage that failed", str(num_hit), ""),
         ("rounds that ended as the undisturbed run", f"{num_equal} of {len(rounds)}", ""),
-        ("runs of the jobs", f"{num_runs} of {num_jobs} jobs", ""),
+        ("runs of the jobs", f"{num_runs} for {num_jobs} jobs", ""),
         (
             "seconds: undisturbed, mean of the rounds",
             f"{calm.seconds:.0f}, {sum(each.seconds for each in rounds) / len(rounds):.0f}",
@@ -226,6 +232,7 @@ def _result(config: ChaosBenchmark, calm: Round, rounds: list[Round]) -> Benchma
         about=f"preprocess, tune_cnn, predict, train_cgan and generate on {NUM_NODES} nodes of one "
         "core and a head, with random faults; a job that fails is run again by the same command",
         measurements={
+            "num_failed_requests": num_hit,
             "undisturbed": dataclasses.asdict(calm),
             "rounds": [
                 dataclasses.asdict(each) | {"faults": [fault._asdict() for fault in each.faults]}

@@ -11,14 +11,15 @@ from pyarrow import fs
 from safetensors.numpy import load
 
 from freqquest.benchmark.work_folder import job_command
-from freqquest.cnn.search.outcome import FINISHED, OBJECTIVE
+from freqquest.cnn.search.outcome import FINISHED, OBJECTIVE, STOPPED
 from freqquest.dataset.manifest import load_manifest
 from freqquest.runs import layout
 from freqquest.storage import Location
 
 _SMALL = ("num_blocks=1", "num_filters=4", "input_pooling=4", "normalization=dataset")
 
-_SCORE_TOLERANCE = 1e-6
+_LOSS = "validation/loss"
+_TOLERANCE = 1e-4
 _WEIGHT_TOLERANCE = 1e-3
 """Difference of two generators' weights, relative to the norm of each tensor, that rounding
 explains: sums in another order, after as many steps as here."""
@@ -84,8 +85,10 @@ class Outcome:
 
     shards: str
     """Hash of the dataset's rows."""
-    scores: dict[str, float]
-    """Score of each finished trial, by its configuration."""
+    scores: dict[str, tuple[float, float]]
+    """Score and loss of each finished trial, by its configuration."""
+    failures: list[str]
+    """States of trials that failed."""
     submission: list[str]
     """Predicted classes."""
     weights: dict[str, np.ndarray]
@@ -101,26 +104,29 @@ class Outcome:
         if self.shards != other.shards:
             found.append("other shards")
         for name in self.scores.keys() & other.scores.keys():
-            if abs(self.scores[name] - other.scores[name]) > _SCORE_TOLERANCE:
-                found.append(f"score {self.scores[name]:.4f} instead of {other.scores[name]:.4f}")
+            if not np.allclose(self.scores[name], other.scores[name], rtol=0, atol=_TOLERANCE):
+                found.append(f"score and loss {self.scores[name]}, not {other.scores[name]}")
         if not self.scores.keys() & other.scores.keys():
             found.append("no trial of the same configuration finished")
         if self.submission != other.submission:
             found.append("another submission")
         distance = self._distance(other)
-        if distance > _WEIGHT_TOLERANCE:
+        if not distance <= _WEIGHT_TOLERANCE:
             found.append(f"the generator's weights differ by {distance:.1e}")
         if self.num_generated != other.num_generated:
             found.append(f"{self.num_generated} generated clips, not {other.num_generated}")
+        found += [f"a trial failed: {state}" for state in self.failures]
         return found + [f"unfinished: {name}" for name in self.unfinished]
 
     def _distance(self, other: "Outcome") -> float:
-        if self.weights.keys() != other.weights.keys():
+        shapes = [{name: each.shape for name, each in of.weights.items()} for of in (self, other)]
+        if shapes[0] != shapes[1]:
             return np.inf
-        return max(
-            float(np.linalg.norm(mine - other.weights[name]) / (np.linalg.norm(mine) + 1e-12))
+        distances = [
+            np.linalg.norm(mine - other.weights[name]) / (np.linalg.norm(mine) + 1e-12)
             for name, mine in self.weights.items()
-        )
+        ]
+        return float(np.max(distances))  # NaN if one is
 
 
 def read_outcome(folder: Location) -> Outcome:
@@ -133,9 +139,10 @@ def read_outcome(folder: Location) -> Outcome:
     return Outcome(
         shards=load_manifest(folder / "dataset").content_sha256,
         scores={
-            " ".join(map(str, row[settings])): float(row[OBJECTIVE])
+            " ".join(map(str, row[settings])): (float(row[OBJECTIVE]), float(row[_LOSS]))
             for _, row in finished.iterrows()
         },
+        failures=sorted(set(trials["state"]) - {FINISHED, STOPPED}),
         submission=submission.iloc[:, -1].astype(str).tolist(),
         weights=load((run / layout.GENERATOR_NAME).read_bytes()),
         num_generated=sum(

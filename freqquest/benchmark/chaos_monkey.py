@@ -19,6 +19,7 @@ from freqquest.benchmark.chaos_storage import STORAGE_FAULTS, FaultyProxy, fill
 from freqquest.benchmark.one_core_nodes import add_one_core_node, one_core_nodes
 
 if TYPE_CHECKING:
+    from ray._private.node import Node
     from ray.cluster_utils import Cluster
 
 NUM_NODES = 3
@@ -52,6 +53,7 @@ class Machines:
     def _start(self) -> None:
         self._cluster: Cluster = self._stack.enter_context(one_core_nodes(NUM_NODES))
         self._has_head = True
+        self._frozen: list[Node] = []
 
     @property
     def address(self) -> str:
@@ -59,8 +61,8 @@ class Machines:
         return str(self._cluster.address)
 
     def workers(self) -> list[psutil.Process]:
-        """Return the processes that run tasks, of all nodes."""
-        found = [each for node in self._cluster.worker_nodes for each in _children(node)]
+        """Return the processes that run tasks and actors, of all nodes."""
+        found = [each for node in self._cluster.list_all_nodes() for each in _children(node)]
         titles = [(each, _title(each)) for each in found]
         return [
             each
@@ -73,9 +75,22 @@ class Machines:
         titles = [_title(each) for each in self.workers()]
         return [title for title in titles if title and not title.startswith(_IDLE)]
 
+    @property
+    def can_spare_node(self) -> bool:
+        """True if another node is left where one fails; without any, jobs would wait."""
+        return len(self._whole_nodes()) > 1
+
+    def _whole_nodes(self) -> "list[Node]":
+        nodes = [node for node in self._cluster.worker_nodes if node not in self._frozen]
+        return sorted(
+            (node for node in nodes if not node.dead_processes()), key=lambda node: node.unique_id
+        )
+
     def lose_node(self, rng: random.Random) -> None:
         """Kill all processes of a node."""
-        node = rng.choice(sorted(self._cluster.worker_nodes, key=str))
+        self._remove(rng.choice(self._whole_nodes()))
+
+    def _remove(self, node: "Node") -> None:
         workers = _children(node)
         self._cluster.remove_node(node, allow_graceful=False)
         for worker in workers:
@@ -83,7 +98,8 @@ class Machines:
 
     def freeze_node(self, rng: random.Random) -> Callable[[], None]:
         """Freeze all processes of a node, so that it no longer answers; return how to thaw it."""
-        node = rng.choice(sorted(self._cluster.worker_nodes, key=str))
+        node = rng.choice(self._whole_nodes())
+        self._frozen.append(node)
         raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
         frozen = [raylet, *_children(node)]
         for process in frozen:
@@ -105,13 +121,11 @@ class Machines:
         if not self._has_head:
             self._stack.close()
             self._start()
-        for node in list(self._cluster.worker_nodes):
-            if node.any_processes_alive() and not node.dead_processes():
-                continue
-            workers = _children(node)
-            self._cluster.remove_node(node, allow_graceful=False)
-            for worker in workers:
-                _send(worker, signal.SIGKILL)
+        # A node that did not answer is lost to the cluster, and ends when it hears of that.
+        whole = self._whole_nodes()
+        for node in [each for each in self._cluster.worker_nodes if each not in whole]:
+            self._remove(node)
+        self._frozen = []
         while len(self._cluster.worker_nodes) < NUM_NODES:
             add_one_core_node(self._cluster, len(self._cluster.worker_nodes))
 
@@ -195,10 +209,13 @@ class Monkey:
             ("driver killed", driver(signal.SIGKILL)),
             ("driver interrupted by Ctrl+C", driver(signal.SIGINT)),
             ("driver terminated by SIGTERM", driver(signal.SIGTERM)),
-            ("node lost", lambda: machines.lose_node(rng)),
-            ("node does not answer", lambda: machines.freeze_node(rng)),
             ("head lost", machines.lose_head),
         ]
+        if machines.can_spare_node:
+            choices += [
+                ("node lost", lambda: machines.lose_node(rng)),
+                ("node does not answer", lambda: machines.freeze_node(rng)),
+            ]
         if self._disk is not None:
             choices.append(("disk full", self._fill_disk))
         if self._proxy is not None:
@@ -228,10 +245,10 @@ class Monkey:
         return mend
 
 
-def _children(node: object) -> list[psutil.Process]:
+def _children(node: "Node") -> list[psutil.Process]:
     """Return the worker processes of a node."""
     with suppress(psutil.Error, KeyError, IndexError):
-        raylet = node.all_processes["raylet"][0].process.pid  # type: ignore[attr-defined]
+        raylet = node.all_processes["raylet"][0].process.pid
         return psutil.Process(raylet).children()
     return []
 

@@ -17,12 +17,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-StorageFault = Literal["answers 503", "is slow", "breaks off answers", "loses half of an upload"]
+StorageFault = Literal["answers 503", "is slow", "breaks off answers", "loses uploads"]
 STORAGE_FAULTS: tuple[StorageFault, ...] = (
     "answers 503",
     "is slow",
     "breaks off answers",
-    "loses half of an upload",
+    "loses uploads",
 )
 
 BUCKET = "chaos"
@@ -76,8 +76,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if fault == "is slow":
             time.sleep(_DELAY_S)
-        elif fault == "loses half of an upload" and body:
-            self.close_connection = True  # the server never hears of it
+        elif fault == "loses uploads" and body:
+            self.close_connection = True  # after all was sent; the server never hears of it
             return
         elif fault == "answers 503":
             self._send(503, {}, b"<Error><Code>SlowDown</Code></Error>")
@@ -95,11 +95,11 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             backend.close()
         if fault == "breaks off answers":
-            self._send(answer.status, headers | {"Content-Length": str(len(content))}, b"")
-            with suppress(OSError):
-                self.wfile.write(content[: len(content) // 2])
             self.close_connection = True
-            return
+            if not content:
+                return
+            headers["Content-Length"] = str(len(content))
+            content = content[: len(content) // 2]
         self._send(answer.status, headers, content)
 
     def _send(self, status: int, headers: dict[str, str], content: bytes) -> None:

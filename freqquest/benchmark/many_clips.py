@@ -58,7 +58,7 @@ def benchmark_many_clips(config: ManyClipsBenchmark) -> str:
     with work_folder(config.work_dir) as work:
         audio_dir = config.audio_dir or str(write_demo_clips(work / "demo").train_dir)
         clips = copy_clips(Path(audio_dir), work / "clips")
-        require_links(clips, config.num_clips[-1], "num_clips")
+        require_links(_evenly(clips), config.num_clips[-1] + config.max_decoded, "num_clips")
         with Progress("benchmark", len(config.num_clips), "sizes") as progress:
             for count in config.num_clips:
                 folder = work / str(count)
@@ -126,11 +126,23 @@ def _measure(config: ManyClipsBenchmark, clips: list[Path], count: int, folder: 
     }
 
 
-def _link(clips: list[Path], numbers: Iterable[int], target: Path) -> None:
-    """Hard-link clips repeatedly, with names of Speech Commands, in recordings of one class."""
+def _evenly(clips: list[Path]) -> list[Path]:
+    """Return as many clips of each class as the smallest one has: links are divided evenly."""
+    by_class = _by_class(clips)
+    smallest = min(map(len, by_class.values()))
+    return [clip for of_class in by_class.values() for clip in of_class[:smallest]]
+
+
+def _by_class(clips: list[Path]) -> dict[str, list[Path]]:
     by_class: dict[str, list[Path]] = {}
     for clip in clips:
         by_class.setdefault(clip.parent.name, []).append(clip)
+    return by_class
+
+
+def _link(clips: list[Path], numbers: Iterable[int], target: Path) -> None:
+    """Hard-link clips repeatedly, with names of Speech Commands, in recordings of one class."""
+    by_class = _by_class(clips)
     labels = sorted(by_class)
     for label in labels:
         (target / label).mkdir(parents=True)
@@ -167,7 +179,10 @@ def _rows(config: ManyClipsBenchmark, runs: list[Run]) -> list[tuple[str, ...]]:
         kinds = sorted({kind for usage in usages for kind in usage["peaks_mib"]})
         for kind in kinds:
             peaks = [usage["peaks_mib"].get(kind) for usage in usages]
-            shown = ("" if peak is None else f"{peak:,.0f} MiB" for peak in peaks)
+            shown = (
+                "" if peak is None else f"{peak:,.0f} MiB{_mark(usage, count)}"
+                for peak, usage, count in zip(peaks, usages, config.num_clips, strict=True)
+            )
             rows.append((f"{stage}: {kind}", *shown))
     for name in runs[0]["bytes_of"]:
         sizes = (run["bytes_of"][name] / 1e6 for run in runs)
@@ -176,7 +191,12 @@ def _rows(config: ManyClipsBenchmark, runs: list[Run]) -> list[tuple[str, ...]]:
 
 
 def _seconds(usage: Usage, count: int) -> str:
-    if usage["num_clips"] == count:
+    if not _mark(usage, count):
         return f"{usage['seconds']:,.0f}"
     reckoned = usage["seconds"] * count / usage["num_clips"]
     return f"{usage['seconds']:,.0f}* ({reckoned:,.0f} reckoned)"
+
+
+def _mark(usage: Usage, count: int) -> str:
+    """Return the mark of what was measured with fewer clips."""
+    return "" if usage["num_clips"] == count else "*"

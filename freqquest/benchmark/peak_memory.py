@@ -31,7 +31,7 @@ def peak_memories_mib(command: list[str]) -> dict[str, float]:
 
     Returns:
         Peaks in MiB, by kind: `driver` is the command itself, workers of Ray have their titles, and
-        all other processes are `others`.
+        all other processes are `others`. A process that changes its title keeps its peak.
 
     Raises:
         RuntimeError: The command failed.

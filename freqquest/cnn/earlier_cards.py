@@ -25,7 +25,8 @@ def _from_version_2(content: dict[str, Any]) -> dict[str, Any]:
     card = {_RENAMED_FIELDS.get(name, name): value for name, value in content.items()}
     settings = cast(Settings, card["cnn_config"])
     renamed = {_RENAMED_SETTINGS.get(name, name): value for name, value in settings.items()}
-    return card | {"cnn_config": renamed, "version": 3}
+    trained_on = str(card["trained_on"]).replace("labelled", "labeled")
+    return card | {"cnn_config": renamed, "trained_on": trained_on, "version": 3}
 
 
 def _from_version_3(content: dict[str, Any]) -> dict[str, Any]:

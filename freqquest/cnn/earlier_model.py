@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from freqquest.cnn.config import CnnConfig
+from freqquest.cnn.config import PRESETS, CnnConfig
 from freqquest.cnn.judge import require_view
 from freqquest.cnn.labeled_clips import LabeledClips
 from freqquest.cnn.model_card import ModelCard
@@ -22,9 +22,8 @@ from freqquest.runs import layout
 from freqquest.runs.metrics import ClassChange, ClassMetrics, StartMetrics
 from freqquest.storage import Location, locate
 
-_LEARNING_RATE = 0.3
-"""Peak learning rate as a share of the model's own: its weights need smaller steps than random
-ones."""
+_MAX_LEARNING_RATE = 0.3 * PRESETS["default"].learning_rate
+"""Highest peak learning rate: trained weights need smaller steps than random ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,8 +35,8 @@ class EarlierModel:
     search_network: Location | None
     """Network of its search, which is older than the model and has not heard the validation clips;
     None if the model has not heard them either, or if nobody knows."""
-    is_of_dataset: bool
-    """Whether the dataset, or an earlier version of it, is what it was trained on."""
+    is_unheard: bool
+    """Whether the trials' start is known not to have heard the dataset's validation clips."""
     sha256: str
     """Hash of its file."""
 
@@ -45,7 +44,7 @@ class EarlierModel:
     def cnn_config(self) -> CnnConfig:
         """Configuration of its networks, with smaller steps."""
         config = cnn_config_of(self.card.cnn_config)
-        return replace(config, learning_rate=_LEARNING_RATE * config.learning_rate)
+        return replace(config, learning_rate=min(config.learning_rate, _MAX_LEARNING_RATE))
 
     def adopt(self, manifest: Manifest) -> Manifest:
         """Return the dataset's manifest with the normalization that the networks know."""
@@ -90,7 +89,7 @@ def find_earlier_model(path: str, dataset: Location, manifest: Manifest) -> Earl
     is_of_dataset = card.dataset_sha256 in content_hashes(dataset)
     search_network = None
     if is_of_dataset and card.has_heard_validation_clips:
-        search_network = _search_network(file)
+        search_network = _search_network(file, card)
         if search_network is None:
             raise UserError(
                 f"{name} was trained on the validation clips of this dataset too, so that they "
@@ -102,12 +101,12 @@ def find_earlier_model(path: str, dataset: Location, manifest: Manifest) -> Earl
         file=file,
         card=card,
         search_network=search_network,
-        is_of_dataset=is_of_dataset,
+        is_unheard=is_of_dataset and not card.num_extra_clips and not card.has_unknown_start,
         sha256=sha256(file.read_bytes()),
     )
 
 
-def _search_network(model_file: Location) -> Location | None:
+def _search_network(model_file: Location, card: ModelCard) -> Location | None:
     """Return the network of the trial that a model's search chose; None if it is not there.
 
     Networks of a cross-validation do not count: each has heard most validation clips.
@@ -115,6 +114,9 @@ def _search_network(model_file: Location) -> Location | None:
     run = model_file.parent
     try:
         metrics = json.loads((run / layout.METRICS_NAME).read_bytes())["cnn"]
+        known = {"cnn_config": card.cnn_config, **card.scores}
+        if any(metrics.get(name) != value for name, value in known.items()):
+            return None  # of another model
         trial = run / layout.TRIALS_DIR / str(metrics["trial"])
         folders = [each for each in trial.list_dir() if each.name.startswith("checkpoint_")]
         networks = [
@@ -145,18 +147,22 @@ def compare_classes(
     columns = [index for index, label in enumerate(clips.classes) if label in known]
     has_known = labels[:, columns].any(axis=1)
     labels, before, after = labels[has_known], before[has_known], after[has_known]
-    scores = [clips.score.by_class(each, labels, clips.classes) for each in (before, after)]
+    earlier, later = (
+        clips.score.by_class(each, labels, clips.classes) if len(labels) else {}
+        for each in (before, after)
+    )
     by_class = {
         label: ClassChange(
-            before=_of_class(scores[0][label]),
-            after=_of_class(scores[1][label]),
-            num_clips=int(scores[0][label]["support"]),
+            before=_of_class(earlier.get(label)),
+            after=_of_class(later.get(label)),
+            num_clips=int(labels[:, index].sum()),
         )
-        for label in (clips.classes[index] for index in columns)
+        for index, label in enumerate(clips.classes)
+        if index in columns
     }
     return StartMetrics(
         model=str(model.file),
-        is_of_dataset=model.is_of_dataset,
+        is_unheard=model.is_unheard,
         new_classes=_without(clips.classes, known),
         dropped_classes=_without(model.card.classes, clips.classes),
         num_clips=int(has_known.sum()),
@@ -166,7 +172,9 @@ def compare_classes(
     )
 
 
-def _of_class(metrics: ClassMetrics) -> float | None:
+def _of_class(metrics: ClassMetrics | None) -> float | None:
+    if metrics is None or not metrics["support"]:
+        return None
     return metrics["average_precision"] if "average_precision" in metrics else metrics["recall"]
 
 

@@ -18,7 +18,7 @@ from freqquest.cnn.final_networks import Predictions, fit_networks
 from freqquest.cnn.frameworks import Backend
 from freqquest.cnn.heads import Head, mean_head
 from freqquest.cnn.labeled_clips import LabeledClips, SplitRows, all_clips
-from freqquest.cnn.model_card import ALL_CLIPS, ModelCard
+from freqquest.cnn.model_card import ALL_CLIPS, UNKNOWN_START, ModelCard
 from freqquest.cnn.scores import Score, score_of
 from freqquest.cnn.search.outcome import HeldOut
 from freqquest.cnn.start_weights import Start
@@ -97,14 +97,17 @@ def _combine(
     return None if of_cnn is None else fuse(score, of_cnn, of_head, kept.head_temperature)
 
 
-def describe_training_clips(config: TuneConfig, parts: FinalParts, num_extra: int) -> str:
+def describe_training_clips(
+    config: TuneConfig, parts: FinalParts, num_extra: int, *, has_unknown_start: bool
+) -> str:
     """Return a description of the clips that the final model was trained on."""
     extra = f" and {num_extra} extra clips" if num_extra else ""
+    start = UNKNOWN_START if has_unknown_start else ""
     if parts.has_all_clips:
-        return f"{ALL_CLIPS}{extra}"
+        return f"{ALL_CLIPS}{extra}{start}"
     if config.num_folds:
         return f"{ALL_CLIPS} but its own part{extra}"
-    return f"the training clips{extra}, not the validation clips"
+    return f"the training clips{extra}, not the validation clips{start}"
 
 
 def save(

@@ -23,6 +23,8 @@ from freqquest.storage import Location
 
 ALL_CLIPS = "all labeled clips"
 """Start of the description of training clips that include the validation clips."""
+UNKNOWN_START = ", after a model of unknown clips"
+"""End of the description if a network started from a model that may have heard any clips."""
 CARD_VERSION = 4
 """Versions 2 and 3 are read too (`freqquest.cnn.earlier_cards`)."""
 
@@ -88,6 +90,11 @@ class ModelCard:
     def has_heard_validation_clips(self) -> bool:
         """True if the networks were trained on the dataset's validation clips too."""
         return self.trained_on.startswith(ALL_CLIPS)
+
+    @property
+    def has_unknown_start(self) -> bool:
+        """True if nobody knows which clips its networks heard before those of the dataset."""
+        return self.trained_on.endswith(UNKNOWN_START)
 
     @property
     def sound_classes(self) -> list[str]:

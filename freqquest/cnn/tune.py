@@ -154,7 +154,12 @@ def tune_cnn(config: TuneConfig, request: TuneRequest | None = None) -> CnnMetri
     final_metrics = {
         "num_members": len(parts.networks),
         "num_extra_clips": len(request.extra),
-        "trained_on": final_model.describe_training_clips(config, parts, len(request.extra)),
+        "trained_on": final_model.describe_training_clips(
+            config,
+            parts,
+            len(request.extra),
+            has_unknown_start=request.start is not None and not request.start.is_unheard,
+        ),
     }
     metrics = cast(CnnMetrics, search_metrics | final_metrics)
     if request.start is not None and start is not None and best is not None:

@@ -64,7 +64,7 @@ def classifier_lines(cnn: CnnMetrics) -> list[str]:
 
 
 def _start_line(start: StartMetrics, title: str) -> str:
-    doubt = "" if start["is_of_dataset"] else ", which that model may have been trained on"
+    doubt = "" if start["is_unheard"] else ", which that model may have been trained on"
     added = f"; new classes: {', '.join(start['new_classes'])}" if start["new_classes"] else ""
     dropped = start["dropped_classes"]
     gone = f"; classes that are gone: {', '.join(dropped)}" if dropped else ""

@@ -97,9 +97,8 @@ class StartMetrics(TypedDict):
 
     model: str
     """Its file."""
-    is_of_dataset: bool
-    """Whether it was trained on this dataset, or an earlier version of it, so that it is known not
-    to have heard these clips."""
+    is_unheard: bool
+    """Whether the network that the trials started from is known not to have heard these clips."""
     new_classes: list[str]
     dropped_classes: list[str]
     """Its classes that the dataset does not have."""

@@ -60,7 +60,7 @@ class TrackedTraining:
     def close(self) -> None:
         """End the run."""
         if self._end is not None:
-            self._attempts(self._end)
+            self._attempts(self._end, is_last=True)
 
     def _log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         if self._log is None:
@@ -72,7 +72,8 @@ class TrackedTraining:
     def _open_mlflow(self) -> tuple[Callable[..., object], Callable[[], object]]:
         from ray.air.integrations.mlflow import setup_mlflow
 
-        if (run_id := self._recorded_id()) is not None:
+        run_id = self._recorded_id()
+        if run_id is not None and _is_open_to(self._store.path, run_id):
             os.environ["MLFLOW_RUN_ID"] = run_id  # the run that MLflow opens next
         mlflow = setup_mlflow(
             self._settings,
@@ -113,6 +114,20 @@ class TrackedTraining:
 
     def _record_id(self, run_id: str) -> None:
         self._record.write_text(json.dumps({self._store.key: run_id}))
+
+
+def _is_open_to(tracking_uri: str, run_id: str) -> bool:
+    """Return whether MLflow still has a run: users may have deleted it."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        stage: str = MlflowClient(tracking_uri).get_run(run_id).info.lifecycle_stage
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    return stage == "active"
 
 
 def _finish(run: Any) -> None:

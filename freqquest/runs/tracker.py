@@ -8,11 +8,13 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from unittest import mock
 
 from freqquest.errors import UserError
 
@@ -31,6 +33,8 @@ _TIMEOUTS = {
 }
 """Environment variables that limit the wait for a server that does not answer, unless the user has
 set them. MLflow would try for minutes."""
+
+_KEY_VARIABLE = "WANDB_API_KEY"
 
 _PAUSE_S = 60.0
 """Time without calls of a tracker after one that failed."""
@@ -75,15 +79,17 @@ def tracker_store(tracker: Tracker, run: "Location") -> TrackerStore:
         "mlflow": ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI", "sqlite:///mlflow.db"),
         "wandb": ("WANDB_PROJECT", "WANDB_DIR", str(Path.cwd())),
     }
-    experiment, path, default = variables[tracker]
+    experiment, path_variable, default = variables[tracker]
+    # Workers run in other folders.
+    path = os.environ.get(path_variable) or default
+    path = re.sub(r"^sqlite:///(?!/)", f"sqlite:///{Path.cwd()}/", path)
+    if tracker == "wandb":
+        path = str(Path(path).absolute())
     return TrackerStore(
         tracker=tracker,
         group=run.name,
         experiment=os.environ.get(experiment) or run.name,
-        # Workers run in other folders.
-        path=re.sub(
-            r"^sqlite:///(?!/)", f"sqlite:///{Path.cwd()}/", os.environ.get(path) or default
-        ),
+        path=path,
         mode=os.environ.get("WANDB_MODE"),
     )
 
@@ -103,6 +109,17 @@ def require_tracker(tracker: Tracker | None) -> None:
         )
 
 
+@contextmanager
+def hidden_key() -> Iterator[None]:
+    """Hide the key of Weights & Biases from Ray's callback, with which it would enter Ray's logs.
+
+    `open_callback` has given it to the callback in another way.
+    """
+    with mock.patch.dict(os.environ):
+        os.environ.pop(_KEY_VARIABLE, None)
+        yield
+
+
 def open_callback(store: TrackerStore) -> Any:
     """Return Ray Tune's own callback for a tracker, ready for trials."""
     store.prepare()
@@ -115,6 +132,7 @@ def open_callback(store: TrackerStore) -> Any:
             tracking_uri=store.path, experiment_name=store.experiment, tags=tags
         )
     else:
+        import wandb
         from ray.air.integrations.wandb import WandbLoggerCallback
 
         callback = WandbLoggerCallback(
@@ -124,6 +142,7 @@ def open_callback(store: TrackerStore) -> Any:
             mode=store.mode,
             resume="allow",
             upload_timeout=UPLOAD_TIMEOUT_S,
+            settings=wandb.Settings(api_key=os.environ.get(_KEY_VARIABLE)),
         )
     callback.setup()
     return callback
@@ -144,9 +163,14 @@ class Attempts:
         self.problem: str | None = None
         """The first failure, in one line."""
 
-    def __call__(self, call: Callable[[], object]) -> None:
-        """Call a function that uses the tracker, unless one failed a moment ago."""
-        if time.monotonic() < self._next_time:
+    def __call__(self, call: Callable[[], object], *, is_last: bool = False) -> None:
+        """Call a function that uses the tracker, unless one failed a moment ago.
+
+        Args:
+            call: The function.
+            is_last: Call it nevertheless, as there will be no later chance.
+        """
+        if time.monotonic() < self._next_time and not is_last:
             return
         try:
             call()
@@ -154,6 +178,7 @@ class Attempts:
             self._next_time = time.monotonic() + _PAUSE_S
             if self.problem is None:
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                reason = re.sub(r"//[^/@\s]+@", "//...@", reason)  # may hold a password
                 self.problem = f"{self._tracker} failed ({reason:.200})"
                 print(
                     f"warning: {self.problem}; training goes on, and {self._tracker} is tried "

@@ -8,7 +8,8 @@ from freqquest.storage import locate
 
 OUTCOME = Outcome(
     shards="abc",
-    scores={"residual 3": 0.5, "plain 3": 0.25},
+    scores={"residual 3": (0.5, 1.25), "plain 3": (0.25, 2.0)},
+    failures=[],
     submission=["dog_bark", "siren"],
     weights={"first": np.ones(4), "second": np.arange(3.0)},
     num_generated=10,
@@ -18,7 +19,9 @@ OUTCOME = Outcome(
 
 def test_equal_outcomes_have_no_differences_and_rounding_does_not_count():
     rounded = replace(OUTCOME, weights={"first": np.ones(4) + 1e-5, "second": np.arange(3.0)})
-    stopped = replace(OUTCOME, scores={"residual 3": 0.5})  # the other trial was stopped early
+    stopped = replace(
+        OUTCOME, scores={"residual 3": (0.5, 1.25)}
+    )  # the other trial was stopped early
     assert OUTCOME.differences(OUTCOME) == []
     assert rounded.differences(OUTCOME) == []
     assert stopped.differences(OUTCOME) == []
@@ -28,12 +31,24 @@ def test_equal_outcomes_have_no_differences_and_rounding_does_not_count():
     ("changes", "difference"),
     [
         ({"shards": "abd"}, "other shards"),
-        ({"scores": {"residual 3": 0.25}}, "score 0.2500 instead of 0.5000"),
-        ({"scores": {"other": 0.5}}, "no trial of the same configuration finished"),
+        (
+            {"scores": {"residual 3": (0.5, 1.5)}},
+            "score and loss (0.5, 1.5), not (0.5, 1.25)",
+        ),
+        ({"failures": ["OSError: lost"]}, "a trial failed: OSError: lost"),
+        ({"scores": {"other": (0.5, 1.25)}}, "no trial of the same configuration finished"),
         ({"submission": ["siren", "siren"]}, "another submission"),
         (
             {"weights": {"first": np.ones(4) * 1.5, "second": np.arange(3.0)}},
             "the generator's weights differ by 3.3e-01",
+        ),
+        (
+            {"weights": {"first": np.array([1, 1, 1, np.nan]), "second": np.arange(3.0)}},
+            "the generator's weights differ by nan",
+        ),
+        (
+            {"weights": {"first": np.ones(5), "second": np.arange(3.0)}},
+            "the generator's weights differ by inf",
         ),
         ({"weights": {}}, "the generator's weights differ by inf"),
         ({"num_generated": 9}, "9 generated clips, not 10"),

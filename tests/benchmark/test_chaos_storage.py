@@ -19,9 +19,10 @@ def proxy():
             self.send_response(200)
             self.send_header("Content-Length", str(len(CONTENT)))
             self.end_headers()
-            self.wfile.write(CONTENT)
+            if self.command != "HEAD":
+                self.wfile.write(CONTENT)
 
-        do_GET = do_PUT = answer  # noqa: N815
+        do_GET = do_HEAD = do_PUT = answer  # noqa: N815
 
         def log_message(self, *_):
             pass
@@ -59,14 +60,16 @@ def test_each_fault_is_what_it_says(proxy):
     proxy.fault = "breaks off answers"
     with pytest.raises(http.client.IncompleteRead):
         request(proxy, "GET")
-    proxy.fault = "loses half of an upload"
+    with pytest.raises(http.client.RemoteDisconnected):
+        request(proxy, "HEAD")
+    proxy.fault = "loses uploads"
     proxy.received.clear()
     with pytest.raises(http.client.RemoteDisconnected):
         request(proxy, "PUT", b"new")
     assert proxy.received == []
     proxy.fault = "is slow"
     assert request(proxy, "GET") == (200, CONTENT)
-    assert proxy.num_hit == 4
+    assert proxy.num_hit == 5
 
 
 def test_a_disk_that_is_full_takes_nothing_until_there_is_room(tmp_path):

@@ -13,9 +13,12 @@ def test_rows_are_repeated_with_clips_and_recordings_of_their_own(dataset_dir, t
     repeat_rows(locate(dataset_dir), 3 * num_small - 1, large)
     manifest = load_manifest(large)
     assert manifest.num_rows["train"] == 3 * small.num_rows["train"]
+    assert manifest.num_rows["validation"] == 3 * small.num_rows["validation"] - 1
     assert {shard.split for shard in manifest.shards} == {"train", "validation"}
+    assert manifest.num_recordings["train"] == {
+        label: 3 * count for label, count in small.num_recordings["train"].items()
+    }
     clips, few = load_labeled(large, manifest), load_labeled(locate(dataset_dir), small)
-    assert len(clips.labels) == 3 * num_small
-    for names, fewer in ((clips.clip_ids, few.clip_ids), (clips.recordings, few.recordings)):
-        assert pd.Series(names).nunique() == 3 * pd.Series(fewer).nunique()
+    assert len(clips.labels) == 3 * num_small - 1
+    assert pd.Series(clips.recordings).nunique() == 3 * pd.Series(few.recordings).nunique()
     assert set(clips.paths) == set(few.paths)

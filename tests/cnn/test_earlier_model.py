@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from freqquest.cnn.earlier_model import EarlierModel, compare_classes, find_earlier_model
-from freqquest.cnn.model_card import ALL_CLIPS
+from freqquest.cnn.model_card import ALL_CLIPS, UNKNOWN_START
 from freqquest.cnn.model_file import add_card
 from freqquest.dataset.manifest import load_manifest
 from freqquest.errors import UserError
@@ -26,7 +26,7 @@ def find(dataset_dir, manifest, tmp_path):
     def save_and_find(**fields):
         card = dataclasses.replace(
             make_card(["low", "middle"], manifest.normalization["cnn"]),
-            cnn_config={"num_filters": 4, "learning_rate": 0.001},
+            cnn_config=CONFIG,
             clip=manifest.clip,
             view=manifest.views["cnn"],
         )
@@ -38,12 +38,15 @@ def find(dataset_dir, manifest, tmp_path):
     return save_and_find
 
 
+CONFIG = {"num_filters": 4, "learning_rate": 0.001}
 EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 
 
-def leave_trials(run, networks=("model_0.keras",)):
+def leave_trials(run, networks=("model_0.keras",), **changes):
     """Leave what a finished search does beside its model."""
-    (run / "metrics.json").write_text(json.dumps({"cnn": {"trial": "first"}}))
+    of_model = {"cnn_config": CONFIG, "accuracy": 0.5, "split": "unseen recordings"}
+    metrics = {"cnn": {"trial": "first", "num_clips": 4, **of_model, **changes}}
+    (run / "metrics.json").write_text(json.dumps(metrics))
     checkpoint = run / "trials" / "first" / "checkpoint_000000"
     checkpoint.mkdir(parents=True)
     for name in networks:
@@ -53,10 +56,22 @@ def leave_trials(run, networks=("model_0.keras",)):
 
 def test_a_model_of_other_clips_is_used_as_it_is_with_smaller_steps(find, manifest):
     model = find(trained_on=ALL_CLIPS)
-    assert not model.is_of_dataset
+    assert not model.is_unheard
     assert model.search_network is None
     assert model.cnn_config.num_filters == 4
-    assert model.cnn_config.learning_rate == pytest.approx(0.0003)
+    assert model.cnn_config.learning_rate == pytest.approx(0.0006)
+
+
+def test_a_learning_rate_that_is_small_already_stays(find):
+    model = find(cnn_config=CONFIG | {"learning_rate": 0.0001})
+    assert model.cnn_config.learning_rate == 0.0001
+
+
+@pytest.mark.parametrize(
+    "fields", [{"num_extra_clips": 3}, {"trained_on": f"the training clips{UNKNOWN_START}"}]
+)
+def test_a_model_that_heard_clips_from_elsewhere_may_have_heard_any(find, manifest, fields):
+    assert not find(dataset_sha256=manifest.content_sha256, **fields).is_unheard
 
 
 def test_the_networks_keep_the_normalization_that_they_know(find, manifest):
@@ -72,10 +87,10 @@ def test_trials_start_from_the_network_of_the_search_if_the_model_has_heard_thei
 ):
     checkpoint = leave_trials(tmp_path)
     heard = find(dataset_sha256=manifest.content_sha256, trained_on=ALL_CLIPS)
-    assert heard.is_of_dataset
+    assert heard.is_unheard
     assert heard.search_network == locate(checkpoint / "model_0.keras")
     unheard = find(dataset_sha256=manifest.content_sha256, trained_on="the training clips")
-    assert unheard.is_of_dataset
+    assert unheard.is_unheard
     assert unheard.search_network is None
 
 
@@ -90,15 +105,24 @@ def test_a_dataset_to_which_clips_were_added_knows_its_earlier_models(
     earlier = dataclasses.replace(manifest, shards=manifest.shards[:1]).content_sha256
     find(dataset_sha256=earlier)
     model = find_earlier_model(str(tmp_path / "best_model.keras"), locate(copy), manifest)
-    assert model.is_of_dataset
+    assert model.is_unheard
 
 
-@pytest.mark.parametrize("networks", [None, (), ("model_0.keras", "model_1.keras")])
+@pytest.mark.parametrize(
+    "left",
+    [
+        None,
+        {"networks": ()},
+        {"networks": ("model_0.keras", "model_1.keras")},
+        {"accuracy": 0.6},  # of another model
+        {"cnn_config": {"num_filters": 8}},
+    ],
+)
 def test_a_model_that_has_heard_the_clips_is_refused_without_the_network_of_its_search(
-    find, manifest, tmp_path, networks
+    find, manifest, tmp_path, left
 ):
-    if networks is not None:
-        leave_trials(tmp_path, networks)
+    if left is not None:
+        leave_trials(tmp_path, **left)
     with pytest.raises(UserError, match=r"was trained on the validation clips .* `num_members=0`"):
         find(dataset_sha256=manifest.content_sha256, trained_on=ALL_CLIPS)
 
@@ -129,9 +153,16 @@ def earlier_model(clips, classes):
         file=locate("model.keras"),
         card=make_card(classes, clips.normalization),
         search_network=None,
-        is_of_dataset=False,
+        is_unheard=False,
         sha256="",
     )
+
+
+def replace_labels(clips, rows):
+    """Return clips of which none of some rows is a click."""
+    labels = clips.labels.copy()
+    labels[rows] = [True, False]
+    return dataclasses.replace(clips, labels=labels)
 
 
 def test_known_classes_are_compared_before_and_after_on_their_own_clips(clips):
@@ -141,6 +172,10 @@ def test_known_classes_are_compared_before_and_after_on_their_own_clips(clips):
     before = np.array([[0.0, 1.0]] * 4)  # the model knows clicks alone
     metrics = compare_classes(earlier_model(clips, ["clicks", "hum"]), best, before, clips)
     assert metrics["by_class"] == {"clicks": {"before": 1.0, "after": 0.5, "num_clips": 2}}
+    nobody = compare_classes(
+        earlier_model(clips, ["clicks"]), best, before, replace_labels(clips, rows)
+    )
+    assert nobody["by_class"] == {"clicks": {"before": None, "after": None, "num_clips": 0}}
     assert (metrics["before"], metrics["after"], metrics["num_clips"]) == (1.0, 0.5, 2)
     assert metrics["new_classes"] == ["tones"]
     assert metrics["dropped_classes"] == ["hum"]

@@ -84,7 +84,7 @@ def test_members_are_taken_out_of_the_file_and_trials_start_from_what_has_not_he
             file=model_file,
             card=card,
             search_network=search_file if with_search_network else None,
-            is_of_dataset=True,
+            is_unheard=True,
             sha256="",
         ),
         clips,

@@ -302,7 +302,7 @@ def test_a_search_trains_on_from_an_earlier_model_with_one_more_class(
     second = replace(first, run_dir=str(tmp_path / "second"), start_from=str(model))
     metrics = tune_cnn(second)
     start = metrics["start"]
-    assert start["is_of_dataset"]
+    assert start["is_unheard"]
     assert start["new_classes"] == ["added"]
     assert set(start["by_class"]) == {"high", "low"}
     earlier = json.loads((tmp_path / "first" / "metrics.json").read_text())["cnn"]

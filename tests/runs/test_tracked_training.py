@@ -80,3 +80,17 @@ def test_epochs_are_in_the_offline_files_of_wandb(make_tracked, offline_wandb):
     content = file.read_bytes()
     assert b"loss/loss_G" in content
     assert b"generator" in content
+
+
+def test_a_training_whose_run_was_deleted_gets_another_one(make_tracked, mlflow_runs):
+    from mlflow import MlflowClient
+
+    log(make_tracked("mlflow"), 1)
+    (run,) = mlflow_runs("run")
+    store = tracker_store("mlflow", locate("run")).path
+    MlflowClient(store).delete_run(run.info.run_id)
+    tracked = make_tracked("mlflow")
+    log(tracked, 2)
+    assert tracked.problem is None
+    (other,) = mlflow_runs("run")
+    assert other.info.run_id != run.info.run_id

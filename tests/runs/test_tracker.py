@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from freqquest.errors import UserError
 from freqquest.pipeline import check_sources
 from freqquest.pipeline_config import PipelineConfig
 from freqquest.runs import tracker
-from freqquest.runs.tracker import Attempts, require_tracker, tracker_store
+from freqquest.runs.tracker import Attempts, hidden_key, require_tracker, tracker_store
 from freqquest.storage import locate
 
 VARIABLES = (
@@ -95,3 +96,34 @@ def test_a_failing_tracker_is_reported_once_and_tried_again_after_a_pause(monkey
     assert attempts.problem == "mlflow failed (no route)"
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: mlflow failed (no route); training goes on, and mlflow is tr")
+
+
+def test_a_last_call_is_made_in_the_pause_too(monkeypatch):
+    calls = []
+    attempts = Attempts("mlflow")
+    attempts(lambda: 1 / 0)
+    attempts(lambda: calls.append("in the pause"))
+    attempts(lambda: calls.append("last"), is_last=True)
+    assert calls == ["last"]
+
+
+def test_a_failure_is_told_without_a_password(capsys):
+    def fail():
+        raise ConnectionError("cannot reach http://me:secret@tracking:5000/api")
+
+    attempts = Attempts("mlflow")
+    attempts(fail)
+    assert attempts.problem == "mlflow failed (cannot reach http://...@tracking:5000/api)"
+    assert "secret" not in capsys.readouterr().err
+
+
+def test_the_folder_of_weights_and_biases_is_found_by_workers_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_DIR", "logs")
+    assert tracker_store("wandb", locate("run")).path == f"{tmp_path}/logs"
+
+
+def test_the_key_of_weights_and_biases_is_hidden_while_trials_start(monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    with hidden_key():
+        assert "WANDB_API_KEY" not in os.environ
+    assert os.environ["WANDB_API_KEY"] == "secret"

@@ -14,7 +14,7 @@ from freqquest.cluster import ray_internals
 from freqquest.cnn.search.outcome import OBJECTIVE, TrialReport
 from freqquest.progress import Progress
 from freqquest.runs.metrics import Settings
-from freqquest.runs.tracker import Attempts, TrackerStore, open_callback
+from freqquest.runs.tracker import Attempts, TrackerStore, hidden_key, open_callback
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
@@ -171,11 +171,12 @@ class TrialTracker(LoggerCallback):  # type: ignore[misc]  # Ray is untyped
             self._attempts(lambda: self._start(trial).log_trial_result(iteration, trial, metrics))
 
     def log_trial_end(self, trial: "Trial", failed: bool = False) -> None:
-        self._attempts(lambda: self._start(trial).log_trial_end(trial, failed))
+        self._attempts(lambda: self._start(trial).log_trial_end(trial, failed), is_last=True)
 
     def on_experiment_end(self, trials: list["Trial"], **info: object) -> None:
         if self._callback is not None:
-            self._attempts(partial(self._callback.on_experiment_end, trials, **info))
+            end = partial(self._callback.on_experiment_end, trials, **info)
+            self._attempts(end, is_last=True)
 
     def _start(self, trial: "Trial") -> Any:
         """Return Ray Tune's callback, which knows the trial; an earlier attempt may have failed."""
@@ -185,7 +186,8 @@ class TrialTracker(LoggerCallback):  # type: ignore[misc]  # Ray is untyped
             runs = ray_internals.mlflow_runs(self._callback)
             if trial.trial_id in self._run_ids:
                 runs.setdefault(trial, self._run_ids[trial.trial_id])
-            self._callback.log_trial_start(trial)
+            with hidden_key():
+                self._callback.log_trial_start(trial)
             self._run_ids |= {each.trial_id: run_id for each, run_id in runs.items()}
             self._started.add(trial.trial_id)
         return self._callback

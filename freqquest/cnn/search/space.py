@@ -118,12 +118,23 @@ def narrow(only: tuple[str, ...], start: CnnConfig | None = None) -> Space:
                 f"`only={entry}`: the model of `start_from` has {name}={getattr(start, name)}, "
                 "which its weights need: leave it out"
             )
-    if start is not None:
-        fixed: Space = {name: Choice((getattr(start, name),)) for name in _OF_WEIGHTS}
-        space = space | fixed
-        if "learning_rate" not in {entry.partition("=")[0] for entry in only}:
-            space["learning_rate"] = LogRange(start.learning_rate / 3, start.learning_rate * 3)
-    return space
+    if start is None:
+        return space
+    listed_names = {entry.partition("=")[0] for entry in only}
+    return {
+        name: values if name in listed_names else _around(name, values, start)
+        for name, values in space.items()
+    }
+
+
+def _around(name: str, values: Choice | LogRange, start: CnnConfig) -> Choice | LogRange:
+    """Return the values of a setting for trainings that start from weights."""
+    own = getattr(start, name)
+    if name in _OF_WEIGHTS:
+        return Choice((own,))
+    if isinstance(values, LogRange):
+        return LogRange(own / 3, own * 3)
+    return Choice((own, *(value for value in values.values if value != own)))
 
 
 def cnn_config_of(params: Settings) -> CnnConfig:

@@ -71,12 +71,18 @@ def test_a_trial_of_an_earlier_version_has_its_shift_in_128_bands():
 
 
 def test_weights_fix_the_settings_that_they_depend_on_and_limit_the_learning_rate():
-    start = dataclasses.replace(PRESETS["default"], num_filters=40, learning_rate=6e-4)
+    start = dataclasses.replace(
+        PRESETS["default"], num_filters=40, learning_rate=6e-4, batch_size=128
+    )
     space = narrow(("dropout=0.5", "num_filters=40"), start)
     assert space["num_filters"] == Choice((40,))
     assert space["normalization"] == Choice((start.normalization,))
     assert space["dropout"] == Choice((0.5,))
     assert space["learning_rate"] == LogRange(pytest.approx(2e-4), pytest.approx(1.8e-3))
+    assert space["batch_size"] == Choice((128, 16, 32, 64))
+    own = dataclasses.asdict(start)
+    unlisted = nearest(space, start).items() - {("dropout", 0.5)}
+    assert all(value == own[name] for name, value in unlisted)
     assert narrow(("learning_rate=0.01",), start)["learning_rate"] == Choice((0.01,))
     with pytest.raises(
         UserError, match="`only=num_filters=8,40`: the model of `start_from` has num_filters=40"
