@@ -44,7 +44,12 @@ class EarlierModel:
     def cnn_config(self) -> CnnConfig:
         """Configuration of its networks, with smaller steps."""
         config = cnn_config_of(self.card.cnn_config)
-        return replace(config, learning_rate=min(config.learning_rate, _MAX_LEARNING_RATE))
+        return replace(
+            config,
+            learning_rate=min(config.learning_rate, _MAX_LEARNING_RATE),
+            # In cards of earlier versions it is a momentum.
+            weight_average=config.weight_average and PRESETS["default"].weight_average,
+        )
 
     def adopt(self, manifest: Manifest) -> Manifest:
         """Return the dataset's manifest with the normalization that the networks know."""

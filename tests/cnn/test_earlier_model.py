@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from freqquest.cnn.config import PRESETS
 from freqquest.cnn.earlier_model import EarlierModel, compare_classes, find_earlier_model
 from freqquest.cnn.model_card import ALL_CLIPS, UNKNOWN_START
 from freqquest.cnn.model_file import add_card
@@ -60,6 +61,12 @@ def test_a_model_of_other_clips_is_used_as_it_is_with_smaller_steps(find, manife
     assert model.search_network is None
     assert model.cnn_config.num_filters == 4
     assert model.cnn_config.learning_rate == pytest.approx(0.0006)
+
+
+def test_an_average_of_an_earlier_version_is_that_of_today(find):
+    for of_then, of_today in ((0.99, PRESETS["default"].weight_average), (0.0, 0.0)):
+        model = find(cnn_config=CONFIG | {"weight_average": of_then})
+        assert model.cnn_config.weight_average == of_today
 
 
 def test_a_learning_rate_that_is_small_already_stays(find):

@@ -12,6 +12,7 @@ from freqquest.cnn.abstention import CoverageCurve, Point
 from freqquest.cnn.average import average
 from freqquest.cnn.config import PRESETS
 from freqquest.cnn.heads import Head, build_head
+from freqquest.cnn.model_card import ALL_CLIPS
 from freqquest.cnn.model_file import add_card, load_model, read_card, to_bytes
 from freqquest.cnn.network import build_model
 from freqquest.embedding.config import EmbeddingConfig
@@ -114,13 +115,14 @@ def test_code_inside_a_model_is_refused(tmp_path):
 
 
 def test_a_card_of_version_2_is_read_with_its_new_names(tmp_path):
-    card = dataclasses.asdict(CARD) | {"version": 2}
+    card = dataclasses.asdict(CARD) | {"version": 2, "trained_on": "all labelled clips"}
     del card["cnn_config"]
     card["normalisation"] = card.pop("normalization")
     card["network"] = {"network": "plain", "normalisation": "band", "equaliser_db": 6.0}
     settings = {"network": "plain", "normalization": "band", "equalizer_db": 6.0}
     read = read_card(write_archive(tmp_path / "old.keras", card))
-    assert read == replace(CARD, cnn_config=settings)
+    assert read == replace(CARD, cnn_config=settings, trained_on=ALL_CLIPS)
+    assert read.has_heard_validation_clips
 
 
 def test_a_stored_card_of_version_3_is_read_with_its_shift_as_a_share_of_the_bands(tmp_path):
