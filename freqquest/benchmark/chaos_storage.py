@@ -38,7 +38,7 @@ _START_S = 60.0
 
 _DISK_BYTES = 300 * 2**20
 
-_HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive"}
+_HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "expect"}
 
 
 class FaultyProxy(ThreadingHTTPServer):
@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         fault = self.server.draw_fault()
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._body()
         if fault == "is slow":
             time.sleep(_DELAY_S)
         elif fault == "loses uploads" and body:
@@ -84,7 +84,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         backend = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
         try:
-            backend.request(self.command, self.path, body, dict(self.headers))
+            sent = {
+                name: value
+                for name, value in self.headers.items()
+                if name.lower() not in _HOP_HEADERS
+            }
+            backend.request(self.command, self.path, body, sent)
             answer = backend.getresponse()
             headers = {
                 name: value
@@ -101,6 +106,17 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Length"] = str(len(content))
             content = content[: len(content) // 2]
         self._send(answer.status, headers, content)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunks = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers
+        return b"".join(chunks)
 
     def _send(self, status: int, headers: dict[str, str], content: bytes) -> None:
         with suppress(OSError):  # the client has given up

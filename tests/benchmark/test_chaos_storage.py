@@ -54,6 +54,11 @@ def test_a_proxy_without_a_fault_passes_everything_on(proxy):
     assert proxy.num_hit == 0
 
 
+def test_a_body_in_chunks_is_passed_on_whole(proxy):
+    assert request(proxy, "PUT", iter([b"first ", b"second"])) == (200, CONTENT)
+    assert proxy.received == [b"first second"]
+
+
 def test_each_fault_is_what_it_says(proxy):
     proxy.fault = "answers 503"
     assert request(proxy, "GET")[0] == 503
