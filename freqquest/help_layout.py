@@ -234,6 +234,7 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
     ),
     "benchmark serve": ("", "--model results/cnn/best_model.keras --num-clients 1 5 50"),
     "benchmark scale": ("", "--audio-dir clips --num-nodes 1 2 4"),
+    "benchmark start": ("", "--num-runs 1"),
     "benchmark many_clips": ("", "--num-clips 1000 10000"),
     "benchmark chaos": ("", "--num-rounds 5 --mean-interval-s 8"),
 }

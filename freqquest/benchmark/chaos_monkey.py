@@ -28,6 +28,9 @@ _IDLE = "ray::IDLE"
 _OF_RAY = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 """Titles of processes of a node that belong to Ray itself."""
 
+_DETACHED = ("ray::_AutoscalingCoordinatorActor", "ray::_StatsActor")
+"""Titles of Ray Data's own actors, which stay for later jobs."""
+
 _LASTS_S = (3.0, 12.0)
 """Shortest and longest time that a fault lasts which is not a kill, in seconds."""
 
@@ -73,7 +76,7 @@ class Machines:
     def busy_workers(self) -> list[str]:
         """Return the titles of the processes that are running a task, or hold an actor."""
         titles = [_title(each) for each in self.workers()]
-        return [title for title in titles if title and not title.startswith(_IDLE)]
+        return [title for title in titles if title and not title.startswith((_IDLE, *_DETACHED))]
 
     @property
     def can_spare_node(self) -> bool:

@@ -22,6 +22,7 @@ from freqquest.benchmark.many_clips_config import ManyClipsBenchmark
 from freqquest.benchmark.preprocess_config import PreprocessBenchmark
 from freqquest.benchmark.scale_config import ScaleBenchmark
 from freqquest.benchmark.serve_config import ServeBenchmark
+from freqquest.benchmark.start_config import StartBenchmark
 from freqquest.benchmark.tune_config import TuneBenchmark
 from freqquest.benchmark.unknown_config import UnknownBenchmark
 from freqquest.cluster.torch_environment import VARIABLES
@@ -72,6 +73,7 @@ BENCHMARKS = {
     "export": _benchmark("export", ExportBenchmark),
     "serve": _benchmark("serve", ServeBenchmark),
     "scale": _benchmark("scale", ScaleBenchmark),
+    "start": _benchmark("start", StartBenchmark),
     "many_clips": _benchmark("many_clips", ManyClipsBenchmark),
     "chaos": _benchmark("chaos", ChaosBenchmark),
 }
