@@ -78,7 +78,7 @@ def benchmark_chaos(config: ChaosBenchmark) -> str:
         disk = work / "disk"
         calm = runner.run(Round(storage="local"), str(work / "calm"))
         if calm.problems:
-            raise UserError(f"the undisturbed run failed: {calm.problems[0]}")
+            raise UserError(f"the undisturbed run failed: {'; '.join(calm.problems)}")
         expected = read_outcome(locate(work / "calm"))
         rounds = []
         with Progress("benchmark", config.num_rounds, "rounds") as progress:

@@ -28,8 +28,13 @@ _IDLE = "ray::IDLE"
 _OF_RAY = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 """Titles of processes of a node that belong to Ray itself."""
 
-_DETACHED = ("ray::_AutoscalingCoordinatorActor", "ray::_StatsActor")
-"""Titles of Ray Data's own actors, which stay for later jobs."""
+_DETACHED = (
+    "ray::_AutoscalingCoordinatorActor",
+    "ray::_StatsActor",
+    "ray::ActorLocationTracker",
+    "ray::PlacementGroupCleaner",
+)
+"""Titles of actors of Ray's libraries that stay for later jobs."""
 
 _LASTS_S = (3.0, 12.0)
 """Shortest and longest time that a fault lasts which is not a kill, in seconds."""
