@@ -90,7 +90,7 @@ def why_no_hosts() -> str | None:
     if sys.platform != "linux" or os.geteuid() != 0:
         return "hosts made of namespaces need Linux and root"
     if missing := [tool for tool in TOOLS if not shutil.which(tool)]:
-        return f"hosts made of namespaces need {', '.join(missing)}"
+        return f"hosts made of namespaces need these programs: {', '.join(missing)}"
     for link in ("bridge", "veth"):
         attempt = ["unshare", *NAMESPACES, "--fork", "--mount-proc"]
         attempt += ["ip", "link", "add", "type", link]
@@ -143,9 +143,8 @@ def _first_process(folder: Path, shared: list[str]) -> Iterator[int]:
             assert unshare.stdout.readline() == "started\n", f"{folder.name} did not start"
             (first,) = psutil.Process(unshare.pid).children()
             yield first.pid
-            first.kill()
         finally:
-            unshare.kill()
+            unshare.kill()  # and, by --kill-child, the first process
 
 
 def _in_network(pid: int, command: str) -> None:

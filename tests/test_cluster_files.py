@@ -222,15 +222,14 @@ def test_own_hosts_get_the_packages_and_the_token_of_cluster_yaml(cluster, on_pr
 
 
 def test_own_hosts_start_ray_as_nodes_on_aws_do(cluster, on_premises):
-    started = [re.sub(r"^.*?(?=RAY_AUTH)", "", each) for each in start_commands(on_premises)]
-    assert started == [re.sub(r"^.*?(?=RAY_AUTH)", "", each) for each in start_commands(cluster)]
+    for own, other in zip(start_commands(on_premises), start_commands(cluster), strict=True):
+        assert re.search("RAY_AUTH.*", other)[0] in own
 
 
-def test_own_hosts_are_scaled_by_version_1_and_notice_lost_ones(on_premises):
+def test_own_hosts_are_scaled_by_version_1_which_waits_for_lost_ones(on_premises):
     head, worker = start_commands(on_premises)
-    assert "RAY_enable_autoscaler_v2=0" in head
-    for command in (head, worker):  # more than a ping a minute is refused
-        assert int(re.search(r"keepalive_time_ms=(\d+)", command)[1]) > 60_000
+    assert "RAY_enable_autoscaler_v2=0 AUTOSCALER_NODE_START_WAIT_S=1000000000" in head
+    assert re.search("until .*ray start .*; do ray stop; sleep 10; done", worker)
 
 
 # jobs/rayjob.yaml
