@@ -1,4 +1,4 @@
-"""Checks of cluster.yaml, jobs/rayjob.yaml and the Dockerfile, without a cloud or network.
+"""Checks of cluster.yaml, on_premises.yaml, jobs/rayjob.yaml and the Dockerfile, without a network.
 
 They are compared with Ray's and KubeRay's schemas, requirements.txt, and the flags of the jobs.
 """
@@ -21,6 +21,7 @@ from freqquest import commands
 
 ROOT = Path(__file__).parent.parent
 CLUSTER_FILE = ROOT / "cluster.yaml"
+ON_PREMISES_FILE = ROOT / "on_premises.yaml"
 RAYJOB_FILE = ROOT / "jobs" / "rayjob.yaml"
 REQUIREMENTS = (ROOT / "requirements.txt").read_text()
 RAY_VERSION = re.search(r"^ray\[.*]==(\S+)", REQUIREMENTS, re.MULTILINE)[1]
@@ -33,6 +34,12 @@ NOTICES = (ROOT / "THIRD_PARTY_NOTICES.md").read_text()
 def cluster():
     """Content of cluster.yaml, which a test may change."""
     return yaml.safe_load(CLUSTER_FILE.read_text())
+
+
+@pytest.fixture
+def on_premises():
+    """Content of on_premises.yaml, which a test may change."""
+    return yaml.safe_load(ON_PREMISES_FILE.read_text())
 
 
 @pytest.fixture
@@ -189,6 +196,42 @@ def test_nodes_get_the_python_of_the_project(cluster):
     assert f'python_version = "{PYTHON_VERSION}"' in (ROOT / "pyproject.toml").read_text()
 
 
+# on_premises.yaml
+
+
+def test_ray_accepts_the_file_of_own_hosts(on_premises):
+    validate_cluster(on_premises)
+
+
+def test_ray_refuses_an_unknown_key_in_the_file_of_own_hosts(on_premises):
+    on_premises["auth"]["ssh_privat_key"] = "~/.ssh/id_ed25519"
+    with pytest.raises(jsonschema.ValidationError, match="ssh_privat_key"):
+        validate_cluster(on_premises)
+
+
+def test_all_own_hosts_belong_to_the_cluster(on_premises):
+    prepared = prepare_config(on_premises)
+    (node_type,) = prepared["available_node_types"].values()
+    num_workers = len(on_premises["provider"]["worker_ips"])
+    assert (node_type["min_workers"], node_type["max_workers"]) == (num_workers, num_workers)
+
+
+def test_own_hosts_get_the_packages_and_the_token_of_cluster_yaml(cluster, on_premises):
+    for key in ("setup_commands", "file_mounts"):
+        assert on_premises[key] == cluster[key]
+
+
+def test_own_hosts_start_ray_as_nodes_on_aws_do(cluster, on_premises):
+    for own, other in zip(start_commands(on_premises), start_commands(cluster), strict=True):
+        assert re.search("RAY_AUTH.*", other)[0] in own
+
+
+def test_own_hosts_are_scaled_by_version_1_which_waits_for_lost_ones(on_premises):
+    head, worker = start_commands(on_premises)
+    assert "RAY_enable_autoscaler_v2=0 AUTOSCALER_NODE_START_WAIT_S=1000000000" in head
+    assert re.search("until .*ray start .*; do ray stop; sleep 10; done", worker)
+
+
 # jobs/rayjob.yaml
 
 
@@ -326,6 +369,20 @@ def test_the_version_of_ray_is_that_of_requirements_txt_everywhere(rayjob):
     images = {container["image"] for pod in pod_specs(rayjob) for container in pod["containers"]}
     assert {image.rpartition(":")[2] for image in images} == {tag}
     assert f"docker build --tag REGISTRY/freqquest:{tag} .\n" in RAYJOB_FILE.read_text()
+
+
+def test_every_command_of_the_cluster_files_is_correct_bash(cluster, on_premises):
+    for config in (cluster, on_premises):
+        for name in config:
+            for command in config[name] if name.endswith("commands") else []:
+                done = subprocess.run(["bash", "-n", "-c", command], capture_output=True, text=True)
+                assert done.returncode == 0, done.stderr
+
+
+def test_the_job_on_own_hosts_takes_these_flags():
+    (shown,) = commands_of(ON_PREMISES_FILE.read_text())
+    config = parse_job(shown)
+    assert Path(config.audio_dir).parent == Path(config.run_dir).parent == Path("/SHARED")
 
 
 def test_the_jobs_that_the_files_show_take_these_flags(rayjob):
