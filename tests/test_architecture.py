@@ -42,7 +42,7 @@ TESTS_OF_MANY_MODULES = {
     "test_web_page_answer",
 }
 
-KEYS_OF_VERSION_2 = {'"normalisation"', '"equaliser_db"', '".normalise."'}
+KEYS_OF_VERSION_2 = {'"labelled"', '"normalisation"', '"equaliser_db"', '".normalise."'}
 """Names in files of version 2, which are still read."""
 
 ALLOWED_FLAGS = {

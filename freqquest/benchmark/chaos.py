@@ -80,7 +80,8 @@ def benchmark_chaos(config: ChaosBenchmark) -> str:
         if calm.problems:
             raise UserError(f"the undisturbed run failed: {'; '.join(calm.problems)}")
         expected = read_outcome(locate(work / "calm"))
-        rounds = []
+        rounds: list[Round] = []
+        table = ""
         with Progress("benchmark", config.num_rounds, "rounds") as progress:
             for number in range(config.num_rounds):
                 is_remote = proxy is not None and number % 2 == 1
@@ -97,9 +98,11 @@ def benchmark_chaos(config: ChaosBenchmark) -> str:
                 )
                 with suppress(OSError):
                     locate(folder).remove_dir()
+                num_hit = 0 if proxy is None else proxy.num_hit
+                # After each round, so that an interrupted benchmark leaves something.
+                table = _result(config, calm, rounds, num_hit).write(locate(config.output))
                 progress.update(1)
-        num_hit = 0 if proxy is None else proxy.num_hit
-    return _result(config, calm, rounds, num_hit).write(locate(config.output))
+    return table
 
 
 class _Runner:

@@ -27,7 +27,7 @@ class ChaosBenchmark(BenchmarkConfig):
     max_attempts: int = 10
     """Most runs of one command in a round."""
 
-    timeout_s: float = 300.0
+    timeout_s: float = 900.0
     """Longest run of one command, in seconds; a longer one counts as hanging."""
 
     seed: int = 0

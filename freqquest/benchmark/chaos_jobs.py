@@ -64,7 +64,7 @@ def make_jobs(audio_dir: Path, test_dir: Path, folder: str) -> list[Job]:
         "predict": {
             "model": model,
             "audio_dir": test_dir,
-            "output": f"{folder}/submission.csv",
+            "output": f"{folder}/{layout.SUBMISSION_NAME}",
             "overwrite": True,
         },
         "train_cgan": {"dataset_dir": dataset, "run_dir": run, "judge": model, "epochs": 6},
@@ -135,7 +135,7 @@ def read_outcome(folder: Location) -> Outcome:
     trials = pd.read_csv(io.BytesIO((run / layout.TRIALS_NAME).read_bytes()))
     settings = trials.columns[trials.columns.get_loc("network") :]
     finished = trials[trials["state"] == FINISHED]
-    submission = pd.read_csv(io.BytesIO((folder / "submission.csv").read_bytes()))
+    submission = pd.read_csv(io.BytesIO((folder / layout.SUBMISSION_NAME).read_bytes()))
     return Outcome(
         shards=load_manifest(folder / "dataset").content_sha256,
         scores={

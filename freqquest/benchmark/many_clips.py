@@ -81,7 +81,7 @@ def benchmark_many_clips(config: ManyClipsBenchmark) -> str:
 
 def _measure(config: ManyClipsBenchmark, clips: list[Path], count: int, folder: Path) -> Run:
     num_decoded = min(count, config.max_decoded)
-    dataset, run, output = folder / "dataset", folder / "run", folder / "submission.csv"
+    dataset, run, output = folder / "dataset", folder / "run", folder / layout.SUBMISSION_NAME
     _link(clips, range(num_decoded), folder / "decoded")
     _link(clips, range(count), folder / "all")
     plan = [sys.executable, "-m", "freqquest.benchmark.preprocess_plan"]

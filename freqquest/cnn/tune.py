@@ -236,7 +236,7 @@ def load_clips(dataset: Location, manifest: Manifest, extra: pd.DataFrame) -> La
 
 
 def _settings(
-    config: TuneConfig, manifest: Manifest, extra: pd.DataFrame, start: EarlierModel | None
+    config: TuneConfig, manifest: Manifest, extra: pd.DataFrame, start: EarlierModel | None = None
 ) -> dict[str, object]:
     """Return all settings that shape the results.
 

@@ -115,7 +115,8 @@ def test_code_inside_a_model_is_refused(tmp_path):
 
 
 def test_a_card_of_version_2_is_read_with_its_new_names(tmp_path):
-    card = dataclasses.asdict(CARD) | {"version": 2, "trained_on": "all labelled clips"}
+    card = dataclasses.asdict(CARD) | {"version": 2}
+    card["trained_on"] = ALL_CLIPS.replace("labeled", "labelled")
     del card["cnn_config"]
     card["normalisation"] = card.pop("normalization")
     card["network"] = {"network": "plain", "normalisation": "band", "equaliser_db": 6.0}
