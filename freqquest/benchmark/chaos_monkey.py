@@ -1,7 +1,7 @@
 """A monkey that breaks a cluster at random moments, and someone who repairs it.
 
-The cluster is on this machine: a head that runs no tasks, and nodes of one core. `nodes.worker`
-stands for the machines, whose processes die or freeze together.
+The cluster is on this machine: a head that runs no tasks, and nodes of one core, each of which
+stands for a machine whose processes die or freeze together.
 """
 
 import random
