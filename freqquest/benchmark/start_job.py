@@ -21,7 +21,7 @@ MODULES = {
 FRAMEWORKS = {
     "preprocess": None,
     "tune_cnn": "freqquest.cnn.training",
-    "predict": "freqquest.cnn.classifier",
+    "predict": "freqquest.cnn.training",
     "train_cgan": "freqquest.cgan.train_worker",
 }
 """Module that each job's workers begin with, which loads TensorFlow or PyTorch."""
