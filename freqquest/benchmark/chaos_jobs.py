@@ -145,24 +145,18 @@ def read_outcome(folder: Location) -> Outcome:
         failures=sorted(set(trials["state"]) - {FINISHED, STOPPED}),
         submission=submission.iloc[:, -1].astype(str).tolist(),
         weights=load((run / layout.GENERATOR_NAME).read_bytes()),
-        num_generated=sum(
-            name.startswith("generated/") and name.endswith(".wav") for name in _all_files(folder)
-        ),
+        num_generated=sum(each.name.endswith(".wav") for each in (folder / "generated").list_dir()),
         unfinished=unfinished_files(folder),
     )
 
 
 def unfinished_files(folder: Location) -> list[str]:
-    """Return the paths of files that a finished run does not have."""
-    return [name for name in _all_files(folder) if any(part in name for part in _UNFINISHED)]
-
-
-def _all_files(folder: Location) -> list[str]:
-    """Return the paths of all files relative to a folder, hidden ones too."""
+    """Return the paths of files, hidden ones too, that a finished run does not have."""
     selector = fs.FileSelector(folder.path, recursive=True)
     files = folder.filesystem.get_file_info(selector)
-    return [
+    names = [
         file.path.removeprefix(folder.path).lstrip("/")
         for file in files
         if file.type == fs.FileType.File
     ]
+    return [name for name in names if any(part in name for part in _UNFINISHED)]

@@ -72,6 +72,29 @@ def find_earlier_model(path: str, dataset: Location, manifest: Manifest) -> Earl
     """
     file, name = locate(path), f"`start_from={path}`"
     card = read_card(file, "start_from")
+    _require_suitable(card, manifest, name)
+    is_of_dataset = card.dataset_sha256 in content_hashes(dataset)
+    search_network = None
+    if is_of_dataset and card.has_heard_validation_clips:
+        search_network = _search_network(file, card)
+        if search_network is None:
+            raise UserError(
+                f"{name} was trained on the validation clips of this dataset too, so that they "
+                "could not score it: give it where its search left it, beside "
+                f"{layout.TRIALS_DIR}/ with networks that have not heard them, or a model of a "
+                "search with `num_members=0`"
+            )
+    return EarlierModel(
+        file=file,
+        card=card,
+        search_network=search_network,
+        is_unheard=is_of_dataset and not card.num_extra_clips and not card.has_unknown_start,
+        sha256=sha256(file.read_bytes()),
+    )
+
+
+def _require_suitable(card: ModelCard, manifest: Manifest, name: str) -> None:
+    """Refuse a model whose networks cannot be trained on with a dataset."""
     if not card.cnn_config:
         raise UserError(
             f"{name} has no network on spectrograms to train on: leave it out, as a classifier of "
@@ -91,24 +114,6 @@ def find_earlier_model(path: str, dataset: Location, manifest: Manifest) -> Earl
             f"{name} knows {', '.join(card.classes)}, none of which is a class of the dataset: "
             "leave it out, or name the classes alike"
         )
-    is_of_dataset = card.dataset_sha256 in content_hashes(dataset)
-    search_network = None
-    if is_of_dataset and card.has_heard_validation_clips:
-        search_network = _search_network(file, card)
-        if search_network is None:
-            raise UserError(
-                f"{name} was trained on the validation clips of this dataset too, so that they "
-                "could not score it: give it where its search left it, beside "
-                f"{layout.TRIALS_DIR}/ with networks that have not heard them, or a model of a "
-                "search with `num_members=0`"
-            )
-    return EarlierModel(
-        file=file,
-        card=card,
-        search_network=search_network,
-        is_unheard=is_of_dataset and not card.num_extra_clips and not card.has_unknown_start,
-        sha256=sha256(file.read_bytes()),
-    )
 
 
 def _search_network(model_file: Location, card: ModelCard) -> Location | None:
